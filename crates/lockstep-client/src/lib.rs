@@ -150,7 +150,7 @@ pub use lockstep_core::engine::losses::Losses;
 pub use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
 pub use lockstep_core::engine::participant::ParticipantEvent;
 pub use lockstep_core::engine::parts::PartsBound;
-pub use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherEvent};
+pub use lockstep_core::engine::publisher::{OpenRefusal, Outcomes, PublishError, PublisherEvent};
 pub use lockstep_core::engine::receiver::Start;
 pub use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
 pub use lockstep_io::IoError;
@@ -180,6 +180,7 @@ pub mod internal {
     pub use crate::paths::{LostPath, LostWay, lost_paths};
     pub use crate::queries::{NodeEvents, NodeRelease, NodeState, NodeTimes, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
+    pub use lockstep_core::engine::publisher::PublisherCore;
     pub use lockstep_core::engine::unfinished::Unfinished;
     pub use lockstep_core::proto::parts::PARTS_BOUNDS;
     pub use lockstep_io::made_in::{ELSEWHERE, MadeIn};

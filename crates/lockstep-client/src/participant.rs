@@ -13,9 +13,9 @@ use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::participant::{ParticipantEngine as Engine, ParticipantEvent};
 use lockstep_core::engine::ports::{Group, Net};
-use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
+use lockstep_core::engine::publisher::{Outcomes, PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::Delivery;
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
@@ -313,7 +313,12 @@ impl<N: Net> Participant<N> {
         self.engine.flush(now, self.clock.wall(now))
     }
 
-    /// Whether every published message has its outcome.
+    /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
+    pub fn outcomes(&self) -> Outcomes {
+        self.engine.publisher.outcomes()
+    }
+
+    /// Whether every published message has its outcome, whichever: see `outcomes`.
     pub fn is_drained(&self) -> bool {
         self.engine.publisher.is_drained()
     }
@@ -443,12 +448,22 @@ impl<N: Net> Participant<N> {
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
+        self.poll_with(limit, |event, _| f(event))
+    }
+
+    /// As [`Participant::poll`], where `f` may publish at once what follows from an entry of the stream: with
+    /// that comes the half that publishes. It leaves when the turn ends. With an outcome comes nothing.
+    pub fn poll_with(
+        &mut self,
+        limit: usize,
+        mut f: impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
+    ) -> usize {
         let Self { engine, replay, clock, round_trips, latencies, .. } = self;
         let now = clock.now();
         if let Some(round_trips) = round_trips {
             round_trips.on_sent(now);
         }
-        let work = engine.poll(now, clock.wall(now), limit, |event| {
+        let work = engine.poll_with(now, clock.wall(now), limit, |event, publisher| {
             match (&event, &mut *round_trips, &mut *latencies) {
                 (ParticipantEvent::Publisher(event), Some(round_trips), _) => {
                     round_trips.on_event(now, event)
@@ -456,12 +471,20 @@ impl<N: Net> Participant<N> {
                 (ParticipantEvent::Subscriber(event), _, Some(latencies)) => latencies.on_event(event),
                 _ => {}
             }
-            f(event)
+            f(event, publisher)
         });
         if let Some(latencies) = latencies {
             latencies.on_polled(clock, now);
         }
-        work + replay.poll(&mut engine.subscriber, now, &mut |event| f(ParticipantEvent::Subscriber(event)))
+        let publisher = &mut engine.publisher;
+        let mut f =
+            |event: SubscriberEvent<'_>| f(ParticipantEvent::Subscriber(event), Some(&mut *publisher));
+        work + replay.poll(&mut engine.subscriber, now, &mut f)
+    }
+
+    /// The half that publishes, for those who publish between two events of a poll.
+    pub fn publisher_mut(&mut self) -> &mut PublisherCore {
+        &mut self.engine.publisher
     }
 
     /// From now on the latencies of both halves are measured.

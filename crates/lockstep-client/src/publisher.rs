@@ -9,7 +9,7 @@ use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::publisher::{
-    PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
+    Outcomes, PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
 };
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
@@ -318,7 +318,12 @@ impl<N: Net> Publisher<N> {
         self.round_trips.as_ref().map(|round_trips| round_trips.durations())
     }
 
-    /// Whether every published message has its outcome.
+    /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
+    pub fn outcomes(&self) -> Outcomes {
+        self.engine.core.outcomes()
+    }
+
+    /// Whether every published message has its outcome, whichever: see `outcomes`.
     pub fn is_drained(&self) -> bool {
         self.engine.core.is_drained()
     }

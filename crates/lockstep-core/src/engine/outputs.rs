@@ -381,7 +381,8 @@ impl Outputs {
                     self.handed += 1;
                     count += 1;
                 }
-                Err(PublishError::Backpressure) => break,
+                // Another copy has published what lies before: it is read in a moment.
+                Err(PublishError::Backpressure | PublishError::Ahead { .. }) => break,
                 Err(error) => return Err(error),
             }
         }

@@ -75,8 +75,20 @@ impl<N: Net> ParticipantEngine<N> {
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
+        self.poll_with(now, wall, limit, |event, _| f(event))
+    }
+
+    /// The same, where `f` may publish at once what follows from an entry of the stream: with that comes the
+    /// half that publishes. With an event of that half comes nothing.
+    pub fn poll_with(
+        &mut self,
+        now: Nanos,
+        wall: Nanos,
+        limit: usize,
+        mut f: impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
+    ) -> usize {
         let Self { net, keys, publisher, subscriber, scratch } = self;
-        let reads = subscriber.begin(now, limit, &mut of_subscriber(&mut f));
+        let reads = subscriber.begin(now, limit, &mut of_subscriber(Some(publisher), &mut f));
         let delivered = if reads { subscriber.delivered_before(limit) } else { 0 };
         let mut halves = Halves {
             subscriber: reads.then_some(subscriber),
@@ -87,7 +99,8 @@ impl<N: Net> ParticipantEngine<N> {
             (work, drained) = halves.receive(net, keys, now, &mut f);
         }
         if let Some(subscriber) = halves.subscriber {
-            subscriber.finish(net, scratch, now, &mut of_subscriber(&mut f));
+            let publisher = halves.publisher.as_deref_mut();
+            subscriber.finish(net, scratch, now, &mut of_subscriber(publisher, &mut f));
         }
         if let Some(publisher) = halves.publisher {
             work += publisher.finish(net, scratch, (now, wall), limit, drained, &mut of_publisher(&mut f));
@@ -153,7 +166,7 @@ impl Halves<'_> {
         net: &mut impl Net,
         keys: &Keys,
         now: Nanos,
-        f: &mut impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+        f: &mut impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
     ) -> (usize, bool) {
         let mut work = net.recv_groups();
         for index in 0..work {
@@ -184,10 +197,11 @@ impl Halves<'_> {
         now: Nanos,
         datagram: Result<Datagram<'_>, Reject>,
         from: Option<SocketAddrV4>,
-        f: &mut impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+        f: &mut impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
     ) {
         if let Some(subscriber) = &mut self.subscriber {
-            subscriber.on_datagram(now, datagram, from, &mut of_subscriber(f));
+            let publisher = self.publisher.as_deref_mut();
+            subscriber.on_datagram(now, datagram, from, &mut of_subscriber(publisher, f));
         }
         if let Some(publisher) = &mut self.publisher {
             publisher.on_datagram(now, datagram, from, &mut of_publisher(f));
@@ -198,13 +212,16 @@ impl Halves<'_> {
 /// The subscriber's part of a callback.
 #[inline]
 fn of_subscriber(
-    f: &mut impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+    mut publisher: Option<&mut PublisherCore>,
+    f: &mut impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
 ) -> impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()> {
-    |event| f(ParticipantEvent::Subscriber(event))
+    move |event| f(ParticipantEvent::Subscriber(event), publisher.as_deref_mut())
 }
 
 /// The publisher's part of a callback.
 #[inline]
-fn of_publisher(f: &mut impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>) -> impl FnMut(PublisherEvent) {
-    |event| _ = f(ParticipantEvent::Publisher(event))
+fn of_publisher(
+    f: &mut impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
+) -> impl FnMut(PublisherEvent) {
+    |event| _ = f(ParticipantEvent::Publisher(event), None)
 }

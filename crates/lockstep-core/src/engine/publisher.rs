@@ -39,7 +39,7 @@ use lockstep_wire::{
     Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows,
     PublisherNotice, QueryKind, Reject,
 };
-pub use notifications::{OpenRefusal, PublishError, PublisherEvent};
+pub use notifications::{OpenRefusal, Outcomes, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use unicast_probe::submit;
@@ -115,6 +115,8 @@ pub struct PublisherCore {
     /// Questions so far.
     asked: usize,
     lost: bool,
+    /// What became of what was taken; without what is open.
+    outcomes: Outcomes,
     /// The history and the epoch that were followed at the last check.
     history: u64,
     epoch: Epoch,
@@ -154,6 +156,8 @@ impl PublisherCore {
         self.rx.invariants();
         self.lines.invariants();
         self.window.invariants(self.lines.list.iter().map(|line| &line.outstanding));
+        let open = self.outcomes().open;
+        assert!(!self.window.is_empty() || open == 0, "{open} messages have no outcome, and none is kept");
     }
 }
 
@@ -352,6 +356,7 @@ impl PublisherCore {
             throttled: false,
             asked: 0,
             lost: false,
+            outcomes: Outcomes::default(),
             history: 0,
             epoch: Epoch::NONE,
             renewed: false,
@@ -379,7 +384,7 @@ impl PublisherCore {
         valid.then(|| self.lines.add(name, nonce))
     }
 
-    /// Whether every message that was taken has its outcome.
+    /// Whether every message that was taken has its outcome, whichever: [`PublisherCore::outcomes`] tells.
     pub fn is_drained(&self) -> bool {
         self.window.is_empty()
     }

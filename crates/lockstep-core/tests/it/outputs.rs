@@ -370,6 +370,24 @@ fn a_number_ahead_is_refused_while_something_is_under_way_and_else_gone_on_from(
     assert!(cluster.publishers[late].publisher.core.is_drained());
 }
 
+/// The stream would wait for what lies before it, and the message never had an outcome.
+#[test]
+fn a_number_that_nobody_reaches_is_refused() {
+    let mut cluster = Cluster::new(3, |_| {});
+    let (first, late) = (cluster.add_publisher(plain), cluster.add_publisher(plain));
+    let id = cluster.open(first, NAME, SHARED);
+    let core = &mut cluster.publishers[first].publisher.core;
+    assert_eq!(core.try_publish_at(id, 100, 0, b"x"), Err(PublishError::Ahead { number: 100, next: 1 }));
+    assert_eq!(core.try_publish_at(id, 1, 0, b"a"), Ok(1));
+    cluster.run(500);
+    assert_eq!(cluster.open(late, NAME, SHARED), id);
+    let core = &mut cluster.publishers[late].publisher.core;
+    assert_eq!(core.try_publish_at(id, 3, 0, b"x"), Err(PublishError::Ahead { number: 3, next: 2 }));
+    assert_eq!(core.try_publish_at(id, 2, 0, b"b"), Ok(2));
+    cluster.run(500);
+    assert!(cluster.publishers[late].publisher.core.is_drained());
+}
+
 #[test]
 pub fn what_follows_from_a_stamped_entry_is_handed_in_once_that_entry_is_final() {
     let mut cluster = Cluster::new(3, |_| {});

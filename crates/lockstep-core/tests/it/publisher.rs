@@ -134,6 +134,35 @@ fn s8_what_a_fenced_process_has_in_flight_is_never_stamped() {
     assert!(cluster.publishers[old].publisher.core.is_drained());
 }
 
+/// "Drained" says that each message has an outcome, and nothing about which.
+#[test]
+fn a_handle_counts_what_became_of_its_messages() {
+    let mut cluster = Cluster::new(3, |_| {});
+    let (old, new) = (cluster.add_publisher(plain), cluster.add_publisher(plain));
+    let id = cluster.open(old, "orders", A);
+    let long = "x".repeat(3 * cluster.publishers[old].publisher.core.part_len_max());
+    cluster.publishers[old].publish(id, &["a", "b", &long]);
+    let outcomes = |cluster: &Cluster| cluster.publishers[old].publisher.core.outcomes();
+    assert_eq!(outcomes(&cluster).to_string(), "0 committed, 3 without an outcome");
+    cluster.drain(old);
+    let before = outcomes(&cluster);
+    assert!(before.are_all_committed() && before.to_string() == "3 committed", "{before}");
+    // What the old process says is lost until the new one is open.
+    cluster.lost = |from, _, _| from == 101;
+    cluster.publishers[old].publish(id, &["late", &long]);
+    cluster.run(20);
+    assert_eq!(cluster.open(new, "orders", B), id);
+    cluster.run(20);
+    let late = outcomes(&cluster).since(&before);
+    assert!(cluster.publishers[old].publisher.core.is_drained() && !late.are_all_committed());
+    assert_eq!(late.to_string(), "0 committed, 2 fenced");
+    // A close is no message, and ends behind all of them.
+    cluster.publishers[new].publish(id, &["c"]);
+    cluster.publishers[new].publisher.core.try_close(id, b"").unwrap();
+    cluster.drain(new);
+    assert_eq!(cluster.publishers[new].publisher.core.outcomes().to_string(), "1 committed");
+}
+
 #[test]
 fn s8_late_copies_of_opens_fence_nobody() {
     let mut cluster = Cluster::new(3, |_| {});
@@ -437,6 +466,7 @@ fn a_handle_that_no_replica_can_bring_up_to_date_is_told_that_it_is_lost() {
         }
     }
     assert_eq!(events, [PublisherEvent::OutcomesUnknown]);
+    assert!(publisher.core.outcomes().are_all_committed(), "it had nothing under way");
 }
 
 #[test]

@@ -74,9 +74,10 @@ impl PublisherCore {
     /// a message of which the stream has the first parts, the others are. So a process that begins anew may
     /// hand in everything once more.
     ///
-    /// Where `number` lies behind the next one, the publisher goes on there if nothing of it is under way:
-    /// the caller has read what lies between as committed. [`crate::engine::outputs::Outputs`] derives the
-    /// numbers.
+    /// Where `number` lies behind the next one, the publisher goes on there if nothing of it is under way and
+    /// what lies between was read here: another process has published it. Else it is refused as
+    /// [`PublishError::Ahead`]: the stream would wait for what lies between, perhaps for ever.
+    /// [`crate::engine::outputs::Outputs`] derives the numbers.
     pub fn try_publish_at(
         &mut self,
         publisher: PublisherId,
@@ -91,7 +92,11 @@ impl PublisherCore {
             return Ok(last);
         }
         if number > next {
-            if self.window.oldest(&self.lines.list[index].outstanding).is_some() {
+            let line = &self.lines.list[index];
+            let is_under_way = self.window.oldest(&line.outstanding).is_some();
+            let is_unread = number > line.stamped + 1;
+            if is_under_way || is_unread {
+                let next = if is_under_way { next } else { next.max(line.stamped + 1) };
                 return Err(PublishError::Ahead { number, next });
             }
             self.lines.resume(index, number);
@@ -230,6 +235,7 @@ impl PublisherCore {
         let body = window.claim(&mut line.outstanding, entry, len, is_copied);
         let body = body.ok_or(PublishError::Backpressure)?;
         line.next += 1;
+        line.open += u64::from(kind != EntryKind::Close && flags & PART_MORE == 0);
         if is_copied {
             lines.on_copied(index as u32, publisher_seq);
         }

@@ -78,6 +78,8 @@ pub(super) struct PublisherName {
     watched_from: Seq,
     /// Another part stands under a number of the message that waits for its outcome.
     pub(super) diverged: bool,
+    /// Messages without an outcome.
+    pub(super) open: u64,
     /// The number of the first part that was read last, of a message in parts.
     begun: PublisherSeq,
     pub(super) outstanding: OutstandingMessage,
@@ -168,6 +170,7 @@ impl PublisherNames {
             forgotten: 0,
             watched_from: 0,
             diverged: false,
+            open: 0,
             begun: 0,
             outstanding: OutstandingMessage::default(),
         };

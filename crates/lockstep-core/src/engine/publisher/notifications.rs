@@ -26,7 +26,9 @@ pub enum PublishError {
         /// The destination's limit.
         max: usize,
     },
-    /// The message was to have a number behind the next one: what lies between was not handed in here.
+    /// The message was to have a number behind the next one: what lies between was not handed in here, and
+    /// this handle has not read it in the stream either. Where another process publishes under the name, poll
+    /// and try again.
     Ahead {
         /// The number that it was to have.
         number: PublisherSeq,
@@ -73,7 +75,7 @@ impl std::fmt::Display for PublishError {
             Self::Ahead { number, next } => write!(
                 f,
                 "a message was handed in as number {number} of its publisher, and {next} is the next one: hand in what \
-                 lies between first"
+                 lies between first; if another process publishes it, poll until it is read here"
             ),
             Self::Fenced => {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")
@@ -96,6 +98,67 @@ pub enum OpenRefusal {
     },
     /// The key of this process does not allow the name.
     NotAllowed,
+}
+
+/// What became of the messages that a handle took, in numbers of messages. One in parts counts once; a close is
+/// none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
+#[non_exhaustive]
+pub struct Outcomes {
+    /// In the stream for ever.
+    pub committed: u64,
+    /// In the stream, and delivered by no reader ([`PublisherEvent::Discarded`]).
+    pub discarded: u64,
+    /// Another message stands under its number ([`PublisherEvent::Diverged`]).
+    pub diverged: u64,
+    /// Never stamped, as a newer process has opened the name ([`PublisherEvent::Fenced`]).
+    pub fenced: u64,
+    /// Never stamped, as the publisher was closed before ([`PublisherEvent::Closed`]).
+    pub closed: u64,
+    /// Nobody knows ([`PublisherEvent::OutcomesUnknown`]).
+    pub unknown: u64,
+    /// Without an outcome so far.
+    pub open: u64,
+}
+
+impl Outcomes {
+    /// Whether each message that was taken is in the stream for ever, and readers deliver it.
+    pub fn are_all_committed(&self) -> bool {
+        *self == Self { committed: self.committed, ..Self::default() }
+    }
+
+    /// What has come to be behind `earlier`, which is of the same handle. What is open now stays so.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            committed: self.committed - earlier.committed,
+            discarded: self.discarded - earlier.discarded,
+            diverged: self.diverged - earlier.diverged,
+            fenced: self.fenced - earlier.fenced,
+            closed: self.closed - earlier.closed,
+            unknown: self.unknown - earlier.unknown,
+            open: self.open,
+        }
+    }
+}
+
+/// `3 committed, 2 fenced`: what is 0 is left out, but for `committed`.
+impl std::fmt::Display for Outcomes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} committed", self.committed)?;
+        let others = [
+            (self.discarded, "discarded"),
+            (self.diverged, "diverged"),
+            (self.fenced, "fenced"),
+            (self.closed, "closed"),
+            (self.unknown, "unknown"),
+            (self.open, "without an outcome"),
+        ];
+        others
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .try_for_each(|(count, what)| write!(f, ", {count} {what}"))
+    }
 }
 
 /// An event that is reported to a publisher.

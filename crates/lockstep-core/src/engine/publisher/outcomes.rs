@@ -2,7 +2,7 @@
 
 use super::PublisherCore;
 use super::lines::NameState;
-use super::notifications::PublisherEvent;
+use super::notifications::{Outcomes, PublisherEvent};
 use super::stamped::{PayloadMatch, StampedRun};
 use crate::engine::counters::Counter;
 use crate::proto::planted::{Mutation, planted};
@@ -76,7 +76,13 @@ impl PublisherCore {
             // The outcome of a message in parts is that of its last one.
             if !is_part && !outcomes.is_empty() {
                 left -= count as usize;
-                let publisher = line.id;
+                let (publisher, messages) = (line.id, outcomes.end - outcomes.start);
+                line.open -= messages;
+                match (line.diverged, discarded) {
+                    (true, _) => self.outcomes.diverged += messages,
+                    (false, true) => self.outcomes.discarded += messages,
+                    (false, false) => self.outcomes.committed += messages,
+                }
                 if std::mem::take(&mut line.diverged) {
                     self.counters.add(Counter::Divergences, 1);
                     f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
@@ -97,6 +103,15 @@ impl PublisherCore {
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());
         if planted(Mutation::OutcomesAreIdle) { 0 } else { limit - left }
+    }
+
+    /// What became of the messages that were taken, since this publisher is there.
+    pub fn outcomes(&self) -> Outcomes {
+        let open: u64 = self.lines.list.iter().map(|line| line.open).sum();
+        match self.lost {
+            true => Outcomes { unknown: open, ..self.outcomes },
+            false => Outcomes { open, ..self.outcomes },
+        }
     }
 
     /// Whether the next turn reports something although nothing arrives: outcomes, opens and ends that are
@@ -130,12 +145,14 @@ impl PublisherCore {
                     self.lines.ending -= 1;
                     let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
                     self.window.pop(&mut line.outstanding, u64::MAX);
-                    let publisher = line.id;
+                    let (publisher, lost) = (line.id, std::mem::take(&mut line.open));
                     if fenced {
                         line.state = NameState::Fenced;
+                        self.outcomes.fenced += lost;
                         f(PublisherEvent::Fenced { publisher, publisher_seq: first });
                     } else {
                         line.state = NameState::Closed;
+                        self.outcomes.closed += lost;
                         f(PublisherEvent::Closed { publisher, publisher_seq: first });
                     }
                 }
