@@ -86,6 +86,32 @@ fn lineage_2_a_cursor_of_a_former_history_is_taken_up_by_a_journal_of_the_later_
     assert_eq!(reader.subscriber.core.cursor().unwrap().history, LATER);
 }
 
+/// A learner's journal that is read follows into the later history while the connection stays.
+#[test]
+fn lineage_2_a_reader_goes_over_where_its_journal_does_and_ends_where_it_is_ahead() {
+    let mut log = Log::begun(3);
+    log.push(&["a"]);
+    let cursor = Cursor { history: HISTORY, seq: log.end.next, chain: log.end.chain };
+    log.push(&["b"]);
+    log.found(founder(2), LATER);
+    log.push(&["c"]);
+    let answer = replay_item_of(HISTORY, None, 4);
+    let mut reader = journal_reader(Start::Cursor(cursor));
+    reader.wait(600 * MS);
+    reader.step();
+    reader.replay(&[answer.clone(), log.frames[3..].concat()].concat());
+    assert_eq!(reader.messages(), ["b", "c"]);
+    assert!(reader.events.contains(&News::Founded(LATER, 5)), "{:?}", reader.events);
+    assert_eq!(reader.subscriber.core.history(), LATER);
+    // It has the message behind which the history was founded, and one more.
+    let mut ahead = journal_reader(Start::Cursor(Cursor { seq: 6, chain: 7, ..cursor }));
+    ahead.wait(600 * MS);
+    ahead.step();
+    ahead.replay(&[answer, log.at(5)].concat());
+    ahead.poll();
+    assert_eq!(ahead.events.last(), Some(&News::Forgotten(LATER, 5, 6)));
+}
+
 #[test]
 fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     let cursor = Cursor { history: HISTORY, seq: 9, chain: 7 };

@@ -310,11 +310,18 @@ impl Receiver {
     /// stands. A start among the frames that begins a later history is followed.
     pub fn check_replayed(&mut self, frame: &FrameView<'_>, source_history: u64) -> Result<(), Reject> {
         let (own, seen) = (self.lineage.history(), frame.header.history);
-        if seen == own || source_history == own {
+        if seen == own {
             return Ok(());
         }
-        if let Some(start) = start_in(frame).filter(|start| start.founded_on().is_some()) {
-            self.judge_lineage(Lineage::of_start(seen, &start));
+        let start = start_in(frame).filter(|start| start.founded_on().is_some());
+        let founded = start.map(|start| Lineage::of_start(seen, &start));
+        // The source may have followed into a later history since it answered (seed 74112366).
+        let is_later = founded.is_some_and(|lineage| lineage.left_at(own).is_some());
+        if source_history == own && !is_later {
+            return Ok(());
+        }
+        if let Some(lineage) = founded {
+            self.judge_lineage(lineage);
         }
         Err(Reject::History { seen })
     }
