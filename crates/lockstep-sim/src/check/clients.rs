@@ -224,7 +224,12 @@ impl Oracle {
         if reader.live {
             // The place where it began shows in the parts that it joins.
             let begun = match reader.delivery {
-                Delivery::Committed => self.reference.begin_of(seq),
+                Delivery::Committed => {
+                    // The former history may have it where the present one has not (seed 75075048).
+                    let left = self.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
+                    let left = left.filter(|left| left.message(seq) == Some(key));
+                    left.unwrap_or(&self.reference).begin_of(seq)
+                }
                 Delivery::Stamped => {
                     let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
                     let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
