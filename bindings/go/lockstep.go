@@ -47,6 +47,7 @@ const (
 	StatusClosedHandle  Status = C.LOCKSTEP_STATUS_CLOSED_HANDLE
 	StatusPanic         Status = C.LOCKSTEP_STATUS_PANIC
 	StatusOtherProcess  Status = C.LOCKSTEP_STATUS_OTHER_PROCESS
+	StatusInUse         Status = C.LOCKSTEP_STATUS_IN_USE
 )
 
 // Kind is what an event reports. A program ignores kinds that it does not know.
@@ -314,7 +315,40 @@ func (p *Publisher) Flush() (int64, error) {
 	return number(func() C.int64_t { return C.lockstep_publisher_flush(p.publisher) })
 }
 
-// IsDrained is whether every published message has its outcome.
+// Outcomes is what became of the messages of a handle so far, in numbers of messages.
+type Outcomes struct {
+	// Committed ones are in the stream for ever.
+	Committed uint64
+	// Discarded ones are in the stream, and delivered by no reader.
+	Discarded uint64
+	// Diverged ones have another message under their number.
+	Diverged uint64
+	// Fenced ones were never stamped, as a newer process has opened the name.
+	Fenced uint64
+	// Closed ones were never stamped, as the publisher was closed before.
+	Closed uint64
+	// Unknown ones are those of a handle whose outcomes are unknown.
+	Unknown uint64
+	// Open ones have no outcome so far.
+	Open uint64
+}
+
+// Outcomes tells what became of the messages so far.
+func (p *Publisher) Outcomes() (Outcomes, error) {
+	var counts C.lockstep_outcomes
+	err := call(func() C.lockstep_status { return C.lockstep_publisher_outcomes(p.publisher, &counts) })
+	return Outcomes{
+		Committed: uint64(counts.committed),
+		Discarded: uint64(counts.discarded),
+		Diverged:  uint64(counts.diverged),
+		Fenced:    uint64(counts.fenced),
+		Closed:    uint64(counts.closed),
+		Unknown:   uint64(counts.unknown),
+		Open:      uint64(counts.open),
+	}, err
+}
+
+// IsDrained is whether every published message has its outcome, whichever: Outcomes tells.
 func (p *Publisher) IsDrained() (bool, error) {
 	result, err := number(func() C.int64_t { return C.lockstep_publisher_is_drained(p.publisher) })
 	return result == 1, err

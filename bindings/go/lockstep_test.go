@@ -164,6 +164,9 @@ func TestEachMessageHasOneOutcomeAndLeavesNothingInMemory(t *testing.T) {
 	if isDrained, err := publisher.IsDrained(); err != nil || !isDrained {
 		t.Fatal("not drained", err)
 	}
+	if outcomes, err := publisher.Outcomes(); err != nil || outcomes != (Outcomes{Committed: outcomes.Committed}) {
+		t.Fatal("not all are committed", outcomes, err)
+	}
 	if isEnded, err := subscriber.IsEnded(); err != nil || isEnded {
 		t.Fatal("ended", err)
 	}

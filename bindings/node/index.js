@@ -115,7 +115,15 @@ class Publisher {
     return native.flush(this.#handle);
   }
 
-  /** Whether every published message has its outcome. */
+  /**
+   * What became of the messages so far: numbers of them, of type BigInt, by name (committed, discarded, diverged, fenced,
+   * closed, unknown, open).
+   */
+  outcomes() {
+    return native.outcomes(this.#handle);
+  }
+
+  /** Whether every published message has its outcome, whichever: outcomes() tells. */
   isDrained() {
     return native.isDrained(this.#handle) === 1;
   }

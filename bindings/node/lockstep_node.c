@@ -287,6 +287,32 @@ static napi_value is_drained(napi_env env, napi_callback_info info) {
     return handle == NULL ? NULL : number_or_fail(env, lockstep_publisher_is_drained(handle->of.publisher));
 }
 
+/* What became of the messages so far: an object of numbers. */
+static napi_value outcomes(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX], result = NULL;
+    if (!arguments(env, info, 1, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    if (handle == NULL) return NULL;
+    lockstep_outcomes counts;
+    lockstep_status status = lockstep_publisher_outcomes(handle->of.publisher, &counts);
+    if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
+    const struct {
+        const char *name;
+        uint64_t count;
+    } rows[] = {
+        {"committed", counts.committed}, {"discarded", counts.discarded}, {"diverged", counts.diverged},
+        {"fenced", counts.fenced},       {"closed", counts.closed},       {"unknown", counts.unknown},
+        {"open", counts.open},
+    };
+    if (napi_create_object(env, &result) != napi_ok) return NULL;
+    for (size_t row = 0; row < sizeof(rows) / sizeof *rows; row++) {
+        napi_value count;
+        if (napi_create_bigint_uint64(env, rows[row].count, &count) != napi_ok) return NULL;
+        if (napi_set_named_property(env, result, rows[row].name, count) != napi_ok) return NULL;
+    }
+    return result;
+}
+
 static napi_value is_ended(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 1, values)) return NULL;
@@ -338,6 +364,7 @@ static const struct {
     {"publisherWait", publisher_wait},
     {"subscriberWait", subscriber_wait},
     {"flush", flush},
+    {"outcomes", outcomes},
     {"isDrained", is_drained},
     {"isEnded", is_ended},
     {"cursor", cursor},
@@ -407,6 +434,7 @@ static const struct named STATUSES[] = {
     {"CLOSED_HANDLE", LOCKSTEP_STATUS_CLOSED_HANDLE},
     {"PANIC", LOCKSTEP_STATUS_PANIC},
     {"OTHER_PROCESS", LOCKSTEP_STATUS_OTHER_PROCESS},
+    {"IN_USE", LOCKSTEP_STATUS_IN_USE},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -66,6 +66,8 @@ enum lockstep_status
     LOCKSTEP_STATUS_PANIC = 36,
     // The handle was connected in another process, of which this one is a fork.
     LOCKSTEP_STATUS_OTHER_PROCESS = 37,
+    // A call has the handle already: that of another thread, or the poll whose callback this is.
+    LOCKSTEP_STATUS_IN_USE = 38,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -245,6 +247,24 @@ typedef struct {
     uint64_t chain;
 } lockstep_cursor;
 
+// What became of the messages of a handle so far, in numbers of messages.
+typedef struct {
+    // In the stream for ever.
+    uint64_t committed;
+    // In the stream, and delivered by no reader, as the process was held up between the parts of a message.
+    uint64_t discarded;
+    // Another message stands under the number.
+    uint64_t diverged;
+    // Never stamped, as a newer process has opened the name.
+    uint64_t fenced;
+    // Never stamped, as the publisher was closed before.
+    uint64_t closed;
+    // Nobody knows: `LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN` was reported.
+    uint64_t unknown;
+    // Without an outcome so far.
+    uint64_t open;
+} lockstep_outcomes;
+
 // An event. Little-endian, without padding; `lockstep_event_kind` lists which fields each kind uses.
 typedef struct {
     // The place in the stream, or a bound of it.
@@ -272,8 +292,11 @@ typedef struct {
 } lockstep_event;
 
 // Receives one event. `payload` has `event->payload_len` bytes and is valid until the call returns. Returns
-// true to go on, false to leave what follows for the next poll. It does not call functions with the handle
-// that polls, and does not leave by an exception or `longjmp`.
+// true to go on, false to leave what follows for the next poll. It may publish with the handle whose poll
+// runs it (`…_publish`, `…_publish_at`, `…_claim`, `…_close_name`, `…_day`, `…_flush`, `…_is_drained`,
+// `…_outcomes`, `…_message_len_max`, `…_claim_len_max`) and close it: then it is freed when the poll has
+// ended. All else with that handle is refused with `LOCKSTEP_STATUS_IN_USE`, and so is publishing in the
+// callback of `…_open` and `…_begin`. It does not leave by an exception or `longjmp`.
 typedef bool (*lockstep_on_event)(void *context, const lockstep_event *event, const uint8_t *payload);
 
 // Events of one poll. All of it is valid until the next call with the handle.
@@ -365,7 +388,7 @@ lockstep_status lockstep_publisher_connect(const lockstep_endpoint *endpoint, lo
 // stamped or not.
 //
 // # Safety
-// `*publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `*publisher` is NULL or a handle that is not closed.
 void lockstep_publisher_close(lockstep_publisher **publisher);
 
 // Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
@@ -373,7 +396,7 @@ void lockstep_publisher_close(lockstep_publisher **publisher);
 // in either case.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_wait(lockstep_publisher *publisher, uint64_t timeout_ns);
 
 // One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
@@ -381,21 +404,21 @@ int64_t lockstep_publisher_wait(lockstep_publisher *publisher, uint64_t timeout_
 // latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_fd(lockstep_publisher *publisher);
 
 // Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
 // `lockstep_status`.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_due(lockstep_publisher *publisher);
 
 // Opens `name` and polls until it has its id, at most for `timeout_ns`. Events of these polls that concern
 // other names are lost; open names first.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out` may
+// `publisher` is NULL or a handle that is not closed; `name` ends with 0; `out` may
 // be written to.
 lockstep_status lockstep_publisher_open(lockstep_publisher *publisher,
                                         const char *name,
@@ -406,7 +429,7 @@ lockstep_status lockstep_publisher_open(lockstep_publisher *publisher,
 // The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+// `publisher` is NULL or a handle that is not closed; `payload` has `len` bytes;
 // `out` is NULL or may be written to.
 lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
                                            uint32_t id,
@@ -433,7 +456,7 @@ lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
 // before its next call with this handle. At most `lockstep_publisher_claim_len_max` bytes.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written to;
+// `publisher` is NULL or a handle that is not closed; `payload` may be written to;
 // `out` is NULL or may be written to.
 lockstep_status lockstep_publisher_claim(lockstep_publisher *publisher,
                                          uint32_t id,
@@ -445,7 +468,7 @@ lockstep_status lockstep_publisher_claim(lockstep_publisher *publisher,
 // Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+// `publisher` is NULL or a handle that is not closed; `reason` has `len` bytes.
 lockstep_status lockstep_publisher_close_name(lockstep_publisher *publisher,
                                               uint32_t id,
                                               const uint8_t *reason,
@@ -455,7 +478,7 @@ lockstep_status lockstep_publisher_close_name(lockstep_publisher *publisher,
 // mark has a number and an outcome like a message.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with 0;
+// `publisher` is NULL or a handle that is not closed; `day` is NULL or ends with 0;
 // `out` is NULL or may be written to.
 lockstep_status lockstep_publisher_day(lockstep_publisher *publisher,
                                        uint32_t id,
@@ -464,33 +487,42 @@ lockstep_status lockstep_publisher_day(lockstep_publisher *publisher,
                                        uint64_t *out);
 
 // Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+// In a callback it does nothing: what that publishes leaves when the poll ends.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_flush(lockstep_publisher *publisher);
 
-// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+// Stores at `out` what became of the messages so far. "Drained" says that each has an outcome, and not
+// which.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed; `out` may be written to.
+lockstep_status lockstep_publisher_outcomes(lockstep_publisher *publisher, lockstep_outcomes *out);
+
+// 1 if every published message has its outcome, whichever (`lockstep_publisher_outcomes`), 0 if not, or a
+// failure as a negative `lockstep_status`.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_is_drained(lockstep_publisher *publisher);
 
 // 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_is_connected(lockstep_publisher *publisher);
 
 // Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_message_len_max(lockstep_publisher *publisher, uint32_t destination);
 
 // Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_claim_len_max(lockstep_publisher *publisher);
 
 // One turn: receives, sends, and calls `on_event` for each outcome and every other event; at most `limit`
@@ -498,7 +530,7 @@ int64_t lockstep_publisher_claim_len_max(lockstep_publisher *publisher);
 // `lockstep_status`.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+// `publisher` is NULL or a handle that is not closed.
 int64_t lockstep_publisher_poll(lockstep_publisher *publisher,
                                 size_t limit,
                                 lockstep_on_event on_event,
@@ -509,7 +541,7 @@ int64_t lockstep_publisher_poll(lockstep_publisher *publisher,
 // of payloads.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+// `publisher` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_publisher_poll_batch(lockstep_publisher *publisher, size_t limit, lockstep_batch *out);
 
 // Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
@@ -526,14 +558,14 @@ lockstep_status lockstep_subscriber_connect(const lockstep_endpoint *endpoint,
 // Frees the handle, closes its sockets, and sets `*subscriber` to NULL.
 //
 // # Safety
-// `*subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `*subscriber` is NULL or a handle that is not closed.
 void lockstep_subscriber_close(lockstep_subscriber **subscriber);
 
 // Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram
 // has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_wait(lockstep_subscriber *subscriber, uint64_t timeout_ns);
 
 // One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
@@ -541,21 +573,21 @@ int64_t lockstep_subscriber_wait(lockstep_subscriber *subscriber, uint64_t timeo
 // latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_fd(lockstep_subscriber *subscriber);
 
 // Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
 // `lockstep_status`.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_due(lockstep_subscriber *subscriber);
 
 // Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
 // receives the events of these polls. A live subscription delivers what is published after it.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 lockstep_status lockstep_subscriber_begin(lockstep_subscriber *subscriber,
                                           uint64_t timeout_ns,
                                           lockstep_on_event on_event,
@@ -565,21 +597,21 @@ lockstep_status lockstep_subscriber_begin(lockstep_subscriber *subscriber,
 // `lockstep_status`.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_deliver_next(lockstep_subscriber *subscriber);
 
 // The exclusive bound of what is final, as far as it was received here; a failure is a negative
 // `lockstep_status`.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_commit_next(lockstep_subscriber *subscriber);
 
 // 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
 // `lockstep_status`.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_is_ended(lockstep_subscriber *subscriber);
 
 // Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
@@ -587,7 +619,7 @@ int64_t lockstep_subscriber_is_ended(lockstep_subscriber *subscriber);
 // `lockstep_status`.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+// `subscriber` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_subscriber_cursor(lockstep_subscriber *subscriber, lockstep_cursor *out);
 
 // One turn: receives, and calls `on_event` for at most `limit` messages and for every other event, in the
@@ -595,7 +627,7 @@ int64_t lockstep_subscriber_cursor(lockstep_subscriber *subscriber, lockstep_cur
 // `lockstep_status`.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+// `subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_subscriber_poll(lockstep_subscriber *subscriber,
                                  size_t limit,
                                  lockstep_on_event on_event,
@@ -606,7 +638,7 @@ int64_t lockstep_subscriber_poll(lockstep_subscriber *subscriber,
 // 256 KiB of payloads.
 //
 // # Safety
-// `subscriber` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+// `subscriber` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_subscriber_poll_batch(lockstep_subscriber *subscriber, size_t limit, lockstep_batch *out);
 
 // Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
@@ -624,7 +656,7 @@ lockstep_status lockstep_participant_connect(const lockstep_endpoint *endpoint,
 // stamped or not.
 //
 // # Safety
-// `*participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `*participant` is NULL or a handle that is not closed.
 void lockstep_participant_close(lockstep_participant **participant);
 
 // Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
@@ -632,7 +664,7 @@ void lockstep_participant_close(lockstep_participant **participant);
 // in either case.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_wait(lockstep_participant *participant, uint64_t timeout_ns);
 
 // One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
@@ -640,21 +672,21 @@ int64_t lockstep_participant_wait(lockstep_participant *participant, uint64_t ti
 // latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_fd(lockstep_participant *participant);
 
 // Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
 // `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_due(lockstep_participant *participant);
 
 // Opens `name` and polls until it has its id, at most for `timeout_ns`. `on_event` (NULL: nobody) receives
 // all events of these polls.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out`
+// `participant` is NULL or a handle that is not closed; `name` ends with 0; `out`
 // may be written to.
 lockstep_status lockstep_participant_open(lockstep_participant *participant,
                                           const char *name,
@@ -667,7 +699,7 @@ lockstep_status lockstep_participant_open(lockstep_participant *participant,
 // The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+// `participant` is NULL or a handle that is not closed; `payload` has `len` bytes;
 // `out` is NULL or may be written to.
 lockstep_status lockstep_participant_publish(lockstep_participant *participant,
                                              uint32_t id,
@@ -694,7 +726,7 @@ lockstep_status lockstep_participant_publish_at(lockstep_participant *participan
 // bytes before its next call with this handle. At most `lockstep_participant_claim_len_max` bytes.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written
+// `participant` is NULL or a handle that is not closed; `payload` may be written
 // to; `out` is NULL or may be written to.
 lockstep_status lockstep_participant_claim(lockstep_participant *participant,
                                            uint32_t id,
@@ -706,7 +738,7 @@ lockstep_status lockstep_participant_claim(lockstep_participant *participant,
 // Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+// `participant` is NULL or a handle that is not closed; `reason` has `len` bytes.
 lockstep_status lockstep_participant_close_name(lockstep_participant *participant,
                                                 uint32_t id,
                                                 const uint8_t *reason,
@@ -716,7 +748,7 @@ lockstep_status lockstep_participant_close_name(lockstep_participant *participan
 // mark has a number and an outcome like a message.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with
+// `participant` is NULL or a handle that is not closed; `day` is NULL or ends with
 // 0; `out` is NULL or may be written to.
 lockstep_status lockstep_participant_day(lockstep_participant *participant,
                                          uint32_t id,
@@ -725,40 +757,49 @@ lockstep_status lockstep_participant_day(lockstep_participant *participant,
                                          uint64_t *out);
 
 // Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+// In a callback it does nothing: what that publishes leaves when the poll ends.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_flush(lockstep_participant *participant);
 
-// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+// Stores at `out` what became of the messages so far. "Drained" says that each has an outcome, and not
+// which.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed; `out` may be written to.
+lockstep_status lockstep_participant_outcomes(lockstep_participant *participant, lockstep_outcomes *out);
+
+// 1 if every published message has its outcome, whichever (`lockstep_participant_outcomes`), 0 if not, or a
+// failure as a negative `lockstep_status`.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_is_drained(lockstep_participant *participant);
 
 // 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_is_connected(lockstep_participant *participant);
 
 // Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_message_len_max(lockstep_participant *participant, uint32_t destination);
 
 // Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_claim_len_max(lockstep_participant *participant);
 
 // Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
 // receives the events of these polls. A live subscription delivers what is published after it.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 lockstep_status lockstep_participant_begin(lockstep_participant *participant,
                                            uint64_t timeout_ns,
                                            lockstep_on_event on_event,
@@ -768,21 +809,21 @@ lockstep_status lockstep_participant_begin(lockstep_participant *participant,
 // `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_deliver_next(lockstep_participant *participant);
 
 // The exclusive bound of what is final, as far as it was received here; a failure is a negative
 // `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_commit_next(lockstep_participant *participant);
 
 // 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
 // `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_is_ended(lockstep_participant *participant);
 
 // Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
@@ -790,7 +831,7 @@ int64_t lockstep_participant_is_ended(lockstep_participant *participant);
 // `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+// `participant` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_participant_cursor(lockstep_participant *participant, lockstep_cursor *out);
 
 // One turn: receives, sends, and calls `on_event` for at most `limit` messages and for every other event, in
@@ -798,7 +839,7 @@ int64_t lockstep_participant_cursor(lockstep_participant *participant, lockstep_
 // `lockstep_status`.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+// `participant` is NULL or a handle that is not closed.
 int64_t lockstep_participant_poll(lockstep_participant *participant,
                                   size_t limit,
                                   lockstep_on_event on_event,
@@ -809,7 +850,7 @@ int64_t lockstep_participant_poll(lockstep_participant *participant,
 // 256 KiB of payloads.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+// `participant` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_participant_poll_batch(lockstep_participant *participant, size_t limit, lockstep_batch *out);
 
 #ifdef __cplusplus

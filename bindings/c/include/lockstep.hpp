@@ -229,6 +229,11 @@ inline result<std::size_t> number(std::int64_t work) {
     return static_cast<std::size_t>(work);
 }
 
+inline result<bool> truth(std::int64_t answer) {
+    if (answer < 0) return failure(static_cast<lockstep_status>(-answer));
+    return answer != 0;
+}
+
 inline result<> done(lockstep_status status) {
     if (status != LOCKSTEP_STATUS_OK) return failure(status);
     return none{};
@@ -300,7 +305,8 @@ public:
         return nanoseconds(static_cast<std::int64_t>(*due));
     }
 
-    /// One turn; `callback` takes a `const event&` and returns whether to go on, or nothing. Returns the work done.
+    /// One turn; `callback` takes a `const event&` and returns whether to go on, or nothing. It may publish with this
+    /// handle and close it; all else is refused with `LOCKSTEP_STATUS_IN_USE`. Returns the work done.
     template <class C>
     result<std::size_t> poll(std::size_t limit, C&& callback) {
         caller<std::remove_reference_t<C>> called{callback};
@@ -371,11 +377,35 @@ public:
     /// Sends what is written; returns the number of datagrams.
     result<std::size_t> flush() { return number(F::flush(this->raw_)); }
 
-    /// Whether every published message has its outcome.
-    result<std::size_t> is_drained() const { return number(F::is_drained(this->raw_)); }
+    /// What became of the messages so far.
+    result<lockstep_outcomes> outcomes() const {
+        lockstep_outcomes counts{};
+        const lockstep_status status = F::outcomes(this->raw_, &counts);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return counts;
+    }
+
+    /// Whether every published message has its outcome, whichever: `outcomes` tells.
+    result<bool> is_drained() const { return truth(F::is_drained(this->raw_)); }
+
+    /// Polls until every message has its outcome, at most for `timeout`; `callback` receives the events. Returns
+    /// what became of the messages so far: `open` ones are left where the time is over.
+    template <class C>
+    result<lockstep_outcomes> drain(nanoseconds timeout, C&& callback) {
+        const auto end = std::chrono::steady_clock::now() + timeout;
+        for (;;) {
+            const auto counts = outcomes();
+            const auto left = end - std::chrono::steady_clock::now();
+            if (!counts || (*counts).open == 0 || left <= left.zero()) return counts;
+            const auto work = this->poll(256, callback);
+            if (!work) return work.error();
+            const auto waited = *work == 0 ? this->wait(left) : result<std::size_t>(0);
+            if (!waited) return waited.error();
+        }
+    }
 
     /// Whether a leader's stream is followed.
-    result<std::size_t> is_connected() const { return number(F::is_connected(this->raw_)); }
+    result<bool> is_connected() const { return truth(F::is_connected(this->raw_)); }
 
     /// Bytes of the longest message.
     result<std::size_t> message_len_max(std::uint32_t destination = LOCKSTEP_EVERYBODY) const {
@@ -429,7 +459,7 @@ public:
     result<std::size_t> commit_next() const { return number(F::commit_next(this->raw_)); }
 
     /// Whether the subscription has ended.
-    result<std::size_t> is_ended() const { return number(F::is_ended(this->raw_)); }
+    result<bool> is_ended() const { return truth(F::is_ended(this->raw_)); }
 };
 
 // The functions of C of each handle, by name.
@@ -447,6 +477,7 @@ public:
     static constexpr auto close_name = lockstep_##name##_close_name; \
     static constexpr auto day = lockstep_##name##_day;               \
     static constexpr auto flush = lockstep_##name##_flush;           \
+    static constexpr auto outcomes = lockstep_##name##_outcomes;     \
     static constexpr auto is_drained = lockstep_##name##_is_drained; \
     static constexpr auto is_connected = lockstep_##name##_is_connected; \
     static constexpr auto message_len_max = lockstep_##name##_message_len_max; \

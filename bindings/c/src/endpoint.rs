@@ -70,7 +70,7 @@ pub unsafe extern "C" fn lockstep_endpoint_cluster(endpoint: *const lockstep_end
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_endpoint_close(endpoint: *mut *mut lockstep_endpoint) {
     // SAFETY: as the caller promises.
-    unsafe { crate::guard::close(endpoint) };
+    unsafe { crate::guard::close_unguarded(endpoint) };
 }
 
 /// The endpoint at `endpoint`.

@@ -1,11 +1,17 @@
 //! The handle that publishes and reads, on one device.
 
 use crate::endpoint::lockstep_endpoint;
-use crate::guard::{Guarded, guarded, number, slice, status, store, store_wanted, text};
+use crate::guard::{
+    Guarded, Handle, Publishes, guarded, is_lent, number, slice, status, store, store_wanted, text, with,
+    with_publisher,
+};
+use crate::publisher::{OUTCOMES_LEN, report};
 use crate::status::{Failure, lockstep_status};
 use crate::types::{
-    delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_start, start,
+    delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_outcomes, lockstep_start,
+    start,
 };
+use lockstep_client::internal::PublisherCore;
 use lockstep_client::{DayMark, Participant, ParticipantEvent};
 use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
@@ -19,9 +25,11 @@ use std::time::Duration;
 pub struct lockstep_participant(Guarded<State>);
 
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     handle: Participant,
     batch: Batch,
+    /// Outcomes of a poll, until it has ended.
+    outcomes: Vec<FlatEvent>,
 }
 
 /// Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
@@ -45,7 +53,8 @@ pub unsafe extern "C" fn lockstep_participant_connect(
         // SAFETY: as the caller promises.
         let endpoint = unsafe { crate::endpoint::endpoint(endpoint) }?;
         let handle = Participant::connect(endpoint, self::delivery(delivery)?, start)?;
-        let state = Guarded::new(State { handle, batch: Batch::new() });
+        let state =
+            Guarded::new(State { handle, batch: Batch::new(), outcomes: Vec::with_capacity(OUTCOMES_LEN) });
         // SAFETY: as the caller promises.
         unsafe { store("out", out, Box::into_raw(Box::new(lockstep_participant(state)))) }
     }))
@@ -55,23 +64,25 @@ pub unsafe extern "C" fn lockstep_participant_connect(
 /// stamped or not.
 ///
 /// # Safety
-/// `*participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `*participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_close(participant: *mut *mut lockstep_participant) {
     // SAFETY: as the caller promises.
     unsafe { crate::guard::close(participant) };
 }
 
-/// # Safety
-/// `participant` is NULL, or a handle that no other thread and no outer call uses.
-#[inline]
-unsafe fn with<R>(
-    participant: *mut lockstep_participant,
-    work: impl FnOnce(&mut State) -> Result<R, Failure>,
-) -> Result<R, lockstep_status> {
-    // SAFETY: as the caller promises.
-    let handle = unsafe { participant.as_mut() };
-    Guarded::with(handle.map(|handle| &mut handle.0), work)
+impl Handle for lockstep_participant {
+    type State = State;
+
+    fn guard(&self) -> &Guarded<State> {
+        &self.0
+    }
+}
+
+impl Publishes for lockstep_participant {
+    fn publisher(state: &mut State) -> &mut PublisherCore {
+        state.handle.publisher_mut()
+    }
 }
 
 /// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
@@ -79,7 +90,7 @@ unsafe fn with<R>(
 /// in either case.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_wait(
     participant: *mut lockstep_participant,
@@ -96,7 +107,7 @@ pub unsafe extern "C" fn lockstep_participant_wait(
 /// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_fd(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
@@ -107,7 +118,7 @@ pub unsafe extern "C" fn lockstep_participant_fd(participant: *mut lockstep_part
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_due(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
@@ -120,7 +131,7 @@ pub unsafe extern "C" fn lockstep_participant_due(participant: *mut lockstep_par
 /// all events of these polls.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out`
+/// `participant` is NULL or a handle that is not closed; `name` ends with 0; `out`
 /// may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_open(
@@ -147,7 +158,7 @@ pub unsafe extern "C" fn lockstep_participant_open(
 /// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+/// `participant` is NULL or a handle that is not closed; `payload` has `len` bytes;
 /// `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_publish(
@@ -160,8 +171,8 @@ pub unsafe extern "C" fn lockstep_participant_publish(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let published = unsafe {
-        with(participant, |state| {
-            let number = state.handle.try_publish(id, destination, slice("payload", payload, len)?)?;
+        with_publisher(participant, |publishing| {
+            let number = publishing.try_publish(id, destination, slice("payload", payload, len)?)?;
             store_wanted(out, number);
             Ok(())
         })
@@ -187,9 +198,9 @@ pub unsafe extern "C" fn lockstep_participant_publish_at(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let published = unsafe {
-        with(participant, |state| {
+        with_publisher(participant, |publishing| {
             let payload = slice("payload", payload, len)?;
-            state.handle.try_publish_at(id, publisher_seq, destination, payload)?;
+            publishing.try_publish_at(id, publisher_seq, destination, payload)?;
             Ok(())
         })
     };
@@ -200,7 +211,7 @@ pub unsafe extern "C" fn lockstep_participant_publish_at(
 /// bytes before its next call with this handle. At most [`lockstep_participant_claim_len_max`] bytes.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written
+/// `participant` is NULL or a handle that is not closed; `payload` may be written
 /// to; `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_claim(
@@ -213,9 +224,9 @@ pub unsafe extern "C" fn lockstep_participant_claim(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let claimed = unsafe {
-        with(participant, |state| {
+        with_publisher(participant, |publishing| {
             store("payload", payload, std::ptr::null_mut())?;
-            let (number, memory) = state.handle.try_claim(id, destination, len)?;
+            let (number, memory) = publishing.try_claim(id, destination, len)?;
             store("payload", payload, memory.as_mut_ptr())?;
             store_wanted(out, number);
             Ok(())
@@ -227,7 +238,7 @@ pub unsafe extern "C" fn lockstep_participant_claim(
 /// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+/// `participant` is NULL or a handle that is not closed; `reason` has `len` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_close_name(
     participant: *mut lockstep_participant,
@@ -236,8 +247,9 @@ pub unsafe extern "C" fn lockstep_participant_close_name(
     len: usize,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
-    let closed =
-        unsafe { with(participant, |state| Ok(state.handle.try_close(id, slice("reason", reason, len)?)?)) };
+    let closed = unsafe {
+        with_publisher(participant, |publishing| Ok(publishing.try_close(id, slice("reason", reason, len)?)?))
+    };
     status(closed)
 }
 
@@ -245,7 +257,7 @@ pub unsafe extern "C" fn lockstep_participant_close_name(
 /// mark has a number and an outcome like a message.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with
+/// `participant` is NULL or a handle that is not closed; `day` is NULL or ends with
 /// 0; `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_day(
@@ -257,7 +269,7 @@ pub unsafe extern "C" fn lockstep_participant_day(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let marked = unsafe {
-        with(participant, |state| {
+        with_publisher(participant, |publishing| {
             let name = if day.is_null() { "" } else { text("day", day)? };
             if is_start != DayMark::is_name(name) {
                 return Err(Failure::argument(
@@ -265,7 +277,7 @@ pub unsafe extern "C" fn lockstep_participant_day(
                     "begins with a name of 1 to 16 ASCII letters and digits, and ends without one",
                 ));
             }
-            let number = state.handle.try_day(id, DayMark { is_start, name })?;
+            let number = publishing.try_day(id, DayMark { is_start, name }, None)?;
             store_wanted(out, number);
             Ok(())
         })
@@ -274,29 +286,51 @@ pub unsafe extern "C" fn lockstep_participant_day(
 }
 
 /// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+/// In a callback it does nothing: what that publishes leaves when the poll ends.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_flush(participant: *mut lockstep_participant) -> i64 {
+    // SAFETY: as the caller promises.
+    if unsafe { is_lent(participant) } {
+        return 0;
+    }
     // SAFETY: as the caller promises.
     number(unsafe { with(participant, |state| Ok(state.handle.flush())) })
 }
 
-/// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+/// Stores at `out` what became of the messages so far. "Drained" says that each has an outcome, and not
+/// which.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed; `out` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_outcomes(
+    participant: *mut lockstep_participant,
+    out: *mut lockstep_outcomes,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    status(unsafe {
+        with_publisher(participant, |publishing| store("out", out, publishing.outcomes().into()))
+    })
+}
+
+/// 1 if every published message has its outcome, whichever (`lockstep_participant_outcomes`), 0 if not, or a
+/// failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_is_drained(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(usize::from(state.handle.is_drained()))) })
+    number(unsafe { with_publisher(participant, |publishing| Ok(usize::from(publishing.is_drained()))) })
 }
 
 /// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_is_connected(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
@@ -306,31 +340,33 @@ pub unsafe extern "C" fn lockstep_participant_is_connected(participant: *mut loc
 /// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_message_len_max(
     participant: *mut lockstep_participant,
     destination: u32,
 ) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(state.handle.message_len_max_for(destination))) })
+    number(unsafe {
+        with_publisher(participant, |publishing| Ok(publishing.message_len_max_for(destination)))
+    })
 }
 
 /// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_claim_len_max(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(state.handle.part_len_max())) })
+    number(unsafe { with_publisher(participant, |publishing| Ok(publishing.part_len_max())) })
 }
 
 /// Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
 /// receives the events of these polls. A live subscription delivers what is published after it.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_begin(
     participant: *mut lockstep_participant,
@@ -352,7 +388,7 @@ pub unsafe extern "C" fn lockstep_participant_begin(
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_deliver_next(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
@@ -363,7 +399,7 @@ pub unsafe extern "C" fn lockstep_participant_deliver_next(participant: *mut loc
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_commit_next(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
@@ -374,7 +410,7 @@ pub unsafe extern "C" fn lockstep_participant_commit_next(participant: *mut lock
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_is_ended(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
@@ -386,7 +422,7 @@ pub unsafe extern "C" fn lockstep_participant_is_ended(participant: *mut lockste
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+/// `participant` is NULL or a handle that is not closed; `out` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_cursor(
     participant: *mut lockstep_participant,
@@ -407,7 +443,7 @@ pub unsafe extern "C" fn lockstep_participant_cursor(
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it.
+/// `participant` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_poll(
     participant: *mut lockstep_participant,
@@ -417,7 +453,19 @@ pub unsafe extern "C" fn lockstep_participant_poll(
 ) -> i64 {
     // SAFETY: as the caller promises.
     let polled = unsafe {
-        with(participant, |state| Ok(state.handle.poll(limit, |event| on(&event, on_event, context))))
+        with(participant, |State { handle, outcomes, .. }| {
+            let guard = &(*participant).0;
+            let work = handle.poll_with(limit, |event, publisher| match (&event, publisher) {
+                (ParticipantEvent::Publisher(event), _) => {
+                    outcomes.extend(FlatEvent::of_publisher(event));
+                    ControlFlow::Continue(())
+                }
+                (_, Some(publisher)) => guard.lend(publisher, || on(&event, on_event, context)),
+                (_, None) => on(&event, on_event, context),
+            });
+            report(guard, handle.publisher_mut(), outcomes, on_event, context);
+            Ok(work)
+        })
     };
     number(polled)
 }
@@ -427,7 +475,7 @@ pub unsafe extern "C" fn lockstep_participant_poll(
 /// 256 KiB of payloads.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+/// `participant` is NULL or a handle that is not closed; `out` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_poll_batch(
     participant: *mut lockstep_participant,
@@ -436,7 +484,7 @@ pub unsafe extern "C" fn lockstep_participant_poll_batch(
 ) -> i64 {
     // SAFETY: as the caller promises.
     let polled = unsafe {
-        with(participant, |State { handle, batch }| {
+        with(participant, |State { handle, batch, .. }| {
             batch.clear();
             let work = handle.poll(limit, |event| batch.on_participant(&event));
             store("out", out, lockstep_batch::of(batch))?;

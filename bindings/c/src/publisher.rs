@@ -1,23 +1,33 @@
 //! The handle that publishes.
 
 use crate::endpoint::lockstep_endpoint;
-use crate::guard::{Guarded, guarded, number, slice, status, store, store_wanted, text};
+use crate::guard::{
+    Guarded, Handle, Publishes, guarded, is_lent, number, slice, status, store, store_wanted, text, with,
+    with_publisher,
+};
 use crate::status::{Failure, lockstep_status};
-use crate::types::{give, lockstep_batch, lockstep_on_event};
+use crate::types::{give, lockstep_batch, lockstep_on_event, lockstep_outcomes};
+use lockstep_client::internal::PublisherCore;
 use lockstep_client::{DayMark, Publisher};
 use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+/// Outcomes of one poll for which there is room from the start: those of the usual window, stamped and
+/// committed.
+pub(crate) const OUTCOMES_LEN: usize = 4_096;
+
 /// Publishes messages into the stream.
 #[derive(Debug)]
 pub struct lockstep_publisher(Guarded<State>);
 
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     handle: Publisher,
     batch: Batch,
+    /// Outcomes of a poll, until it has ended.
+    outcomes: Vec<FlatEvent>,
 }
 
 /// Opens the sockets and joins the groups of the cluster of `endpoint`.
@@ -34,7 +44,8 @@ pub unsafe extern "C" fn lockstep_publisher_connect(
         unsafe { store("out", out, std::ptr::null_mut()) }?;
         // SAFETY: as the caller promises.
         let handle = Publisher::connect(unsafe { crate::endpoint::endpoint(endpoint) }?)?;
-        let state = Guarded::new(State { handle, batch: Batch::new() });
+        let state =
+            Guarded::new(State { handle, batch: Batch::new(), outcomes: Vec::with_capacity(OUTCOMES_LEN) });
         // SAFETY: as the caller promises.
         unsafe { store("out", out, Box::into_raw(Box::new(lockstep_publisher(state)))) }
     }))
@@ -44,23 +55,25 @@ pub unsafe extern "C" fn lockstep_publisher_connect(
 /// stamped or not.
 ///
 /// # Safety
-/// `*publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `*publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_close(publisher: *mut *mut lockstep_publisher) {
     // SAFETY: as the caller promises.
     unsafe { crate::guard::close(publisher) };
 }
 
-/// # Safety
-/// `publisher` is NULL, or a handle that no other thread and no outer call uses.
-#[inline]
-unsafe fn with<R>(
-    publisher: *mut lockstep_publisher,
-    work: impl FnOnce(&mut State) -> Result<R, Failure>,
-) -> Result<R, lockstep_status> {
-    // SAFETY: as the caller promises.
-    let handle = unsafe { publisher.as_mut() };
-    Guarded::with(handle.map(|handle| &mut handle.0), work)
+impl Handle for lockstep_publisher {
+    type State = State;
+
+    fn guard(&self) -> &Guarded<State> {
+        &self.0
+    }
+}
+
+impl Publishes for lockstep_publisher {
+    fn publisher(state: &mut State) -> &mut PublisherCore {
+        state.handle.core_mut()
+    }
 }
 
 /// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
@@ -68,7 +81,7 @@ unsafe fn with<R>(
 /// in either case.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_wait(publisher: *mut lockstep_publisher, timeout_ns: u64) -> i64 {
     // SAFETY: as the caller promises.
@@ -81,7 +94,7 @@ pub unsafe extern "C" fn lockstep_publisher_wait(publisher: *mut lockstep_publis
 /// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_fd(publisher: *mut lockstep_publisher) -> i64 {
     // SAFETY: as the caller promises.
@@ -92,7 +105,7 @@ pub unsafe extern "C" fn lockstep_publisher_fd(publisher: *mut lockstep_publishe
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_due(publisher: *mut lockstep_publisher) -> i64 {
     // SAFETY: as the caller promises.
@@ -105,7 +118,7 @@ pub unsafe extern "C" fn lockstep_publisher_due(publisher: *mut lockstep_publish
 /// other names are lost; open names first.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `name` ends with 0; `out` may
+/// `publisher` is NULL or a handle that is not closed; `name` ends with 0; `out` may
 /// be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_open(
@@ -129,7 +142,7 @@ pub unsafe extern "C" fn lockstep_publisher_open(
 /// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` has `len` bytes;
+/// `publisher` is NULL or a handle that is not closed; `payload` has `len` bytes;
 /// `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_publish(
@@ -142,8 +155,8 @@ pub unsafe extern "C" fn lockstep_publisher_publish(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let published = unsafe {
-        with(publisher, |state| {
-            let number = state.handle.try_publish(id, destination, slice("payload", payload, len)?)?;
+        with_publisher(publisher, |publishing| {
+            let number = publishing.try_publish(id, destination, slice("payload", payload, len)?)?;
             store_wanted(out, number);
             Ok(())
         })
@@ -169,9 +182,9 @@ pub unsafe extern "C" fn lockstep_publisher_publish_at(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let published = unsafe {
-        with(publisher, |state| {
+        with_publisher(publisher, |publishing| {
             let payload = slice("payload", payload, len)?;
-            state.handle.try_publish_at(id, publisher_seq, destination, payload)?;
+            publishing.try_publish_at(id, publisher_seq, destination, payload)?;
             Ok(())
         })
     };
@@ -182,7 +195,7 @@ pub unsafe extern "C" fn lockstep_publisher_publish_at(
 /// before its next call with this handle. At most [`lockstep_publisher_claim_len_max`] bytes.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `payload` may be written to;
+/// `publisher` is NULL or a handle that is not closed; `payload` may be written to;
 /// `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_claim(
@@ -195,9 +208,9 @@ pub unsafe extern "C" fn lockstep_publisher_claim(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let claimed = unsafe {
-        with(publisher, |state| {
+        with_publisher(publisher, |publishing| {
             store("payload", payload, std::ptr::null_mut())?;
-            let (number, memory) = state.handle.try_claim(id, destination, len)?;
+            let (number, memory) = publishing.try_claim(id, destination, len)?;
             store("payload", payload, memory.as_mut_ptr())?;
             store_wanted(out, number);
             Ok(())
@@ -209,7 +222,7 @@ pub unsafe extern "C" fn lockstep_publisher_claim(
 /// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `reason` has `len` bytes.
+/// `publisher` is NULL or a handle that is not closed; `reason` has `len` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_close_name(
     publisher: *mut lockstep_publisher,
@@ -218,8 +231,9 @@ pub unsafe extern "C" fn lockstep_publisher_close_name(
     len: usize,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
-    let closed =
-        unsafe { with(publisher, |state| Ok(state.handle.try_close(id, slice("reason", reason, len)?)?)) };
+    let closed = unsafe {
+        with_publisher(publisher, |publishing| Ok(publishing.try_close(id, slice("reason", reason, len)?)?))
+    };
     status(closed)
 }
 
@@ -227,7 +241,7 @@ pub unsafe extern "C" fn lockstep_publisher_close_name(
 /// mark has a number and an outcome like a message.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `day` is NULL or ends with 0;
+/// `publisher` is NULL or a handle that is not closed; `day` is NULL or ends with 0;
 /// `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_day(
@@ -239,7 +253,7 @@ pub unsafe extern "C" fn lockstep_publisher_day(
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let marked = unsafe {
-        with(publisher, |state| {
+        with_publisher(publisher, |publishing| {
             let name = if day.is_null() { "" } else { text("day", day)? };
             if is_start != DayMark::is_name(name) {
                 return Err(Failure::argument(
@@ -247,7 +261,7 @@ pub unsafe extern "C" fn lockstep_publisher_day(
                     "begins with a name of 1 to 16 ASCII letters and digits, and ends without one",
                 ));
             }
-            let number = state.handle.try_day(id, DayMark { is_start, name })?;
+            let number = publishing.try_day(id, DayMark { is_start, name }, None)?;
             store_wanted(out, number);
             Ok(())
         })
@@ -256,29 +270,49 @@ pub unsafe extern "C" fn lockstep_publisher_day(
 }
 
 /// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
+/// In a callback it does nothing: what that publishes leaves when the poll ends.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_flush(publisher: *mut lockstep_publisher) -> i64 {
+    // SAFETY: as the caller promises.
+    if unsafe { is_lent(publisher) } {
+        return 0;
+    }
     // SAFETY: as the caller promises.
     number(unsafe { with(publisher, |state| Ok(state.handle.flush())) })
 }
 
-/// 1 if every published message has its outcome, 0 if not, or a failure as a negative `lockstep_status`.
+/// Stores at `out` what became of the messages so far. "Drained" says that each has an outcome, and not
+/// which.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed; `out` may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_outcomes(
+    publisher: *mut lockstep_publisher,
+    out: *mut lockstep_outcomes,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    status(unsafe { with_publisher(publisher, |publishing| store("out", out, publishing.outcomes().into())) })
+}
+
+/// 1 if every published message has its outcome, whichever (`lockstep_publisher_outcomes`), 0 if not, or a
+/// failure as a negative `lockstep_status`.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_is_drained(publisher: *mut lockstep_publisher) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(publisher, |state| Ok(usize::from(state.handle.is_drained()))) })
+    number(unsafe { with_publisher(publisher, |publishing| Ok(usize::from(publishing.is_drained()))) })
 }
 
 /// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_is_connected(publisher: *mut lockstep_publisher) -> i64 {
     // SAFETY: as the caller promises.
@@ -288,24 +322,24 @@ pub unsafe extern "C" fn lockstep_publisher_is_connected(publisher: *mut lockste
 /// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_message_len_max(
     publisher: *mut lockstep_publisher,
     destination: u32,
 ) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(publisher, |state| Ok(state.handle.message_len_max_for(destination))) })
+    number(unsafe { with_publisher(publisher, |publishing| Ok(publishing.message_len_max_for(destination))) })
 }
 
 /// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_claim_len_max(publisher: *mut lockstep_publisher) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(publisher, |state| Ok(state.handle.part_len_max())) })
+    number(unsafe { with_publisher(publisher, |publishing| Ok(publishing.part_len_max())) })
 }
 
 /// One turn: receives, sends, and calls `on_event` for each outcome and every other event; at most `limit`
@@ -313,7 +347,7 @@ pub unsafe extern "C" fn lockstep_publisher_claim_len_max(publisher: *mut lockst
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it.
+/// `publisher` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_poll(
     publisher: *mut lockstep_publisher,
@@ -323,7 +357,11 @@ pub unsafe extern "C" fn lockstep_publisher_poll(
 ) -> i64 {
     // SAFETY: as the caller promises.
     let polled = unsafe {
-        with(publisher, |state| Ok(state.handle.poll(limit, |event| on(&event, on_event, context))))
+        with(publisher, |State { handle, outcomes, .. }| {
+            let work = handle.poll(limit, |event| outcomes.extend(FlatEvent::of_publisher(&event)));
+            report(&(*publisher).0, handle.core_mut(), outcomes, on_event, context);
+            Ok(work)
+        })
     };
     number(polled)
 }
@@ -333,7 +371,7 @@ pub unsafe extern "C" fn lockstep_publisher_poll(
 /// of payloads.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+/// `publisher` is NULL or a handle that is not closed; `out` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_publisher_poll_batch(
     publisher: *mut lockstep_publisher,
@@ -342,7 +380,7 @@ pub unsafe extern "C" fn lockstep_publisher_poll_batch(
 ) -> i64 {
     // SAFETY: as the caller promises.
     let polled = unsafe {
-        with(publisher, |State { handle, batch }| {
+        with(publisher, |State { handle, batch, .. }| {
             batch.clear();
             let work = handle.poll(limit, |event| batch.on_publisher(&event));
             store("out", out, lockstep_batch::of(batch))?;
@@ -352,10 +390,16 @@ pub unsafe extern "C" fn lockstep_publisher_poll_batch(
     number(polled)
 }
 
-/// Gives a publisher's event to a callback of C. There is nothing that it could leave for the next poll.
-#[inline]
-fn on(event: &lockstep_client::PublisherEvent, on_event: lockstep_on_event, context: *mut c_void) {
-    if let Some(row) = FlatEvent::of_publisher(event) {
-        let _ = give(on_event, context, &row, &[]);
+/// Gives the outcomes of a poll to a callback of C, which may publish. There is nothing that it could leave
+/// for the next poll.
+pub(crate) fn report<T>(
+    guard: &Guarded<T>,
+    publisher: &mut PublisherCore,
+    outcomes: &mut Vec<FlatEvent>,
+    on_event: lockstep_on_event,
+    context: *mut c_void,
+) {
+    for row in outcomes.drain(..) {
+        let _ = guard.lend(publisher, || give(on_event, context, &row, &[]));
     }
 }

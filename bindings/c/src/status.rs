@@ -45,6 +45,8 @@ pub enum lockstep_status {
     Panic = 36,
     /// The handle was connected in another process, of which this one is a fork.
     OtherProcess = 37,
+    /// A call has the handle already: that of another thread, or the poll whose callback this is.
+    InUse = 38,
 }
 
 use lockstep_status as Status;

@@ -1,8 +1,8 @@
 //! The handle that reads.
 
 use crate::endpoint::lockstep_endpoint;
-use crate::guard::{Guarded, guarded, number, status, store};
-use crate::status::{Failure, lockstep_status};
+use crate::guard::{Guarded, Handle, guarded, number, status, store, with};
+use crate::status::lockstep_status;
 use crate::types::{
     delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_start, start,
 };
@@ -18,7 +18,7 @@ use std::time::Duration;
 pub struct lockstep_subscriber(Guarded<State>);
 
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     handle: Subscriber,
     batch: Batch,
 }
@@ -53,30 +53,26 @@ pub unsafe extern "C" fn lockstep_subscriber_connect(
 /// Frees the handle, closes its sockets, and sets `*subscriber` to NULL.
 ///
 /// # Safety
-/// `*subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `*subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_close(subscriber: *mut *mut lockstep_subscriber) {
     // SAFETY: as the caller promises.
     unsafe { crate::guard::close(subscriber) };
 }
 
-/// # Safety
-/// `subscriber` is NULL, or a handle that no other thread and no outer call uses.
-#[inline]
-unsafe fn with<R>(
-    subscriber: *mut lockstep_subscriber,
-    work: impl FnOnce(&mut State) -> Result<R, Failure>,
-) -> Result<R, lockstep_status> {
-    // SAFETY: as the caller promises.
-    let handle = unsafe { subscriber.as_mut() };
-    Guarded::with(handle.map(|handle| &mut handle.0), work)
+impl Handle for lockstep_subscriber {
+    type State = State;
+
+    fn guard(&self) -> &Guarded<State> {
+        &self.0
+    }
 }
 
 /// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram
 /// has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_wait(
     subscriber: *mut lockstep_subscriber,
@@ -93,7 +89,7 @@ pub unsafe extern "C" fn lockstep_subscriber_wait(
 /// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_fd(subscriber: *mut lockstep_subscriber) -> i64 {
     // SAFETY: as the caller promises.
@@ -104,7 +100,7 @@ pub unsafe extern "C" fn lockstep_subscriber_fd(subscriber: *mut lockstep_subscr
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_due(subscriber: *mut lockstep_subscriber) -> i64 {
     // SAFETY: as the caller promises.
@@ -117,7 +113,7 @@ pub unsafe extern "C" fn lockstep_subscriber_due(subscriber: *mut lockstep_subsc
 /// receives the events of these polls. A live subscription delivers what is published after it.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_begin(
     subscriber: *mut lockstep_subscriber,
@@ -139,7 +135,7 @@ pub unsafe extern "C" fn lockstep_subscriber_begin(
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_deliver_next(subscriber: *mut lockstep_subscriber) -> i64 {
     // SAFETY: as the caller promises.
@@ -150,7 +146,7 @@ pub unsafe extern "C" fn lockstep_subscriber_deliver_next(subscriber: *mut locks
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_commit_next(subscriber: *mut lockstep_subscriber) -> i64 {
     // SAFETY: as the caller promises.
@@ -161,7 +157,7 @@ pub unsafe extern "C" fn lockstep_subscriber_commit_next(subscriber: *mut lockst
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_is_ended(subscriber: *mut lockstep_subscriber) -> i64 {
     // SAFETY: as the caller promises.
@@ -173,7 +169,7 @@ pub unsafe extern "C" fn lockstep_subscriber_is_ended(subscriber: *mut lockstep_
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+/// `subscriber` is NULL or a handle that is not closed; `out` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_cursor(
     subscriber: *mut lockstep_subscriber,
@@ -194,7 +190,7 @@ pub unsafe extern "C" fn lockstep_subscriber_cursor(
 /// `lockstep_status`.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it.
+/// `subscriber` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_poll(
     subscriber: *mut lockstep_subscriber,
@@ -214,7 +210,7 @@ pub unsafe extern "C" fn lockstep_subscriber_poll(
 /// 256 KiB of payloads.
 ///
 /// # Safety
-/// `subscriber` is NULL or a handle that is not closed, and nobody else uses it; `out` may be written to.
+/// `subscriber` is NULL or a handle that is not closed; `out` may be written to.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_poll_batch(
     subscriber: *mut lockstep_subscriber,

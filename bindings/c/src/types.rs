@@ -2,7 +2,7 @@
 
 use crate::guard::{guarded, status, store, text};
 use crate::status::{Failure, lockstep_status};
-use lockstep_client::{Cursor, Start};
+use lockstep_client::{Cursor, Outcomes, Start};
 use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
 
@@ -12,8 +12,11 @@ pub const LOCKSTEP_EVERYBODY: u32 = 0;
 pub const LOCKSTEP_CURSOR_TEXT: usize = 64;
 
 /// Receives one event. `payload` has `event->payload_len` bytes and is valid until the call returns. Returns
-/// true to go on, false to leave what follows for the next poll. It does not call functions with the handle
-/// that polls, and does not leave by an exception or `longjmp`.
+/// true to go on, false to leave what follows for the next poll. It may publish with the handle whose poll
+/// runs it (`…_publish`, `…_publish_at`, `…_claim`, `…_close_name`, `…_day`, `…_flush`, `…_is_drained`,
+/// `…_outcomes`, `…_message_len_max`, `…_claim_len_max`) and close it: then it is freed when the poll has
+/// ended. All else with that handle is refused with `LOCKSTEP_STATUS_IN_USE`, and so is publishing in the
+/// callback of `…_open` and `…_begin`. It does not leave by an exception or `longjmp`.
 pub type lockstep_on_event =
     Option<unsafe extern "C" fn(context: *mut c_void, event: *const FlatEvent, payload: *const u8) -> bool>;
 
@@ -56,6 +59,33 @@ pub(crate) fn give(
     // for the time of the call.
     let goes_on = unsafe { on_event(context, row, payload.as_ptr()) };
     if goes_on { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+}
+
+/// What became of the messages of a handle so far, in numbers of messages.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[repr(C)]
+pub struct lockstep_outcomes {
+    /// In the stream for ever.
+    pub committed: u64,
+    /// In the stream, and delivered by no reader, as the process was held up between the parts of a message.
+    pub discarded: u64,
+    /// Another message stands under the number.
+    pub diverged: u64,
+    /// Never stamped, as a newer process has opened the name.
+    pub fenced: u64,
+    /// Never stamped, as the publisher was closed before.
+    pub closed: u64,
+    /// Nobody knows: `LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN` was reported.
+    pub unknown: u64,
+    /// Without an outcome so far.
+    pub open: u64,
+}
+
+impl From<Outcomes> for lockstep_outcomes {
+    fn from(outcomes: Outcomes) -> Self {
+        let Outcomes { committed, discarded, diverged, fenced, closed, unknown, open, .. } = outcomes;
+        Self { committed, discarded, diverged, fenced, closed, unknown, open }
+    }
 }
 
 /// When a message is delivered.

@@ -6,11 +6,14 @@
  *     check stamped NAME TAKEOVERS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
  *     check full NAME               backpressure is reported, and ends
  *     check fork NAME               a child of a fork is refused, and harms its parent nothing
+ *     check callbacks NAME          a callback publishes and closes; all else, and another thread, is refused
+ *     check outcomes NAME           what became of the messages is counted; a number that nobody reaches is refused
  *     check flat NAME MESSAGES      passes so many messages twice; the second time nothing more is allocated
  */
 #define _POSIX_C_SOURCE 200809L
 #include <inttypes.h>
 #include <lockstep.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -405,6 +408,136 @@ static void forks(lockstep_endpoint *endpoint, const char *name) {
     printf("%" PRIu64 " outcomes beside a child\n", committed);
 }
 
+/* A callback's handle, and what it saw. */
+struct caller {
+    lockstep_participant *participant;
+    lockstep_publisher *publisher;
+    uint32_t id;
+    uint64_t answered; /* messages that were answered in the callback that delivered them */
+    uint64_t committed;
+    bool closes;
+};
+
+static bool is_in_use(int64_t result, const char *words) {
+    return (result == LOCKSTEP_STATUS_IN_USE || result == -LOCKSTEP_STATUS_IN_USE) && error_says(words);
+}
+
+static void *from_another_thread(void *context) {
+    struct caller *caller = context;
+    const char *words = "another thread";
+    CHECK(is_in_use(lockstep_participant_publish(caller->participant, caller->id, 0, NULL, 0, NULL), words));
+    CHECK(is_in_use(lockstep_participant_poll(caller->participant, 64, NULL, NULL), words));
+    CHECK(is_in_use(lockstep_participant_is_drained(caller->participant), words));
+    return NULL;
+}
+
+static bool answers(void *context, const lockstep_event *event, const uint8_t *payload) {
+    struct caller *caller = context;
+    caller->committed += event->kind == LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED;
+    if (event->kind != LOCKSTEP_EVENT_KIND_MESSAGE || event->payload_len != 3 || memcmp(payload, "ask", 3) != 0)
+        return true;
+    const char *words = "a callback calls back";
+    lockstep_batch batch;
+    lockstep_cursor cursor;
+    uint32_t id;
+    CHECK(is_in_use(lockstep_participant_poll(caller->participant, 64, answers, caller), words));
+    CHECK(is_in_use(lockstep_participant_poll_batch(caller->participant, 64, &batch), words));
+    CHECK(is_in_use(lockstep_participant_wait(caller->participant, 0), words));
+    CHECK(is_in_use(lockstep_participant_cursor(caller->participant, &cursor), words));
+    CHECK(is_in_use(lockstep_participant_open(caller->participant, "other", 0, NULL, NULL, &id), words));
+    pthread_t other;
+    CHECK(pthread_create(&other, NULL, from_another_thread, caller) == 0 && pthread_join(other, NULL) == 0);
+    uint64_t number = 0;
+    uint8_t *memory = NULL;
+    lockstep_outcomes before, after;
+    CHECK(lockstep_participant_outcomes(caller->participant, &before) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_publish(caller->participant, caller->id, 0, (const uint8_t *)"answer", 6, &number) ==
+          LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_claim(caller->participant, caller->id, 0, 2, &memory, &number) == LOCKSTEP_STATUS_OK);
+    memcpy(memory, "ok", 2);
+    CHECK(lockstep_participant_flush(caller->participant) == 0);
+    CHECK(lockstep_participant_outcomes(caller->participant, &after) == LOCKSTEP_STATUS_OK);
+    CHECK(after.open == before.open + 2);
+    caller->answered++;
+    if (caller->closes) {
+        lockstep_participant_close(&caller->participant);
+        CHECK(caller->participant == NULL);
+    }
+    return true;
+}
+
+/* An outcome of a publisher publishes the next message, and closes the handle behind the tenth. */
+static bool goes_on(void *context, const lockstep_event *event, const uint8_t *payload) {
+    (void)payload;
+    struct caller *caller = context;
+    if (event->kind != LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED || caller->publisher == NULL) return true;
+    caller->committed++;
+    CHECK(is_in_use(lockstep_publisher_poll(caller->publisher, 64, NULL, NULL), "a callback calls back"));
+    CHECK(lockstep_publisher_publish(caller->publisher, caller->id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    if (caller->committed == 10) lockstep_publisher_close(&caller->publisher);
+    return true;
+}
+
+static bool closes_at_once(void *context, const lockstep_event *event, const uint8_t *payload) {
+    (void)event;
+    (void)payload;
+    lockstep_subscriber **subscriber = context;
+    CHECK(*subscriber == NULL || is_in_use(lockstep_subscriber_poll(*subscriber, 64, NULL, NULL), "a callback"));
+    lockstep_subscriber_close(subscriber);
+    return true;
+}
+
+static void callbacks(lockstep_endpoint *endpoint, const char *name) {
+    struct load load = {.first = 1, .committed_next = 1, .delivered_next = 1};
+    struct caller caller = {.participant = connected(endpoint, name, &load)};
+    caller.id = load.id;
+    for (int asks = 1; asks <= 2; asks++) {
+        caller.closes = asks == 2;
+        CHECK(lockstep_participant_publish(caller.participant, caller.id, 0, (const uint8_t *)"ask", 3, NULL) ==
+              LOCKSTEP_STATUS_OK);
+        while (caller.participant != NULL && (caller.answered < (uint64_t)asks || (asks == 1 && caller.committed < 3)))
+            CHECK(lockstep_participant_poll(caller.participant, 64, answers, &caller) >= 0);
+    }
+    CHECK(caller.answered == 2 && caller.participant == NULL);
+    /* What the last callback published before it closed has left, or not: the handle is gone. */
+    struct caller publishes = {.closes = false};
+    CHECK(lockstep_publisher_connect(endpoint, &publishes.publisher) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_open(publishes.publisher, name, 10 * SECOND, &publishes.id) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish(publishes.publisher, publishes.id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    while (publishes.publisher != NULL)
+        CHECK(lockstep_publisher_poll(publishes.publisher, 64, goes_on, &publishes) >= 0);
+    CHECK(publishes.committed == 10);
+    lockstep_subscriber *subscriber = NULL;
+    lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
+    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber) == LOCKSTEP_STATUS_OK);
+    while (subscriber != NULL) CHECK(lockstep_subscriber_poll(subscriber, 64, closes_at_once, &subscriber) >= 0);
+    printf("%" PRIu64 " answers in callbacks\n", caller.answered);
+}
+
+static void outcomes(lockstep_endpoint *endpoint, const char *name) {
+    lockstep_publisher *first = NULL, *second = NULL;
+    lockstep_outcomes counts;
+    uint32_t id = 0;
+    CHECK(lockstep_publisher_connect(endpoint, &first) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_connect(endpoint, &second) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_open(first, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish_at(first, id, 100, 0, NULL, 0) == LOCKSTEP_STATUS_AHEAD_OF_NUMBER);
+    CHECK(error_says("1 is the next one"));
+    CHECK(lockstep_publisher_publish_at(first, id, 1, 0, NULL, 0) == LOCKSTEP_STATUS_OK);
+    while (lockstep_publisher_is_drained(first) != 1) CHECK(lockstep_publisher_poll(first, 64, NULL, NULL) >= 0);
+    CHECK(lockstep_publisher_outcomes(first, &counts) == LOCKSTEP_STATUS_OK && counts.committed == 1 && counts.open == 0);
+    CHECK(lockstep_publisher_open(second, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
+    /* The first one does not know yet that it is fenced. */
+    CHECK(lockstep_publisher_publish(first, id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    while (lockstep_publisher_is_drained(first) != 1) CHECK(lockstep_publisher_poll(first, 64, NULL, NULL) >= 0);
+    CHECK(lockstep_publisher_outcomes(first, &counts) == LOCKSTEP_STATUS_OK);
+    CHECK(counts.committed == 1 && counts.fenced == 1 && counts.open == 0);
+    CHECK(lockstep_publisher_outcomes(first, NULL) == LOCKSTEP_STATUS_ARGUMENT);
+    lockstep_publisher_close(&first);
+    lockstep_publisher_close(&second);
+    CHECK(lockstep_publisher_outcomes(first, &counts) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+}
+
 int main(int count, char **arguments) {
     CHECK(lockstep_abi_version() == LOCKSTEP_ABI_VERSION);
     CHECK(strlen(lockstep_version()) > 0);
@@ -423,6 +556,8 @@ int main(int count, char **arguments) {
     if (strcmp(arguments[1], "stamped") == 0) stamped(endpoint, arguments[2], number);
     if (strcmp(arguments[1], "full") == 0) full(endpoint, arguments[2]);
     if (strcmp(arguments[1], "fork") == 0) forks(endpoint, arguments[2]);
+    if (strcmp(arguments[1], "callbacks") == 0) callbacks(endpoint, arguments[2]);
+    if (strcmp(arguments[1], "outcomes") == 0) outcomes(endpoint, arguments[2]);
     if (strcmp(arguments[1], "flat") == 0) flat(endpoint, arguments[2], number);
     lockstep_endpoint_close(&endpoint);
     return 0;

@@ -250,6 +250,42 @@ void flat(const lockstep::endpoint& endpoint, const char* name, std::uint64_t me
     CHECK(after <= before + 4096);
 }
 
+/// Answers in the callback that delivers; the last one closes its own handle there.
+void callbacks(const lockstep::endpoint& endpoint, const char* name) {
+    load load(endpoint, name);
+    CHECK(load.participant.publish(load.id, "ask").value() > 0);
+    bool is_closed = false;
+    while (!is_closed) {
+        const auto polled = load.participant.poll(64, [&](const lockstep::event& event) {
+            if (!event.is(LOCKSTEP_EVENT_KIND_MESSAGE) || is_closed) return;
+            const auto nested = load.participant.poll(64, [](const lockstep::event&) {});
+            CHECK(is_refused(nested, LOCKSTEP_STATUS_IN_USE, "a callback calls back"));
+            CHECK(load.participant.publish(load.id, "answer").value() > 0);
+            CHECK(load.participant.flush().value() == 0);
+            load.participant.close();
+            is_closed = true;
+        });
+        CHECK(polled.has_value());
+    }
+    CHECK(is_refused(load.participant.publish(load.id, "x"), LOCKSTEP_STATUS_CLOSED_HANDLE, "closed"));
+    std::printf("1 answers in callbacks\n");
+}
+
+void outcomes(const lockstep::endpoint& endpoint, const char* name) {
+    auto first = lockstep::publisher::connect(endpoint).value();
+    auto second = lockstep::publisher::connect(endpoint).value();
+    const auto patience = std::chrono::seconds(60);
+    const auto nobody = [](const lockstep::event&) {};
+    const std::uint32_t id = first.open(name, patience).value();
+    CHECK(is_refused(first.publish_at(id, 100, "x"), LOCKSTEP_STATUS_AHEAD_OF_NUMBER, "1 is the next one"));
+    CHECK(first.publish(id, "in").value() == 1);
+    CHECK(first.drain(patience, nobody).value().committed == 1);
+    CHECK(second.open(name, patience).value() == id);
+    CHECK(first.publish(id, "late").value() == 2);
+    const auto late = first.drain(patience, nobody).value();
+    CHECK(late.committed == 1 && late.fenced == 1 && late.open == 0 && first.is_drained().value());
+}
+
 } // namespace
 
 int main(int count, char** arguments) {
@@ -267,6 +303,8 @@ int main(int count, char** arguments) {
     if (what == "load") run_load(endpoint, arguments[2], number);
     if (what == "stamped") stamped(endpoint, arguments[2], number);
     if (what == "full") full(endpoint, arguments[2]);
+    if (what == "callbacks") callbacks(endpoint, arguments[2]);
+    if (what == "outcomes") outcomes(endpoint, arguments[2]);
     if (what == "flat") flat(endpoint, arguments[2], number);
     return 0;
 }

@@ -8,6 +8,9 @@ use std::ops::ControlFlow;
 /// lie behind them.
 pub const BATCH_BYTES: usize = 256 << 10;
 
+/// Rows for which a batch has room from the start: messages, and the outcomes of a window.
+const ROWS_LEN: usize = 4_096;
+
 /// Rows, and the payloads to which they point.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -18,7 +21,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new() -> Self {
-        Self::default()
+        Self { rows: Vec::with_capacity(ROWS_LEN), bytes: Vec::new() }
     }
 
     /// Empties it; its memory stays.

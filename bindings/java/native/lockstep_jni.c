@@ -445,6 +445,20 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_day(JNIEnv *env, jclass type, jl
 
 GETTER(flush, OF_PUBLISHING, flush)
 GETTER(isDrained, OF_PUBLISHING, is_drained)
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outcomes(JNIEnv *env, jclass type, jlong address, jlongArray out) {
+    (void)type;
+    struct handle *handle = use(address);
+    lockstep_outcomes counts;
+    lockstep_status status = OF_PUBLISHING(handle, outcomes, &counts);
+    if (status != LOCKSTEP_STATUS_OK) return failure(status);
+    const jlong numbers[] = {(jlong)counts.committed, (jlong)counts.discarded, (jlong)counts.diverged,
+                             (jlong)counts.fenced,    (jlong)counts.closed,    (jlong)counts.unknown,
+                             (jlong)counts.open};
+    (*env)->SetLongArrayRegion(env, out, 0, sizeof(numbers) / sizeof *numbers, numbers);
+    return 0;
+}
+
 GETTER(isConnected, OF_PUBLISHING, is_connected)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLengthMax(JNIEnv *env, jclass type, jlong address,

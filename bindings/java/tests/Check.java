@@ -355,6 +355,7 @@ final class Check {
             LockSupport.parkNanos(MILLISECOND);
         }
         check(participant.isDrained(), "drained");
+        check(participant.outcomes().areAllCommitted() && participant.outcomes().committed() > 0, "all are committed");
         check(!participant.isEnded(), "not ended");
         Batch rest = participant.pollBatch(0);
         Cursor cursor = participant.cursor().orElseThrow();

@@ -64,6 +64,8 @@ while (committed < last || delivered < last) {
 const grown = process.memoryUsage.rss() - residentAtHalf;
 assert.ok(grown < SLACK_BYTES, `the second half of ${last} messages took ${grown} bytes of memory`);
 assert.ok(publisher.isDrained());
+const { committed: inStream, ...others } = publisher.outcomes();
+assert.ok(inStream > 0n && Object.values(others).every((count) => count === 0n), `${inStream} are committed`);
 assert.ok(!subscriber.isEnded());
 publisher.close();
 publisher.close();

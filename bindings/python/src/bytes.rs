@@ -1,9 +1,9 @@
-//! The bytes of a payload: of `bytes` in place, of any other contiguous buffer by a copy.
+//! The bytes of a payload: of `bytes` in place, of any other contiguous buffer by a copy, whatever its items.
 
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView};
 
 /// Does `work` with the bytes of `object`.
 pub(crate) fn with_bytes<R>(
@@ -15,11 +15,10 @@ pub(crate) fn with_bytes<R>(
     }
     let wrong = || {
         let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        PyTypeError::new_err(format!("a payload is bytes, or a contiguous buffer of them, not {class}"))
+        PyTypeError::new_err(format!("a payload is bytes, or a contiguous buffer, not {class}"))
     };
-    let buffer = PyBuffer::<u8>::get(object).map_err(|_| wrong())?;
-    if !buffer.is_c_contiguous() {
-        return Err(wrong());
-    }
-    work(&buffer.to_vec(object.py())?)
+    // A memory view reads an array of any numbers as the bytes that it consists of.
+    let view = PyMemoryView::from(object).map_err(|_| wrong())?;
+    let view = view.call_method1("cast", ("B",)).map_err(|_| wrong())?;
+    work(&PyBuffer::<u8>::get(&view)?.to_vec(object.py())?)
 }

@@ -16,6 +16,7 @@ mod event;
 mod guard;
 mod journal;
 mod metrics;
+mod outcomes;
 mod participant;
 mod polled;
 mod publisher;
@@ -38,6 +39,8 @@ mod _native {
     use super::journal::Journal;
     #[pymodule_export]
     use super::metrics::{metrics, metrics_text};
+    #[pymodule_export]
+    use super::outcomes::Outcomes;
     #[pymodule_export]
     use super::participant::Participant;
     #[pymodule_export]

@@ -9,6 +9,7 @@ use crate::endpoint::Cursor;
 use crate::errors::of_io;
 use crate::event::Event;
 use crate::guard::CheckedOut;
+use crate::outcomes::Outcomes;
 use crate::time::{Deadline, SLICE, timeout};
 use lockstep_client::IoError;
 use lockstep_flat::{FlatEvent, FlatKind};
@@ -34,6 +35,8 @@ pub(crate) trait Polls: Send {
     fn due(&self) -> Duration;
     fn fd(&self) -> RawFd;
     fn now(&self) -> u64;
+    /// What became of what was published.
+    fn outcomes(&self) -> lockstep_client::Outcomes;
     /// The position behind what was polled.
     fn position(&self) -> Option<lockstep_client::Cursor>;
     /// Whether nothing more comes.
@@ -56,6 +59,8 @@ pub(crate) struct Polled<H> {
     position: Option<lockstep_client::Cursor>,
     spare: Spare,
     scratch: lockstep_flat::Batch,
+    /// What the last drain ended with.
+    drained: lockstep_client::Outcomes,
 }
 
 /// Whether an event is of the stream, and not of a publisher.
@@ -76,7 +81,8 @@ fn has_place(row: &FlatEvent) -> bool {
 impl<H: Polls> Polled<H> {
     pub(crate) fn new(handle: H) -> Self {
         let (spare, scratch) = (Spare::default(), lockstep_flat::Batch::new());
-        Self { handle, waiting: VecDeque::new(), position: None, spare, scratch }
+        let drained = lockstep_client::Outcomes::default();
+        Self { handle, waiting: VecDeque::new(), position: None, spare, scratch, drained }
     }
 
     /// The position behind the last event that the program has received.
@@ -261,6 +267,15 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
                 py.detach(|| polled.nap(left.min(SLICE))).map_err(of_io)?;
             }
         }
+    }
+
+    /// Polls until no message is without an outcome. Returns what became of those since the last time.
+    pub(crate) fn drain(&mut self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Outcomes> {
+        let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
+        self.poll_until(py, deadline, |handle, _| handle.outcomes().open == 0)?;
+        let outcomes = self.handle.outcomes();
+        let before = std::mem::replace(&mut self.drained, outcomes);
+        Ok(Outcomes(outcomes.since(&before)))
     }
 
     /// Seconds until the handle must be polled, although nothing arrives.

@@ -6,6 +6,7 @@ use crate::endpoint::Endpoint;
 use crate::errors::{of_io, of_open, of_publish};
 use crate::event::Event;
 use crate::guard::{CheckedOut, Guarded};
+use crate::outcomes::Outcomes;
 use crate::polled::{Polled, Polls};
 use crate::time::{Deadline, timeout};
 use lockstep_client::{DayMark, IoError, OpenError};
@@ -43,6 +44,10 @@ impl Polls for lockstep_client::Publisher {
 
     fn now(&self) -> u64 {
         self.now()
+    }
+
+    fn outcomes(&self) -> lockstep_client::Outcomes {
+        self.outcomes()
     }
 
     fn position(&self) -> Option<lockstep_client::Cursor> {
@@ -209,16 +214,21 @@ impl Publisher {
         self.handle()?.wait(py, timeout)
     }
 
-    /// Polls until every message has its outcome; whether that is so when the timeout in seconds is over.
-    /// Events of these polls are delivered by the next call.
+    /// Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of
+    /// those that had none when the last drain returned: it is true where all of them are committed. Events of
+    /// these polls are delivered by the next call.
     #[pyo3(signature = (timeout = None))]
-    fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        let mut handle = self.handle()?;
-        let deadline = Deadline::after(handle.handle.now(), self::timeout(timeout)?);
-        handle.poll_until(py, deadline, |handle, _| handle.is_drained())
+    fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Outcomes> {
+        self.handle()?.drain(py, timeout)
     }
 
-    /// Whether every published message has its outcome.
+    /// What became of all messages of this handle so far.
+    #[getter]
+    fn outcomes(&self) -> PyResult<Outcomes> {
+        Ok(Outcomes(self.handle()?.handle.outcomes()))
+    }
+
+    /// Whether every published message has its outcome, whichever.
     #[getter]
     fn drained(&self) -> PyResult<bool> {
         Ok(self.handle()?.handle.is_drained())

@@ -8,7 +8,7 @@ use crate::guard::{CheckedOut, Guarded};
 use crate::polled::{Polled, Polls};
 use crate::time::{Deadline, timeout};
 use lockstep_client::{Delivery, IoError, Start, SubscriberEvent};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
@@ -41,6 +41,10 @@ impl Polls for lockstep_client::Subscriber {
         self.now()
     }
 
+    fn outcomes(&self) -> lockstep_client::Outcomes {
+        lockstep_client::Outcomes::default()
+    }
+
     fn position(&self) -> Option<lockstep_client::Cursor> {
         self.cursor()
     }
@@ -69,6 +73,12 @@ pub(crate) enum StartArgument {
     Seq(u64),
     #[pyo3(transparent)]
     Word(String),
+    /// Less than a seq, or more.
+    #[pyo3(transparent)]
+    Number(i128),
+    /// None of these.
+    #[pyo3(transparent)]
+    Other(Py<PyAny>),
 }
 
 impl StartArgument {
@@ -79,12 +89,15 @@ impl StartArgument {
             Self::Seq(seq) => Ok(Start::From(seq)),
             Self::Word(word) if word == "live" => Ok(Start::Live),
             Self::Word(word) if word == "oldest" => Ok(Start::Oldest),
-            Self::Word(word) => {
-                let text = format!("start '{word}' is none: write 'live', 'oldest', a seq or a Cursor");
-                Err(PyValueError::new_err(text))
-            }
+            Self::Word(word) => Err(PyValueError::new_err(no_start(&format!("'{word}'")))),
+            Self::Number(number) => Err(PyValueError::new_err(no_start(&number.to_string()))),
+            Self::Other(other) => Err(PyTypeError::new_err(no_start(&other.to_string()))),
         }
     }
+}
+
+fn no_start(what: &str) -> String {
+    format!("start {what} is none: write 'live', 'oldest', a seq or a Cursor")
 }
 
 /// The number of `lockstep.Delivery`.

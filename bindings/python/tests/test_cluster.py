@@ -49,11 +49,12 @@ def test_a_message_has_one_place_and_one_outcome(participant: lockstep.Participa
 def test_payloads_are_any_buffer_of_bytes(participant: lockstep.Participant, name: str) -> None:
     orders = participant.open(name)
     payloads: list[Any] = [b"a", bytearray(b"bc"), memoryview(b"def"), np.arange(4, dtype=np.uint8), b""]
+    payloads += [np.arange(4), np.ones((2, 3), dtype=np.float32)]
     for payload in payloads:
         participant.publish(orders, payload)
     got = [message.payload for message in islice(lockstep.messages(participant), len(payloads))]
     assert got == [bytes(payload) for payload in payloads]
-    for wrong in ["text", 7, None, [1, 2], np.arange(4, dtype=np.int64), memoryview(b"abcd")[::2]]:
+    for wrong in ["text", 7, None, [1, 2], np.arange(8)[::2], memoryview(b"abcd")[::2]]:
         with pytest.raises(TypeError, match="a payload is bytes"):
             participant.publish(orders, wrong)  # type: ignore[arg-type]
     for wrong in [-1, 1 << 32]:
@@ -78,9 +79,12 @@ def test_wrong_publications_are_refused_by_class(participant: lockstep.Participa
     with pytest.raises(lockstep.AheadOfNumberError):
         participant.publish_at(orders, 7, b"")
     assert participant.drain(PATIENCE_S)
+    # Nothing is under way, and nobody publishes what lies between.
+    with pytest.raises(lockstep.AheadOfNumberError, match="number 100 .* 2 is the next"):
+        participant.publish_at(orders, 100, b"")
     participant.publish_at(orders, 1, b"first")
     numbers = [event.publisher_seq for event in participant.events() if event.kind == Kind.MESSAGE]
-    eventually("delivered once", lambda: participant.drain(PATIENCE_S))
+    eventually("delivered once", lambda: bool(participant.drain(PATIENCE_S)))
     numbers += [event.publisher_seq for event in participant.events() if event.kind == Kind.MESSAGE]
     assert numbers.count(1) == 1
 
@@ -103,6 +107,22 @@ def test_the_newest_process_of_a_name_fences_the_others(endpoint: lockstep.Endpo
             return any(event.kind == Kind.OUTCOME_FENCED for event in first.events())
 
         eventually("the first is fenced", is_fenced)
+
+
+def test_drain_tells_what_became_of_the_messages(endpoint: lockstep.Endpoint, name: str) -> None:
+    with lockstep.Publisher(endpoint) as first, lockstep.Publisher(endpoint) as second:
+        orders = first.open(name)
+        numbers = [first.publish(orders, payload) for payload in [b"one", b"two"]]
+        outcomes = first.drain(PATIENCE_S)
+        assert outcomes and outcomes.committed == len(numbers) and outcomes == first.outcomes
+        assert first.drain(PATIENCE_S).committed == 0, "nothing was published since"
+        second.open(name)
+        # The handle does not know yet that it is fenced.
+        first.publish(orders, b"late")
+        late = first.drain(PATIENCE_S)
+        assert not late and (late.committed, late.fenced, late.open) == (0, 1, 0), late
+        assert repr(late) == "<Outcomes: 0 committed, 1 fenced>"
+        assert first.drained and (first.outcomes.committed, first.outcomes.fenced) == (2, 1)
 
 
 def test_copies_with_one_nonce_do_not_fence_each_other(endpoint: lockstep.Endpoint, name: str) -> None:
@@ -156,6 +176,33 @@ def test_backpressure_is_reported_and_ends(endpoint: lockstep.Endpoint, name: st
         publish_all(publisher, orders, [b"after"])
 
 
+def test_messages_end_when_none_has_come_for_the_timeout_whatever_else_does(
+    endpoint: lockstep.Endpoint, participant: lockstep.Participant, name: str
+) -> None:
+    has_ended = threading.Event()
+
+    def open_names() -> None:
+        with lockstep.Publisher(endpoint) as other:
+            for number in range(600):
+                if has_ended.wait(0.1):
+                    return
+                other.open(f"{name}-{number}", PATIENCE_S)
+
+    thread = threading.Thread(target=open_names)
+    thread.start()
+    got = list(lockstep.messages(participant, timeout=1.0))
+    has_ended.set()
+    thread.join()
+    opened = [event for event in participant.events(1000) if event.kind == Kind.OPENED]
+    assert got == [] and len(opened) < 600, "it ends before the names do"
+
+
+def test_the_module_for_event_loops_needs_no_import_of_its_own() -> None:
+    program = "import lockstep; print(lockstep.aio.messages.__name__); lockstep.nothing"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.stdout == "messages\n" and "module 'lockstep' has no attribute 'nothing'" in run.stderr
+
+
 # ---------------------------------------------------------------------------- positions
 
 
@@ -200,11 +247,11 @@ def test_batches_and_iteration_go_on_where_the_other_stopped(endpoint: lockstep.
 
 
 def test_starts_that_are_none_are_refused(endpoint: lockstep.Endpoint) -> None:
-    for start in ["newest", "", 0]:
+    for start in ["newest", "", 0, -1, 1 << 64]:
         with pytest.raises(ValueError, match="start"):
             lockstep.Subscriber(endpoint, start=start)  # type: ignore[arg-type]
     for wrong in [None, 1.5, b"live"]:
-        with pytest.raises(TypeError):
+        with pytest.raises(TypeError, match="start .* is none: write 'live', 'oldest', a seq or a Cursor"):
             lockstep.Subscriber(endpoint, start=wrong)  # type: ignore[arg-type]
     for delivery in [2, 7]:
         with pytest.raises(ValueError, match="lockstep.Delivery"):

@@ -317,8 +317,8 @@ impl AsyncPublisher {
         self.0.until(turn).await
     }
 
-    /// Waits until every published message has its outcome, and tells which they are, of this handle's messages
-    /// so far; `f` receives the events.
+    /// Waits until every published message has its outcome, and tells which they are, of all that this handle
+    /// published; `f` receives the events.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///
@@ -468,8 +468,8 @@ impl AsyncParticipant {
         self.0.until(turn).await
     }
 
-    /// Waits until every published message has its outcome, and tells which they are, of this handle's messages
-    /// so far; `f` receives all events meanwhile.
+    /// Waits until every published message has its outcome, and tells which they are, of all that this handle
+    /// published; `f` receives all events meanwhile.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///

@@ -56,25 +56,33 @@ pub struct ParticipantNode {
     pub stream: Vec<News>,
     /// The application stops the stream behind each message.
     pub stops: bool,
+    /// Under this name it answers each `ask` in the callback that delivers it.
+    pub answers_as: Option<PublisherId>,
 }
 
 impl ParticipantNode {
     /// A process that begins.
     pub fn new(publisher: PublisherLimits, subscriber: SubscriberLimits) -> Self {
         let participant = ParticipantEngine::new(SimNet::default(), publisher, subscriber);
-        Self { participant, events: Vec::new(), stream: Vec::new(), stops: false }
+        Self { participant, events: Vec::new(), stream: Vec::new(), stops: false, answers_as: None }
     }
 
     /// One turn.
     pub fn poll(&mut self, now: Nanos, wall: Nanos, limit: usize) {
-        let Self { participant, events, stream, stops } = self;
-        participant.poll(now, wall, limit, |event| match event {
+        let Self { participant, events, stream, stops, answers_as } = self;
+        participant.poll_with(now, wall, limit, |event, publisher| match event {
             ParticipantEvent::Publisher(event) => {
+                assert!(publisher.is_none());
                 events.push(event);
                 ControlFlow::Break(())
             }
             ParticipantEvent::Subscriber(event) => {
                 stream.extend(owned(&event));
+                if let (Some(id), SubscriberEvent::Message(message)) = (*answers_as, &event)
+                    && message.payload == b"ask"
+                {
+                    publisher.expect("it publishes").try_publish(id, 0, b"answer").expect("room");
+                }
                 let stops = *stops && matches!(event, SubscriberEvent::Message(_));
                 if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }

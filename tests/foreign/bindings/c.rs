@@ -88,6 +88,25 @@ fn c_and_cpp_are_refused_a_message_while_the_window_is_full_and_go_on_when_it_is
 }
 
 #[test]
+fn a_callback_of_c_and_cpp_publishes_and_closes_and_all_else_is_refused() {
+    for (name, program) in checks() {
+        let cluster = Cluster::new(1, "");
+        let _replicas = cluster.found();
+        let outcome = run(with_cluster(check(&program, &["callbacks", name]), &cluster), b"").with_code(0);
+        assert!(outcome.out.contains("answers in callbacks"), "{}", outcome.out);
+    }
+}
+
+#[test]
+fn c_and_cpp_tell_what_became_of_messages_and_refuse_a_number_that_nobody_reaches() {
+    for (name, program) in checks() {
+        let cluster = Cluster::new(1, "");
+        let _replicas = cluster.found();
+        run(with_cluster(check(&program, &["outcomes", name]), &cluster), b"").with_code(0);
+    }
+}
+
+#[test]
 fn a_child_of_a_fork_is_refused_the_handles_of_its_parent_and_harms_it_nothing() {
     for (name, program) in checks().into_iter().filter(|(name, _)| *name == "from-c") {
         let cluster = Cluster::new(1, "");

@@ -10,6 +10,9 @@ call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in 
 how the cluster does.
 """
 
+import importlib
+from typing import TYPE_CHECKING
+
 from lockstep._errors import (
     AheadOfNumberError,
     BackpressureError,
@@ -41,6 +44,7 @@ from lockstep._native import (
     Endpoint,
     Event,
     Journal,
+    Outcomes,
     Participant,
     Publisher,
     Subscriber,
@@ -76,6 +80,7 @@ __all__ = [
     "NotAllowedError",
     "NotOpenError",
     "OtherProcessError",
+    "Outcomes",
     "PanicError",
     "Participant",
     "PublishError",
@@ -90,3 +95,13 @@ __all__ = [
     "metrics_text",
     "status",
 ]
+
+if TYPE_CHECKING:
+    from lockstep import aio as aio
+else:
+
+    def __getattr__(name: str) -> object:
+        """`lockstep.aio` needs no import of its own, and asyncio is loaded for those who use it."""
+        if name == "aio":
+            return importlib.import_module("lockstep.aio")
+        raise AttributeError(f"module 'lockstep' has no attribute '{name}'")

@@ -177,6 +177,37 @@ class Subscriber:
     def __next__(self) -> Event: ...
 
 @final
+class Outcomes:
+    """What became of messages that were published, in numbers of messages. It is true where each of them is in the
+    stream for ever."""
+
+    @property
+    def committed(self) -> int:
+        """In the stream for ever."""
+    @property
+    def discarded(self) -> int:
+        """In the stream, and delivered by no reader, as the process was held up between the parts of a message."""
+    @property
+    def diverged(self) -> int:
+        """Another message stands under the number."""
+    @property
+    def fenced(self) -> int:
+        """Never stamped, as a newer process has opened the name."""
+    @property
+    def closed(self) -> int:
+        """Never stamped, as the publisher was closed before."""
+    @property
+    def unknown(self) -> int:
+        """Nobody knows: OUTCOMES_UNKNOWN was reported."""
+    @property
+    def open(self) -> int:
+        """Without an outcome so far."""
+    def __bool__(self) -> bool: ...
+    def __eq__(self, value: object, /) -> bool: ...
+    def __ne__(self, value: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+
+@final
 class Publisher:
     """Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread at a
     time."""
@@ -208,12 +239,16 @@ class Publisher:
     def wait(self, timeout: float | None = None) -> bool:
         """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
         returns whether there is."""
-    def drain(self, timeout: float | None = None) -> bool:
-        """Polls until every message has its outcome; whether that is so when the timeout in seconds is over. Events of
-        these polls are delivered by the next call."""
+    def drain(self, timeout: float | None = None) -> Outcomes:
+        """Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of those
+        that had none when the last drain returned: it is true where all of them are committed. Events of these polls
+        are delivered by the next call."""
+    @property
+    def outcomes(self) -> Outcomes:
+        """What became of all messages of this handle so far."""
     @property
     def drained(self) -> bool:
-        """Whether every published message has its outcome."""
+        """Whether every published message has its outcome, whichever."""
     @property
     def is_connected(self) -> bool:
         """Whether the handle follows a leader's stream."""
@@ -274,9 +309,13 @@ class Participant:
     def wait(self, timeout: float | None = None) -> bool:
         """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
         returns whether there is."""
-    def drain(self, timeout: float | None = None) -> bool:
-        """Polls until every message has its outcome; whether that is so when the timeout in seconds is over. Events of
-        these polls are delivered by the next call."""
+    def drain(self, timeout: float | None = None) -> Outcomes:
+        """Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of those
+        that had none when the last drain returned: it is true where all of them are committed. Events of these polls
+        are delivered by the next call."""
+    @property
+    def outcomes(self) -> Outcomes:
+        """What became of all messages of this handle so far."""
     def fileno(self) -> int:
         """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
     def due(self) -> float:
@@ -299,7 +338,7 @@ class Participant:
         """Whether the subscription has ended: the event before gave the reason."""
     @property
     def drained(self) -> bool:
-        """Whether every published message has its outcome."""
+        """Whether every published message has its outcome, whichever."""
     @property
     def is_connected(self) -> bool:
         """Whether the handle follows a leader's stream."""

@@ -343,6 +343,25 @@ fn a_publisher_in_a_participant_resends_after_loss() {
 }
 
 #[test]
+fn what_follows_from_a_message_is_published_in_the_callback_that_delivers_it() {
+    let mut cluster = Cluster::new(3, |_| {});
+    let id = cluster.add_participant(Delivery::Committed, "orders", NONCE);
+    cluster.participants[0].answers_as = Some(id);
+    let core = &mut cluster.participants[0].participant.publisher;
+    for _ in 0..3 {
+        core.try_publish(id, 0, b"ask").expect("room");
+    }
+    let outcomes = |cluster: &Cluster| cluster.participants[0].participant.publisher.outcomes();
+    assert!(cluster.run_until(|cluster| outcomes(cluster).committed == 6), "{}", outcomes(&cluster));
+    cluster.run(20);
+    let texts = cluster.participants[0].stream.iter().filter_map(|event| match event {
+        News::Message(_, text) => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(texts.collect::<Vec<_>>(), ["ask", "ask", "ask", "answer", "answer", "answer"]);
+}
+
+#[test]
 fn an_application_that_stops_the_stream_holds_up_no_outcome_and_loses_nothing() {
     let mut cluster = Cluster::new(3, |_| {});
     let id = cluster.add_participant(Delivery::Stamped, "orders", NONCE);

@@ -2,7 +2,7 @@
 
 use super::events::EventCheck;
 use super::founding::Founded;
-use super::log_tree::{Tree, TreeNode};
+use super::log_tree::{Stamped, Tree, TreeNode};
 use super::reference_model::ReferenceModel;
 use super::{MessageKey, Oracle, Violation, digest};
 use crate::coverage::Event;
@@ -222,20 +222,8 @@ impl Oracle {
             self.coverage.count(Event::MessagesInParts);
         }
         if reader.live {
-            // The place where it began shows in the parts that it joins.
-            let begun = match reader.delivery {
-                Delivery::Committed => {
-                    // The former history may have it where the present one has not (seed 75075048).
-                    let left = self.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
-                    let left = left.filter(|left| left.message(seq) == Some(key));
-                    left.unwrap_or(&self.reference).begin_of(seq)
-                }
-                Delivery::Stamped => {
-                    let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
-                    let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
-                    here.map(|stem| stem.begin_of(seq)).max().unwrap_or(seq)
-                }
-            };
+            let left = self.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
+            let begun = begun_at(&self.tree, (&self.reference, left), reader.delivery, (seq, key));
             reader.from = Some(reader.from.map_or(begun, |from| from.min(begun)));
         }
         let from = *reader.from.get_or_insert(seq);
@@ -435,4 +423,24 @@ fn frames_behind(
         skipped == 0 && reader.frames.is_empty()
     };
     tree.containing(seq).filter(is_behind).collect()
+}
+
+/// Where a message begins that a live reader was delivered: the place where it began to read shows in the
+/// parts that it joins. The former history may have the message where the present one has not (seed 75075048).
+fn begun_at(
+    tree: &Tree,
+    (present, left): (&ReferenceModel, Option<&ReferenceModel>),
+    delivery: Delivery,
+    (seq, key): Stamped,
+) -> Seq {
+    match delivery {
+        Delivery::Committed => {
+            left.filter(|left| left.message(seq) == Some(key)).unwrap_or(present).begin_of(seq)
+        }
+        Delivery::Stamped => {
+            let logs = tree.containing(seq).map(|node| tree.stem(node));
+            let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
+            here.map(|stem| stem.begin_of(seq)).max().unwrap_or(seq)
+        }
+    }
 }

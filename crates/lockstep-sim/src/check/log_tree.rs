@@ -304,6 +304,14 @@ impl Tree {
         path
     }
 
+    /// The last frame of `epoch` behind `before`, where the log that ends with `now` goes on in a later one.
+    /// A replica that went on so in one turn had it in its log before, and it counts in `epoch` (S4; seed
+    /// 72065478).
+    pub fn passed(&self, epoch: Epoch, before: Option<TreeNode>, now: Option<TreeNode>) -> Option<TreeNode> {
+        let passed = self.path(before, now);
+        passed.into_iter().rfind(|node| self.stem(*node).epoch == epoch).filter(|last| now != Some(*last))
+    }
+
     /// The frames that contain `seq`, of whatever epoch.
     pub fn containing(&self, seq: Seq) -> impl Iterator<Item = TreeNode> {
         let low = seq.saturating_sub(256);

@@ -231,7 +231,9 @@ impl Oracle {
             now.tip = self.read_log(who, before.run, tail)?;
             self.check_promise(who, &before, &now)?;
             self.check_change(who, &before, &mut now)?;
-            self.on_passing(&before, now.tip)?;
+            let passed = self.tree.passed(before.end.epoch, before.tip, now.tip);
+            let model = ReplicaModel { level: before.promised, ..before };
+            passed.map_or(Ok(()), |passed| self.on_holding(&model, passed))?;
         }
         if let Some(tip) = now.tip.filter(|_| now.tip != before.tip || now.durable != before.durable) {
             self.on_holding(&now, tip)?;
@@ -292,18 +294,6 @@ impl Oracle {
         self.check_over(before.identity, before.tip, now.tip)?;
         self.coverage.count(Event::SuffixReplacements);
         Ok(())
-    }
-
-    /// The replica follows a later epoch at the end of its turn. What it took of the former one in this turn
-    /// was in its log before, and counts there (S4; seed 72065478).
-    fn on_passing(&mut self, before: &ReplicaModel, now: Option<TreeNode>) -> Result<(), Violation> {
-        let epoch = before.end.epoch;
-        let passed = self.tree.path(before.tip, now);
-        let last = passed.iter().rev().find(|node| self.tree.stem(**node).epoch == epoch);
-        match last.filter(|last| now != Some(**last)) {
-            Some(last) => self.on_holding(&ReplicaModel { level: before.promised, ..*before }, *last),
-            None => Ok(()),
-        }
     }
 
     /// S4: what a replica holds counts for its epoch, unless it may have forgotten something, or has got it

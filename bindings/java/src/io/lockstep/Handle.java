@@ -455,6 +455,17 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
+    final Outcomes doOutcomes() {
+        long[] counts = new long[7];
+        long current = enter();
+        try {
+            checked(Native.outcomes(current, counts));
+        } finally {
+            release();
+        }
+        return new Outcomes(counts[0], counts[1], counts[2], counts[3], counts[4], counts[5], counts[6]);
+    }
+
     final boolean doIsDrained() {
         long current = enter();
         try {

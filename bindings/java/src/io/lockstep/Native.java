@@ -119,6 +119,8 @@ final class Native {
 
     static native long flush(long handle);
 
+    static native long outcomes(long handle, long[] counts);
+
     static native long isDrained(long handle);
 
     static native long isConnected(long handle);

@@ -155,7 +155,16 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
     }
 
     /**
-     * Whether every published message has its outcome.
+     * What became of the messages so far.
+     *
+     * @return their numbers
+     */
+    default Outcomes outcomes() {
+        return ((Handle) this).doOutcomes();
+    }
+
+    /**
+     * Whether every published message has its outcome, whichever: {@link #outcomes} tells.
      *
      * @return whether it is so
      */

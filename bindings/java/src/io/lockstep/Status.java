@@ -39,7 +39,9 @@ public enum Status {
     /** A defect of lockstep: the handle refuses all further calls. Please report the text. */
     PANIC(36),
     /** The handle was connected in another process, of which this one is a fork. */
-    OTHER_PROCESS(37);
+    OTHER_PROCESS(37),
+    /** A call has the handle already: that of another thread. */
+    IN_USE(38);
 
     private static final Status[] BY_NUMBER = byNumber();
 

@@ -100,8 +100,8 @@ pub enum OpenRefusal {
     NotAllowed,
 }
 
-/// What became of the messages that a handle took, in numbers of messages. One in parts counts once; a close is
-/// none.
+/// What became of the messages that a handle took, in numbers of messages. One in parts counts once; a close
+/// is none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 #[non_exhaustive]
 pub struct Outcomes {
@@ -127,7 +127,7 @@ impl Outcomes {
         *self == Self { committed: self.committed, ..Self::default() }
     }
 
-    /// What has come to be behind `earlier`, which is of the same handle. What is open now stays so.
+    /// The outcomes behind `earlier`, which is of the same handle; the messages that are open now stay open.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {

@@ -67,6 +67,14 @@ pub(super) struct OtherHistories {
     lineage_check: Option<(Lineage, LineageCheck)>,
 }
 
+/// The lineage of a frame's history, where the frame starts an epoch of one that was founded: a source may
+/// have followed there since it answered (seed 74112366).
+#[cold]
+fn founded_by(frame: &FrameView<'_>) -> Option<Lineage> {
+    let start = start_in(frame).filter(|start| start.founded_on().is_some())?;
+    Some(Lineage::of_start(frame.header.history, &start))
+}
+
 impl OtherHistories {
     fn is_passed_over(&self, history: u64, epoch: Epoch) -> bool {
         self.passed_over.iter().any(|(known, to)| *known == history && epoch <= *to)
@@ -310,19 +318,12 @@ impl Receiver {
     /// stands. A start among the frames that begins a later history is followed.
     pub fn check_replayed(&mut self, frame: &FrameView<'_>, source_history: u64) -> Result<(), Reject> {
         let (own, seen) = (self.lineage.history(), frame.header.history);
-        if seen == own {
-            return Ok(());
-        }
-        let start = start_in(frame).filter(|start| start.founded_on().is_some());
-        let founded = start.map(|start| Lineage::of_start(seen, &start));
-        // The source may have followed into a later history since it answered (seed 74112366).
+        let founded = if seen == own { None } else { founded_by(frame) };
         let is_later = founded.is_some_and(|lineage| lineage.left_at(own).is_some());
-        if source_history == own && !is_later {
+        if seen == own || source_history == own && !is_later {
             return Ok(());
         }
-        if let Some(lineage) = founded {
-            self.judge_lineage(lineage);
-        }
+        founded.map(|lineage| self.judge_lineage(lineage));
         Err(Reject::History { seen })
     }
 
