@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 
-/// What became of messages that were published, in numbers of messages. It is true where each of them is in the stream
-/// for ever.
+/// What became of messages that were published, in numbers of messages. It is true where each of them is in
+/// the stream for ever.
 #[pyclass(frozen, module = "lockstep", eq, hash)]
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Outcomes(pub(crate) lockstep_client::Outcomes);

@@ -182,8 +182,8 @@ impl Participant {
     }
 
     /// Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of
-    /// those that had none when the last drain returned: it is true where all of them are committed. Events of
-    /// these polls are delivered by the next call.
+    /// those that had none when the last drain returned: it is true where all of them are committed. Events
+    /// of these polls are delivered by the next call.
     #[pyo3(signature = (timeout = None))]
     fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Outcomes> {
         self.handle()?.drain(py, timeout)

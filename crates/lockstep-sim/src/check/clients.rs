@@ -426,7 +426,7 @@ fn frames_behind(
 }
 
 /// Where a message begins that a live reader was delivered: the place where it began to read shows in the
-/// parts that it joins. The former history may have the message where the present one has not (seed 75075048).
+/// parts that it joins. The former history may have it where the present one has not (seed 75075048).
 fn begun_at(
     tree: &Tree,
     (present, left): (&ReferenceModel, Option<&ReferenceModel>),

@@ -215,8 +215,7 @@ impl Oracle {
         }
         let before = *before;
         let mut now = before;
-        now.tip_before = before.tip;
-        now.level = before.promised;
+        (now.tip_before, now.level) = (before.tip, before.promised);
         now.promised = tail.promised();
         now.promise_stored = tail.promise_stored();
         now.durable = tail.durable_next();
@@ -233,7 +232,7 @@ impl Oracle {
             self.check_change(who, &before, &mut now)?;
             let passed = self.tree.passed(before.end.epoch, before.tip, now.tip);
             let model = ReplicaModel { level: before.promised, ..before };
-            passed.map_or(Ok(()), |passed| self.on_holding(&model, passed))?;
+            passed.map_or(Ok(()), |last| self.on_holding(&model, last))?;
         }
         if let Some(tip) = now.tip.filter(|_| now.tip != before.tip || now.durable != before.durable) {
             self.on_holding(&now, tip)?;
