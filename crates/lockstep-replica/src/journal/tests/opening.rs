@@ -2,6 +2,7 @@ use super::*;
 use crate::journal::gone::ExpectedSegments;
 use crate::journal::ports::{Store, StoreFault};
 use crate::journal::read::numbers;
+use crate::journal::superblock::Superblock;
 use crate::journal::{
     Damage, Founder, JournalOpenError, found, inspect, stored_log, verify, verify_segments,
 };
@@ -366,9 +367,10 @@ fn check_founded(mut store: MemoryStore, inspection: &Inspection, before: &[Fram
         durability: Durability::Process,
         keys: Keyring::none(previous.cluster).into(),
     };
+    let settings = Settings { boot: [9, 9], ..settings() };
+    dies_between_the_copies(store.clone(), previous, &founder, settings);
     let superblock = found(&mut store, &previous, &founder).unwrap();
     assert_eq!(superblock.high_next, end_of(before).next, "{what}");
-    let settings = Settings { boot: [9, 9], ..settings() };
     let mut begun = Journal::open(store, MemoryTail::new(RING_LEN), settings);
     assert_eq!(begun.end().next, end_of(before).next + 1, "{what}");
     assert_eq!(verify(&begun.store).unwrap().damage, [], "{what}");
@@ -376,6 +378,33 @@ fn check_founded(mut store: MemoryStore, inspection: &Inspection, before: &[Fram
     let (store, _) = begun.stop();
     assert_eq!(verify(&store).unwrap().damage, [], "{what}");
     assert_eq!(frames_in_segments(&store, 1).len(), before.len() + 1, "{what}");
+}
+
+/// The command that founds dies in each of its calls. Where one copy of the superblock is the founder's, and the
+/// other one the former owner's, which knows of segments that are gone, the founder's journal is complete.
+fn dies_between_the_copies(
+    mut store: MemoryStore,
+    mut previous: Superblock,
+    founder: &Founder,
+    settings: Settings,
+) {
+    previous.run.begun_to = *numbers(&store).unwrap().last().unwrap();
+    previous.store_both(&mut store).unwrap();
+    let mut founded_half = 0;
+    for writes in 0.. {
+        let mut died = store.clone();
+        died.set_writes_left(writes);
+        if found(&mut died, &previous, founder).is_ok() {
+            break;
+        }
+        died.set_writes_left(u64::MAX);
+        let copies = Superblock::load(&died).unwrap().unwrap();
+        if copies.newest.identity == founder.member.identity() {
+            founded_half += 1;
+            assert!(is_complete(&inspected(&died, None, settings)), "behind {writes} writes");
+        }
+    }
+    assert!(founded_half > 0, "it never died between the two copies");
 }
 
 /// The power fails while sealed segments are in the kernel's cache: it takes a part of one, and later ones
