@@ -104,6 +104,8 @@ impl Following {
     /// decides how much of our log belongs to it.
     fn switch_history(&mut self, core: &mut ReplicaCore, lineage: Lineage, left: Ancestor) {
         core.rx.go_over(lineage, left);
+        // A blank node may have followed one epoch of the former history alone (seed 77060665).
+        core.rx.raise_floor(core.acceptor.promised());
         core.log.abandon();
         self.reconciling_epoch = Epoch::NONE;
         core.identity_watch.own_history_seen = true;

@@ -130,6 +130,7 @@ const REGRESSIONS: &[u64] = &[
     74112366,
     75075048,
     76280790,
+    77060665,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds
