@@ -1,11 +1,14 @@
 //! The check of a machine while it runs: every input is applied twice.
 
 use crate::machine::{Input, StateMachine};
-use crate::output::Output;
+use crate::output::{Effect, Output};
 use std::io::{self, Read, Write};
 
 /// Inputs from one comparison of the digests to the next, unless [`Twice::every`] says otherwise.
 const EVERY: u64 = 64;
+
+/// Bytes of a payload that a difference shows.
+const PAYLOAD_SHOWN: usize = 48;
 
 /// A machine and its twin, which apply the same inputs. The twin is restored from a snapshot of the machine
 /// now and then. It finds iteration over a hash map, addresses, clocks, randomness, memory that was never
@@ -83,15 +86,17 @@ impl<M: StateMachine> Twice<M> {
             return;
         }
         let at = format!("at the input of seq {}, {:?}", input.seq, input.event);
-        if let Some(place) = first_difference(output, &self.output) {
-            self.difference = Some(format!("{at}: effect {place} is not the same twice"));
+        if let Some((place, one, other)) = first_difference(output, &self.output) {
+            let (one, other) = (words(one), words(other));
+            self.difference = Some(format!("{at}: effect {place} is {one}, and {other} the second time"));
         } else if self.applied.is_multiple_of(self.every) {
             let mut saved = Vec::new();
             self.difference = match (self.one.digest(), self.other.digest(), self.one.snapshot(&mut saved)) {
                 (_, _, Err(error)) => Some(format!("{at}: the snapshot fails: {error}")),
-                (one, other, Ok(())) if one != other => {
-                    Some(format!("{at}, or up to {} before it: the states differ", self.every - 1))
-                }
+                (one, other, Ok(())) if one != other => Some(format!(
+                    "{at}, or up to {} before it: the states differ, their digests are {one:016x} and {other:016x}",
+                    self.every - 1
+                )),
                 (one, _, Ok(())) => self.restore_other(one, &saved).map(|what| format!("{at}: {what}")),
             };
         }
@@ -110,13 +115,29 @@ impl<M: StateMachine> Twice<M> {
     }
 }
 
-/// The number of the first effect that the other one has not, from 1.
-fn first_difference(one: &Output, other: &Output) -> Option<usize> {
+/// The first effect that the other one has not: its number, from 1, and both.
+fn first_difference<'a>(
+    one: &'a Output,
+    other: &'a Output,
+) -> Option<(usize, Option<Effect<'a>>, Option<Effect<'a>>)> {
     let (mut ones, mut others) = (one.effects(), other.effects());
     (1..).find_map(|place| match (ones.next(), others.next()) {
         (None, None) => Some(None),
-        (one, other) => (one != other).then_some(Some(place)),
+        (one, other) => (one != other).then_some(Some((place, one, other))),
     })?
+}
+
+/// An effect in words.
+fn words(effect: Option<Effect<'_>>) -> String {
+    let text = |payload: &[u8]| payload.get(..PAYLOAD_SHOWN).unwrap_or(payload).escape_ascii().to_string();
+    match effect {
+        None => "none".to_owned(),
+        Some(Effect::Publish { destination, payload }) => format!("\"{}\" to {destination}", text(payload)),
+        Some(Effect::Timer { key, due, payload, .. }) => {
+            format!("timer {key} due at {due} with \"{}\"", text(payload))
+        }
+        Some(Effect::Cancel { key }) => format!("timer {key} cancelled"),
+    }
 }
 
 impl<M: StateMachine> StateMachine for Twice<M> {

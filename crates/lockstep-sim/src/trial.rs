@@ -8,8 +8,10 @@
 //!
 //! Judged after each input: your invariant; that all copies have the same state at the same seq, also those
 //! that were restored; that no message is applied twice or lost; that a damaged snapshot is never used; that
-//! each timer fires once, in order, and none early; and at the end of each seed, run a second time, that the
-//! same inputs gave the same state.
+//! each timer fires once, in order, and none early; that a twin that is restored from a snapshot now and then
+//! publishes the same and has the same state; the same of each timer that is pending when a copy's run is over,
+//! to which time leaps; and at the end of each seed, run a second time, that the same inputs gave the same state.
+//! The report says how much of the machine was run.
 //!
 //! ```
 //! use lockstep_machine::{Input, InputEvent, Output, StateMachine};
@@ -48,55 +50,30 @@
 //!     })
 //!     .run(3)
 //!     .unwrap();
-//! assert!(report.inputs_judged > 0);
+//! assert!(report.coverage.messages > 0 && report.coverage.restored > 0, "{report}");
 //! ```
 
+mod watched;
+
+pub use self::watched::TrialCoverage;
+
+use self::watched::Watched;
+use crate::coverage::Event;
 use crate::edge::{CopyOf, JudgeOf, MachineCopy, MachineUnderTest};
 use crate::many::caught_with;
 use crate::outcome::RunFailure;
 use crate::plan::Plan;
 use crate::shrink::{RunRecipe, shrink_with};
-use lockstep_machine::{Input, InputEvent, Output, ReplicaSettings, SnapshotError, StateMachine};
+use lockstep_machine::{ReplicaSettings, SnapshotError, StateMachine};
 use lockstep_wire::Cursor;
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, Read, Write};
 use std::rc::Rc;
 
 /// Runs in which a failure is made simpler.
 const SHRINK_TRIES: usize = 60;
-/// The world's clients number some of their messages in the first bytes; the machine gets what stands behind
-/// them.
-const NUMBER_LEN: usize = 8;
 /// Lines of a failure's story that are displayed.
 const STORY_LINES: usize = 40;
-
-/// A user's machine behind the world's numbers.
-struct Behind<M>(M);
-
-impl<M: StateMachine> StateMachine for Behind<M> {
-    const VERSION: u32 = M::VERSION;
-
-    fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
-        let mut input = *input;
-        if let InputEvent::Message { user: Some(_), payload, .. } = &mut input.event {
-            *payload = payload.get(NUMBER_LEN..).unwrap_or_default();
-        }
-        self.0.apply(&input, output);
-    }
-
-    fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
-        self.0.snapshot(out)
-    }
-
-    fn restore(from: &mut impl Read) -> io::Result<Self> {
-        M::restore(from).map(Self)
-    }
-
-    fn digest(&self) -> u64 {
-        self.0.digest()
-    }
-}
 
 /// See the module.
 #[must_use = "`run` judges"]
@@ -110,13 +87,24 @@ pub struct Trial<M> {
 
 /// What a trial without a failure has judged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
 pub struct TrialReport {
     /// Seeds that were run.
     pub seeds: u64,
     /// States that were judged.
     pub inputs_judged: u64,
+    /// How much of the machine was run.
+    pub coverage: TrialCoverage,
     /// The last seed that was run: the next trial may begin behind it.
     pub last_seed: u64,
+}
+
+/// In one line: seeds, states, and how much of the machine was run.
+impl fmt::Display for TrialReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seeds, inputs_judged, coverage, .. } = self;
+        write!(f, "{seeds} seeds, {inputs_judged} states judged: {coverage}")
+    }
 }
 
 /// A failure: the seed, the simplest run that breaks the same rule, and how.
@@ -184,13 +172,23 @@ impl<M: StateMachine + 'static> Trial<M> {
         let with_clients = (self.first..).filter(|seed| Plan::of_seed(*seed).edges.is_some());
         for seed in with_clients.take(usize::try_from(seeds).unwrap_or(usize::MAX)) {
             let is_repeated = report.seeds.is_multiple_of(self.repeated);
-            report.inputs_judged += self.run_seed(seed, is_repeated)?;
+            let run = self.run_seed(seed, is_repeated)?;
+            report.inputs_judged += run.judged;
+            report.coverage.add(&run.coverage);
             (report.seeds, report.last_seed) = (report.seeds + 1, seed);
         }
+        check_timers(&report).map_err(|violation| {
+            let recipe = RunRecipe::of_seed(report.last_seed);
+            let seed = report.last_seed;
+            Box::new(TrialFailure {
+                recipe,
+                failure: RunFailure { seed, step: 0, violation, story: Default::default() },
+            })
+        })?;
         Ok(report)
     }
 
-    fn run_seed(&self, seed: u64, is_repeated: bool) -> Result<u64, Box<TrialFailure>> {
+    fn run_seed(&self, seed: u64, is_repeated: bool) -> Result<OneRun, Box<TrialFailure>> {
         let run = || self.run_once(&Plan::of_seed(seed), false);
         let runs = run().and_then(|first| Ok((first, if is_repeated { run()? } else { first })));
         let (first, second) = runs.map_err(|failure| {
@@ -201,8 +199,8 @@ impl<M: StateMachine + 'static> Trial<M> {
             let failure = again.filter(|again| again.rule() == failure.rule()).unwrap_or(failure);
             Box::new(TrialFailure { recipe, failure })
         })?;
-        if first == second {
-            return Ok(first.1);
+        if first.states == second.states {
+            return Ok(first);
         }
         let violation = "MACHINE: the same seed gave other states the second time: the machine uses something beside its \
                          inputs (see docs/APPLY.md)";
@@ -211,31 +209,65 @@ impl<M: StateMachine + 'static> Trial<M> {
         Err(Box::new(TrialFailure { recipe: RunRecipe::of_seed(seed), failure }))
     }
 
-    /// A digest of all states, and how many were judged.
-    fn run_once(&self, plan: &Plan, tells: bool) -> Result<(u64, u64), RunFailure> {
+    fn run_once(&self, plan: &Plan, tells: bool) -> Result<OneRun, RunFailure> {
         let states = Rc::new(Cell::new((0_u64, 0_u64)));
-        let (invariant, seen) = (Rc::clone(&self.invariant), Rc::clone(&states));
-        let judge: JudgeOf<Behind<M>> = Rc::new(move |machine| {
-            let (digest, count) = seen.get();
-            seen.set((digest.rotate_left(5).wrapping_add(machine.digest()), count + 1));
-            invariant(&machine.0)
+        let (invariant, counted) = (Rc::clone(&self.invariant), Rc::clone(&states));
+        let judge: JudgeOf<Watched<M>> = Rc::new(move |machine| {
+            let (digest, count) = counted.get();
+            counted.set((digest.rotate_left(5).wrapping_add(machine.digest()), count + 1));
+            machine.judge(&invariant)
         });
         let (new, message) = (Rc::clone(&self.new), Rc::clone(&self.message));
-        caught_with(plan, tells, Rc::new(UnderTrial { new, message, judge }))?;
-        Ok(states.get())
+        let seen = watched::begin();
+        let outcome = caught_with(plan, tells, Rc::new(UnderTrial { new, message, judge }))?;
+        if let Some(violation) = seen.found.take() {
+            return Err(RunFailure {
+                seed: plan.seed,
+                step: outcome.steps,
+                violation,
+                story: Default::default(),
+            });
+        }
+        let mut coverage = seen.coverage.get();
+        coverage.snapshots = outcome.coverage.get(Event::Snapshots);
+        coverage.takeovers = outcome.coverage.get(Event::Takeovers);
+        let (states, judged) = states.get();
+        Ok(OneRun { states, judged, coverage })
     }
 }
 
+/// A run without a failure.
+#[derive(Clone, Copy)]
+struct OneRun {
+    /// A digest of all states.
+    states: u64,
+    /// How many were judged.
+    judged: u64,
+    coverage: TrialCoverage,
+}
+
+/// A machine whose timers never fire was not tried.
+fn check_timers(report: &TrialReport) -> Result<(), String> {
+    let TrialCoverage { timers_set, timers_fired, timers_cancelled, .. } = report.coverage;
+    if timers_set == 0 || timers_fired > 0 {
+        return Ok(());
+    }
+    Err(format!(
+        "MACHINE: none of {timers_set} timers that were set has ever fired, and {timers_cancelled} were cancelled: what the \
+         machine does then was not tried; run more seeds, or set timers that are not cancelled each time"
+    ))
+}
+
 /// A user's machine, as the world sees it.
-struct UnderTrial<M> {
+struct UnderTrial<M: StateMachine> {
     new: Rc<dyn Fn() -> M>,
     message: Rc<dyn Fn(usize, u64) -> Vec<u8>>,
-    judge: JudgeOf<Behind<M>>,
+    judge: JudgeOf<Watched<M>>,
 }
 
 impl<M: StateMachine + 'static> MachineUnderTest for UnderTrial<M> {
     fn copy(&self, settings: ReplicaSettings) -> Box<dyn MachineCopy> {
-        Box::new(CopyOf::begin(Behind((self.new)()), settings, Rc::clone(&self.judge)))
+        Box::new(CopyOf::begin(Watched::new(&*self.new), settings, Rc::clone(&self.judge)))
     }
 
     fn restore(
@@ -243,7 +275,7 @@ impl<M: StateMachine + 'static> MachineUnderTest for UnderTrial<M> {
         settings: ReplicaSettings,
         saved: &[u8],
     ) -> Result<(Box<dyn MachineCopy>, Cursor), SnapshotError> {
-        let (copy, cursor) = CopyOf::<Behind<M>>::restore(saved, settings, Rc::clone(&self.judge))?;
+        let (copy, cursor) = CopyOf::<Watched<M>>::restore(saved, settings, Rc::clone(&self.judge))?;
         Ok((Box::new(copy), cursor))
     }
 

@@ -2,7 +2,7 @@
 //! correct machine has none.
 
 use lockstep_machine::{Input, InputEvent, Output, StateDigest, StateMachine};
-use lockstep_sim::trial::{Trial, TrialFailure};
+use lockstep_sim::trial::{Trial, TrialCoverage, TrialFailure, TrialReport};
 use lockstep_testkit::lane;
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read, Write};
@@ -28,7 +28,15 @@ enum Planted {
     WrongSum,
     /// A message makes it panic.
     Panic,
+    /// It iterates over a hash map, hours later: a timer of that age never fires in a run.
+    TimerOrder,
+    /// Its snapshot forgets what only a timer uses, hours later.
+    TimerForgets,
+    /// It sets a timer in each message, and cancels it in the same.
+    TimersCancelled,
 }
+
+const HOURS: u64 = 3 * 3_600 * 1_000_000_000;
 
 /// What each publisher has sent, and how much of it all together.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +59,14 @@ impl StateMachine for Ledger {
     const VERSION: u32 = 1;
 
     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+        if let InputEvent::Timer { .. } = input.event {
+            let mut answer = self.last;
+            if self.planted == Planted::TimerOrder {
+                let map: std::collections::HashMap<u64, u64> = (0..64).map(|key| (key, answer)).collect();
+                answer = *map.keys().next().expect("64");
+            }
+            output.publish(0, &answer.to_le_bytes());
+        }
         let InputEvent::Message { publisher, user: Some(_), payload, .. } = input.event else { return };
         let number = payload.first_chunk().map_or(0, |number| u64::from_le_bytes(*number));
         *self.by_publisher.entry(publisher).or_default() += number;
@@ -71,6 +87,14 @@ impl StateMachine for Ledger {
             Planted::UnwrittenByte => answer = u64::from(std::process::id()) ^ unwritten(),
             Planted::WrongSum if number == 7 => self.sum += number,
             Planted::Panic if number == 7 => panic!("7"),
+            Planted::TimerOrder | Planted::TimerForgets => {
+                output.timer_after(u64::from(publisher), HOURS, b"");
+                answer = self.sum;
+            }
+            Planted::TimersCancelled => {
+                output.timer_after(1, HOURS, b"");
+                output.cancel(1);
+            }
             _ => {}
         }
         self.last = number;
@@ -78,7 +102,8 @@ impl StateMachine for Ledger {
     }
 
     fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
-        let last = if self.planted == Planted::ForgottenField { 0 } else { self.last };
+        let forgets = [Planted::ForgottenField, Planted::TimerForgets].contains(&self.planted);
+        let last = if forgets { 0 } else { self.last };
         let words = [self.planted as u64, self.sum, last];
         let rows = self.by_publisher.iter().flat_map(|(publisher, sum)| [u64::from(*publisher), *sum]);
         words.into_iter().chain(rows).try_for_each(|word| out.write_all(&word.to_le_bytes()))
@@ -99,6 +124,9 @@ impl StateMachine for Ledger {
             Planted::ForgottenField,
             Planted::WrongSum,
             Planted::Panic,
+            Planted::TimerOrder,
+            Planted::TimerForgets,
+            Planted::TimersCancelled,
         ];
         let planted = all[word()? as usize];
         let (sum, last) = (word()?, word()?);
@@ -126,7 +154,7 @@ fn unwritten() -> u64 {
     CALLS.fetch_add(1, Ordering::Relaxed)
 }
 
-fn judged(planted: Planted, first: u64, seeds: u64) -> Result<u64, Box<TrialFailure>> {
+fn judged(planted: Planted, first: u64, seeds: u64) -> Result<TrialReport, Box<TrialFailure>> {
     Trial::new(Ledger::of(planted))
         .messages(|_, number| (number % 13).to_le_bytes().to_vec())
         .invariant(|ledger| match ledger.by_publisher.values().sum::<u64>() {
@@ -135,7 +163,6 @@ fn judged(planted: Planted, first: u64, seeds: u64) -> Result<u64, Box<TrialFail
         })
         .first(first)
         .run(seeds)
-        .map(|report| report.inputs_judged)
 }
 
 #[test]
@@ -143,8 +170,32 @@ fn a_correct_machine_passes() {
     // LOCKSTEP_SEEDS=10000 is the long run.
     let seeds = std::env::var("LOCKSTEP_SEEDS").map_or(12, |seeds| seeds.parse().expect("a number"));
     let first = std::env::var("LOCKSTEP_FIRST").map_or(1, |seed| seed.parse().expect("a number"));
-    let inputs = judged(Planted::Nothing, first, seeds).expect("it is right");
-    assert!(inputs > 1_000, "{inputs}");
+    let report = judged(Planted::Nothing, first, seeds).expect("it is right");
+    let TrialCoverage { messages, sessions, outputs, snapshots, restored, takeovers, .. } = report.coverage;
+    assert!(report.inputs_judged > 1_000 && messages > 20 * seeds && outputs > 100, "{report}");
+    assert!(sessions > seeds && snapshots > 0 && restored > seeds && takeovers > 0, "{report}");
+}
+
+/// Time leaps to timers that no run is long enough for.
+#[test]
+fn a_timer_of_hours_fires_and_one_that_never_does_is_an_error() {
+    for (planted, words) in [
+        (Planted::TimerOrder, "the second time"),
+        (Planted::TimerForgets, "the second time"),
+        (Planted::TimersCancelled, "has ever fired"),
+    ] {
+        let failure = judged(planted, 1, 2).expect_err("it is planted");
+        assert!(failure.to_string().contains(words), "{planted:?}: {failure}");
+    }
+}
+
+/// A twin is restored in each seed, so one is enough.
+#[test]
+fn a_field_that_a_snapshot_forgets_is_found_in_the_first_seed_with_input_and_outputs() {
+    let failure = judged(Planted::ForgottenField, 1, 1).expect_err("it is planted").to_string();
+    for words in ["twin", "at the input of seq", "Message {", "effect 1 is", "the second time"] {
+        assert!(failure.contains(words), "{words}: {failure}");
+    }
 }
 
 /// The seed of a leader that became deaf behind twenty-six takeovers without a commit, and led on for a
@@ -162,12 +213,12 @@ fn a_deaf_leader_behind_many_takeovers_is_replaced() {
 #[test]
 fn each_planted_error_is_found_and_comes_with_the_simplest_run() {
     for (planted, words) in [
-        (Planted::HashMap, "another"),
+        (Planted::HashMap, "the second time"),
         (Planted::Clock, "all together"),
-        (Planted::Address, "another"),
+        (Planted::Address, "the second time"),
         (Planted::Float, "all together"),
-        (Planted::UnwrittenByte, "another"),
-        (Planted::ForgottenField, "another"),
+        (Planted::UnwrittenByte, "the second time"),
+        (Planted::ForgottenField, "the second time"),
         (Planted::WrongSum, "all together"),
         (Planted::Panic, "PANIC"),
     ] {
