@@ -9,9 +9,9 @@
 //! Judged after each input: your invariant; that all copies have the same state at the same seq, also those
 //! that were restored; that no message is applied twice or lost; that a damaged snapshot is never used; that
 //! each timer fires once, in order, and none early; that a twin that is restored from a snapshot now and then
-//! publishes the same and has the same state; the same of each timer that is pending when a copy's run is over,
-//! to which time leaps; and at the end of each seed, run a second time, that the same inputs gave the same state.
-//! The report says how much of the machine was run.
+//! publishes the same and has the same state; the same of each timer that is pending when a copy's run is
+//! over, to which time leaps; and at the end of each seed, run a second time, that the same inputs gave the
+//! same state. The report says how much of the machine was run.
 //!
 //! ```
 //! use lockstep_machine::{Input, InputEvent, Output, StateMachine};

@@ -184,8 +184,8 @@ impl<'a> Sight<'a> {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
     }
 
-    /// The newest segment of which the device had a part: both copies tell the truth of that, but for one of a
-    /// former owner, behind whose log a founder has removed what did not reach the device (seed 76280790).
+    /// The newest segment of which the device had a part: both copies tell the truth of that, but for one of
+    /// a former owner, behind whose log a founder has removed what did not reach the device (seed 76280790).
     fn begun_to(&self) -> u64 {
         let older = self.older.filter(|older| older.identity == self.newest.identity);
         older.map_or(0, |older| older.run.begun_to).max(self.newest.run.begun_to)

@@ -56,6 +56,11 @@ fn last_run<S: Store>(store: &S) -> Result<Option<RunRecord>, StoreError> {
 
 /// Whether no byte of segment `number` was written, as far as its file tells.
 fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
+    is_zero(store, number, u64::MAX)
+}
+
+/// Whether no byte of segment `number` before `end`, whole blocks, was written.
+fn is_zero<S: Store>(store: &S, number: u64, end: u64) -> bool {
     let (mut chunk, mut at) = (vec![0; BLOCK_LEN], 0);
     loop {
         // One that is damaged or gone is named by its reader.
@@ -63,10 +68,10 @@ fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
         if chunk[..taken].iter().any(|byte| *byte != 0) {
             return false;
         }
-        if taken < chunk.len() {
+        at += taken as u64;
+        if taken < chunk.len() || at >= end {
             return true;
         }
-        at += taken as u64;
         chunk.resize(CHUNK_LEN, 0);
     }
 }
@@ -123,8 +128,9 @@ fn find_hole<S: Store>(
     for (at, pair) in numbers.windows(2).enumerate().skip(first) {
         let (number, next) = (pair[0], pair[1]);
         let Ok(header) = read_header(store, number)? else {
+            // The blocks behind it may have reached the device (seed 78280358).
             let begun = Torn { number, offset: 0, len: 0 };
-            return Ok(is_unwritten(store, number).then_some((at, begun, 0)));
+            return Ok(is_zero(store, number, BLOCK_LEN as u64).then_some((at, begun, 0)));
         };
         if next > number + 1 {
             // Files that are gone are named by themselves.

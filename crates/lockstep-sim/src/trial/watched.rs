@@ -1,5 +1,5 @@
-//! A user's machine in a trial: a twin applies its inputs too, what happens is counted, and when the run is over
-//! time leaps to each timer that is still pending.
+//! A user's machine in a trial: a twin applies its inputs too, what happens is counted, and when the run is
+//! over time leaps to each timer that is still pending.
 //!
 //! ```text
 //!  the world ─▶ inputs ─▶ machine ─▶ outputs, states ─▶ the world's judges, and the user's invariant

@@ -131,6 +131,7 @@ const REGRESSIONS: &[u64] = &[
     75075048,
     76280790,
     77060665,
+    78280358,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

@@ -380,8 +380,8 @@ fn check_founded(mut store: MemoryStore, inspection: &Inspection, before: &[Fram
     assert_eq!(frames_in_segments(&store, 1).len(), before.len() + 1, "{what}");
 }
 
-/// The command that founds dies in each of its calls. Where one copy of the superblock is the founder's, and the
-/// other one the former owner's, which knows of segments that are gone, the founder's journal is complete.
+/// The command that founds dies in each of its calls. Where one copy of the superblock is the founder's, and
+/// the other one the former owner's and knows of segments that are gone, the founder's journal is complete.
 fn dies_between_the_copies(
     mut store: MemoryStore,
     mut previous: Superblock,
@@ -412,8 +412,9 @@ fn dies_between_the_copies(
 #[test]
 fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log() {
     for durable in [false, true] {
-        for left in [0, 4_096, 40_960] {
-            let what = format!("{durable}, {left}");
+        // What the power has left of it, and whether its first block alone is gone.
+        for (left, is_headless) in [(0, false), (0, true), (4_096, false), (40_960, false)] {
+            let what = format!("{durable}, {left}, {is_headless}");
             let mut journal = Journal::begun_with(Settings { power: durable, ..settings() });
             while segment_files(&journal.store).len() < 6 {
                 journal.grow(20, 3, 100);
@@ -424,7 +425,8 @@ fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log()
             let hole = numbers(&store).unwrap()[2];
             let whole = frames_in_segments(&store, 1);
             let bytes = store.file_mut(FileName::Segment(hole)).unwrap();
-            bytes[left..].fill(0);
+            let lost = if is_headless { 0..4_096 } else { left..bytes.len() };
+            bytes[lost].fill(0);
             if left == 4_096 {
                 bytes.truncate(left);
             }
