@@ -103,6 +103,23 @@ fn totals(cluster: &Cluster) -> Vec<u64> {
     payloads(&text).iter().filter_map(|payload| payload.strip_prefix("total ")?.parse().ok()).collect()
 }
 
+/// A newcomer who has installed no logger took it for a program that hangs.
+#[test]
+fn a_replica_without_a_logger_says_where_it_begins_when_it_is_ready_and_that_it_stops() {
+    let Some(program) = counter() else { return };
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    cluster.publish("one message\n");
+    let mut counters = Counters::start_all(program, &cluster, 1);
+    counters.all_answer("total 1");
+    let mut process = counters.running[0].take().expect("it runs");
+    process.await_log("INFO  copy 1 of counter, version 1, begins at seq 1");
+    process.await_log("has read the stream up to its end, seq ");
+    process.signal("TERM");
+    process.await_log("stops behind seq ");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
 const MESSAGES: u64 = 300;
 
 /// `LOCKSTEP_ROUNDS=200 cargo test --test cluster apply::` is the long run.

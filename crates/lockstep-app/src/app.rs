@@ -6,6 +6,7 @@ use crate::peers::{NoneWillDo, Peers, fetched, restored};
 use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
+use crate::words::print_without_a_logger;
 use lockstep_client::{
     Counted, Delivery, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent,
 };
@@ -494,7 +495,8 @@ impl<M: StateMachine> App<M> {
     }
 }
 
-/// Runs a replica of an application until SIGTERM or SIGINT.
+/// Runs a replica of an application until SIGTERM or SIGINT. Where the program has installed no subscriber of
+/// `tracing`, its lines go to stderr: where it begins, when it has read the stream up to its end, snapshots.
 ///
 /// # Errors
 /// As of [`App::connect`] and [`App::turn`].
@@ -503,15 +505,24 @@ pub fn run<M: StateMachine>(
     settings: AppSettings,
     new: impl Fn() -> M + 'static,
 ) -> Result<(), AppError> {
+    print_without_a_logger();
     let stop = Stop::by_signals()?;
+    let what = format!("copy {} of {}, version {},", settings.number, settings.name, M::VERSION);
     let mut app = App::connect(endpoint, settings, new)?;
+    tracing::info!("{what} begins at seq {}", app.replica().next());
     let mut idle = endpoint.idle().waiter(&app.sockets())?;
+    let mut has_caught_up = false;
     while !stop.flag().load(Ordering::Acquire) {
         if app.turn(|_, _| {})? == 0 {
+            if !has_caught_up && app.replica().is_caught_up() {
+                has_caught_up = true;
+                tracing::info!("{what} has read the stream up to its end, seq {}", app.replica().next());
+            }
             idle.on_progress(app.replica().next());
             idle.wait(app.due().min(PAUSE).as_nanos() as u64);
         }
     }
+    tracing::info!("{what} stops behind seq {}, at a signal", app.replica().next() - 1);
     Ok(())
 }
 

@@ -38,6 +38,7 @@ mod serve;
 mod settings;
 mod store;
 mod take_over;
+mod words;
 
 pub use app::{App, bisect, run};
 pub use error::{AppError, ended};
