@@ -6,6 +6,7 @@ pub mod operator;
 mod tests;
 
 use super::failure::exit_codes;
+use super::filter::FilterArgs;
 use clap::{Args, Parser, Subcommand};
 pub use lockstep_daemon::args::{ArchiverArgs, ClusterArgs, SequencerArgs, WatchArgs};
 use lockstep_daemon::config;
@@ -295,7 +296,9 @@ pub struct SubscribeArgs {
     /// The first seq, oldest, live, or the cursor that an earlier run printed
     #[arg(long, value_name = "SEQ|oldest|live|CURSOR", default_value = "1", env = "LOCKSTEP_FROM")]
     pub from: Beginning,
-    /// Ends after so many messages
+    #[command(flatten)]
+    pub filter: FilterArgs,
+    /// Ends after so many messages are printed
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
     /// Ends at the commit that the replicas tell at the start

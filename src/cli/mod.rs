@@ -29,6 +29,7 @@ mod doctor;
 mod drill;
 mod events;
 mod explain;
+mod filter;
 mod fingerprint;
 mod format;
 mod handover;

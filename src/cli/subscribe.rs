@@ -3,6 +3,7 @@
 use super::args::{Beginning, SubscribeArgs};
 use super::ended::{Again, abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
+use super::filter::Filter;
 use super::notary::notaries;
 use super::text::{EntryLine, Form};
 use super::waiting::Stall;
@@ -60,7 +61,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
-    let mut print = Print { out, form, events: args.events, pending: None, end, count, digest, failed: None };
+    let filter = Filter::new(&args.filter);
+    let mut print =
+        Print { out, form, filter, events: args.events, pending: None, end, count, digest, failed: None };
     if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
         end.other_than = Some(cursor.history).filter(|history| *history != end.history);
     }
@@ -76,6 +79,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         counters.get(Counter::RepairsIn),
         print.digest.hex()
     );
+    if let Some(name) = print.filter.unknown_name() {
+        eprintln!("nobody has opened the name '{name}' in what was read: begin at seq 1, or give its id");
+    }
     if let Some(cursor) = reader.cursor() {
         eprintln!("cursor {cursor}");
     }
@@ -181,6 +187,7 @@ impl Reader {
 struct Print<W: Write> {
     out: W,
     form: Form,
+    filter: Filter,
     /// An entry that is no message is printed too.
     events: bool,
     /// The line of the last such entry, which may tell more.
@@ -257,6 +264,7 @@ impl<W: Write> Print<W> {
     }
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
+        self.filter.on_event(&event);
         let printed = match event {
             SubscriberEvent::Message(message) => {
                 self.write_pending().map_err(Failure::from).and_then(|()| self.on_message(&message))
@@ -296,8 +304,10 @@ impl<W: Write> Print<W> {
         if self.end.is_some_and(|end| message.seq >= end.next) {
             return Ok(()); // the end lies before it; the next look at the cursor sees that
         }
-        self.form.write(&mut self.out, message)?;
-        self.digest.add(message);
+        if self.filter.has(message) {
+            self.form.write(&mut self.out, message)?;
+            self.digest.add(message);
+        }
         Ok(())
     }
 

@@ -156,6 +156,38 @@ fn each_form_of_output_says_the_same_and_each_spelling_of_input_is_read() {
 }
 
 #[test]
+fn a_subscription_prints_the_messages_that_were_chosen_and_counts_those() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let publish = |name: &str, destination: &str, lines: &str| {
+        let args = ["publish", "--name", name, "--destination", destination];
+        cluster.run(&args, lines.as_bytes()).with_code(0);
+    };
+    publish("orders", "0", "buy 1\nsell 2\nbuy 3\n");
+    publish("quotes", "7", "buy 4\nsell 5\n");
+    let table: [(&[&str], &[&str]); 6] = [
+        (&["--publisher", "orders"], &["buy 1", "sell 2", "buy 3"]),
+        (&["--publisher", "2"], &["buy 4", "sell 5"]),
+        (&["--destination", "7", "--grep", "buy"], &["buy 4"]),
+        (&["--grep", "sell"], &["sell 2", "sell 5"]),
+        (&["--grep", "buy", "--count", "2"], &["buy 1", "buy 3"]),
+        (&["--publisher", "nobody"], &[]),
+    ];
+    for (flags, wanted) in table {
+        let read = cluster.read(flags);
+        assert_eq!(payloads(&read.out), wanted, "{flags:?}");
+        assert!(read.err.contains(&format!("messages {},", wanted.len())), "{}", read.err);
+        assert_eq!(
+            read.err.contains("nobody has opened the name 'nobody'"),
+            flags[1] == "nobody",
+            "{}",
+            read.err
+        );
+    }
+    cluster.run(&["subscribe", "--grep", ""], b"").with_code(2);
+}
+
+#[test]
 fn a_live_subscription_begins_with_what_comes_and_a_reader_that_leaves_is_no_error() {
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();

@@ -5,6 +5,7 @@ use super::entry::{EntryForm, LogEntry};
 use super::select::{SelectArgs, Selection};
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
+use crate::cli::filter::has_bytes;
 use crate::cli::new_file::write_new_or_part;
 use clap::Args;
 use lockstep_node::JoinedMessages;
@@ -181,19 +182,6 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     }
 }
 
-/// Whether `bytes` have `wanted`, which is not empty, somewhere.
-fn has_bytes(bytes: &[u8], wanted: &[u8]) -> bool {
-    let (first, mut rest) = (wanted[0], bytes);
-    while let Some(at) = rest.iter().position(|byte| *byte == first) {
-        rest = &rest[at..];
-        if rest.starts_with(wanted) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
-}
-
 /// Writes the file.
 pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     let journal = args.place.open(args.dir.as_ref())?;
@@ -246,22 +234,4 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
     report_lacking(&messages, selection.from, &log);
     selection.report_uncommitted();
     written.map(|()| 0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_are_found_wherever_they_begin() {
-        for (bytes, wanted, found) in [
-            (&b"aab"[..], &b"ab"[..], true),
-            (b"aab", b"aab", true),
-            (b"aab", b"ba", false),
-            (b"", b"a", false),
-            (b"\x00\xff", b"\xff", true),
-        ] {
-            assert_eq!(has_bytes(bytes, wanted), found, "{bytes:?} {wanted:?}");
-        }
-    }
 }
