@@ -40,7 +40,7 @@ enum lockstep_status
     LOCKSTEP_STATUS_NOT_OPEN = 2,
     // The message is longer than the stream, the channel or (for a claim) one datagram takes.
     LOCKSTEP_STATUS_TOO_LONG = 3,
-    // Numbers before the given one are missing, while an earlier message has no outcome yet.
+    // Numbers before the given one are missing: neither handed in here nor read in the stream.
     LOCKSTEP_STATUS_AHEAD_OF_NUMBER = 4,
     // A newer process has opened the name.
     LOCKSTEP_STATUS_FENCED = 5,
@@ -439,9 +439,8 @@ lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
                                            uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a
-// message of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on
-// with `publisher_seq`, as the caller has read what lies before it as committed.
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if what lies before it was neither handed in
+// here nor read in the stream: hand that in first, or, where a copy publishes it, poll and try again.
 //
 // # Safety
 // As for `lockstep_publisher_publish`.
@@ -709,9 +708,8 @@ lockstep_status lockstep_participant_publish(lockstep_participant *participant,
                                              uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a
-// message of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on
-// with `publisher_seq`, as the caller has read what lies before it as committed.
+// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if what lies before it was neither handed in
+// here nor read in the stream: hand that in first, or, where a copy publishes it, poll and try again.
 //
 // # Safety
 // As for `lockstep_participant_publish`.

@@ -181,9 +181,8 @@ pub unsafe extern "C" fn lockstep_participant_publish(
 }
 
 /// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-/// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if numbers before it are missing while a
-/// message of `id` has no outcome yet. Where none is outstanding nothing is missing: the publisher goes on
-/// with `publisher_seq`, as the caller has read what lies before it as committed.
+/// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if what lies before it was neither handed in
+/// here nor read in the stream: hand that in first, or, where a copy publishes it, poll and try again.
 ///
 /// # Safety
 /// As for [`lockstep_participant_publish`].

@@ -19,7 +19,7 @@ pub enum lockstep_status {
     NotOpen = 2,
     /// The message is longer than the stream, the channel or (for a claim) one datagram takes.
     TooLong = 3,
-    /// Numbers before the given one are missing, while an earlier message has no outcome yet.
+    /// Numbers before the given one are missing: neither handed in here nor read in the stream.
     AheadOfNumber = 4,
     /// A newer process has opened the name.
     Fenced = 5,

@@ -131,12 +131,12 @@ impl Outcomes {
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
-            committed: self.committed - earlier.committed,
-            discarded: self.discarded - earlier.discarded,
-            diverged: self.diverged - earlier.diverged,
-            fenced: self.fenced - earlier.fenced,
-            closed: self.closed - earlier.closed,
-            unknown: self.unknown - earlier.unknown,
+            committed: self.committed.saturating_sub(earlier.committed),
+            discarded: self.discarded.saturating_sub(earlier.discarded),
+            diverged: self.diverged.saturating_sub(earlier.diverged),
+            fenced: self.fenced.saturating_sub(earlier.fenced),
+            closed: self.closed.saturating_sub(earlier.closed),
+            unknown: self.unknown.saturating_sub(earlier.unknown),
             open: self.open,
         }
     }
