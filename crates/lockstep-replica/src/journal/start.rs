@@ -136,12 +136,9 @@ impl Inspection {
             synced_to,
         );
         let checkpoint = state.checkpoint;
-        // A leader gives what is not committed from its ring alone.
-        let commit_next = checkpoint.commit_next;
-        let lacks_suffix = tail.end().next > commit_next && tail.oldest_seq() > commit_next;
-        if (lacks_suffix || !tail.reaches(commit_next)) && drained(store, &mut tail, &mut writer) {
-            // Successive suffix replacements have filled the ring with superseded records, or a run that died
-            // had filled it from segments (seed 79260031): it is made anew from them, as after an orderly stop.
+        if !tail.reaches(checkpoint.commit_next) && drained(store, &mut tail, &mut writer) {
+            // Successive suffix replacements have filled the ring with superseded records: it is made anew
+            // from the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
             let inspection = inspect(store, None::<&M>, settings)?;
