@@ -50,6 +50,10 @@ pub struct FixOrder {
     pub(super) lives: char,
     /// The venue's number of it; 0: not known.
     pub(super) reference: u64,
+    /// OrderQty(38): what the client asked for, executed shares of the chain included, less what the exchange
+    /// took off while the rest goes on (FIX 4.4, ExecRestatementReason 5). It stays when the order is over.
+    pub(super) quantity: u32,
+    /// LeavesQty.
     pub(super) leaves: u32,
     /// CumQty.
     pub(super) executed: u32,
@@ -60,11 +64,6 @@ pub struct FixOrder {
 }
 
 impl FixOrder {
-    /// OrderQty: executed and open shares of the chain.
-    pub(super) fn quantity(&self) -> u32 {
-        self.leaves.saturating_add(self.executed)
-    }
-
     /// OrdStatus(39).
     pub(super) fn status(&self) -> &'static str {
         match self.stage {
@@ -169,6 +168,7 @@ impl FixOrders {
             price: order.price,
             lives: lives(order.time_in_force, order.quantity, order.options.min_quantity),
             reference: 0,
+            quantity: order.quantity,
             leaves: order.quantity,
             executed: 0,
             notional: 0,
@@ -184,6 +184,7 @@ impl FixOrders {
             replaces: Some(order.original),
             stage: OrderStage::Pending,
             price: order.price,
+            quantity: order.quantity,
             leaves: order.quantity.saturating_sub(original.executed),
             cancels: VecDeque::new(),
             ..original.clone()
@@ -234,6 +235,7 @@ impl FixOrders {
             Outbound::Modified(modified) => {
                 if let Some(order) = self.orders.get_mut(&modified.user_ref_num) {
                     (order.leaves, order.side) = (modified.quantity, modified.side);
+                    order.quantity = order.executed.saturating_add(modified.quantity);
                     send(restated(order, place, "modified"));
                 }
             }
@@ -333,6 +335,7 @@ impl FixOrders {
         let Some(order) = self.orders.get_mut(&user_ref_num).filter(|order| !order.is_over()) else { return };
         order.leaves = order.leaves.saturating_sub(quantity);
         if order.leaves > 0 {
+            order.quantity = order.quantity.saturating_sub(quantity);
             return send(restated(order, place, "reduced"));
         }
         let is_asked = reason == CancelReason::UserRequested;

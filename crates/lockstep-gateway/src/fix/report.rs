@@ -80,7 +80,7 @@ pub(super) fn execution(order: &FixOrder, place: ReportPlace, report: &Execution
     optional(out, tags::EXEC_RESTATEMENT_REASON, report.restatement.map(u64::from));
     put_text(out, tags::SYMBOL, order.symbol.text());
     put(out, tags::SIDE, side_text(order.side));
-    put(out, tags::ORDER_QTY, order.quantity());
+    put(out, tags::ORDER_QTY, order.quantity);
     let is_market = matches!(order.price, Price::MARKET | Price::MARKET_FOR_CROSS);
     put(out, tags::ORD_TYPE, if is_market { '1' } else { '2' });
     if !is_market {

@@ -212,7 +212,7 @@ fn what_nobody_asked_for_is_reported_under_the_orders_own_name() {
     });
     desk.canceled(1, 50, CancelReason::Closed);
     let rows = desk.values(&[11, 41, 150, 39, 38, 151, 54, 378]);
-    assert_eq!(rows, ["a - 0 0 100 100 2 -", "a - D 0 60 60 2 5", "a - D 0 50 50 5 5", "a - C C 0 0 5 -"]);
+    assert_eq!(rows, ["a - 0 0 100 100 2 -", "a - D 0 60 60 2 5", "a - D 0 50 50 5 5", "a - C C 50 0 5 -"]);
 }
 
 #[test]
@@ -227,6 +227,39 @@ fn a_rejected_order_and_a_rejected_replacement_are_answered_each_in_its_way() {
         ["8 a - 8 8 1 - -", "8 b - 0 0 - - -", "9 c b - 0 - 2 2", "8 b - F 2 - - -", "9 d b - 2 - 2 0"]
     );
     assert_eq!(desk.orders.open_count(), 0);
+}
+
+#[test]
+fn order_qty_is_what_the_client_sent_in_each_report_of_an_order() {
+    let mut desk = Desk::default();
+    // OrderQty, LeavesQty, CumQty: while an order is open the first is the sum of the others.
+    let quantities = [11, 150, 38, 151, 14];
+    desk.enter(1, "rejected", 40).reject(1, RejectReason::InvalidSymbol);
+    desk.enter(2, "canceled", 100).accept(2, 100).execute(2, 40, 105_000, 5).cancel(2, "cancel");
+    desk.canceled(2, 60, CancelReason::UserRequested);
+    desk.enter(4, "a", 100).accept(4, 100).execute(4, 60, 105_000, 6).replace(4, 5, "b", 50);
+    desk.canceled(4, 40, CancelReason::UserRequested);
+    desk.enter(6, "c", 100).accept(6, 100).execute(6, 30, 105_000, 7).replace(6, 7, "d", 90);
+    desk.execute(6, 10, 105_000, 8).replaced(6, 7, 50).canceled(7, 20, CancelReason::SelfMatch);
+    desk.execute(7, 30, 105_000, 9);
+    assert_eq!(
+        desk.values(&quantities),
+        [
+            "rejected 8 40 0 0",
+            "canceled 0 100 100 0",
+            "canceled F 100 60 40",
+            "cancel 4 100 0 40",
+            "a 0 100 100 0",
+            "a F 100 40 60",
+            "b 4 100 0 60",
+            "c 0 100 100 0",
+            "c F 100 70 30",
+            "c F 100 60 40",
+            "d 5 90 50 40",
+            "d D 70 30 40",
+            "d F 70 0 70",
+        ]
+    );
 }
 
 #[test]
