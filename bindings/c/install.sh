@@ -32,3 +32,15 @@ else()
     set(PACKAGE_VERSION_COMPATIBLE TRUE)
 endif()
 VERSION
+
+# The loader looks libraries up in a cache, which is made anew where it covers this folder.
+library=$(cd "$prefix/lib" && pwd -P)
+ldconfig=$(PATH=$PATH:/usr/sbin:/sbin command -v ldconfig || true)
+searched=
+[[ -z $ldconfig ]] || searched=$("$ldconfig" -N -X -v 2>/dev/null || true)
+if [[ $'\n'$searched == *$'\n'"$library:"* ]]; then
+    "$ldconfig" || echo "programs do not find liblockstep_c.so yet: run ldconfig as root" >&2
+else
+    echo "the loader does not search $library: link with -Wl,-rpath,$library, run programs with" \
+        "LD_LIBRARY_PATH=$library, or name it in /etc/ld.so.conf.d and run ldconfig" >&2
+fi

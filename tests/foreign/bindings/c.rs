@@ -1,10 +1,12 @@
 //! C and C++.
 
 use super::{
-    Installed, RETRACTIONS, greets_twice, has, installed, messages, root, stays_flat, takeovers,
+    Installed, RETRACTIONS, built, greets_twice, has, installed, messages, root, stays_flat, takeovers,
     while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
 };
 use lockstep_testkit::processes::{Cluster, run};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -121,6 +123,39 @@ fn c_and_cpp_allocate_nothing_more_while_messages_pass() {
     for (name, program) in checks() {
         stays_flat(&check(&program, &["flat", name, &messages()]));
     }
+}
+
+/// `bindings/c/install.sh` where the loader searches `searched`: whether its cache was renewed, and the line on
+/// stderr. The loader is a stand-in: that of this machine is not touched.
+fn install_where_the_loader_searches(searched: Option<&Path>) -> (bool, String) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (prefix, programs) = (folder.path().join("prefix"), folder.path().join("programs"));
+    let renewed = folder.path().join("renewed");
+    std::fs::create_dir_all(prefix.join("lib")).expect("a folder");
+    std::fs::create_dir_all(&programs).expect("a folder");
+    let stand_in =
+        "#!/bin/sh\nif [ $# = 0 ]; then echo >\"$RENEWED\"; else echo \"$SEARCHED: (from a file)\"; fi\n";
+    std::fs::write(programs.join("ldconfig"), stand_in).expect("a script");
+    std::fs::set_permissions(programs.join("ldconfig"), Permissions::from_mode(0o755)).expect("a script");
+    let own = prefix.join("lib").canonicalize().expect("a folder");
+    let mut path = programs.into_os_string();
+    path.push(":");
+    path.push(std::env::var_os("PATH").expect("a PATH"));
+    let mut command = Command::new(root().join("bindings/c/install.sh"));
+    command.arg(&prefix).arg(built()).env("PATH", path);
+    command.env("RENEWED", &renewed).env("SEARCHED", searched.unwrap_or(&own));
+    let hint = run(command, b"").with_code(0).err;
+    (renewed.exists(), hint)
+}
+
+#[test]
+fn the_installation_of_c_renews_the_loaders_cache_or_says_how_the_library_is_found() {
+    let (is_renewed, hint) = install_where_the_loader_searches(None);
+    assert!(is_renewed, "the cache lacks what was installed: {hint}");
+    assert!(!hint.contains("loader"), "{hint}");
+    let (is_renewed, hint) = install_where_the_loader_searches(Some(Path::new("/elsewhere")));
+    assert!(!is_renewed, "a folder that the loader does not search is none of its cache");
+    assert!(hint.contains("the loader does not search") && hint.contains("LD_LIBRARY_PATH="), "{hint}");
 }
 
 /// [`greets_twice`] for a program that the loader finds the library for.
