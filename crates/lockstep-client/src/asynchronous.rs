@@ -9,7 +9,7 @@ use super::participant::{Opening, Participant};
 use super::publisher::Publisher;
 use super::subscriber::{Subscriber, not_begun};
 use lockstep_core::engine::participant::ParticipantEvent;
-use lockstep_core::engine::publisher::{Outcomes, PublishError, PublisherEvent};
+use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_io::IoError;
 use lockstep_wire::{Destination, PublisherId, PublisherSeq};
@@ -317,20 +317,19 @@ impl AsyncPublisher {
         self.0.until(turn).await
     }
 
-    /// Waits until every published message has its outcome, and tells which they are, of all that this handle
-    /// published; `f` receives the events.
+    /// Waits until every published message has its outcome, which need not be that it is committed:
+    /// [`Publisher::outcomes`] has the counts. `f` receives the events.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///
     /// # Errors
     /// As [`AsyncPublisher::poll`].
-    pub async fn drain(&mut self, mut f: impl FnMut(PublisherEvent)) -> Result<Outcomes, IoError> {
+    pub async fn drain(&mut self, mut f: impl FnMut(PublisherEvent)) -> Result<(), IoError> {
         let turn = |handle: &mut Publisher| {
             let work = handle.poll(64, &mut f);
             (work, if handle.is_drained() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        self.0.until(turn).await?;
-        Ok(self.get_ref().outcomes())
+        self.0.until(turn).await
     }
 
     /// The handle: its counters.
@@ -468,8 +467,8 @@ impl AsyncParticipant {
         self.0.until(turn).await
     }
 
-    /// Waits until every published message has its outcome, and tells which they are, of all that this handle
-    /// published; `f` receives all events meanwhile.
+    /// Waits until every published message has its outcome, which need not be that it is committed:
+    /// [`Participant::outcomes`] has the counts. `f` receives all events meanwhile.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///
@@ -478,13 +477,12 @@ impl AsyncParticipant {
     pub async fn drain(
         &mut self,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
-    ) -> Result<Outcomes, IoError> {
+    ) -> Result<(), IoError> {
         let turn = |handle: &mut Participant| {
             let work = handle.poll(64, &mut f);
             (work, if handle.is_drained() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         };
-        self.0.until(turn).await?;
-        Ok(self.get_ref().outcomes())
+        self.0.until(turn).await
     }
 
     /// The handle: its position, its counters.
