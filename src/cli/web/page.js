@@ -141,7 +141,7 @@ function nodes(rows) {
     { title: "In/s", value: (row) => known(row.in_per_second, compact) },
     { title: "Out/s", value: (row) => known(row.out_per_second, compact) },
     { title: "Drops", value: (row) => known(row.dropped, whole) },
-    { title: "Busy", value: (row) => known(row.busy, (share) => `${Math.round(share * 100)} %`) },
+    { title: "Turns with work", value: (row) => known(row.busy, (share) => `${Math.round(share * 100)} %`) },
     { title: "Longest stall", value: (row) => known(row.stall_longest_ns, time) },
     { title: "Disk free", value: (row) => known(row.disk_free_bytes, (bytes) => `${compact(bytes)}B`) },
     { title: "Conditions", text: "text wrap",
