@@ -125,8 +125,8 @@ fn c_and_cpp_allocate_nothing_more_while_messages_pass() {
     }
 }
 
-/// `bindings/c/install.sh` where the loader searches `searched`: whether its cache was renewed, and the line on
-/// stderr. The loader is a stand-in: that of this machine is not touched.
+/// `bindings/c/install.sh` where the loader searches `searched`: whether its cache was renewed, and the line
+/// on stderr. The loader is a stand-in: that of this machine is not touched.
 fn install_where_the_loader_searches(searched: Option<&Path>) -> (bool, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let (prefix, programs) = (folder.path().join("prefix"), folder.path().join("programs"));
