@@ -31,6 +31,8 @@ struct ReportedOrder {
     price: u64,
     lives: char,
     reference: u64,
+    /// What its client asked for, less what the venue took off while the rest went on.
+    wanted: u32,
     left: u32,
     done: u32,
     paid: u128,
@@ -74,7 +76,7 @@ impl ReportedOrder {
             (39, status.to_owned()),
             (55, SYMBOL.to_owned()),
             (54, self.side.to_string()),
-            (38, (self.left + self.done).to_string()),
+            (38, self.wanted.to_string()),
             (40, "2".to_owned()),
             (44, decimal(self.price.into(), 4)),
             (59, self.lives.to_string()),
@@ -142,6 +144,7 @@ impl FixReports {
                     price: order.price.0,
                     lives,
                     reference: 0,
+                    wanted: order.quantity,
                     left: order.quantity,
                     done: 0,
                     paid: 0,
@@ -156,6 +159,7 @@ impl FixReports {
                     takes_place_of: Some(order.original),
                     progress: Progress::Asked,
                     price: order.price.0,
+                    wanted: order.quantity,
                     left: order.quantity.saturating_sub(old.done),
                     cancels: VecDeque::new(),
                     ..old.clone()
@@ -195,7 +199,7 @@ impl FixReports {
             Outbound::BrokenTrade(broken) => self.on_broken(place, broken),
             Outbound::Modified(modified) => {
                 let Some(order) = self.orders.get_mut(&modified.user_ref_num) else { return Vec::new() };
-                order.left = modified.quantity;
+                (order.left, order.wanted) = (modified.quantity, modified.quantity + order.done);
                 vec![order.report(place, ("D", order.status()), &text_of(&[(378, &5)]))]
             }
             Outbound::CancelPending(pending) => {
@@ -255,6 +259,7 @@ impl FixReports {
         let Some(order) = self.living(number) else { return Vec::new() };
         order.left -= canceled.quantity;
         if order.left > 0 {
+            order.wanted -= canceled.quantity;
             return vec![order.report(place, ("D", order.status()), &text_of(&[(378, &5)]))];
         }
         // A cancel of its client is named, or the replacement that came to a cancel.
