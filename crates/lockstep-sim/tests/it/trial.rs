@@ -212,18 +212,22 @@ fn a_deaf_leader_behind_many_takeovers_is_replaced() {
 
 #[test]
 fn each_planted_error_is_found_and_comes_with_the_simplest_run() {
+    // What depends on the clock or on an order that chance gives is found by the invariant or by the twin, by
+    // chance as well.
+    const EITHER: &[&str] = &["all together", "the second time", "its twin"];
     for (planted, words) in [
-        (Planted::HashMap, "the second time"),
-        (Planted::Clock, "all together"),
-        (Planted::Address, "the second time"),
-        (Planted::Float, "all together"),
-        (Planted::UnwrittenByte, "the second time"),
-        (Planted::ForgottenField, "the second time"),
-        (Planted::WrongSum, "all together"),
-        (Planted::Panic, "PANIC"),
+        (Planted::HashMap, &["the second time"][..]),
+        (Planted::Clock, EITHER),
+        (Planted::Address, &["the second time"]),
+        (Planted::Float, EITHER),
+        (Planted::UnwrittenByte, &["the second time"]),
+        (Planted::ForgottenField, &["the second time"]),
+        (Planted::WrongSum, &["all together"]),
+        (Planted::Panic, &["PANIC"]),
     ] {
         let failure = judged(planted, 1, 60).expect_err("it is planted");
         let text = failure.to_string();
-        assert!(text.contains(words) && text.contains("the simplest run"), "{planted:?}: {text}");
+        let is_named = words.iter().any(|words| text.contains(words));
+        assert!(is_named && text.contains("the simplest run"), "{planted:?}: {text}");
     }
 }
