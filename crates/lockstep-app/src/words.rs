@@ -2,7 +2,7 @@
 //! works for one that hangs.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::io::Write;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -12,14 +12,14 @@ use tracing::{Event, Level, Metadata, Subscriber};
 pub(crate) fn print_without_a_logger() {
     if !tracing::dispatcher::has_been_set() {
         // Another thread may be faster: then there is one.
-        let _ = tracing::subscriber::set_global_default(Lines);
+        let _ = tracing::subscriber::set_global_default(Lines(std::io::stderr));
     }
 }
 
-/// Prints events, each as a line.
-struct Lines;
+/// Prints events, each as a line, to what the function gives.
+struct Lines<F>(F);
 
-impl Subscriber for Lines {
+impl<W: Write, F: Fn() -> W + 'static> Subscriber for Lines<F> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= Level::INFO && metadata.target().starts_with("lockstep")
     }
@@ -29,7 +29,7 @@ impl Subscriber for Lines {
         event.record(&mut line);
         line.0.push('\n');
         // A program that has closed stderr wants none.
-        let _ = std::io::stderr().write_all(line.0.as_bytes());
+        let _ = (self.0)().write_all(line.0.as_bytes());
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -64,30 +64,15 @@ mod tests {
 
     #[test]
     fn a_line_has_its_level_its_message_and_its_fields() {
-        struct Collected(std::sync::Mutex<String>);
-        impl Subscriber for Collected {
-            fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-                Lines.enabled(metadata)
-            }
-            fn event(&self, event: &Event<'_>) {
-                let mut line = Line(format!("{:5} ", event.metadata().level()));
-                event.record(&mut line);
-                *self.0.lock().expect("one thread") += &line.0;
-            }
-            fn new_span(&self, _: &Attributes<'_>) -> Id {
-                Id::from_u64(1)
-            }
-            fn record(&self, _: &Id, _: &Record<'_>) {}
-            fn record_follows_from(&self, _: &Id, _: &Id) {}
-            fn enter(&self, _: &Id) {}
-            fn exit(&self, _: &Id) {}
-        }
-        let lines = std::sync::Arc::new(Collected(std::sync::Mutex::default()));
-        tracing::subscriber::with_default(std::sync::Arc::clone(&lines), || {
+        let (mut printed, lines) = std::io::pipe().expect("a pipe");
+        let to = move || lines.try_clone().expect("a pipe");
+        tracing::subscriber::with_default(Lines(to), || {
             tracing::info!(seq = 7, "snapshot of {} bytes", 3);
             tracing::debug!("not printed");
             tracing::error!(target: "another", "not lockstep's");
         });
-        assert_eq!(*lines.0.lock().expect("one thread"), "INFO  snapshot of 3 bytes seq=7");
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut printed, &mut text).expect("text");
+        assert_eq!(text, "INFO  snapshot of 3 bytes seq=7\n");
     }
 }

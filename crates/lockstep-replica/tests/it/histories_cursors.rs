@@ -2,15 +2,14 @@
 //! cursor, in a journal, or at a seq (LINEAGE-2, S4).
 
 use super::histories::{LATER, MS, founder, hear_of};
+use super::replayed::{reader_of_journals, replay_item_of};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
+use lockstep_core::engine::replay::ReplayStep;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::log::Log;
 use lockstep_memory::reader::{News, Reader};
 use lockstep_memory::world::*;
-use lockstep_wire::Keyring;
 use lockstep_wire::*;
-use std::net::SocketAddrV4;
 
 /// S4: the founder is a quorum by itself, and its sight of a frame counts.
 #[test]
@@ -39,47 +38,32 @@ fn s4_a_reader_that_was_to_begin_behind_the_end_of_the_later_history_takes_no_mo
 }
 
 fn journal_reader(start: Start) -> Reader {
-    reader_of_journals(start, vec![address(8)])
+    reader_of_journals(Delivery::Committed, start, vec![address(8)])
 }
 
-fn reader_of_journals(start: Start, sources: Vec<SocketAddrV4>) -> Reader {
-    let mut reader = Reader::new(Delivery::Committed, start);
-    let me = Identity { replica: 2_000, incarnation: 0 };
-    reader.subscriber.core.set_replay(ReplayLimits::new(Keyring::none(CLUSTER).into(), me, sources));
-    reader
+fn answer_of(history: u64, end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
+    replay_item_of(history, Kind::ReplayAnswer, end.map_or(0, |end| end as u32), next)
 }
 
-fn replay_item(end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
-    replay_item_of(LATER, end, next)
-}
-
-fn replay_item_of(history: u64, end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
-    let mut out = vec![0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, history, ..Header::new(Kind::ReplayAnswer) };
-    let end = end.map_or(0, |end| end as u32);
-    let len = write_replay(
-        &mut out,
-        &Keyring::none(CLUSTER),
-        header,
-        ReplayBody { next, oldest_seq: 1, end, reserved: 0 },
-    );
-    out.truncate(len);
-    out
-}
-
-#[test]
-fn lineage_2_a_cursor_of_a_former_history_is_taken_up_by_a_journal_of_the_later_one() {
+/// Behind the messages a and b another history is founded, and has c; with a cursor behind a.
+fn founded_behind_b() -> (Log, Cursor) {
     let mut log = Log::begun(3);
     log.push(&["a"]);
     let cursor = Cursor { history: HISTORY, seq: log.end.next, chain: log.end.chain };
     log.push(&["b"]);
     log.found(founder(2), LATER);
     log.push(&["c"]);
+    (log, cursor)
+}
+
+#[test]
+fn lineage_2_a_cursor_of_a_former_history_is_taken_up_by_a_journal_of_the_later_one() {
+    let (log, cursor) = founded_behind_b();
     let mut reader = journal_reader(Start::Cursor(cursor));
     // Nobody is heard: it asks a journal after a while.
     reader.wait(600 * MS);
     reader.step();
-    let bytes = [replay_item(None, 4), log.frames[3..].concat()].concat();
+    let bytes = [answer_of(LATER, None, 4), log.frames[3..].concat()].concat();
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["b", "c"]);
     assert!(reader.events.contains(&News::Founded(LATER, 5)), "{:?}", reader.events);
@@ -89,13 +73,8 @@ fn lineage_2_a_cursor_of_a_former_history_is_taken_up_by_a_journal_of_the_later_
 /// A learner's journal that is read follows into the later history while the connection stays.
 #[test]
 fn lineage_2_a_reader_goes_over_where_its_journal_does_and_ends_where_it_is_ahead() {
-    let mut log = Log::begun(3);
-    log.push(&["a"]);
-    let cursor = Cursor { history: HISTORY, seq: log.end.next, chain: log.end.chain };
-    log.push(&["b"]);
-    log.found(founder(2), LATER);
-    log.push(&["c"]);
-    let answer = replay_item_of(HISTORY, None, 4);
+    let (log, cursor) = founded_behind_b();
+    let answer = answer_of(HISTORY, None, 4);
     let mut reader = journal_reader(Start::Cursor(cursor));
     reader.wait(600 * MS);
     reader.step();
@@ -119,7 +98,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     let mut reader = journal_reader(Start::Cursor(cursor));
     reader.wait(600 * MS);
     reader.step();
-    reader.replay(&replay_item(Some(ReplayEndReason::BeyondCommit), 5));
+    reader.replay(&answer_of(LATER, Some(ReplayEndReason::BeyondCommit), 5));
     reader.poll();
     assert_eq!(reader.events, [News::Forgotten(LATER, 5, 9)]);
     assert!(reader.subscriber.core.is_ended());
@@ -141,8 +120,9 @@ fn lineage_2_a_journal_that_is_still_in_the_former_history_ends_no_reader_of_the
     log.found(founder(2), LATER);
     log.push(&["b"]);
     let (founders, archivers) = (address(8), address(9));
-    let mut reader = reader_of_journals(Start::Cursor(cursor), vec![founders, archivers]);
-    let is_behind = replay_item_of(HISTORY, Some(ReplayEndReason::OtherHistory), 1);
+    let mut reader =
+        reader_of_journals(Delivery::Committed, Start::Cursor(cursor), vec![founders, archivers]);
+    let is_behind = answer_of(HISTORY, Some(ReplayEndReason::OtherHistory), 1);
     reader.wait(600 * MS);
     let (mut is_down, mut asked) = (false, 0);
     for _ in 0..400 {
@@ -153,7 +133,7 @@ fn lineage_2_a_journal_that_is_still_in_the_former_history_ends_no_reader_of_the
             }
             Some(ReplayStep::Open(_)) if is_down => reader.lose_replay(),
             Some(ReplayStep::Open(_)) => {
-                let bytes = [replay_item(None, cursor.seq), log.frames[3..].concat()].concat();
+                let bytes = [answer_of(LATER, None, cursor.seq), log.frames[3..].concat()].concat();
                 assert_eq!(reader.replay(&bytes), bytes.len());
                 is_down = true;
                 reader.lose_replay();
@@ -175,10 +155,11 @@ fn lineage_2_a_journal_that_is_still_in_the_former_history_ends_no_reader_of_the
 #[test]
 fn lineage_2_the_history_that_a_cursor_lies_beyond_is_named_whichever_journal_answers_last() {
     let cursor = Cursor { history: HISTORY, seq: 9, chain: 7 };
-    let beyond = replay_item(Some(ReplayEndReason::BeyondCommit), 5);
-    let damaged = replay_item_of(HISTORY, Some(ReplayEndReason::Damaged), 1);
+    let beyond = answer_of(LATER, Some(ReplayEndReason::BeyondCommit), 5);
+    let damaged = answer_of(HISTORY, Some(ReplayEndReason::Damaged), 1);
     for answers in [[&beyond, &damaged], [&damaged, &beyond]] {
-        let mut reader = reader_of_journals(Start::Cursor(cursor), vec![address(8), address(9)]);
+        let mut reader =
+            reader_of_journals(Delivery::Committed, Start::Cursor(cursor), vec![address(8), address(9)]);
         reader.wait(600 * MS);
         for answer in answers {
             while !matches!(reader.step(), Some(ReplayStep::Open(_))) {}
@@ -216,7 +197,7 @@ fn a_whole_replay_through_two_foundings_tells_of_both() {
     log.push(&["c"]);
     let mut reader = journal_reader(Start::Oldest);
     reader.step();
-    let bytes = [replay_item(None, 1), log.frames.concat()].concat();
+    let bytes = [answer_of(LATER, None, 1), log.frames.concat()].concat();
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["a", "b", "c"]);
     let founded: Vec<_> = reader.events.iter().filter(|event| matches!(event, News::Founded(..))).collect();

@@ -12,22 +12,29 @@ use lockstep_memory::world::*;
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
+use std::net::SocketAddrV4;
 
 /// A reader that knows two journals.
 fn reader(delivery: Delivery, start: Start) -> Reader {
+    reader_of_journals(delivery, start, vec![address(8), address(9)])
+}
+
+/// A reader that knows these journals.
+pub fn reader_of_journals(delivery: Delivery, start: Start, sources: Vec<SocketAddrV4>) -> Reader {
     let mut reader = Reader::new(delivery, start);
     let me = Identity { replica: 2_000, incarnation: 0 };
-    reader.subscriber.core.set_replay(ReplayLimits::new(
-        Keyring::none(CLUSTER).into(),
-        me,
-        vec![address(8), address(9)],
-    ));
+    reader.subscriber.core.set_replay(ReplayLimits::new(Keyring::none(CLUSTER).into(), me, sources));
     reader
 }
 
 fn replay_item(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
+    replay_item_of(HISTORY, kind, end, next)
+}
+
+/// An item between the frames of a connection to a journal of `history`.
+pub fn replay_item_of(history: u64, kind: Kind, end: u32, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(kind) };
+    let header = Header { cluster: CLUSTER, history, ..Header::new(kind) };
     let len = write_replay(
         &mut out,
         &Keyring::none(CLUSTER),
