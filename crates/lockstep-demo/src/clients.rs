@@ -76,11 +76,12 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
             ChildReport::Ready.say()?;
         }
         match commands.try_recv() {
-            Ok(ChildCommand::Begin { at }) => {
-                all.clients.iter_mut().for_each(|client| client.share.begin(at));
+            Ok(ChildCommand::Begin { at, lasts }) => {
+                all.clients.iter_mut().for_each(|client| client.share.begin(at, lasts));
                 has_begun = true;
                 progress.1 = at;
             }
+            Ok(ChildCommand::Finish) => all.clients.iter_mut().for_each(|client| client.share.finish()),
             Ok(ChildCommand::Gateway { number, address }) if number < GATEWAYS => {
                 all.gateways[number] = Some(address);
             }
@@ -404,7 +405,7 @@ impl Client {
                 && let Some(order) = self.share.next(now)
             {
                 let open = Open { message: order.numbered(self.share.number()), sent_ns: order.sent_ns };
-                self.share.take();
+                self.share.take(now);
                 self.counts.orders += 1;
                 self.say(now, connection, &open.message)?;
                 self.open.push_back(open);
@@ -430,12 +431,12 @@ mod tests {
     /// A client that has sent `count` orders, and these.
     fn client(count: usize) -> (Client, Vec<Vec<u8>>) {
         let mut share = Share::new(1_000, 0, 0).expect("the recorded day");
-        share.begin(0);
+        share.begin(0, false);
         let mut client = Client::new(0, share).expect("a client");
         for _ in 0..count {
             let order = client.share.next(client.share.due()).expect("it is due");
             let message = order.numbered(client.share.number());
-            client.share.take();
+            client.share.take(0);
             client.open.push_back(Open { message, sent_ns: 1 });
             client.sent += 1;
         }

@@ -87,9 +87,9 @@ impl Killer {
         Self { left: times, phase: Phase::Calm { since: clock.now() }, kills: Vec::new(), clock }
     }
 
-    /// Whether a gateway that was killed is not back yet.
-    pub fn is_under_way(&self) -> bool {
-        !matches!(self.phase, Phase::Calm { .. })
+    /// Whether all kills are done, and the gateways back.
+    pub fn is_done(&self) -> bool {
+        self.left == 0 && matches!(self.phase, Phase::Calm { .. })
     }
 
     /// What was done.

@@ -88,13 +88,9 @@ impl FailureDriver {
         Ok(Self { left: times, phase, strikes: Vec::new(), questioner, endpoint, clock, asked_at: 0 })
     }
 
-    fn is_done(&self) -> bool {
-        self.left == 0 && !self.is_under_way()
-    }
-
-    /// Whether somebody that was struck is not back yet.
-    pub fn is_under_way(&self) -> bool {
-        !matches!(self.phase, Phase::Calm { .. })
+    /// Whether all strikes are done, and everybody follows again.
+    pub fn is_done(&self) -> bool {
+        self.left == 0 && matches!(self.phase, Phase::Calm { .. })
     }
 
     /// What was done.

@@ -17,6 +17,8 @@ use std::time::Duration;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// The publisher gives up when nothing is committed for so long.
 const COMMIT_TIMEOUT_NS: Nanos = 25_000_000_000;
+/// Longest wait between two turns.
+const PAUSE_NS: Nanos = 1_000_000;
 /// The destination of orders.
 const EVERYBODY: Destination = 0;
 
@@ -36,7 +38,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     loop {
         let work = publisher.poll(usize::MAX, |_| {});
         match commands.try_recv() {
-            Ok(ChildCommand::Begin { at }) => break share.begin(at),
+            Ok(ChildCommand::Begin { at, lasts }) => break share.begin(at, lasts),
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
             _ if work == 0 => waiter.wait(1_000_000),
             _ => {}
@@ -70,11 +72,13 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
             return Err(Failure::new(NOT_READY, format!("{open} messages were not committed in time")));
         }
         if taken == 0 && work == 0 {
-            if matches!(commands.try_recv(), Err(TryRecvError::Disconnected)) {
-                return Err(abandoned());
+            match commands.try_recv() {
+                Ok(ChildCommand::Finish) => share.finish(),
+                Err(TryRecvError::Disconnected) => return Err(abandoned()),
+                _ => {}
             }
             waiter.on_progress(published + committed);
-            waiter.wait(share.due().saturating_sub(now));
+            waiter.wait(share.due().saturating_sub(now).min(PAUSE_NS));
         }
     }
     let counts = publisher.net().counts();
@@ -100,10 +104,12 @@ fn publish(
     backpressure: &mut u64,
 ) -> Result<u64, Failure> {
     let mut taken = 0;
-    while let Some(order) = share.next(publisher.clock().now()) {
+    loop {
+        let now = publisher.clock().now();
+        let Some(order) = share.next(now) else { break };
         match publisher.try_publish(id, EVERYBODY, &order.numbered(share.number())) {
             Ok(_) => {
-                share.take();
+                share.take(now);
                 taken += 1;
             }
             Err(PublishError::Backpressure) => {

@@ -60,12 +60,8 @@ pub struct Report {
     pub transport: Carrier,
     /// How the network was to be worse than it is: keys of `[fault_injection]`.
     pub fault_injection: Vec<(&'static str, String)>,
-    /// How often the leader was to be struck.
-    pub failures_requested: u32,
     /// What was done to leaders.
     pub strikes: Vec<InjectedFailure>,
-    /// How often a gateway was to be killed.
-    pub kills_requested: u32,
     /// What was done to gateways.
     pub kills: Vec<Kill>,
     /// When the first order was due.
@@ -152,23 +148,6 @@ impl Report {
             }));
         }
         wrongs
-    }
-
-    /// What was to be done and was not, as the flow was over before: that breaks no promise.
-    pub fn unmet(&self) -> Option<String> {
-        let strikes = [
-            ("leader", self.strikes.len(), self.failures_requested),
-            ("gateway", self.kills.len(), self.kills_requested),
-        ];
-        let unmet = strikes.into_iter().filter(|(_, done, asked)| (*done as u64) < u64::from(*asked));
-        let lines: Vec<String> = unmet
-            .map(|(whom, done, asked)| {
-                format!("the flow was over when a {whom} had been taken away {done} of {asked} times")
-            })
-            .collect();
-        (!lines.is_empty()).then(|| {
-            format!("{}; nothing was lost; give more --messages, or a lower --rate", lines.join(" and "))
-        })
     }
 
     /// The longest that the `committed` subscriber waited for a message around this strike and before the
@@ -394,7 +373,7 @@ impl Report {
             row("in the stream", seen.orders, [seen.lost, seen.duplicated, seen.out_of_order])?;
         }
         row("answered", *answers, [*lost, *duplicated, *out_of_order])?;
-        if self.kills_requested > 0 {
+        if !self.kills.is_empty() {
             writeln!(
                 f,
                 "  {:<20}{resent:>12}  by clients that logged in again, {logins} times",
@@ -470,10 +449,10 @@ impl fmt::Display for Report {
             writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
         }
         self.write_fault_injection(f)?;
-        if self.failures_requested > 0 {
+        if !self.strikes.is_empty() {
             self.write_takeovers(f)?;
         }
-        if self.kills_requested > 0 {
+        if !self.kills.is_empty() {
             self.write_kills(f)?;
         }
         self.write_latencies(f)?;

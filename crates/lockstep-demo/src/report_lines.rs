@@ -18,7 +18,11 @@ pub enum ChildCommand {
     Begin {
         /// When the first one is due.
         at: Nanos,
+        /// Whether the flow goes on until [`ChildCommand::Finish`].
+        lasts: bool,
     },
+    /// Everybody was taken away who was to be: the rest of the flow is due as its rate says.
+    Finish,
     /// A gateway listens.
     Gateway {
         /// Which, from 0.

@@ -13,6 +13,13 @@ const QUIET_ORDERS_MAX: u64 = 1_000;
 /// The part of the flow that is quiet at most.
 const QUIET_PART: u64 = 20;
 
+/// The last part of the flow, which thins out while leaders or gateways are still to be taken away.
+const THIN_PART: u64 = 4;
+/// Its last part, which is sent behind that alone.
+const HELD_PART: u64 = 40;
+/// How long a thinned rest would take at the rate of its first moment.
+const THIN_NS: Nanos = 8_000_000_000;
+
 /// The first orders of a flow are sent at a low rate, so that the latency of a quiet stream stands beside
 /// that of the loaded one. None where the flow is hardly faster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,20 +53,29 @@ pub struct Share {
     index: u64,
     /// Orders of ours before it.
     taken: u64,
+    /// Whether somebody is still to be taken away while orders flow.
+    lasts: bool,
 }
 
 impl Share {
     /// The share of `publisher` in a flow of so many messages at this rate.
     pub fn new(messages: u64, rate: u64, publisher: u16) -> Result<Self, Failure> {
         let flow = OrderFlow::recorded().map_err(|error| Failure::new(FAILED, error))?;
-        let mut share = Self { flow, messages, rate, publisher, began: None, index: 0, taken: 0 };
+        let mut share =
+            Self { flow, messages, rate, publisher, began: None, index: 0, taken: 0, lasts: false };
         share.skip();
         Ok(share)
     }
 
-    /// Order 0 of the flow is due at `at`.
-    pub fn begin(&mut self, at: Nanos) {
-        self.began = Some(at);
+    /// Order 0 of the flow is due at `at`. A flow that `lasts` thins out towards its end, and does not end
+    /// before [`Share::finish`]: what happens meanwhile happens while orders flow, on a slow machine too.
+    pub fn begin(&mut self, at: Nanos, lasts: bool) {
+        (self.began, self.lasts) = (Some(at), lasts);
+    }
+
+    /// The rest is due as its rate says.
+    pub fn finish(&mut self) {
+        self.lasts = false;
     }
 
     /// Everything that is not due yet is due so much later.
@@ -79,6 +95,13 @@ impl Share {
 
     /// When the next order is due; at rate 0 at once.
     pub fn due(&self) -> Nanos {
+        if self.lasts && self.left() <= self.messages / HELD_PART {
+            return Nanos::MAX;
+        }
+        self.due_by_rate()
+    }
+
+    fn due_by_rate(&self) -> Nanos {
         let quiet = QuietPart::of(self.messages, self.rate);
         let after = if self.index < quiet.orders {
             self.index * 1_000_000_000 / QUIET_RATE
@@ -101,10 +124,19 @@ impl Share {
     }
 
     /// The next order is taken: the one behind it comes next.
-    pub fn take(&mut self) {
+    pub fn take(&mut self, now: Nanos) {
         self.index += 1;
         self.taken += 1;
         self.skip();
+        if self.lasts && self.left() <= self.messages / THIN_PART {
+            let thinned = now + THIN_NS / self.left().max(1);
+            self.delay(thinned.saturating_sub(self.due_by_rate()));
+        }
+    }
+
+    /// Orders of the flow from the next one on.
+    fn left(&self) -> u64 {
+        self.messages.saturating_sub(self.index)
     }
 
     /// Passes over what the other publisher sends.
@@ -124,20 +156,43 @@ mod tests {
         let mut shares: Vec<_> =
             (0..PUBLISHERS).map(|publisher| Share::new(1_000, 1_000, publisher).expect("a day")).collect();
         assert!(shares.iter().all(|share| share.next(Nanos::MAX - 1).is_none()), "nothing has begun");
-        shares.iter_mut().for_each(|share| share.begin(5));
+        shares.iter_mut().for_each(|share| share.begin(5, false));
         let mut due = Vec::new();
         for share in &mut shares {
             while !share.is_over() {
                 assert_eq!(share.next(share.due() - 1), None);
                 let order = share.next(share.due()).expect("it is due");
                 due.push(order.sent_ns);
-                share.take();
+                share.take(order.sent_ns);
             }
             assert_eq!(share.next(Nanos::MAX - 1), None);
         }
         assert_eq!(shares.iter().map(|share| share.number() - 1).sum::<u64>(), 1_000);
         due.sort_unstable();
         assert_eq!(due, (0..1_000).map(|index| 5 + index * 1_000_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_flow_that_lasts_thins_out_and_ends_only_when_it_is_finished() {
+        for rate in [0, 1_000] {
+            let mut share = Share::new(1_000, rate, 0).expect("a day");
+            share.begin(5, true);
+            let mut due = Vec::new();
+            while share.due() < Nanos::MAX {
+                due.push(share.next(share.due()).expect("it is due").sent_ns);
+                share.take(share.due());
+            }
+            assert!(!share.is_over() && share.next(Nanos::MAX - 1).is_none(), "the rest waits");
+            let gaps: Vec<_> = due.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(gaps[gaps.len() - 10..].iter().all(|gap| *gap > 30_000_000), "{gaps:?}");
+            let last = due[due.len() - 1];
+            assert!(last > 3_000_000_000, "the last quarter takes seconds: {last}");
+            share.finish();
+            while !share.is_over() {
+                assert!(share.due() < last + 1_000_000_000, "the rest comes as its rate says");
+                share.take(share.due());
+            }
+        }
     }
 
     #[test]
@@ -148,10 +203,10 @@ mod tests {
         let mut due = Vec::new();
         for publisher in 0..PUBLISHERS {
             let mut share = Share::new(200, 100_000, publisher).expect("a day");
-            share.begin(5);
+            share.begin(5, false);
             while !share.is_over() {
                 due.push(share.next(share.due()).expect("it is due").sent_ns);
-                share.take();
+                share.take(share.due());
             }
         }
         due.sort_unstable();

@@ -197,11 +197,11 @@ impl Watch {
         Ok(())
     }
 
-    /// Tells all senders when the first order is due.
-    pub fn begin(&mut self, at: Nanos) -> Result<(), Failure> {
+    /// Tells all senders when the first order is due, and whether the flow lasts until somebody was struck.
+    pub fn begin(&mut self, at: Nanos, lasts: bool) -> Result<(), Failure> {
         let now = self.clock.now();
         (self.last_progress, self.moved) = ((now, 0), (now, 0));
-        self.tell(Part::Sender, &ChildCommand::Begin { at })
+        self.tell(Part::Sender, &ChildCommand::Begin { at, lasts })
     }
 
     fn tell(&mut self, part: Part, command: &ChildCommand) -> Result<(), Failure> {
@@ -211,7 +211,7 @@ impl Watch {
     }
 
     /// Waits until everything is sent, and committed or answered. Meanwhile leaders and gateways are struck,
-    /// if somebody is there who does.
+    /// if somebody is there who does; the flow ends when they are back.
     pub fn until_done(
         &mut self,
         servers: &mut Servers,
@@ -219,6 +219,7 @@ impl Watch {
         mut killer: Option<&mut Killer>,
     ) -> Result<(), Failure> {
         let sends = |child: &Child| child.part == Part::Sender && child.summary.is_none();
+        let mut lasts = striker.is_some() || killer.is_some();
         while self.children.iter().any(sends) {
             self.hear(servers)?;
             if let Some(striker) = &mut striker {
@@ -227,21 +228,17 @@ impl Watch {
             if let Some(killer) = &mut killer {
                 self.step(killer, servers)?;
             }
+            let struck = striker.as_ref().is_none_or(|striker| striker.is_done());
+            if lasts && struck && killer.as_ref().is_none_or(|killer| killer.is_done()) {
+                lasts = false;
+                self.tell(Part::Sender, &ChildCommand::Finish)?;
+            }
             self.sample(servers);
             self.report_progress();
             self.check_movement()?;
         }
         if self.is_terminal {
             eprint!("\r\x1b[K");
-        }
-        // The replica struck last is to be back before journals are compared.
-        while let Some(striker) = striker.as_mut().filter(|striker| striker.is_under_way()) {
-            striker.step(&mut servers.replicas)?;
-            self.hear(servers)?;
-        }
-        while let Some(killer) = killer.as_mut().filter(|killer| killer.is_under_way()) {
-            self.step(killer, servers)?;
-            self.hear(servers)?;
         }
         Ok(())
     }
