@@ -24,13 +24,14 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Most processes of one cluster that share a folder.
 pub(super) const MEMBERS_MAX: usize = 64;
-/// The folder's lock is held for a listing or the making of a file. A process that holds it for so long has
-/// been suspended.
-const LOCK_TRIES: u32 = 2000;
+/// The folder's lock is held for a listing or the making of a file, and many may want it at once. A process that
+/// wants to join waits longer than one that will look again, or leaves.
+const JOIN_PATIENCE: Duration = Duration::from_secs(8);
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_TRY: Duration = Duration::from_millis(1);
 /// Addresses that exist in memory only have these ports, where sockets have theirs only for a short time.
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
@@ -246,7 +247,7 @@ impl ShmFolder {
 
     /// Takes the folder's lock; makes the folder if there is none.
     pub fn lock(&self) -> Result<Locked<'_>, IoError> {
-        self.lock_or_make(true)
+        self.lock_or_make(true, JOIN_PATIENCE)
     }
 
     /// The same for an existing folder: a process that looks for others, or leaves, makes no new one.
@@ -254,13 +255,14 @@ impl ShmFolder {
     /// # Errors
     /// As [`ShmFolder::lock`], or there is none.
     pub fn lock_existing(&self) -> Result<Locked<'_>, IoError> {
-        self.lock_or_make(false)
+        self.lock_or_make(false, LOOK_PATIENCE)
     }
 
-    fn lock_or_make(&self, makes: bool) -> Result<Locked<'_>, IoError> {
+    fn lock_or_make(&self, makes: bool, patience: Duration) -> Result<Locked<'_>, IoError> {
         let doing = || format!("use the folder {}", self.path.display());
         let fails = |error| IoError::new(doing(), error);
-        for _ in 0..LOCK_TRIES {
+        let began = Instant::now();
+        while began.elapsed() < patience {
             if makes {
                 let made = DirBuilder::new().mode(0o700).create(&self.path);
                 made.or_else(
@@ -292,7 +294,8 @@ impl ShmFolder {
                 return Ok(Locked { folder: self, _dir: dir });
             }
         }
-        let why = "another process has held its lock for two seconds: is one stopped that has a file in it?";
+        let why =
+            format!("others have held its lock for {patience:?}: is one stopped that has a file in it?");
         Err(IoError::because(doing(), ErrorKind::TimedOut, why))
     }
 }

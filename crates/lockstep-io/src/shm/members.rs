@@ -97,13 +97,6 @@ impl ShmMembers {
         let locked = folder.lock()?;
         let events = watch(folder.path())?;
         let known = locked.all_others()?;
-        let mut peers = Vec::new();
-        for found in &known {
-            let rings = found.map()?;
-            if role.hears(rings.role) {
-                peers.push(ShmPeer::new(found.id, rings, false));
-            }
-        }
         let (own, rings) = locked.make(role, address, &known, words)?;
         drop(locked);
 
@@ -117,6 +110,15 @@ impl ShmMembers {
         let mut watcher =
             Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, role, known, events };
         let mut members = Self { shared, folder, own, thread: None };
+        // Behind the lock, which all others wait for: the kernel fills a page table for each of these. Where one
+        // cannot be mapped, our file goes with `members`.
+        let mut peers = Vec::new();
+        for found in &watcher.known {
+            let rings = found.map()?;
+            if role.hears(rings.role) {
+                peers.push(ShmPeer::new(found.id, rings, false));
+            }
+        }
         let thread =
             capabilities::spawn(std::thread::Builder::new().name("lockstep-shm".into()), move || {
                 watcher.run()
@@ -194,7 +196,9 @@ impl Watcher {
         });
         let seen: Vec<u64> = known.iter().map(|found| found.id).chain([*own]).collect();
         let mut refused = 0;
-        for found in locked.others(&seen)? {
+        let others = locked.others(&seen)?;
+        drop(locked);
+        for found in others {
             let mapped = found.and_then(|found| found.map().map(|rings| (found, rings)));
             let Ok((found, rings)) = mapped else {
                 refused += 1;
