@@ -242,6 +242,11 @@ impl<M: TailMemory> Tail<M> {
         switched_from: Seq,
     ) -> Self {
         let head = memory.word(Word::PublishedPos);
+        // A block's slot names its first record. Where another one would overwrite it, the next start would not
+        // find the block's beginning (seed 79260031).
+        let block = head / BLOCK_LEN as u64;
+        let (_, first) = memory.slot(place_in(geometry.ring_len, head) as usize / BLOCK_LEN);
+        let is_slotted = first < head && first / BLOCK_LEN as u64 == block;
         Self {
             label,
             geometry,
@@ -249,7 +254,7 @@ impl<M: TailMemory> Tail<M> {
             next_at: geometry.place(head),
             room_until: memory.word(Word::WrittenPos) + geometry.ring_len,
             pinned_from: Seq::MAX,
-            slotted: None,
+            slotted: is_slotted.then_some(block),
             switched_pos: head,
             switched_from,
             is_bare: false,

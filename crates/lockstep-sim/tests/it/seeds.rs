@@ -132,6 +132,7 @@ const REGRESSIONS: &[u64] = &[
     76280790,
     77060665,
     78280358,
+    79260031,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

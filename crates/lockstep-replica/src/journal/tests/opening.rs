@@ -115,6 +115,29 @@ fn after_a_clean_stop_and_a_reboot_a_replica_is_complete_and_its_tail_filled_aga
     assert_eq!(segment_files(&journal.store).len(), 2);
 }
 
+/// What is not committed is repaired from the ring alone: it has to be there behind each start.
+#[test]
+fn a_ring_that_was_filled_with_few_frames_has_them_behind_each_further_start() {
+    let mut journal = Journal::begun();
+    journal.grow(1, 1, 20);
+    let (store, _) = journal.stop();
+    let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
+    let mut log = journal.frames_in_tail();
+    let (filled, ring) = (log.len(), journal.tail().label().generation);
+    for start in 0..4 {
+        let (store, memory) = journal.kill();
+        journal = Journal::open(store, memory, rebooted());
+        assert_eq!(journal.frames_in_tail(), log, "start {start}");
+        assert_eq!(journal.tail().label().generation, ring, "start {start}: it is not made anew");
+        journal.grow(1, 1, 20);
+        log.push(journal.frames_in_tail().pop().expect("a frame"));
+        if start == 2 {
+            journal.drain();
+        }
+    }
+    assert_eq!((log.len(), journal.frames_in_tail()), (filled + 4, log));
+}
+
 #[test]
 fn after_a_reboot_without_a_clean_stop_a_replica_knows_that_it_may_have_forgotten() {
     let mut journal = Journal::begun();
