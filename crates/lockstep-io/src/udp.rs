@@ -12,6 +12,7 @@
 //! The size of a datagram is checked here on every send, since the loopback carries 64 KiB and would
 //! hide what Ethernet then fragments.
 
+mod free_port;
 pub(super) mod inbox;
 pub(super) mod interface;
 pub(super) mod outbox;
@@ -19,11 +20,12 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
+pub use free_port::free_port;
 pub use interface::{Interface, Needed};
 pub use outbox::socket_address;
 pub(super) use socket::Place;
 pub(super) use socket::{Alone, open_alone};
-pub use socket::{announcer, free_port, never_fragment, take_bursts_whole};
+pub use socket::{announcer, never_fragment, take_bursts_whole};
 
 /// The address of an interface.
 ///

@@ -2,7 +2,6 @@
 
 use super::interface::{self, Card};
 use super::{UdpSettings, interface::Interface};
-use crate::clock::random_u64;
 use crate::links::{self, FollowingSocket, Link};
 use crate::{Effective, IoError};
 use lockstep_core::engine::ports::Group;
@@ -11,7 +10,7 @@ use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// The two sockets, and the settings that the kernel granted them.
 pub(super) struct OpenedSocket {
@@ -179,7 +178,7 @@ fn effective_interface(asked: &Interface, card: &Card) -> Effective {
     Effective { what: "interface", requested: asked.to_string(), got, note: None }
 }
 
-fn socket(which: &str) -> Result<Socket, IoError> {
+pub(super) fn socket(which: &str) -> Result<Socket, IoError> {
     Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))
         .map_err(|error| IoError::new(format!("open the {which} socket"), error))
 }
@@ -429,38 +428,4 @@ fn set_option(
     let failed =
         unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), bytes) } != 0;
     if failed { Err(IoError::last(doing)) } else { Ok(()) }
-}
-
-/// Below the ephemeral ports of Linux (from 32768 on): another process might have one of those by the time
-/// that a node binds it, or binds it again after a restart.
-const FREE_PORTS: std::ops::Range<u16> = 10_000..32_768;
-/// Ports that are tried before an ephemeral port of the kernel is taken.
-const FREE_PORT_TRIES: usize = 64;
-/// How far this process has walked through them; 0 before its first step.
-static FREE_PORTS_WALKED: AtomicU64 = AtomicU64::new(0);
-
-/// A UDP port of `address` that is free at the moment, for a node or a demo that may use any.
-///
-/// It may be bound long after it was found, and by then another process may have found it as well: so a
-/// process walks on from a random place, and finds no port twice.
-pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
-    let begin = random_u64()? >> 1 | 1;
-    // The first process sets the place, for all.
-    let _ = FREE_PORTS_WALKED.compare_exchange(0, begin, Ordering::Relaxed, Ordering::Relaxed);
-    for _ in 0..FREE_PORT_TRIES {
-        let step = FREE_PORTS_WALKED.fetch_add(1, Ordering::Relaxed) % FREE_PORTS.len() as u64;
-        let port = FREE_PORTS.start + step as u16;
-        // The groups' socket takes a port of all addresses.
-        let is_free = |address| -> Result<bool, IoError> {
-            Ok(socket("probe")?.bind(&SocketAddrV4::new(address, port).into()).is_ok())
-        };
-        if is_free(address)? && is_free(Ipv4Addr::UNSPECIFIED)? {
-            return Ok(port);
-        }
-    }
-    let probe = socket("probe")?;
-    let fails = |error| IoError::new(format!("find a free UDP port of {address}"), error);
-    probe.bind(&SocketAddrV4::new(address, 0).into()).map_err(fails)?;
-    let local = probe.local_addr().map_err(fails)?;
-    Ok(local.as_socket_ipv4().map_or(0, |local| local.port()))
 }

@@ -1,26 +1,17 @@
 //! What this host has for a test: free addresses, memory, its rights, and the pages that processes serve.
 
-use lockstep_io::clock::random_u64;
+use lockstep_io::udp::free_port;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
 use tempfile::TempDir;
 
 /// Free memory that is room enough for the files of a cluster.
 const ROOM_BYTES: u64 = 2 << 30;
 
-/// Ports of addresses that are drawn here: below those that the kernel gives to connections (from 32768 on),
-/// so that none takes the port of a process that is killed and started again.
-const PORTS: std::ops::Range<u16> = 12_000..32_000;
-
-/// An address of the loopback that was free for TCP a moment ago.
+/// An address of the loopback that was free a moment ago, and is nobody else's.
 pub fn free_address() -> SocketAddr {
-    let draw = |_| {
-        let drawn = random_u64().expect("a random number") % PORTS.len() as u64;
-        let port = PORTS.start + drawn as u16;
-        TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|free| free.local_addr()).ok()
-    };
-    (0..1_000).find_map(draw).expect("an address")
+    SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST).expect("a free port")))
 }
 
 /// A page that a process serves, asked for with these lines of a head (each with its end): its status and its
