@@ -79,6 +79,7 @@ const (
 	KindAhead            Kind = C.LOCKSTEP_EVENT_KIND_AHEAD
 	KindLag              Kind = C.LOCKSTEP_EVENT_KIND_LAG
 	KindDiverged         Kind = C.LOCKSTEP_EVENT_KIND_DIVERGED
+	KindMachineReport    Kind = C.LOCKSTEP_EVENT_KIND_MACHINE_REPORT
 	KindNameOpened       Kind = C.LOCKSTEP_EVENT_KIND_NAME_OPENED
 	KindNameRefused      Kind = C.LOCKSTEP_EVENT_KIND_NAME_REFUSED
 	KindNotAllowed       Kind = C.LOCKSTEP_EVENT_KIND_NOT_ALLOWED

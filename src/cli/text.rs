@@ -141,6 +141,9 @@ impl EntryLine {
             SubscriberEvent::GatewayHeartbeat { seq, publisher, .. } => {
                 ("alive", seq, json!({ "publisher": publisher }))
             }
+            SubscriberEvent::MachineReport { seq, publisher, .. } => {
+                ("reported", seq, json!({ "publisher": publisher }))
+            }
             SubscriberEvent::Filtered { seq, kind } => {
                 let what = if kind == EntryKind::Message { "part" } else { "cluster" };
                 ("passed", seq, json!({ "what": what }))

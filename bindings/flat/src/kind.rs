@@ -63,6 +63,8 @@ pub enum FlatKind {
     Lag = 23,
     /// The subscription has ended: log and cluster differ at `seq`.
     Diverged = 24,
+    /// A replica of a state machine reports to the others of that machine: `seq`, `publisher`.
+    MachineReport = 25,
 
     /// A publisher's name is open: `publisher`; `publisher_seq` is the number of its next message, `value`
     /// that of its last committed one, `detail` the ticket of the call that opened it.
@@ -99,7 +101,7 @@ pub enum FlatKind {
 
 impl FlatKind {
     /// All of them, by number.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Message,
         Self::Committed,
         Self::Retract,
@@ -124,6 +126,7 @@ impl FlatKind {
         Self::Ahead,
         Self::Lag,
         Self::Diverged,
+        Self::MachineReport,
         Self::NameOpened,
         Self::NameRefused,
         Self::NotAllowed,

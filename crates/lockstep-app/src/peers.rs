@@ -37,16 +37,20 @@ fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
     };
     let (begun, mut is_over) = (Instant::now(), false);
     while !is_over && begun.elapsed() < ANNOUNCED_WAIT {
+        let mut announce = |report| match report {
+            Some(ReplicaReport::Snapshot(notice)) if notice.next == next && found.len() < ANNOUNCED_MAX => {
+                found.push(notice);
+            }
+            _ => {}
+        };
         let work = subscriber.poll(BATCH, |event| {
             match event {
-                SubscriberEvent::Message(message) if found.len() < ANNOUNCED_MAX => {
-                    let notice = match ReplicaReport::parse(message.payload) {
-                        Some(ReplicaReport::Snapshot(notice)) if message.destination != EVERYBODY => {
-                            Some(notice)
-                        }
-                        _ => None,
-                    };
-                    found.extend(notice.filter(|notice| notice.next == next));
+                SubscriberEvent::MachineReport { payload, .. } => {
+                    announce(ReplicaReport::parse(payload));
+                }
+                // Replicas of earlier releases address their reports to the machine.
+                SubscriberEvent::Message(message) if message.destination != EVERYBODY => {
+                    announce(ReplicaReport::parse(message.payload));
                 }
                 SubscriberEvent::CaughtUp { .. }
                 | SubscriberEvent::Abandoned { .. }

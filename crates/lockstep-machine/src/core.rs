@@ -239,6 +239,9 @@ impl<M: StateMachine> MachineCore<M> {
         let is_client = |publisher| clients.get(publisher).is_some();
         match *event {
             SubscriberEvent::Message(message) => self.on_message(&message, clients, observe),
+            SubscriberEvent::MachineReport { publisher, payload, .. } => {
+                self.on_replica(seq, publisher, payload, observe);
+            }
             SubscriberEvent::Opened { publisher, incarnation, name, .. } if !is_client(publisher) => {
                 self.on_opened(seq, (publisher, incarnation, name), observe);
             }
@@ -283,14 +286,20 @@ impl<M: StateMachine> MachineCore<M> {
 
     fn on_message(&mut self, message: &Message<'_>, clients: &Clients, observe: Observe<'_>) {
         let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
-        if let Some(replica) = self.replicas.get(&publisher) {
-            if let Some(report) = ReplicaReport::parse(payload) {
-                self.on_report(seq, *replica, report, observe);
-            }
+        if self.replicas.contains_key(&publisher) {
+            // Replicas of earlier releases address their reports to the machine.
+            self.on_replica(seq, publisher, payload, observe);
         } else if !self.outputs.is_own(message) {
             let user = clients.get(publisher).map(|client| client.user.as_str());
             let event = InputEvent::Message { publisher, publisher_seq, destination, user, payload };
             self.apply(seq, event, observe);
+        }
+    }
+
+    /// What a publisher has told the replicas of machines: of interest where it is one of this machine.
+    fn on_replica(&mut self, seq: Seq, publisher: PublisherId, payload: &[u8], observe: Observe<'_>) {
+        if let Some((replica, report)) = self.replicas.get(&publisher).zip(ReplicaReport::parse(payload)) {
+            self.on_report(seq, *replica, report, observe);
         }
     }
 
@@ -424,6 +433,7 @@ fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
         SubscriberEvent::Message(message) => Some(message.timestamp),
         SubscriberEvent::Opened { timestamp, .. }
         | SubscriberEvent::Closed { timestamp, .. }
+        | SubscriberEvent::MachineReport { timestamp, .. }
         | SubscriberEvent::Day { timestamp, .. }
         | SubscriberEvent::Ordered { timestamp, .. } => Some(timestamp),
         _ => None,

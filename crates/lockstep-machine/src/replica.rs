@@ -18,7 +18,7 @@ use crate::report::{ReplicaReport, SnapshotNotice};
 use lockstep_core::engine::outputs::OutputsEnd;
 use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::SubscriberEvent;
-use lockstep_wire::{JOURNALS, Nanos, Need, PublisherId, Seq};
+use lockstep_wire::{JOURNALS, MACHINES, Nanos, Need, PublisherId, Seq};
 use std::collections::VecDeque;
 
 /// A replica waits so long for the tick of each one with a lower number.
@@ -344,14 +344,13 @@ impl<M: StateMachine> MachineReplica<M> {
             self.tick_for = self.core.next_timer().unwrap_or(0);
             self.reports.push_front(ReplicaReport::Tick);
         }
-        // They are addressed to the machine, whose id its first open has.
-        let (Some(own), Some(to)) = (self.own, self.core.outputs.publisher()) else { return Ok(work) };
+        let Some(own) = self.own else { return Ok(work) };
         while let Some(report) = self.reports.front() {
             // A digest of what may be taken back says nothing.
             if matches!(report, ReplicaReport::Digest { at, .. } if *at > self.final_next()) {
                 break;
             }
-            match publisher.try_publish(own, to, &report.to_bytes()) {
+            match publisher.try_publish(own, MACHINES, &report.to_bytes()) {
                 Ok(_) => work += 1,
                 Err(PublishError::Backpressure) => break,
                 Err(error) => return Err(refused(error)),

@@ -1,5 +1,5 @@
-//! The messages of a machine's replicas to each other: each under a name of its own, addressed to the
-//! machine.
+//! The reports of a machine's replicas to each other: each under a name of its own, to
+//! [`MACHINES`](lockstep_wire::MACHINES). Earlier releases address them to the machine, as messages.
 
 use lockstep_core::engine::saved::{take, take_u32, take_u64};
 use lockstep_wire::{Nanos, Seq};

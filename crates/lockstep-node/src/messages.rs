@@ -4,7 +4,7 @@ use crate::io::journal_files::{JournalError, JournalReader};
 use lockstep_client::Message;
 use lockstep_core::engine::parts::{Joined, PartsBound, PartsLimits, Reassembly};
 use lockstep_core::proto::parts::PARTS_BOUNDS;
-use lockstep_wire::{Entry, EntryHeader, EntryKind, FrameView, JOURNALS, Nanos, Seq};
+use lockstep_wire::{Entry, EntryHeader, EntryKind, FrameView, Nanos, RESERVED, Seq};
 use std::ops::ControlFlow;
 
 /// Joins the parts of messages, entry by entry of a log.
@@ -89,7 +89,7 @@ impl JournalReader {
         let mut joined = JoinedMessages::new(1);
         self.read(joined_from(from), to_next, |frame| {
             for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
-                if entry.header.destination >= JOURNALS {
+                if entry.header.destination >= RESERVED {
                     continue;
                 }
                 let timestamp = frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation);

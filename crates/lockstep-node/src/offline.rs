@@ -8,7 +8,7 @@ use crate::messages::JoinedMessages;
 use lockstep_client::StreamDigest;
 use lockstep_notary::{Checker, NotaryKey};
 use lockstep_replica::journal::{Gone, Retention, Verified, read_segments};
-use lockstep_wire::{JOURNALS, Seq};
+use lockstep_wire::{RESERVED, Seq};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -36,7 +36,7 @@ pub fn journal_digest(
         let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
         for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
             next = seq + 1;
-            if entry.header.destination >= JOURNALS {
+            if entry.header.destination >= RESERVED {
                 continue;
             }
             messages.take(seq, &frame, &entry, |message| {

@@ -40,8 +40,13 @@ pub const NOTARY_NAMES: &str = "lockstep/notary/";
 /// The channel before it is the journals', for [what processes need of them](crate::Need). Readers receive no
 /// message of it, and every publisher may send to it.
 pub const JOURNALS: Destination = NOTARIES - 1;
+/// The channel before it is the machines', for what the replicas of a state machine report to each other.
+/// Readers receive these as an event of its own, never as a message; every publisher may send to it.
+pub const MACHINES: Destination = JOURNALS - 1;
+/// Destinations from here on are lockstep's own: what is sent there is no message to anybody else.
+pub const RESERVED: Destination = MACHINES;
 /// The greatest number of a channel that applications may use.
-pub const CHANNEL_NUMBER_MAX: u32 = JOURNALS - CHANNELS - 1;
+pub const CHANNEL_NUMBER_MAX: u32 = RESERVED - CHANNELS - 1;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;
 /// Largest replica id (it has 8 bits in an [`Epoch`]).

@@ -17,7 +17,7 @@
 //! where `names` has no others, all other names are allowed.
 
 use crate::{
-    CHANNELS, Destination, EVERYBODY, JOURNALS, OperatorOrder, PublicKey, PublisherId, is_publisher,
+    CHANNELS, Destination, EVERYBODY, JOURNALS, MACHINES, OperatorOrder, PublicKey, PublisherId, is_publisher,
 };
 use std::fmt;
 
@@ -228,7 +228,7 @@ impl KeyRights {
         name: impl Fn(PublisherId) -> Option<&'a str>,
     ) -> bool {
         let Some(reached) = &self.to else { return true };
-        if destination == JOURNALS {
+        if [JOURNALS, MACHINES].contains(&destination) {
             return true;
         }
         reached.iter().any(|reach| match reach {

@@ -18,8 +18,8 @@ use lockstep_node::{CopiedLog, NodeSettings, found_history_on_copy};
 use lockstep_notary::from_hex;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, MadeLog};
 use lockstep_wire::{
-    DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, INCARNATION_MAX, Identity, JOURNALS,
-    MESSAGE_LEN_MAX, MemberBody, NOTARIES, Nanos, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq,
+    DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, GATEWAYS, INCARNATION_MAX, Identity,
+    MESSAGE_LEN_MAX, MemberBody, Nanos, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, RESERVED,
     Seq, frame_len_max,
 };
 use serde::Deserialize;
@@ -222,8 +222,9 @@ impl<'a> Import<'a> {
         self.check_time(entry)?;
         let kinds = [EntryKind::Message, EntryKind::Open, EntryKind::Close, EntryKind::Day];
         let kind = kinds.into_iter().find(|kind| kind_name(*kind) == entry.kind);
-        let Some(kind) = kind.filter(|_| ![NOTARIES, JOURNALS].contains(&entry.destination)) else {
-            // A notary's signatures and what processes need are of the former seqs; their numbers go on.
+        let Some(kind) = kind.filter(|_| entry.destination < RESERVED || entry.destination == GATEWAYS)
+        else {
+            // What notaries sign, processes need and machines report is of the former seqs; their numbers go on.
             if let Some(last) = self.publishers.get_mut(&entry.publisher) {
                 *last = (*last).max(entry.publisher_seq);
             }

@@ -98,6 +98,9 @@ class Kind(IntEnum):
     DIVERGED = 24
     """The subscription has ended: log and cluster differ at seq."""
 
+    MACHINE_REPORT = 25
+    """A replica of a state machine reports to the others of that machine: seq, publisher."""
+
     NAME_OPENED = 65
     """A publisher's name is open: publisher; publisher_seq is the number of its next message, value that of its
     last committed one, detail the ticket of the call that opened it."""

@@ -4,7 +4,7 @@
 
 use super::parts::{Joined, PartsLimits, Reassembly};
 use crate::proto::parts::PartsBounds;
-use lockstep_wire::{Chain, Entry, EntryKind, JOURNALS, Seq};
+use lockstep_wire::{Chain, Entry, EntryKind, RESERVED, Seq};
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -39,7 +39,7 @@ impl Unfinished {
     #[cold]
     fn follow(&mut self, seq: Seq, chain: Chain, entry: &Entry<'_>) -> bool {
         let is_part = entry.kind() == EntryKind::Message && entry.header.flags != 0;
-        if !is_part || entry.header.destination >= JOURNALS {
+        if !is_part || entry.header.destination >= RESERVED {
             self.parts.on_end(seq, entry.header.publisher);
             return true;
         }

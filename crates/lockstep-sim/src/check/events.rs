@@ -104,6 +104,7 @@ impl Oracle {
             | SubscriberEvent::Opened { .. }
             | SubscriberEvent::Closed { .. }
             | SubscriberEvent::GatewayHeartbeat { .. }
+            | SubscriberEvent::MachineReport { .. }
             | SubscriberEvent::Ordered { .. }
             | SubscriberEvent::Filtered { .. }
             | SubscriberEvent::Day { .. } => {

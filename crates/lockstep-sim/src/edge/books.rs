@@ -9,8 +9,8 @@ use crate::check::{Violation, digest};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;
 use lockstep_machine::Acknowledger;
 use lockstep_wire::{
-    DayMark, Destination, EntryKind, FrameView, GATEWAYS, JOURNALS, Nanos, OpenView, OrderView, PART_MORE,
-    PART_NEXT, PublisherId, Seq,
+    DayMark, Destination, EntryKind, FrameView, GATEWAYS, Nanos, OpenView, OrderView, PART_MORE, PART_NEXT,
+    PublisherId, RESERVED, Seq,
 };
 use std::collections::BTreeMap;
 
@@ -114,7 +114,7 @@ impl EdgeModel {
                         let mark = DayMark::parse(payload).map_err(|reject| format!("EDGE: {reject}"))?;
                         self.day(seq, &mark)?;
                     }
-                    EntryKind::Message if entry.header.destination < JOURNALS => {
+                    EntryKind::Message if entry.header.destination < RESERVED => {
                         let flags = entry.header.flags;
                         let parts = self.begun.entry(id).or_default();
                         if flags & PART_NEXT == 0 {

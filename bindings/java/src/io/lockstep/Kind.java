@@ -90,6 +90,8 @@ public enum Kind {
     LAG(23),
     /** The subscription has ended: log and cluster differ at {@code seq}. */
     DIVERGED(24),
+    /** A replica of a state machine reports to the others of that machine: {@code seq}, {@code publisher}. */
+    MACHINE_REPORT(25),
     /**
      * A publisher's name is open: {@code publisher}; {@code publisherSeq} is the number of its next message,
      * {@code value} that of its last committed one, {@code detail} the ticket of the call that opened it.

@@ -8,8 +8,8 @@ use crate::engine::receiver::Placement;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, Identity, JOURNALS,
-    MembershipView, Nanos, OpenView, OrderView, Seq,
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, Identity, MACHINES,
+    MembershipView, Nanos, OpenView, OrderView, RESERVED, Seq,
 };
 use std::ops::ControlFlow;
 
@@ -158,7 +158,7 @@ fn deliver_entry(
     parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> Option<(ControlFlow<()>, bool)> {
-    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination < JOURNALS {
+    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination < RESERVED {
         if !parts.is_empty() {
             parts.on_end(seq, entry.header.publisher);
         }
@@ -179,7 +179,7 @@ fn deliver_control(
 ) -> Option<(ControlFlow<()>, bool)> {
     let timestamp = stamped_at(frame.timestamp, entry);
     // What has a number and is no next part ends what its publisher had begun.
-    let is_part = entry.header.flags != 0 && entry.header.destination < JOURNALS;
+    let is_part = entry.header.flags != 0 && entry.header.destination < RESERVED;
     if !is_part && !parts.is_empty() {
         parts.on_end(seq, entry.header.publisher);
     }
@@ -188,7 +188,11 @@ fn deliver_control(
             let (publisher, payload) = (entry.header.publisher, entry.payload);
             f(SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload })
         }
-        EntryKind::Message if entry.header.destination >= JOURNALS => {
+        EntryKind::Message if entry.header.destination == MACHINES => {
+            let (publisher, payload) = (entry.header.publisher, entry.payload);
+            f(SubscriberEvent::MachineReport { seq, timestamp, publisher, payload })
+        }
+        EntryKind::Message if entry.header.destination >= RESERVED => {
             f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message })
         }
         EntryKind::Message => return Some(deliver_part(seq, frame, entry, parts, f)),

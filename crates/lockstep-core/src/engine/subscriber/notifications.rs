@@ -108,6 +108,18 @@ pub enum SubscriberEvent<'a> {
         /// Empty of a heartbeat; else a note between gateways.
         payload: &'a [u8],
     },
+    /// A replica of a state machine has reported to the others of the same machine: nothing that another
+    /// application answers.
+    MachineReport {
+        /// The seq of the entry.
+        seq: Seq,
+        /// When it was stamped, as a message's.
+        timestamp: Nanos,
+        /// The replica's id.
+        publisher: PublisherId,
+        /// The report.
+        payload: &'a [u8],
+    },
     /// The frame whose last entry was reported before, as it is stored everywhere (readers that asked for
     /// frames only).
     Frame {
@@ -253,6 +265,7 @@ impl SubscriberEvent<'_> {
             | Self::Opened { seq, .. }
             | Self::Closed { seq, .. }
             | Self::GatewayHeartbeat { seq, .. }
+            | Self::MachineReport { seq, .. }
             | Self::Filtered { seq, .. }
             | Self::Ordered { seq, .. }
             | Self::Day { seq, .. } => Some(seq),

@@ -6,8 +6,8 @@ use crate::keys;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::parts::PartsBounds;
 use lockstep_wire::{
-    EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, JOURNALS, MemberBody,
-    MembershipView, OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
+    EPOCHS_MAX, Entry, EntryKind, Epoch, EpochStartView, FrameView, Identity, MemberBody, MembershipView,
+    OpenView, OrderView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, RESERVED, Seq, parse_genesis,
 };
 
 impl Stem {
@@ -34,7 +34,7 @@ impl Stem {
                 return Err(format!("S5: {:?} at {seq} within epoch {}", entry.kind(), self.epoch));
             }
             _ if begins => return Err(format!("S5: {} begins at {seq} without its start", self.epoch)),
-            EntryKind::Message if entry.header.destination < JOURNALS => {
+            EntryKind::Message if entry.header.destination < RESERVED => {
                 self.take_number(seq, publisher, number)?;
                 self.place(seq, entry, bounds);
             }

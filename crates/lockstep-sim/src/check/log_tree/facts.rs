@@ -4,8 +4,8 @@ use super::{Stem, Tree, TreeNode};
 use crate::check::digest;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{
-    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, JOURNALS, MembershipView, Nanos,
-    OpenView, OrderBody, OrderView, PublisherId, PublisherSeq, Seq,
+    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MACHINES, MembershipView, Nanos,
+    OpenView, OrderBody, OrderView, PublisherId, PublisherSeq, RESERVED, Seq,
 };
 
 /// The fact that an entry reports to a reader, texts by their digests.
@@ -23,6 +23,8 @@ pub enum Fact {
     Closed(PublisherId, u64, Nanos),
     /// A gateway heartbeat.
     Alive(PublisherId),
+    /// A report of a machine's replica, and its timestamp.
+    Report(PublisherId, u64, Nanos),
     /// Nothing.
     Passed(EntryKind),
     /// A day begins or ends, at this time.
@@ -39,7 +41,10 @@ impl Fact {
         let at = frame_time + u64::from(header.time_or_incarnation);
         match entry.kind() {
             EntryKind::Message if header.destination == GATEWAYS => Self::Alive(header.publisher),
-            EntryKind::Message if header.destination >= JOURNALS => Self::Passed(EntryKind::Message),
+            EntryKind::Message if header.destination == MACHINES => {
+                Self::Report(header.publisher, digest(entry.payload), at)
+            }
+            EntryKind::Message if header.destination >= RESERVED => Self::Passed(EntryKind::Message),
             EntryKind::Message if whole => {
                 Self::Message(header.publisher, header.publisher_seq, header.destination, at)
             }
@@ -87,6 +92,9 @@ impl Fact {
                 Some(Self::Closed(publisher, digest(reason), timestamp))
             }
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => Some(Self::Alive(publisher)),
+            SubscriberEvent::MachineReport { timestamp, publisher, payload, .. } => {
+                Some(Self::Report(publisher, digest(payload), timestamp))
+            }
             SubscriberEvent::Filtered { kind, .. } => Some(Self::Passed(kind)),
             SubscriberEvent::Day { timestamp, mark, .. } => {
                 Some(Self::Day(mark.is_start, digest(mark.name.as_bytes()), timestamp))
@@ -118,7 +126,7 @@ impl Stem {
     pub fn has_number(&self, seq: Seq, publisher: PublisherId, number: PublisherSeq) -> bool {
         match self.fact(seq) {
             Some(Fact::Message(of, own, ..)) => (of, own) == (publisher, number),
-            Some(Fact::Alive(of)) => of == publisher,
+            Some(Fact::Alive(of) | Fact::Report(of, ..)) => of == publisher,
             Some(Fact::Passed(kind)) => kind == EntryKind::Message,
             Some(Fact::Day(..)) => true,
             _ => false,
