@@ -2,6 +2,7 @@
 
 mod locks;
 mod peers;
+mod settings;
 mod stamped;
 mod timers;
 mod versions;

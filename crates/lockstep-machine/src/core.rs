@@ -5,7 +5,7 @@ use crate::agreement::{Agreement, Parting};
 use crate::digest::StateDigest;
 use crate::machine::{Input, InputEvent, StateMachine};
 use crate::output::{Effect, Output};
-use crate::report::ReplicaReport;
+use crate::report::{CopySettings, ReplicaReport};
 use crate::snapshot::{self, SnapshotError, SnapshotHead};
 use crate::timers::Timers;
 use lockstep_core::engine::clients::{Clients, GatewayClientEvent};
@@ -47,6 +47,15 @@ pub enum MachineFault {
     },
     /// The stream cannot be read on, for this reason.
     Stream(String),
+    /// It began with other settings than the first copy of its version, and has published nothing.
+    Settings {
+        /// Its own.
+        own: CopySettings,
+        /// The number of the first copy.
+        replica: u8,
+        /// Its settings.
+        first: CopySettings,
+    },
     /// Its outputs or reports cannot be published any more, for this reason.
     Publish(String),
 }
@@ -71,6 +80,11 @@ impl fmt::Display for MachineFault {
                 f,
                 "seq {from} cannot be had any more, the oldest is {oldest}: give this replica a snapshot of a peer (peers), or \
                  read from an archiver that has it"
+            ),
+            Self::Settings { own, replica, first } => write!(
+                f,
+                "this replica's settings are {own}, and replica {replica}, the first of this version, began with {first}: start \
+                 it with the same settings; to change them, raise the machine's VERSION, or make them inputs"
             ),
             Self::Stream(why) | Self::Publish(why) => f.write_str(why),
         }
@@ -115,6 +129,8 @@ pub struct MachineCore<M> {
     in_force: Option<u32>,
     /// Publishers that are replicas of this machine.
     replicas: BTreeMap<PublisherId, u8>,
+    /// The first settings that a replica of this version has reported, and its number.
+    first_settings: Option<(u8, CopySettings)>,
     /// Every entry below is applied.
     next: Seq,
     /// The stream's time.
@@ -139,6 +155,7 @@ impl<M: StateMachine> MachineCore<M> {
             agreement: Agreement::new(M::VERSION),
             in_force: None,
             replicas: BTreeMap::new(),
+            first_settings: None,
             next: 1,
             time: 0,
             inputs: 0,
@@ -170,6 +187,12 @@ impl<M: StateMachine> MachineCore<M> {
     /// The version of the machine whose replicas publish; `None`: none has taken over yet.
     pub fn in_force(&self) -> Option<u32> {
         self.in_force
+    }
+
+    /// The settings that all copies of this version have to have: those of the first one that reported any, and
+    /// its number.
+    pub fn first_settings(&self) -> Option<&(u8, CopySettings)> {
+        self.first_settings.as_ref()
     }
 
     /// When the next timer is due, by the stream's time.
@@ -304,7 +327,7 @@ impl<M: StateMachine> MachineCore<M> {
     }
 
     fn on_report(&mut self, seq: Seq, replica: u8, report: ReplicaReport, observe: Observe<'_>) {
-        self.notices.push_back(MachineNotice::Report(replica, report));
+        self.notices.push_back(MachineNotice::Report(replica, report.clone()));
         match report {
             ReplicaReport::Tick => self.apply(seq, InputEvent::Time, observe),
             ReplicaReport::Digest { version, at, digest } => {
@@ -313,6 +336,10 @@ impl<M: StateMachine> MachineCore<M> {
             }
             ReplicaReport::Snapshot(_) => {}
             ReplicaReport::TakeOver { version } => self.in_force = Some(version),
+            ReplicaReport::Settings { version, settings } if version == M::VERSION => {
+                self.first_settings.get_or_insert((replica, settings));
+            }
+            ReplicaReport::Settings { .. } => {}
         }
     }
 
@@ -372,6 +399,12 @@ impl<M: StateMachine> MachineCore<M> {
             parts.extend_from_slice(&publisher.to_le_bytes());
             parts.push(*replica);
         }
+        // Last, and nothing where no copy has settings: so an earlier release reads these snapshots.
+        if let Some((replica, settings)) = self.first_settings.clone() {
+            let report = ReplicaReport::Settings { version: M::VERSION, settings };
+            parts.push(replica);
+            parts.extend_from_slice(&report.to_bytes());
+        }
         let head = SnapshotHead {
             name: self.settings.name.clone(),
             version: M::VERSION,
@@ -415,7 +448,11 @@ impl<M: StateMachine> MachineCore<M> {
             let [replica] = take(rest)?;
             self.replicas.insert(publisher, replica);
         }
-        rest.is_empty().then_some(())
+        if let Some((replica, report)) = rest.split_first() {
+            let ReplicaReport::Settings { settings, .. } = ReplicaReport::parse(report)? else { return None };
+            self.first_settings = Some((*replica, settings));
+        }
+        Some(())
     }
 }
 
@@ -531,6 +568,35 @@ mod tests {
             message(&mut core, RIGHT + 6 * SECOND, b"");
             let from = format!("from {}", RIGHT + ahead + 4 * SECOND);
             assert_eq!(core.machine().0[1..], [(RIGHT, from), (RIGHT + 6 * SECOND, "after".to_owned())]);
+        }
+    }
+
+    /// Earlier releases address reports to the machine, as messages.
+    #[test]
+    fn a_report_is_read_as_an_event_of_its_own_and_as_a_message_and_a_strangers_is_no_input() {
+        const REPLICA: PublisherId = 9;
+        let report = ReplicaReport::TakeOver { version: 1 }.to_bytes();
+        for (publisher, as_message) in [(REPLICA, false), (REPLICA, true), (7, false)] {
+            let mut core = core();
+            let opened = SubscriberEvent::Opened {
+                seq: 1,
+                timestamp: RIGHT,
+                publisher: REPLICA,
+                incarnation: 1,
+                nonce: [1, 2],
+                last: 0,
+                name: "reminder/replica/2",
+            };
+            core.on_event(&opened, &mut |_, _| {}).expect("a name");
+            let (seq, timestamp, payload) = (2, RIGHT + SECOND, &report[..]);
+            let message = Message { seq, publisher, publisher_seq: 1, destination: 3, timestamp, payload };
+            let event = match as_message {
+                true => SubscriberEvent::Message(message),
+                false => SubscriberEvent::MachineReport { seq, timestamp, publisher, payload },
+            };
+            core.on_event(&event, &mut |_, _| panic!("it is no input")).expect("no outputs come back");
+            assert_eq!(core.in_force(), (publisher == REPLICA).then_some(1), "{event:?}");
+            assert_eq!((core.time(), core.next()), (RIGHT + SECOND, 3), "it moves the stream's time");
         }
     }
 

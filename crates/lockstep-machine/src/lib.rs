@@ -100,6 +100,6 @@ pub use lockstep_wire::{CHANNELS, Destination, EVERYBODY, Nanos, PublisherId, Pu
 pub use machine::{Input, InputEvent, StateMachine};
 pub use output::{Effect, Output};
 pub use replica::{DivergencePolicy, MachineReplica, ReplicaSettings, ServedSnapshot};
-pub use report::{ReplicaReport, SnapshotNotice};
+pub use report::{CopySettings, ReplicaReport, SnapshotNotice};
 pub use snapshot::{SnapshotError, SnapshotHead, verify_snapshot};
 pub use twice::Twice;

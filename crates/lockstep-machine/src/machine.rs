@@ -37,6 +37,15 @@ pub trait StateMachine: Sized {
         self.snapshot(&mut digest).map_or(0, |()| digest.value())
     }
 
+    /// What all copies have alike beside their rules (a limit, a currency, a switch), as a text for people;
+    /// equal settings have equal texts. A copy publishes nothing before the stream shows that the first copy
+    /// of this version began with the same text; where it did not, it ends with both. To change a setting,
+    /// raise [`VERSION`](Self::VERSION), or make it an input. Without an own implementation nothing is
+    /// compared.
+    fn settings(&self) -> String {
+        String::new()
+    }
+
     /// Answers a question about the state, which it must not change: appends to `answer`. Without an own
     /// implementation nothing is answered.
     fn query(&self, request: &[u8], answer: &mut Vec<u8>) {

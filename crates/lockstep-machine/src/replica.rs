@@ -10,11 +10,14 @@
 //! other, in the order of their numbers; two ticks do no harm. A tick that was stamped too early (the
 //! leader's clock is behind the stream's time, which then stands still) is followed by the next one after a
 //! pause that doubles.
+//!
+//! **Settings.** A machine that has [settings](StateMachine::settings) reports them first, and is silent until
+//! the stream has a report of its version: the first one binds all copies.
 
 use crate::agreement::Parting;
 use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
 use crate::machine::StateMachine;
-use crate::report::{ReplicaReport, SnapshotNotice};
+use crate::report::{CopySettings, ReplicaReport, SnapshotNotice};
 use lockstep_core::engine::outputs::OutputsEnd;
 use lockstep_core::engine::publisher::{OpenRefusal, PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::SubscriberEvent;
@@ -93,6 +96,9 @@ pub struct MachineReplica<M> {
     own: Option<PublisherId>,
     /// The machine's name is open in the handle, or is being opened.
     is_opening: bool,
+    /// The machine's settings until the stream shows that they are those of the first copy; then none, as where
+    /// the machine has none.
+    unconfirmed: Option<CopySettings>,
     /// The handle fell further behind than any replica of the cluster remembers.
     is_handle_lost: bool,
     reports: VecDeque<ReplicaReport>,
@@ -124,6 +130,7 @@ impl<M: StateMachine> MachineReplica<M> {
         let next = core.next();
         let stamped = settings.reads_stamped.then(|| core.outputs.set_final(next));
         let fault = stamped.and_then(Result::err).map(MachineFault::Output);
+        let unconfirmed = CopySettings::of(&core.machine().settings());
         Self {
             settings,
             unproven: None,
@@ -131,6 +138,7 @@ impl<M: StateMachine> MachineReplica<M> {
             ticket: None,
             own: None,
             is_opening: false,
+            unconfirmed,
             is_handle_lost: false,
             reports: VecDeque::new(),
             need: None,
@@ -159,9 +167,10 @@ impl<M: StateMachine> MachineReplica<M> {
         self.unproven.as_ref()
     }
 
-    /// Whether it hands in nothing: another version is in force, or its state is not proven.
+    /// Whether it hands in nothing: another version is in force, its state is not proven, or its settings are
+    /// not confirmed.
     fn is_silent(&self) -> bool {
-        self.is_shadow() || self.unproven.is_some()
+        self.is_shadow() || self.unproven.is_some() || self.unconfirmed.is_some()
     }
 
     /// Begins to open its names in a new handle; `drawn` is random. Returns whether the names are valid. What
@@ -169,7 +178,10 @@ impl<M: StateMachine> MachineReplica<M> {
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
         (self.own, self.is_ticking, self.is_handle_lost) = (None, false, false);
         // Of a former tick's order nothing is left to do.
-        self.reports.retain(|report| *report != ReplicaReport::Tick);
+        self.reports.retain(|report| !matches!(report, ReplicaReport::Tick | ReplicaReport::Settings { .. }));
+        if let Some(settings) = self.unconfirmed.clone() {
+            self.reports.push_front(ReplicaReport::Settings { version: M::VERSION, settings });
+        }
         let name = format!("{}/replica/{}", self.core.settings().name, self.settings.number);
         self.ticket = publisher.open(&name, drawn);
         self.is_opening = false;
@@ -210,8 +222,10 @@ impl<M: StateMachine> MachineReplica<M> {
         event: &SubscriberEvent<'_>,
         observe: Observe<'_>,
     ) -> Result<(), MachineFault> {
+        self.see_to_settings()?;
         let time = self.core.time();
         self.core.on_event(event, observe).map_err(MachineFault::Output)?;
+        self.see_to_settings()?;
         if self.core.time() != time {
             self.read_at = now;
         }
@@ -275,6 +289,18 @@ impl<M: StateMachine> MachineReplica<M> {
             }
         }
         Ok(())
+    }
+
+    /// Compares the settings, once the stream has those of the first copy: its report precedes every output, of
+    /// which the first might differ.
+    fn see_to_settings(&mut self) -> Result<(), MachineFault> {
+        let Some((replica, first)) = self.core.first_settings() else { return Ok(()) };
+        match self.unconfirmed.take_if(|_| self.unproven.is_none()) {
+            Some(own) if own != *first => {
+                Err(MachineFault::Settings { own, replica: *replica, first: first.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A tick of this replica was stamped, and what is due has fired.
@@ -346,8 +372,13 @@ impl<M: StateMachine> MachineReplica<M> {
         }
         let Some(own) = self.own else { return Ok(work) };
         while let Some(report) = self.reports.front() {
-            // A digest of what may be taken back says nothing.
-            if matches!(report, ReplicaReport::Digest { at, .. } if *at > self.final_next()) {
+            let waits = match report {
+                // A digest of what may be taken back says nothing.
+                ReplicaReport::Digest { at, .. } => *at > self.final_next(),
+                ReplicaReport::Settings { .. } => self.unproven.is_some(),
+                _ => false,
+            };
+            if waits {
                 break;
             }
             match publisher.try_publish(own, MACHINES, &report.to_bytes()) {

@@ -1,8 +1,10 @@
 //! The reports of a machine's replicas to each other: each under a name of its own, to
 //! [`MACHINES`](lockstep_wire::MACHINES). Earlier releases address them to the machine, as messages.
 
+use crate::digest::StateDigest;
 use lockstep_core::engine::saved::{take, take_u32, take_u64};
 use lockstep_wire::{Nanos, Seq};
+use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// A snapshot that a replica has, as its catalogue entry in the stream announces it.
@@ -25,8 +27,40 @@ pub struct SnapshotNotice {
     pub file: Option<[u8; 32]>,
 }
 
+/// The settings that all copies of a machine have alike, as a copy reports them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CopySettings {
+    /// Of the whole text.
+    digest: u64,
+    /// Its beginning.
+    text: String,
+}
+
+impl CopySettings {
+    /// Bytes of a text that are reported; of a longer one only the digest tells the rest.
+    pub const TEXT_MAX: usize = 400;
+
+    /// Those of this text; none if it is empty.
+    pub fn of(text: &str) -> Option<Self> {
+        let is_cut = |end: &usize| text.is_char_boundary(*end);
+        let shown = (0..=text.len().min(Self::TEXT_MAX)).rev().find(is_cut).unwrap_or(0);
+        let digest = StateDigest::of(text.as_bytes());
+        (!text.is_empty()).then(|| Self { digest, text: text[..shown].to_owned() })
+    }
+}
+
+impl fmt::Display for CopySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { digest, text } = self;
+        match StateDigest::of(text.as_bytes()) == *digest {
+            true => write!(f, "'{text}'"),
+            false => write!(f, "'{text}…' (digest {digest:016x})"),
+        }
+    }
+}
+
 /// A message of a replica.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReplicaReport {
     /// It says nothing, and is stamped: so that the stream's time moves where a timer is due.
     Tick,
@@ -47,6 +81,13 @@ pub enum ReplicaReport {
         /// The version.
         version: u32,
     },
+    /// It begins with these settings.
+    Settings {
+        /// The version of the machine.
+        version: u32,
+        /// The settings.
+        settings: CopySettings,
+    },
 }
 
 const TICK: u8 = 1;
@@ -55,12 +96,14 @@ const SNAPSHOT: u8 = 3;
 const TAKE_OVER: u8 = 4;
 /// A snapshot with the digest of its file; earlier releases pass it over.
 const SNAPSHOT_FILE: u8 = 5;
+/// Earlier releases pass it over.
+const SETTINGS: u8 = 6;
 
 impl ReplicaReport {
     /// Its bytes.
-    pub fn to_bytes(self) -> Vec<u8> {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(80);
-        match self {
+        match *self {
             Self::Tick => out.push(TICK),
             Self::Digest { version, at, digest } => {
                 out.push(DIGEST);
@@ -81,6 +124,12 @@ impl ReplicaReport {
             Self::TakeOver { version } => {
                 out.push(TAKE_OVER);
                 out.extend_from_slice(&version.to_le_bytes());
+            }
+            Self::Settings { version, settings: CopySettings { digest, ref text } } => {
+                out.push(SETTINGS);
+                out.extend_from_slice(&version.to_le_bytes());
+                out.extend_from_slice(&digest.to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
             }
         }
         out
@@ -103,6 +152,13 @@ impl ReplicaReport {
                 Self::Snapshot(SnapshotNotice { next, time, digest, version, bytes, address, file })
             }
             TAKE_OVER => Self::TakeOver { version: take_u32(rest)? },
+            SETTINGS => {
+                let (version, digest) = (take_u32(rest)?, take_u64(rest)?);
+                let text = std::str::from_utf8(std::mem::take(rest)).ok()?;
+                let is_text = (1..=CopySettings::TEXT_MAX).contains(&text.len());
+                let settings = is_text.then(|| CopySettings { digest, text: text.to_owned() })?;
+                Self::Settings { version, settings }
+            }
             _ => return None,
         };
         rest.is_empty().then_some(report)
@@ -129,10 +185,25 @@ mod tests {
         ];
         for report in all {
             let bytes = report.to_bytes();
-            assert_eq!(ReplicaReport::parse(&bytes), Some(report));
+            assert_eq!(ReplicaReport::parse(&bytes), Some(report.clone()));
             for end in 0..bytes.len() {
                 assert_eq!(ReplicaReport::parse(&bytes[..end]), None, "{report:?} {end}");
             }
+        }
+    }
+
+    #[test]
+    fn settings_are_compared_whole_however_long_their_text_is() {
+        assert_eq!(CopySettings::of(""), None);
+        let of = |text: &str| CopySettings::of(text).expect("a text");
+        let long = "ä".repeat(CopySettings::TEXT_MAX);
+        let [short, first, other] = [of("limit 100"), of(&format!("{long}1")), of(&format!("{long}2"))];
+        assert!(first != other && first.text == other.text, "by what is not reported, too");
+        assert_eq!(short.to_string(), "'limit 100'");
+        assert!(first.to_string().contains("…' (digest "), "{first}");
+        for settings in [short, first] {
+            let report = ReplicaReport::Settings { version: 3, settings };
+            assert_eq!(ReplicaReport::parse(&report.to_bytes()), Some(report));
         }
     }
 

@@ -165,6 +165,10 @@ impl<M: StateMachine> StateMachine for Twice<M> {
         self.one.digest()
     }
 
+    fn settings(&self) -> String {
+        self.one.settings()
+    }
+
     fn query(&self, request: &[u8], answer: &mut Vec<u8>) {
         self.one.query(request, answer);
     }

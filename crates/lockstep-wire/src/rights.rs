@@ -367,6 +367,9 @@ mod tests {
         assert_eq!(reached(&rights("to=everybody,channel:7")), [EVERYBODY, CHANNELS + 7]);
         assert_eq!(reached(&rights("to=channel:0-7")), [CHANNELS, CHANNELS + 7]);
         assert_eq!(reached(&rights("")).len(), 8);
+        let narrow = rights("to=client/*");
+        assert!([JOURNALS, MACHINES].iter().all(|own| narrow.may_reach(*own, name)), "what lockstep writes");
+        assert!(!narrow.may_reach(crate::NOTARIES, name));
     }
 
     #[test]

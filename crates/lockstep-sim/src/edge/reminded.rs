@@ -95,6 +95,10 @@ impl Reminded {
 impl StateMachine for Reminded {
     const VERSION: u32 = 1;
 
+    fn settings(&self) -> String {
+        "the same for all copies".to_owned()
+    }
+
     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
         self.check(input);
         let mut digest = StateDigest::default();
