@@ -10,7 +10,7 @@ use lockstep_daemon::config::Config;
 use lockstep_daemon::failure::{FAILED, FENCED, NOT_READY};
 use lockstep_process::cpu;
 use lockstep_wire::{Destination, Nanos, PublisherId};
-use std::sync::mpsc::TryRecvError;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 /// How long the name may take to be opened.
@@ -72,11 +72,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
             return Err(Failure::new(NOT_READY, format!("{open} messages were not committed in time")));
         }
         if taken == 0 && work == 0 {
-            match commands.try_recv() {
-                Ok(ChildCommand::Finish) => share.finish(),
-                Err(TryRecvError::Disconnected) => return Err(abandoned()),
-                _ => {}
-            }
+            obey(&commands, &mut share)?;
             waiter.on_progress(published + committed);
             waiter.wait(share.due().saturating_sub(now).min(PAUSE_NS));
         }
@@ -94,6 +90,16 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     };
     ChildReport::Published(summary).say()?;
     Ok(0)
+}
+
+/// Carries out a command that came while orders flow.
+fn obey(commands: &Receiver<ChildCommand>, share: &mut Share) -> Result<(), Failure> {
+    match commands.try_recv() {
+        Ok(ChildCommand::Finish) => share.finish(),
+        Err(TryRecvError::Disconnected) => return Err(abandoned()),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// Hands over what is due, until the window is full. Returns how many.

@@ -16,7 +16,7 @@ const QUIET_PART: u64 = 20;
 /// The last part of the flow, which thins out while leaders or gateways are still to be taken away.
 const THIN_PART: u64 = 4;
 /// Its last part, which is sent behind that alone.
-const HELD_PART: u64 = 40;
+const LAST_PART: u64 = 40;
 /// How long a thinned rest would take at the rate of its first moment.
 const THIN_NS: Nanos = 8_000_000_000;
 
@@ -95,7 +95,7 @@ impl Share {
 
     /// When the next order is due; at rate 0 at once.
     pub fn due(&self) -> Nanos {
-        if self.lasts && self.left() <= self.messages / HELD_PART {
+        if self.lasts && self.left() <= self.messages / LAST_PART {
             return Nanos::MAX;
         }
         self.due_by_rate()

@@ -11,8 +11,8 @@
 //! leader's clock is behind the stream's time, which then stands still) is followed by the next one after a
 //! pause that doubles.
 //!
-//! **Settings.** A machine that has [settings](StateMachine::settings) reports them first, and is silent until
-//! the stream has a report of its version: the first one binds all copies.
+//! **Settings.** A machine that has [settings](StateMachine::settings) reports them first, and is silent
+//! until the stream has a report of its version: the first one binds all copies.
 
 use crate::agreement::Parting;
 use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
@@ -96,8 +96,8 @@ pub struct MachineReplica<M> {
     own: Option<PublisherId>,
     /// The machine's name is open in the handle, or is being opened.
     is_opening: bool,
-    /// The machine's settings until the stream shows that they are those of the first copy; then none, as where
-    /// the machine has none.
+    /// The machine's settings until the stream shows that they are those of the first copy; then none, as
+    /// where the machine has none.
     unconfirmed: Option<CopySettings>,
     /// The handle fell further behind than any replica of the cluster remembers.
     is_handle_lost: bool,
@@ -291,8 +291,8 @@ impl<M: StateMachine> MachineReplica<M> {
         Ok(())
     }
 
-    /// Compares the settings, once the stream has those of the first copy: its report precedes every output, of
-    /// which the first might differ.
+    /// Compares the settings, once the stream has those of the first copy: its report precedes every output,
+    /// of which the first might differ.
     fn see_to_settings(&mut self) -> Result<(), MachineFault> {
         let Some((replica, first)) = self.core.first_settings() else { return Ok(()) };
         match self.unconfirmed.take_if(|_| self.unproven.is_none()) {

@@ -224,7 +224,7 @@ impl<'a> Import<'a> {
         let kind = kinds.into_iter().find(|kind| kind_name(*kind) == entry.kind);
         let Some(kind) = kind.filter(|_| entry.destination < RESERVED || entry.destination == GATEWAYS)
         else {
-            // What notaries sign, processes need and machines report is of the former seqs; their numbers go on.
+            // What notaries sign, processes need and machines report is of the former seqs; numbers go on.
             if let Some(last) = self.publishers.get_mut(&entry.publisher) {
                 *last = (*last).max(entry.publisher_seq);
             }

@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 
 /// Most processes of one cluster that share a folder.
 pub(super) const MEMBERS_MAX: usize = 64;
-/// The folder's lock is held for a listing or the making of a file, and many may want it at once. A process that
-/// wants to join waits longer than one that will look again, or leaves.
+/// The folder's lock is held for a listing or the making of a file, and many may want it at once. A process
+/// that wants to join waits longer than one that will look again, or leaves.
 const JOIN_PATIENCE: Duration = Duration::from_secs(8);
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_TRY: Duration = Duration::from_millis(1);

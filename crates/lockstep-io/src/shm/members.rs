@@ -110,8 +110,8 @@ impl ShmMembers {
         let mut watcher =
             Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, role, known, events };
         let mut members = Self { shared, folder, own, thread: None };
-        // Behind the lock, which all others wait for: the kernel fills a page table for each of these. Where one
-        // cannot be mapped, our file goes with `members`.
+        // Behind the lock, which all others wait for: the kernel fills a page table for each of these. Where
+        // one cannot be mapped, our file goes with `members`.
         let mut peers = Vec::new();
         for found in &watcher.known {
             let rings = found.map()?;

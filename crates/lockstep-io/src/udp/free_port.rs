@@ -55,8 +55,8 @@ pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
     Ok(local.as_socket_ipv4().map_or(0, |local| local.port()))
 }
 
-/// Claims one of `blocks` that no process has; the search begins at one that `random` chooses. `None`: all are
-/// claimed.
+/// Claims one of `blocks` that no process has; the search begins at one that `random` chooses. `None`: all
+/// are claimed.
 fn claimed(random: u64, blocks: u16) -> Result<Option<(UnixDatagram, u16)>, std::io::Error> {
     let begin = (random % u64::from(blocks)) as u16;
     for block in (begin..blocks).chain(0..begin) {

@@ -434,7 +434,7 @@ fn a_writer_that_is_killed_in_mid_flow_leaves_no_torn_datagram_and_its_successor
             (shm.counts().members == 0).then_some(())
         });
         awaited(|| (files(parent.path()) == 1).then_some(()));
-        // The receive in which the writer overtook us brings nothing, and the next one what is left of its ring.
+        // The receive in which the writer overtook us brings nothing, and the next one what is left.
         newest = check(&mut shm, newest);
         check(&mut shm, newest);
     }

@@ -242,8 +242,8 @@ impl<M: TailMemory> Tail<M> {
         switched_from: Seq,
     ) -> Self {
         let head = memory.word(Word::PublishedPos);
-        // A block's slot names its first record. Where another one would overwrite it, the next start would not
-        // find the block's beginning (seed 79260031).
+        // A block's slot names its first record. Were it overwritten, the next start would not find where the
+        // block begins (seed 79260031).
         let block = head / BLOCK_LEN as u64;
         let (_, first) = memory.slot(place_in(geometry.ring_len, head) as usize / BLOCK_LEN);
         let is_slotted = first < head && first / BLOCK_LEN as u64 == block;

@@ -119,12 +119,10 @@ impl Oracle {
     pub fn on_edge_outcome(&self, who: usize, event: &PublisherEvent) -> Result<(), Violation> {
         let PublisherEvent::Committed { publisher, publisher_seq, seq } = *event else { return Ok(()) };
         let stands = |node| self.tree.stem(node).has_number(seq, publisher, publisher_seq);
-        if seq == 0 || self.tree.containing(seq).any(stands) {
-            return Ok(());
-        }
-        Err(format!(
-            "FATE: process {who} is told that {publisher_seq} of {publisher} stands at {seq}, where no log has it"
-        ))
+        let is_so = seq == 0 || self.tree.containing(seq).any(stands);
+        is_so.then_some(()).ok_or_else(|| {
+            format!("FATE: process {who} is told that {publisher_seq} of {publisher} stands at {seq}, where no log has it")
+        })
     }
 
     /// A message has a place; there must be a log that has it there.

@@ -184,17 +184,7 @@ fn deliver_control(
         parts.on_end(seq, entry.header.publisher);
     }
     let flow = match entry.kind() {
-        EntryKind::Message if entry.header.destination == GATEWAYS => {
-            let (publisher, payload) = (entry.header.publisher, entry.payload);
-            f(SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload })
-        }
-        EntryKind::Message if entry.header.destination == MACHINES => {
-            let (publisher, payload) = (entry.header.publisher, entry.payload);
-            f(SubscriberEvent::MachineReport { seq, timestamp, publisher, payload })
-        }
-        EntryKind::Message if entry.header.destination >= RESERVED => {
-            f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message })
-        }
+        EntryKind::Message if entry.header.destination >= RESERVED => f(of_lockstep(seq, timestamp, entry)),
         EntryKind::Message => return Some(deliver_part(seq, frame, entry, parts, f)),
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
@@ -241,6 +231,16 @@ fn deliver_control(
         }
     };
     Some((flow, false))
+}
+
+/// A message to one of lockstep's own destinations.
+fn of_lockstep<'a>(seq: Seq, timestamp: Nanos, entry: &Entry<'a>) -> SubscriberEvent<'a> {
+    let (publisher, payload) = (entry.header.publisher, entry.payload);
+    match entry.header.destination {
+        GATEWAYS => SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload },
+        MACHINES => SubscriberEvent::MachineReport { seq, timestamp, publisher, payload },
+        _ => SubscriberEvent::Filtered { seq, kind: EntryKind::Message },
+    }
 }
 
 /// A part of a message: with the last one it is told, under that one's seq and number.

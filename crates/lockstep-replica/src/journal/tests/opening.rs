@@ -115,7 +115,7 @@ fn after_a_clean_stop_and_a_reboot_a_replica_is_complete_and_its_tail_filled_aga
     assert_eq!(segment_files(&journal.store).len(), 2);
 }
 
-/// What is not committed is repaired from the ring alone: it has to be there behind each start.
+/// Entries that are not committed are repaired from the ring alone: they have to be there behind each start.
 #[test]
 fn a_ring_that_was_filled_with_few_frames_has_them_behind_each_further_start() {
     let mut journal = Journal::begun();
