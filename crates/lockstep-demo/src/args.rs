@@ -4,6 +4,7 @@ use crate::dev::DevArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockstep_daemon::args::{SequencerArgs, WatchArgs};
 use lockstep_daemon::config;
+use lockstep_daemon::feed::FeedArgs;
 use lockstep_daemon::gateway::GatewayArgs;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub enum DemoCommand {
     /// A gateway, as production runs it
     #[command(hide = true)]
     Gateway(Box<GatewayArgs>),
+    /// A feed, as production runs it
+    #[command(hide = true)]
+    Feed(FeedArgs),
     /// A replica's watcher, which it starts itself
     #[command(hide = true)]
     Watch(WatchArgs),

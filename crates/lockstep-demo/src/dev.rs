@@ -1,36 +1,58 @@
 //! # dev: a cluster to write programs against
 //!
-//! Three replicas on this host until Ctrl-C. It prints the path of the cluster's file and what to try. A
-//! replica that ends, by a `kill -9` for instance, is started again after a second, so that a takeover and a
-//! return can be watched.
+//! Three replicas on this host until Ctrl-C, and what else a program is written against: a gateway for
+//! SoupBinTCP and FIX, feeds. It prints the path of the cluster's file and what to try. A process that ends,
+//! by a `kill -9` for instance, is started again after a second, so that a takeover and a return can be
+//! watched. Timings are patient: a busy host brings no takeovers that nobody asked for.
+
+mod around;
+mod keys;
 
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
 use crate::local::LocalCluster;
 use crate::process::DemoProcess;
+use around::Around;
 use clap::Args;
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
 use lockstep_daemon::sequencer::stop_with_stdin;
 use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
+use lockstep_wire::CHANNEL_NUMBER_MAX;
 use std::ffi::OsStr;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Between two looks at the replicas.
 const LOOK: Duration = Duration::from_millis(50);
-/// From a replica's end to its next start.
+/// From a process's end to its next start.
 const AGAIN: Duration = Duration::from_secs(1);
+/// The timings of a host that does much else: compilers, browsers, tests.
+const PATIENT: [&str; 3] =
+    ["timing.heartbeat_interval=20ms", "timing.failure_timeout=400ms", "timing.failure_timeout_max=4s"];
 
 /// Flags of `dev`.
 #[derive(Args, Debug)]
 pub struct DevArgs {
     #[command(flatten)]
     pub wire: WireArgs,
+    /// Sets a key in the cluster's file, e.g. stream.message_len_max=1024 or channels.2.message_len_max=200;
+    /// repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Runs a gateway for SoupBinTCP, with the user `dev` and the password `dev`
+    #[arg(long)]
+    pub gateway: bool,
+    /// Runs a gateway for FIX, with the SenderCompID `fixdev` and the password `dev`
+    #[arg(long)]
+    pub fix: bool,
+    /// Runs a feed of this channel, which the file then has; repeatable
+    #[arg(long, value_name = "CHANNEL", value_parser = clap::value_parser!(u32).range(..=i64::from(CHANNEL_NUMBER_MAX)))]
+    pub feed: Vec<u32>,
     /// Keeps the folder with configuration, journals and logs
     #[arg(long)]
     pub keep: bool,
@@ -47,26 +69,21 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     }
     let wire = Wire::of(&args.wire)?;
     let folder = cluster::create(&wire, Idle::Adapt, &[], args.keep, &[])?;
+    let channels = args.feed.iter().map(|channel| format!("channels.{channel}.id={channel}"));
+    let set: Vec<String> =
+        PATIENT.iter().map(|key| (*key).to_owned()).chain(channels).chain(args.set.iter().cloned()).collect();
+    keys::set_in_file(&folder.config(), &set)?;
     let config = Config::load(Some(&folder.config()), &[])?;
     let cluster = LocalCluster { stop, config, folder: &folder };
     cluster.found()?;
     let mut replicas = cluster.start_replicas()?;
     let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
-    show(&cluster, &replicas, leader)?;
+    let mut around = Around::start(args, &cluster)?;
+    show(&cluster, &replicas, leader, &around)?;
     while !cluster.stop.load(Ordering::Acquire) {
         std::thread::sleep(LOOK);
-        let mut restarted = false;
-        for replica in &mut replicas {
-            if let Some(status) = replica.ended()?
-                && !cluster.stop.load(Ordering::Acquire)
-            {
-                eprintln!("dev: {} ended ({status}); it is started again", replica.name());
-                std::thread::sleep(AGAIN);
-                replica.restart()?;
-                eprintln!("dev: {} is process {} now", replica.name(), replica.pid());
-                restarted = true;
-            }
-        }
+        let restarted = restart_ended(&mut replicas, &cluster.stop)?;
+        restart_ended(&mut around.processes, &cluster.stop)?;
         // If another one ends meanwhile, the next turn starts it again.
         let mut alive = || replicas.iter_mut().try_for_each(DemoProcess::check_alive);
         if restarted && let Ok(leader) = cluster.await_roles(&mut alive) {
@@ -74,13 +91,32 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         }
     }
     eprintln!("dev: stopping");
-    replicas.iter_mut().for_each(DemoProcess::close_stdin);
-    // One that was struck in the last moment ends by a signal: it is over all the same.
-    let _ = replicas.iter_mut().try_for_each(|replica| replica.await_good_end(crate::PATIENCE));
+    for processes in [&mut around.processes, &mut replicas] {
+        processes.iter_mut().for_each(DemoProcess::close_stdin);
+        // One that was struck in the last moment ends by a signal: it is over all the same.
+        let _ = processes.iter_mut().try_for_each(|process| process.await_good_end(crate::PATIENCE));
+    }
     if args.keep {
         eprintln!("dev: kept: {}", folder.disk().display());
     }
     Ok(0)
+}
+
+/// Starts processes again that have ended. Returns whether there were any.
+fn restart_ended(processes: &mut [DemoProcess], stop: &AtomicBool) -> Result<bool, Failure> {
+    let mut restarted = false;
+    for process in processes {
+        if let Some(status) = process.ended()?
+            && !stop.load(Ordering::Acquire)
+        {
+            eprintln!("dev: {} ended ({status}); it is started again", process.name());
+            std::thread::sleep(AGAIN);
+            process.restart()?;
+            eprintln!("dev: {} is process {} now", process.name(), process.pid());
+            restarted = true;
+        }
+    }
+    Ok(restarted)
 }
 
 /// The process of replica `id`.
@@ -89,7 +125,12 @@ fn pid_of(replicas: &[DemoProcess], id: u32) -> u32 {
 }
 
 /// Prints the file and what to try.
-fn show(cluster: &LocalCluster<'_>, replicas: &[DemoProcess], leader: u32) -> Result<(), Failure> {
+fn show(
+    cluster: &LocalCluster<'_>,
+    replicas: &[DemoProcess],
+    leader: u32,
+    around: &Around,
+) -> Result<(), Failure> {
     let pid = pid_of(replicas, leader);
     let found = Found::by(std::env::current_exe().ok().as_deref(), std::env::var_os("PATH").as_deref());
     let (path, lines) = match &found.folder {
@@ -105,9 +146,13 @@ fn show(cluster: &LocalCluster<'_>, replicas: &[DemoProcess], leader: u32) -> Re
          lockstep status                          health, leader, replicas\n  \
          lockstep subscribe                       prints the stream\n  \
          echo hello | lockstep publish --name me  publishes a line\n  \
+         lockstep web                             the cluster and its messages in a browser\n  \
          kill -9 {pid:<32} kills the leader; it is started again",
         cluster.folder.config().display()
     )?;
+    if !around.lines.is_empty() {
+        writeln!(out, "\nbeside the replicas run:\n  {}", around.lines.join("\n  "))?;
+    }
     if !found.has_lockstep {
         writeln!(out, "`lockstep` is not built yet: `cargo build --release` in the clone makes it")?;
     }

@@ -54,7 +54,8 @@ use lockstep_daemon::config::{Config, NodeConfig};
 use lockstep_daemon::failure::{INTEGRITY, USAGE};
 use lockstep_daemon::signals::stop_flag;
 use lockstep_daemon::{
-    Failure, gateway as gateway_process, sequencer as replica_process, watch as watcher_process,
+    Failure, feed as feed_process, gateway as gateway_process, sequencer as replica_process,
+    watch as watcher_process,
 };
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
@@ -122,6 +123,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         DemoCommand::DemoSubscriber(args) => subscriber::run(&args),
         DemoCommand::Sequencer(args) => replica_process::run(&args),
         DemoCommand::Gateway(args) => gateway_process::run(&args),
+        DemoCommand::Feed(args) => feed_process::run(&args),
         DemoCommand::Watch(args) => watcher_process::run(&args),
     };
     let code = done.unwrap_or_else(|failure| {

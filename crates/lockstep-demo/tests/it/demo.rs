@@ -8,6 +8,7 @@ use lockstep_testkit::processes::{PATIENCE, Process, command_of};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddrV4;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -410,6 +411,75 @@ fn remove_memory_folder(config: &str) {
     let tail =
         config.lines().find_map(|line| line.strip_prefix("tail = ")).expect("a tail").trim_matches('"');
     std::fs::remove_dir_all(Path::new(tail).parent().expect("a folder")).expect("it was left");
+}
+
+/// Everything that a program of an exchange is written against: each is reached where `dev` says, also after its
+/// process was killed.
+#[test]
+fn a_cluster_for_development_has_keys_a_gateway_fix_and_feeds_where_it_says() {
+    let logs = TempDir::new().expect("a folder");
+    let args = ["--set", "stream.message_len_max=1024", "--gateway", "--fix", "--feed", "3", "--feed", "4"];
+    let program = command(&[&["dev", "--until-stdin-ends"][..], &args].concat());
+    let mut dev = Process::start("dev", program, logs.path().join("dev.log"));
+    let mut lines = BufReader::new(dev.take_stdout()).lines();
+    let mut after = |mark: &str| {
+        let line = lines.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(mark));
+        line.expect(mark).split(mark).nth(1).unwrap_or_default().to_owned()
+    };
+    let file = after("export LOCKSTEP_CONFIG=");
+    let soup = after("SoupBinTCP at ");
+    let fix = after("FIX at ");
+    let feeds = [after("MoldUDP64 of channel 3 at "), after("MoldUDP64 of channel 4 at ")];
+    assert!(
+        soup.ends_with(": user dev, password dev") && fix.contains(": SenderCompID fixdev, "),
+        "{soup} {fix}"
+    );
+    let config = std::fs::read_to_string(&file).expect("the file that it prints");
+    for part in ["message_len_max = 1024", "failure_timeout = \"400ms\"", "id = 3", "id = 4"] {
+        assert!(config.contains(part), "{part} in:\n{config}");
+    }
+    let address = |line: &str| line.split(':').take(2).collect::<Vec<_>>().join(":");
+    let await_listening = |line: &str| {
+        let (address, began) = (address(line), Instant::now());
+        while std::net::TcpStream::connect(&address).is_err() {
+            assert!(began.elapsed() < PATIENCE, "nobody listens at {address}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    await_listening(&soup);
+    await_listening(&fix);
+
+    // Each feed sends to its group.
+    let groups: Vec<SocketAddrV4> = feeds
+        .iter()
+        .map(|line| line.split(',').next().expect("a group").parse().expect("an address"))
+        .collect();
+    assert_ne!(groups[0], groups[1]);
+    for group in &groups {
+        let socket = std::net::UdpSocket::bind((*group.ip(), group.port())).expect("a socket on the group");
+        socket.join_multicast_v4(group.ip(), &std::net::Ipv4Addr::LOCALHOST).expect("the loopback");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a time");
+        assert!(socket.recv(&mut [0; 2048]).expect("a heartbeat of the feed") >= 20);
+    }
+
+    let gateway = dev_process(dev.pid(), "gateway");
+    kill("KILL", &gateway.to_string());
+    dev.await_log("dev: gateway is process");
+    await_listening(&soup);
+    drop(dev.stdin().take());
+    assert!(dev.wait().success());
+    assert!(std::net::TcpStream::connect(address(&fix)).is_err(), "it ends with the cluster");
+}
+
+/// The child of `parent` that runs this command.
+fn dev_process(parent: u32, command: &str) -> u32 {
+    let children =
+        std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).expect("a process");
+    let runs = |pid: &&str| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|byte| *byte == 0).nth(1) == Some(command.as_bytes())
+    };
+    children.split_whitespace().find(runs).expect(command).parse().expect("a number")
 }
 
 /// A cluster for writing programs: it prints its file, serves the commands that it names, starts a killed

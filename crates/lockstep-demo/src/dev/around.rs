@@ -1,0 +1,98 @@
+//! The processes around the replicas: gateways and feeds, each where a program finds it again after a restart.
+
+use super::DevArgs;
+use crate::cluster::users;
+use crate::local::LocalCluster;
+use crate::process::{DemoProcess, Wiring};
+use lockstep_daemon::Failure;
+use lockstep_daemon::gateway::user;
+use lockstep_gateway::gateway::users::{User, Users};
+use lockstep_io::IoError;
+use lockstep_io::udp::free_port;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// The users of the gateways, who have one password.
+const USER: &str = "dev";
+const FIX_USER: &str = "fixdev";
+const PASSWORD: &str = "dev";
+
+/// See the module.
+pub struct Around {
+    pub processes: Vec<DemoProcess>,
+    /// Each with where it is reached.
+    pub lines: Vec<String>,
+}
+
+impl Around {
+    /// Starts what was asked for.
+    pub fn start(args: &DevArgs, cluster: &LocalCluster<'_>) -> Result<Self, Failure> {
+        let mut around = Self { processes: Vec::new(), lines: Vec::new() };
+        if args.gateway || args.fix {
+            around.start_gateway(args, cluster)?;
+        }
+        for channel in &args.feed {
+            around.start_feed(*channel, cluster)?;
+        }
+        Ok(around)
+    }
+
+    fn start_gateway(&mut self, args: &DevArgs, cluster: &LocalCluster<'_>) -> Result<(), Failure> {
+        let mut users_of_dev = Users::default();
+        let hash = user::hash(PASSWORD.as_bytes())?;
+        users_of_dev.insert(User::new(USER.to_owned(), hash.clone()));
+        let mut by_fix = User::new(FIX_USER.to_owned(), hash);
+        by_fix.fix = true;
+        users_of_dev.insert(by_fix);
+        user::write(&users(cluster.folder), &users_of_dev)?;
+        let mut flags = vec!["--name".to_owned(), "dev".to_owned()];
+        if args.gateway {
+            let at = free_address()?;
+            flags.extend(["--listen".to_owned(), at.to_string()]);
+            self.lines.push(format!("SoupBinTCP at {at}: user {USER}, password {PASSWORD}"));
+        }
+        if args.fix {
+            let at = free_address()?;
+            flags.extend(["--fix".to_owned(), at.to_string()]);
+            self.lines.push(format!(
+                "FIX at {at}: SenderCompID {FIX_USER}, TargetCompID LOCKSTEP, Password {PASSWORD}"
+            ));
+        }
+        self.start_one("gateway", "gateway", flags, cluster)
+    }
+
+    fn start_feed(&mut self, channel: u32, cluster: &LocalCluster<'_>) -> Result<(), Failure> {
+        let line = &cluster.config.lines[0];
+        // Beside the groups of the cluster.
+        let [a, b, c, d] = line.data.ip().octets();
+        let group = Ipv4Addr::new(a, b, c ^ (1 + self.processes.len() as u8), d);
+        let group = SocketAddr::from((group, free_port(Ipv4Addr::LOCALHOST)?));
+        let requests = free_address()?;
+        let flags = [
+            ("--of", format!("channel:{channel}")),
+            ("--group", group.to_string()),
+            ("--requests", requests.to_string()),
+        ];
+        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        self.lines.push(format!("MoldUDP64 of channel {channel} at {group}, requests at {requests}"));
+        self.start_one(&format!("feed-{channel}"), "feed", flags, cluster)
+    }
+
+    fn start_one(
+        &mut self,
+        name: &str,
+        command: &str,
+        flags: Vec<String>,
+        cluster: &LocalCluster<'_>,
+    ) -> Result<(), Failure> {
+        let mut args = vec![command.to_owned(), "--until-stdin-ends".to_owned()];
+        args.extend(["--config".to_owned(), cluster.folder.config().display().to_string()]);
+        args.extend(flags);
+        self.processes.push(DemoProcess::start(name, &args, cluster.folder.disk(), Wiring::Silent)?);
+        Ok(())
+    }
+}
+
+/// An address of this host that a process has again after each restart.
+fn free_address() -> Result<SocketAddr, IoError> {
+    Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, free_port(Ipv4Addr::LOCALHOST)?)))
+}
