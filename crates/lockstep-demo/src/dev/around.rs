@@ -1,4 +1,4 @@
-//! The processes around the replicas: gateways and feeds, each where a program finds it again after a restart.
+//! The processes around the replicas: a gateway and feeds, each where a program finds it after a restart.
 
 use super::DevArgs;
 use crate::cluster::users;

@@ -48,8 +48,8 @@ fn insert(document: &mut Table, set: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The item of a list with this number: of a channel or a node its id, of a line its place. A channel that the
-/// file has not is added.
+/// The item of a list with this number: of a channel or a node its id, of a line its place. A channel that
+/// the file has not is added.
 fn item<'a>(items: &'a mut Vec<Value>, list: &str, number: &str) -> Option<&'a mut Table> {
     let number: i64 = number.parse().ok()?;
     let has_number = |(place, item): (usize, &Value)| match item.get("id").and_then(Value::as_integer) {

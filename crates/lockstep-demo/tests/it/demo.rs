@@ -413,8 +413,8 @@ fn remove_memory_folder(config: &str) {
     std::fs::remove_dir_all(Path::new(tail).parent().expect("a folder")).expect("it was left");
 }
 
-/// Everything that a program of an exchange is written against: each is reached where `dev` says, also after its
-/// process was killed.
+/// Everything that a program of an exchange is written against: each is reached where `dev` says, also after
+/// its process was killed.
 #[test]
 fn a_cluster_for_development_has_keys_a_gateway_fix_and_feeds_where_it_says() {
     let logs = TempDir::new().expect("a folder");
