@@ -429,6 +429,11 @@ impl<'a> ReaderTurn<'a> {
                     format!("has another log below {next} than the new history, as a journal says"),
                 )
             }
+            SubscriberEvent::Refused { why: Some(ReplayEndReason::Damaged), next }
+                if oracle.coverage.get(Event::LastCopies) > 0 =>
+            {
+                self.end_by(oracle, format!("refused at {next}: the only journal that has it is damaged"))
+            }
             SubscriberEvent::Refused { ref why, next } => {
                 Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
             }

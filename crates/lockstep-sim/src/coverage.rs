@@ -102,6 +102,7 @@ events! {
     CleanStops "replicas stopped in order",
     Amnesia "journals gone",
     Damages "bits flipped in a journal",
+    LastCopies "journals that changed and had what no other replica stored",
     StaleBlocks "blocks of a journal that were old again",
     DamageFound "damaged journals refused",
     DamageUnseen "damage that looked like a torn write",
@@ -294,6 +295,7 @@ impl Coverage {
         let zero = self.0.iter().zip(Event::NAMES).filter(|(count, _)| **count == 0);
         let rare = [
             Event::DamageUnseen,
+            Event::LastCopies,
             Event::Overruns,
             Event::ReplaysDenied,
             Event::TakeoversThatWait,

@@ -447,9 +447,8 @@ impl World {
         if !harmed {
             return;
         }
-        // Detected or not, it may be lost.
-        self.lost |= 1 << index;
-        self.count(if disk_fault == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages });
+        let event = if disk_fault == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages };
+        on_changed(self, index, event);
         self.tell(index, || Happening::Fault(format!("killed, {disk_fault:?} {}", ms(lasting))));
     }
 
@@ -478,6 +477,25 @@ impl World {
         };
         self.count(event);
         self.tell(index, || Happening::Fault("killed".to_string()));
+    }
+}
+
+/// Something in the journal of this replica has changed: detected or not, it may be lost.
+pub(super) fn on_changed(world: &mut World, index: usize, event: Event) {
+    world.lost |= 1 << index;
+    world.count(event);
+    // A witness has what it acknowledged for as long as its ring does.
+    let (witnesses, commit_next) = (world.witnesses(), world.oracle.commit_next());
+    let has_all = |other: usize| match &world.nodes[other].actor {
+        Actor::Replica(machine) => {
+            !witnesses.contains(&machine.identity)
+                && !machine.is_damaged()
+                && world.stored_next(other) >= commit_next
+        }
+        _ => false,
+    };
+    if !(0..world.plan.replicas).any(|other| world.lost >> other & 1 == 0 && has_all(other)) {
+        world.count(Event::LastCopies);
     }
 }
 

@@ -4,7 +4,7 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::disk::DiskFault;
-use super::fault_phase::ms;
+use super::fault_phase::{ms, on_changed};
 use super::machine::MachineState;
 use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
 use super::replay;
@@ -244,8 +244,7 @@ impl World {
         let Actor::Replica(machine) = &mut nodes[index].actor else { return };
         let Some(number) = machine.rot(rng) else { return };
         // It may be read before it is mended, and then the replica may refuse to continue.
-        self.lost |= 1 << index;
-        self.count(Event::Rot);
+        on_changed(self, index, Event::Rot);
         self.tell(index, || Happening::Fault(format!("a bit of its segment {number} changes")));
     }
 

@@ -133,6 +133,7 @@ const REGRESSIONS: &[u64] = &[
     77060665,
     78280358,
     79260031,
+    81191457,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds
