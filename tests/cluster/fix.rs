@@ -2,6 +2,7 @@
 //! the reference exchange while leaders and gateways are killed.
 
 mod desk;
+mod dictionaries;
 mod time;
 mod trader;
 
@@ -118,6 +119,7 @@ fn assert_whole(market: &Market, desk: &Desk, requests: &[Request]) {
     assert_eq!(stamped, BTreeMap::new(), "nothing else was stamped");
     let cancels = requests.iter().filter(|request| matches!(request, Request::Cancel { .. })).count();
     assert_eq!(entries.cancels, cancels, "each cancel is stamped once");
+    assert!(!desk.has_rejected(), "each message is one of the standard: {:?}", desk.lines());
     let messages = desk.messages();
     assert!(messages.windows(2).all(|pair| pair[0].number < pair[1].number), "in the order of their numbers");
     let reports: Vec<_> = messages.iter().filter(|message| message.kind == "8").collect();
@@ -203,6 +205,7 @@ fn quickfix_of_each_version_logs_in_trades_logs_out_and_goes_on_at_another_gatew
         desk.send(count);
         desk.await_answers(&flow.requests()[10..]);
         desk.log_out();
+        assert!(!desk.has_rejected(), "{version}: each message is one of the standard: {:?}", desk.lines());
         assert!(!desk.has_resend(), "neither side lacks a message: {:?}", desk.lines());
     }
 }

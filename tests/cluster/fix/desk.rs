@@ -182,6 +182,7 @@ impl Desk {
         let mut process = Command::new(&command.0);
         process.args(&command.1).args(ports.iter().map(u16::to_string)).current_dir(cluster.path(""));
         process.stdin(std::process::Stdio::piped());
+        process.envs(super::dictionaries::folder().map(|folder| ("FIX_DICTIONARIES", folder)));
         let mut process = cluster.start_command(&format!("initiator-{user}"), process);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (out, sink) = (BufReader::new(process.take_stdout()), Arc::clone(&lines));
@@ -258,6 +259,11 @@ impl Desk {
 
     pub fn logons(&self) -> usize {
         self.lines().iter().filter(|line| *line == "on").count()
+    }
+
+    /// Whether QuickFIX has rejected a message by its dictionary, or as one of a kind that it does not know.
+    pub fn has_rejected(&self) -> bool {
+        self.lines().iter().any(|line| ["sent 3", "sent j"].contains(&&**line))
     }
 
     /// Whether either side has asked for messages again.

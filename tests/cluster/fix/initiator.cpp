@@ -2,6 +2,9 @@
 //
 //   initiator FOLDER BEGIN_STRING USER PASSWORD FLOW PORT [PORT]
 //
+// With FIX_DICTIONARIES, the folder of QuickFIX's data dictionaries, it judges each message that comes by them, and
+// rejects what they do not have: `sent 3` on stdout.
+//
 // A row of FLOW is `N name symbol side quantity price`, `R name original symbol side quantity price` or
 // `C name original symbol side`.
 // Commands on stdin: `send COUNT` sends the next rows, `skip COUNT` passes over them; `logout`, `quit`. Lines on stdout: `on`, `off`,
@@ -14,6 +17,7 @@
 #include <quickfix/SessionSettings.h>
 #include <quickfix/ThreadedSocketInitiator.h>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <mutex>
@@ -119,11 +123,18 @@ int main(int argc, char **argv) {
     const std::string folder = argv[1], begin = argv[2], user = argv[3], password = argv[4];
     std::stringstream text;
     text << "[DEFAULT]\nConnectionType=initiator\nReconnectInterval=1\nHeartBtInt=2\nStartTime=00:00:00\n"
-         << "EndTime=00:00:00\nUseDataDictionary=N\nFileStorePath=" << folder << "\nLogonTimeout=10\n"
+         << "EndTime=00:00:00\nFileStorePath=" << folder << "\nLogonTimeout=10\n"
          << "SocketConnectHost=127.0.0.1\nSocketConnectPort=" << argv[6] << "\nSocketNodelay=Y\n";
     for (int more = 7; more < argc; ++more)
         text << "SocketConnectHost" << more - 6 << "=127.0.0.1\nSocketConnectPort" << more - 6 << "=" << argv[more] << "\n";
     if (begin == "FIXT.1.1") text << "DefaultApplVerID=9\n";
+    const char *dictionaries = std::getenv("FIX_DICTIONARIES");
+    text << "UseDataDictionary=" << (dictionaries ? "Y" : "N") << "\n";
+    if (dictionaries && begin == "FIXT.1.1")
+        text << "TransportDataDictionary=" << dictionaries << "/FIXT11.xml\nAppDataDictionary=" << dictionaries
+             << "/FIX50SP2.xml\n";
+    else if (dictionaries)
+        text << "DataDictionary=" << dictionaries << (begin == "FIX.4.2" ? "/FIX42.xml\n" : "/FIX44.xml\n");
     text << "[SESSION]\nBeginString=" << begin << "\nSenderCompID=" << user << "\nTargetCompID=LOCKSTEP\n";
     try {
         FIX::SessionSettings settings(text);
