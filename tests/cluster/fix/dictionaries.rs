@@ -1,5 +1,5 @@
-//! QuickFIX's own data dictionaries, by which it judges each message that it is sent: its fields, their types and
-//! values, and those that the standard requires.
+//! QuickFIX's own data dictionaries, by which it judges each message that it is sent: its fields, their types
+//! and values, and those that the standard requires.
 
 use std::fs;
 use std::path::{Path, PathBuf};

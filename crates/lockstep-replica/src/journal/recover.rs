@@ -478,15 +478,14 @@ fn recompute<S: Store>(
 }
 
 /// The slots of the ring's records from `at` on, written again: they are not part of the surviving memory.
-pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at: u64) {
+/// Returns whether each of these records is whole. Those that segments hold were read there; here a changed
+/// one may be taken for another.
+pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at: u64) -> bool {
     let published = memory.word(Word::PublishedPos);
     let mut slotted = None;
     while at < published {
-        let Some(header) = Header::peek(memory.read(at, HEADER_LEN)) else { break };
-        let len = u64::from(header.length);
-        if len < HEADER_LEN as u64 || len > geometry.record_len_max {
-            break;
-        }
+        let bytes = memory.read(at, geometry.record_len_max as usize);
+        let (Some(header), Ok((_, len))) = (Header::peek(bytes), Record::parse(bytes)) else { return false };
         let block = at / BLOCK_LEN as u64;
         if slotted != Some(block) {
             slotted = Some(block);
@@ -494,8 +493,9 @@ pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at:
             let seq = if switch { header.commit_next } else { header.first_seq };
             memory.set_slot((at % geometry.ring_len) as usize / BLOCK_LEN, (seq, at));
         }
-        at = geometry.place(at + len);
+        at = geometry.place(at + len as u64);
     }
+    true
 }
 
 /// The log of a journal whose ring is gone, and the fault at its end. Where a process may be writing it

@@ -112,7 +112,7 @@ impl Inspection {
         assert_eq!(memory.label(), Some(label), "the ring is the one that was looked at");
         let removed_next = self.removed_next();
         let Self { settings, mut superblock, mut state, numbers, base, .. } = self;
-        reslot(&mut memory, &geometry, state.first_retained);
+        let is_whole = reslot(&mut memory, &geometry, state.first_retained);
         let run = superblock.run;
         // All that was acknowledged by then is on the device, if every acknowledgement rested on it, and the
         // rest is brought there below; the segment that is being filled continues.
@@ -136,9 +136,10 @@ impl Inspection {
             synced_to,
         );
         let checkpoint = state.checkpoint;
-        if !tail.reaches(checkpoint.commit_next) && drained(store, &mut tail, &mut writer) {
-            // Successive suffix replacements have filled the ring with superseded records: it is made anew
-            // from the segments, as after an orderly stop.
+        let reaches = is_whole && tail.reaches(checkpoint.commit_next);
+        if !reaches && drained(store, &mut tail, &mut writer) {
+            // Successive suffix replacements have filled the ring with superseded records, or a record that
+            // segments hold has changed in it: it is made anew from these, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
             let inspection = inspect(store, None::<&M>, settings)?;

@@ -138,6 +138,26 @@ fn a_ring_that_was_filled_with_few_frames_has_them_behind_each_further_start() {
     assert_eq!((log.len(), journal.frames_in_tail()), (filled + 4, log));
 }
 
+/// The segments' records were read there, and the ring's own were taken for whole: a changed number of
+/// entries made one record stand for another (seed 81205837).
+#[test]
+fn a_record_that_changed_in_the_ring_and_that_segments_hold_is_never_taken_for_another() {
+    let mut journal = Journal::begun();
+    journal.grow(40, 2, 60);
+    journal.drain();
+    let (whole, written) = (journal.frames_in_tail(), journal.opened.tail.grown_bytes());
+    let (store, memory) = journal.kill();
+    for bit in (0..written * 8).step_by(97) {
+        let mut memory = memory.clone();
+        memory.ring_mut()[(bit / 8) as usize] ^= 1 << (bit % 8);
+        let mut journal = Journal::open(store.clone(), memory, settings());
+        journal.grow(1, 1, 20);
+        let frames = journal.frames_in_tail();
+        assert_eq!(frames[..frames.len() - 1], whole[whole.len() + 1 - frames.len()..], "bit {bit}");
+        assert!(frames.len() > 30, "bit {bit}: the ring is filled again, {} frames", frames.len());
+    }
+}
+
 #[test]
 fn after_a_reboot_without_a_clean_stop_a_replica_knows_that_it_may_have_forgotten() {
     let mut journal = Journal::begun();
