@@ -7,24 +7,22 @@ use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use crate::words::print_without_a_logger;
-use lockstep_client::{
-    Counted, Delivery, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent,
-};
+use lockstep_client::{Counted, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent};
 use lockstep_io::clock::random_u64;
 use lockstep_machine::{
-    Acknowledger, Bisect, Input, MachineCore, MachineFault, MachineReplica, Output, PartingInput, Seq,
-    SnapshotHead, SnapshotNotice, StateMachine,
+    Acknowledger, Input, MachineCore, MachineFault, MachineReplica, Output, Seq, SnapshotHead,
+    SnapshotNotice, StateMachine,
 };
 use lockstep_metrics::ShownProcess;
 use lockstep_process::fork::{ForkedChild, fork};
 use lockstep_process::page::PageAnswer;
 use lockstep_process::stop::Stop;
-use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -41,6 +39,8 @@ pub struct App<M> {
     settings: AppSettings,
     /// A machine at the stream's beginning.
     new: Box<dyn Fn() -> M>,
+    /// Asked while its names are opened, which may take long: whether the program still wants it.
+    goes_on: Box<dyn Fn() -> bool>,
     publisher: Publisher,
     subscriber: Subscriber,
     replica: MachineReplica<M>,
@@ -87,9 +87,10 @@ impl<M: StateMachine> Begun<M> {
         new: &dyn Fn() -> M,
     ) -> Result<Self, AppError> {
         let from = Peers { endpoint, settings, distrusted };
-        let restored = store.map(|store| restored(&from, store)).transpose()?.flatten();
+        let machine = new();
+        let restored = store.map(|store| restored(&from, store, &machine)).transpose()?.flatten();
         let (core, start, unproven) =
-            restored.unwrap_or_else(|| (MachineCore::new(settings.machine(), new()), Start::From(1), None));
+            restored.unwrap_or_else(|| (MachineCore::new(settings.machine(), machine), Start::From(1), None));
         let subscriber = Subscriber::connect(endpoint, settings.delivery, start)?;
         let publisher = Publisher::connect(endpoint)?;
         let mut replica = MachineReplica::new(settings.replica(), core);
@@ -124,6 +125,20 @@ impl<M: StateMachine> App<M> {
         settings: AppSettings,
         new: impl Fn() -> M + 'static,
     ) -> Result<Self, AppError> {
+        Self::connect_while(endpoint, settings, new, || true)
+    }
+
+    /// As [`connect`](Self::connect), for as long as `goes_on` returns true: it is asked each millisecond
+    /// while the names are opened, here and where a turn opens them again.
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect); [`AppError::Stopped`]: `goes_on` has returned false.
+    pub fn connect_while(
+        endpoint: &Endpoint,
+        settings: AppSettings,
+        new: impl Fn() -> M + 'static,
+        goes_on: impl Fn() -> bool + 'static,
+    ) -> Result<Self, AppError> {
         let has_store = settings.snapshot_mode != SnapshotMode::Never;
         let store = has_store.then(|| settings.store()).transpose()?;
         let begun = Begun::at_newest(endpoint, &settings, (store.as_ref(), &[]), &new)?;
@@ -143,6 +158,7 @@ impl<M: StateMachine> App<M> {
             read_unproven: None,
             settings,
             new: Box::new(new),
+            goes_on: Box::new(goes_on),
             publisher,
             subscriber,
             replica,
@@ -184,7 +200,7 @@ impl<M: StateMachine> App<M> {
             seq => Err(format!("the stream behind its snapshot is gone as well: it is read on at seq {seq}")),
         };
         let from = Peers { endpoint: &self.endpoint, settings: &self.settings, distrusted: &self.distrusted };
-        match self.store.as_ref().map(|store| fetched::<M>(&from, store, reaches)) {
+        match self.store.as_ref().map(|store| fetched(&from, (store, self.version()), reaches)) {
             Some(Ok(_)) => {
                 tracing::warn!("{fault}; this replica goes on with the snapshot of a peer");
                 self.restart()
@@ -204,6 +220,9 @@ impl<M: StateMachine> App<M> {
         let deadline = self.publisher.now() + OPEN_TIMEOUT.as_nanos() as u64;
         while !self.replica.is_open() {
             let work = self.turn_publisher()?;
+            if !(self.goes_on)() {
+                return Err(AppError::Stopped(self.settings.name.clone()));
+            }
             if self.publisher.now() > deadline {
                 return Err(AppError::Open(OpenError::TimedOut(self.settings.name.clone(), OPEN_TIMEOUT)));
             }
@@ -218,7 +237,8 @@ impl<M: StateMachine> App<M> {
     /// shown each input with its effects. Returns the work done.
     ///
     /// # Errors
-    /// The stream cannot be read on, the machine cannot publish, or its state is not that of most replicas.
+    /// The stream cannot be read on, the machine has failed or cannot publish, or its state is not that of
+    /// most replicas.
     pub fn turn(&mut self, mut observe: impl FnMut(&Input<'_>, &Output)) -> Result<usize, AppError> {
         let Self { subscriber, replica, .. } = self;
         let (now, mut fault) = (subscriber.now(), None);
@@ -316,10 +336,15 @@ impl<M: StateMachine> App<M> {
     /// it does, in words.
     pub fn take_over(&mut self) -> String {
         if !self.replica.is_shadow() {
-            return format!("version {} is in force already\n", M::VERSION);
+            return format!("version {} is in force already\n", self.version());
         }
         self.replica.take_over();
-        format!("version {} takes over\n", M::VERSION)
+        format!("version {} takes over\n", self.version())
+    }
+
+    /// The version of the machine.
+    fn version(&self) -> u32 {
+        self.replica.core.machine().version()
     }
 
     /// The state that a peer has served is proven once the stream has announced it. One that is not announced
@@ -450,6 +475,12 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
+    /// Number, name and version, as lines of a log begin.
+    pub fn in_words(&self) -> String {
+        let AppSettings { number, name, .. } = &self.settings;
+        format!("copy {number} of {name}, version {},", self.version())
+    }
+
     /// Sleeps after a turn that returned 0, until something can be read or is due, at most for `timeout`. It
     /// may return earlier.
     ///
@@ -507,13 +538,22 @@ pub fn run<M: StateMachine>(
 ) -> Result<(), AppError> {
     print_without_a_logger();
     let stop = Stop::by_signals()?;
-    let what = format!("copy {} of {}, version {},", settings.number, settings.name, M::VERSION);
-    let mut app = App::connect(endpoint, settings, new)?;
+    let flag = Arc::clone(stop.flag());
+    let goes_on = move || !flag.load(Ordering::Acquire);
+    let mut app = match App::connect_while(endpoint, settings, new, goes_on) {
+        Err(AppError::Stopped(_)) => return Ok(()),
+        connected => connected?,
+    };
+    let what = app.in_words();
     tracing::info!("{what} begins at seq {}", app.replica().next());
     let mut idle = endpoint.idle().waiter(&app.sockets())?;
     let mut has_caught_up = false;
     while !stop.flag().load(Ordering::Acquire) {
-        if app.turn(|_, _| {})? == 0 {
+        let work = match app.turn(|_, _| {}) {
+            Err(AppError::Stopped(_)) => break,
+            done => done?,
+        };
+        if work == 0 {
             if !has_caught_up && app.replica().is_caught_up() {
                 has_caught_up = true;
                 tracing::info!("{what} has read the stream up to its end, seq {}", app.replica().next());
@@ -524,48 +564,4 @@ pub fn run<M: StateMachine>(
     }
     tracing::info!("{what} stops behind seq {}, at a signal", app.replica().next() - 1);
     Ok(())
-}
-
-/// Applies the committed stream below `until` to two machines or two versions of one, from its beginning,
-/// compares them after each input, and returns the input at which they part. It publishes nothing.
-///
-/// # Errors
-/// The stream cannot be read: its beginning is gone, it does not reach so far, or no leader answers.
-pub fn bisect<A: StateMachine + Debug, B: StateMachine + Debug>(
-    endpoint: &Endpoint,
-    settings: &AppSettings,
-    (one, other): (A, B),
-    until: Seq,
-) -> Result<Option<PartingInput>, AppError> {
-    let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1))?;
-    let mut bisect = Bisect::new(settings.machine(), one, other);
-    let (mut found, mut fault, mut moved) = (None, None, Instant::now());
-    while found.is_none() && subscriber.deliver_next() < until {
-        let work = subscriber.poll(BATCH, |event| {
-            found = bisect.on_event(&event);
-            if let SubscriberEvent::Abandoned { .. } | SubscriberEvent::Refused { .. } = event {
-                fault = Some(MachineFault::Stream(format!(
-                    "the stream cannot be read from its beginning: {event:?}"
-                )));
-            }
-            let is_over =
-                found.is_some() || fault.is_some() || event.seq().is_some_and(|seq| seq + 1 >= until);
-            if is_over { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        });
-        if let Some(fault) = fault {
-            return Err(fault.into());
-        }
-        if work > 0 {
-            moved = Instant::now();
-        } else if moved.elapsed() > OPEN_TIMEOUT {
-            let next = subscriber.deliver_next();
-            let what = format!(
-                "nothing comes behind seq {next}, and {until} is wanted: is the stream so long, and does it have a leader?"
-            );
-            return Err(MachineFault::Stream(what).into());
-        } else {
-            subscriber.wait(PAUSE)?;
-        }
-    }
-    Ok(found)
 }

@@ -12,6 +12,8 @@ pub enum AppError {
     Io(IoError),
     /// Its names could not be opened.
     Open(OpenError),
+    /// The application with this name was asked to stop while its names were opened.
+    Stopped(String),
     /// It cannot go on.
     Fault(MachineFault),
     /// The stream behind its own snapshots is gone, and no peer has a snapshot with which it can go on.
@@ -30,6 +32,7 @@ impl fmt::Display for AppError {
         match self {
             Self::Io(error) => error.fmt(f),
             Self::Open(error) => error.fmt(f),
+            Self::Stopped(name) => write!(f, "'{name}' was asked to stop while its names were opened"),
             Self::Fault(fault) => write!(f, "the application ends: {fault}"),
             Self::NoSnapshot { fault, peers, .. } => {
                 write!(
@@ -47,7 +50,7 @@ impl AppError {
     /// systemd has `RestartPreventExitStatus=2 3 5`.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io(_) | Self::Open(_) | Self::NoSnapshot { may_change: true, .. } => 1,
+            Self::Io(_) | Self::Open(_) | Self::Stopped(_) | Self::NoSnapshot { may_change: true, .. } => 1,
             Self::Fault(MachineFault::Publish(_)) => 1,
             Self::Fault(_) | Self::NoSnapshot { .. } => 3,
         }

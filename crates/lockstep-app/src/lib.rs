@@ -31,6 +31,7 @@
 #![allow(clippy::disallowed_methods, reason = "clocks and threads are this crate's work")]
 
 mod app;
+mod bisect;
 mod counters;
 mod error;
 mod peers;
@@ -40,7 +41,8 @@ mod store;
 mod take_over;
 mod words;
 
-pub use app::{App, bisect, run};
+pub use app::{App, run};
+pub use bisect::bisect;
 pub use error::{AppError, ended};
 pub use lockstep_client::{Delivery, Endpoint, EndpointError};
 pub use lockstep_machine::*;
@@ -48,3 +50,4 @@ pub use serve::{fetch_snapshot, query, take_over};
 pub use settings::{AppSettings, SnapshotMode};
 pub use store::{SnapshotStore, StoredSnapshot};
 pub use take_over::TAKE_OVER_KEY;
+pub use words::print_without_a_logger;

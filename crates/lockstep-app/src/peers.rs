@@ -75,13 +75,13 @@ pub(crate) struct NoneWillDo {
     pub may_change: bool,
 }
 
-/// The newest snapshot of the first peer whose one is sound, of this version, and wanted.
-pub(crate) fn fetched<M: StateMachine>(
+/// The newest snapshot of the first peer whose one is sound, of the version `own`, and wanted.
+pub(crate) fn fetched(
     from: &Peers<'_>,
-    store: &SnapshotStore,
+    (store, own): (&SnapshotStore, u32),
     is_wanted: impl Fn(&SnapshotHead) -> Result<(), String>,
 ) -> Result<StoredSnapshot, NoneWillDo> {
-    let (own, mut wrong, mut may_change) = (M::VERSION, Vec::new(), false);
+    let (mut wrong, mut may_change) = (Vec::new(), false);
     let judge = |head: &SnapshotHead| match head.version {
         version if version == own => is_wanted(head),
         version => {
@@ -110,15 +110,17 @@ pub(crate) fn fetched<M: StateMachine>(
 /// A state, where its subscription goes on, and what proves it if it needs a proof.
 pub(crate) type Restored<M> = (MachineCore<M>, Start, Option<ServedSnapshot>);
 
-/// The newest sound snapshot of this version, of this replica or of a peer, restored.
+/// The newest sound snapshot of the version of `machine`, of this replica or of a peer, restored as a machine
+/// of its kind.
 pub(crate) fn restored<M: StateMachine>(
     from: &Peers<'_>,
     store: &SnapshotStore,
+    machine: &M,
 ) -> Result<Option<Restored<M>>, AppError> {
     let settings = from.settings;
-    let stored = match store.newest_sound(M::VERSION)? {
+    let stored = match store.newest_sound(machine.version())? {
         Some(stored) => stored,
-        None => match fetched::<M>(from, store, |_| Ok(())) {
+        None => match fetched(from, (store, machine.version()), |_| Ok(())) {
             Ok(stored) => stored,
             Err(none) => {
                 if !none.peers.is_empty() {
@@ -130,7 +132,7 @@ pub(crate) fn restored<M: StateMachine>(
     };
     let doing = || format!("restore the snapshot {}", stored.path.display());
     let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
-    match MachineCore::restore(settings.machine(), &mut file) {
+    match MachineCore::restore_another(settings.machine(), machine, &mut file) {
         Ok((core, cursor)) => {
             let judge = |_| {
                 let head = store::head(&stored.path).map_err(|error| io::Error::other(error.to_string()))?;

@@ -9,7 +9,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// From now on what lockstep's crates log at INFO and above is printed, if the program has not installed a
 /// subscriber of its own before.
-pub(crate) fn print_without_a_logger() {
+pub fn print_without_a_logger() {
     if !tracing::dispatcher::has_been_set() {
         // Another thread may be faster: then there is one.
         let _ = tracing::subscriber::set_global_default(Lines(std::io::stderr));

@@ -48,6 +48,8 @@ pub enum MachineFault {
         /// The oldest that is to be had.
         oldest: Seq,
     },
+    /// The machine has failed, for this reason: the state behind its last input is none.
+    Machine(String),
     /// The stream cannot be read on, for this reason.
     Stream(String),
     /// It began with other settings than the first copy of its version, and has published nothing.
@@ -89,6 +91,7 @@ impl fmt::Display for MachineFault {
                 "this replica's settings are {own}, and replica {replica}, the first of this version, began with {first}: start \
                  it with the same settings; to change them, raise the machine's VERSION, or make them inputs"
             ),
+            Self::Machine(why) => write!(f, "the machine has failed: {why}"),
             Self::Stream(why) | Self::Publish(why) => f.write_str(why),
         }
     }
@@ -151,11 +154,11 @@ impl<M: StateMachine> MachineCore<M> {
         let outputs = Outputs::new(&settings.name);
         Self {
             settings,
-            machine,
             outputs,
             clients: Clients::default(),
             timers: Timers::default(),
-            agreement: Agreement::new(M::VERSION),
+            agreement: Agreement::new(machine.version()),
+            machine,
             in_force: None,
             replicas: BTreeMap::new(),
             first_settings: None,
@@ -339,7 +342,7 @@ impl<M: StateMachine> MachineCore<M> {
             }
             ReplicaReport::Snapshot(_) => {}
             ReplicaReport::TakeOver { version } => self.in_force = Some(version),
-            ReplicaReport::Settings { version, settings } if version == M::VERSION => {
+            ReplicaReport::Settings { version, settings } if version == self.machine.version() => {
                 self.first_settings.get_or_insert((replica, settings));
             }
             ReplicaReport::Settings { .. } => {}
@@ -347,9 +350,15 @@ impl<M: StateMachine> MachineCore<M> {
     }
 
     fn apply(&mut self, seq: Seq, event: InputEvent<'_>, observe: Observe<'_>) {
+        if self.machine.fault().is_some() {
+            return;
+        }
         let input = Input { seq, time: self.time, event };
         self.output.begin(self.time);
         self.machine.apply(&input, &mut self.output);
+        if self.machine.fault().is_some() {
+            return;
+        }
         observe(&input, &self.output);
         self.inputs += 1;
         for effect in self.output.effects() {
@@ -404,13 +413,13 @@ impl<M: StateMachine> MachineCore<M> {
         }
         // Last, and nothing where no copy has settings: so an earlier release reads these snapshots.
         if let Some((replica, settings)) = self.first_settings.clone() {
-            let report = ReplicaReport::Settings { version: M::VERSION, settings };
+            let report = ReplicaReport::Settings { version: self.machine.version(), settings };
             parts.push(replica);
             parts.extend_from_slice(&report.to_bytes());
         }
         let head = SnapshotHead {
             name: self.settings.name.clone(),
-            version: M::VERSION,
+            version: self.machine.version(),
             cursor,
             next: self.next,
             time: self.time,
@@ -426,8 +435,28 @@ impl<M: StateMachine> MachineCore<M> {
     /// It is no snapshot of this machine and version, it is damaged, or what was restored is not what was
     /// saved.
     pub fn restore(settings: MachineSettings, from: &mut impl Read) -> Result<(Self, Cursor), SnapshotError> {
+        Self::restore_by(settings, (M::VERSION, |from| M::restore(from)), from)
+    }
+
+    /// As [`restore`](Self::restore), of a machine of the kind that `machine` is.
+    ///
+    /// # Errors
+    /// As of [`restore`](Self::restore).
+    pub fn restore_another(
+        settings: MachineSettings,
+        machine: &M,
+        from: &mut impl Read,
+    ) -> Result<(Self, Cursor), SnapshotError> {
+        Self::restore_by(settings, (machine.version(), |from| machine.restore_another(from)), from)
+    }
+
+    fn restore_by(
+        settings: MachineSettings,
+        (version, restore): (u32, impl FnOnce(&mut &mut dyn Read) -> io::Result<M>),
+        from: &mut impl Read,
+    ) -> Result<(Self, Cursor), SnapshotError> {
         let (head, parts, machine) =
-            snapshot::read(from, (&settings.name, M::VERSION), |mut from| M::restore(&mut from))?;
+            snapshot::read(from, (&settings.name, version), |mut from| restore(&mut from))?;
         let mut core = Self::new(settings, machine);
         core.restore_parts(&parts.bytes, parts.has_relative_timers).ok_or(SnapshotError::Damaged)?;
         (core.next, core.time) = (head.next, head.time);
@@ -443,7 +472,7 @@ impl<M: StateMachine> MachineCore<M> {
         self.outputs = outputs;
         self.clients = Clients::restore(rest)?;
         self.timers = Timers::restore(rest, has_relative_timers)?;
-        self.agreement = Agreement::restore(M::VERSION, rest)?;
+        self.agreement = Agreement::restore(self.machine.version(), rest)?;
         let [has_taken_over] = take(rest)?;
         self.in_force = Some(take_u32(rest)?).filter(|_| has_taken_over == 1);
         for _ in 0..take_u32(rest)? {

@@ -29,6 +29,28 @@ pub trait StateMachine: Sized {
     /// They are no snapshot of this version.
     fn restore(from: &mut impl Read) -> io::Result<Self>;
 
+    /// The version of this machine, where its rules are known at run time alone, as those of a machine in
+    /// another language are. By default [`VERSION`](Self::VERSION).
+    fn version(&self) -> u32 {
+        Self::VERSION
+    }
+
+    /// As [`restore`](Self::restore), of a machine of the kind that this one is, where the type alone does
+    /// not say which: its version, and whatever it is made with. The state of this one does not matter.
+    ///
+    /// # Errors
+    /// As of [`restore`](Self::restore).
+    fn restore_another(&self, from: &mut impl Read) -> io::Result<Self> {
+        Self::restore(from)
+    }
+
+    /// Why the machine can apply nothing more; `None`: it can. A machine in another language may fail within
+    /// `apply`. What it has put out for that input counts for nothing, it gets no input more, and its replica
+    /// ends. A machine in Rust does not fail.
+    fn fault(&self) -> Option<&str> {
+        None
+    }
+
     /// A digest of the whole state; equal states have equal digests, in every copy. Without one of its own it
     /// is that of the snapshot, which takes time in the size of the state: a large machine maintains one.
     fn digest(&self) -> u64 {

@@ -180,7 +180,7 @@ impl<M: StateMachine> MachineReplica<M> {
         // Of a former tick's order nothing is left to do.
         self.reports.retain(|report| !matches!(report, ReplicaReport::Tick | ReplicaReport::Settings { .. }));
         if let Some(settings) = self.unconfirmed.clone() {
-            self.reports.push_front(ReplicaReport::Settings { version: M::VERSION, settings });
+            self.reports.push_front(ReplicaReport::Settings { version: self.version(), settings });
         }
         let name = format!("{}/replica/{}", self.core.settings().name, self.settings.number);
         self.ticket = publisher.open(&name, drawn);
@@ -203,19 +203,25 @@ impl<M: StateMachine> MachineReplica<M> {
     /// Whether another version of the machine is in force: this replica applies and compares, and publishes
     /// nothing of it.
     pub fn is_shadow(&self) -> bool {
-        self.core.in_force().map_or(self.settings.is_shadow, |version| version != M::VERSION)
+        self.core.in_force().map_or(self.settings.is_shadow, |version| version != self.version())
     }
 
     /// Stamps that this replica's version is in force from there on.
     pub fn take_over(&mut self) {
-        self.reports.push_back(ReplicaReport::TakeOver { version: M::VERSION });
+        self.reports.push_back(ReplicaReport::TakeOver { version: self.version() });
+    }
+
+    /// The version of the machine.
+    fn version(&self) -> u32 {
+        self.core.machine().version()
     }
 
     /// The next event of the subscription, read at `now` of this process's clock. `observe` is
     /// shown what it has made the machine do.
     ///
     /// # Errors
-    /// The stream has other outputs than this state, or most replicas have another state.
+    /// The stream has other outputs than this state, most replicas have another state, or the machine has
+    /// failed.
     pub fn on_event(
         &mut self,
         now: Nanos,
@@ -225,6 +231,9 @@ impl<M: StateMachine> MachineReplica<M> {
         self.see_to_settings()?;
         let time = self.core.time();
         self.core.on_event(event, observe).map_err(MachineFault::Output)?;
+        if let Some(why) = self.core.machine().fault() {
+            return Err(MachineFault::Machine(why.to_owned()));
+        }
         self.see_to_settings()?;
         if self.core.time() != time {
             self.read_at = now;
@@ -270,7 +279,7 @@ impl<M: StateMachine> MachineReplica<M> {
             // Of a state that is not proven it says nothing, and learns nothing.
             MachineNotice::Digest { .. } | MachineNotice::Parting(_) if self.unproven.is_some() => {}
             MachineNotice::Digest { at, digest, odd } => {
-                self.reports.push_back(ReplicaReport::Digest { version: M::VERSION, at, digest });
+                self.reports.push_back(ReplicaReport::Digest { version: self.version(), at, digest });
                 if odd.contains(&number) && self.settings.on_divergence == DivergencePolicy::Stop {
                     return Err(MachineFault::Odd(self.parting));
                 }

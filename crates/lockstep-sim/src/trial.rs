@@ -23,24 +23,14 @@
 //! #[derive(Default)]
 //! struct Purses(BTreeMap<u32, i64>);
 //!
-//! impl StateMachine for Purses {
-//!     const VERSION: u32 = 1;
-//!     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
-//!         if let InputEvent::Message { publisher, payload: [to, ..], user: Some(_), .. } = input.event {
-//!             *self.0.entry(publisher).or_default() -= 1;
-//!             *self.0.entry(u32::from(*to)).or_default() += 1;
-//!             output.publish(publisher, b"sent");
-//!         }
-//!     }
-//!     fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
-//!         self.0.iter().try_for_each(|(user, has)| writeln!(out, "{user} {has}"))
-//!     }
-//!     fn restore(from: &mut impl Read) -> io::Result<Self> {
-//!         let text = io::read_to_string(from)?;
-//!         let row = |line: &str| line.split_once(' ').and_then(|(user, has)| Some((user.parse().ok()?, has.parse().ok()?)));
-//!         Ok(Self(text.lines().map(row).collect::<Option<_>>().ok_or(io::ErrorKind::InvalidData)?))
-//!     }
-//! }
+//! impl StateMachine for Purses { const VERSION: u32 = 1; fn apply(&mut self, input: &Input<'_>, output: &mut
+//! Output) { if let InputEvent::Message { publisher, payload: [to, ..], user: Some(_), .. } = input.event {
+//! *self.0.entry(publisher).or_default() -= 1; *self.0.entry(u32::from(*to)).or_default() += 1;
+//! output.publish(publisher, b"sent"); } } fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+//! self.0.iter().try_for_each(|(user, has)| writeln!(out, "{user} {has}")) } fn restore(from: &mut impl Read)
+//! -> io::Result<Self> { let text = io::read_to_string(from)?; let row = |line: &str| line.split_once('
+//! ').and_then(|(user, has)| Some((user.parse().ok()?, has.parse().ok()?)));
+//! Ok(Self(text.lines().map(row).collect::<Option<_>>().ok_or(io::ErrorKind::InvalidData)?)) } }
 //!
 //! let report = Trial::new(Purses::default)
 //!     .messages(|_user, number| vec![number as u8])
@@ -64,7 +54,7 @@ use crate::many::caught_with;
 use crate::outcome::RunFailure;
 use crate::plan::Plan;
 use crate::shrink::{RunRecipe, shrink_with};
-use lockstep_machine::{ReplicaSettings, SnapshotError, StateMachine};
+use lockstep_machine::{Input, ReplicaSettings, SnapshotError, StateMachine};
 use lockstep_wire::Cursor;
 use std::cell::Cell;
 use std::fmt;
@@ -168,6 +158,14 @@ impl<M: StateMachine + 'static> Trial<M> {
     /// # Errors
     /// A rule is broken: with the simplest run that breaks it.
     pub fn run(self, seeds: u64) -> Result<TrialReport, Box<TrialFailure>> {
+        self.run_each(seeds, |_| {})
+    }
+
+    /// As [`run`](Self::run); `on_seed` is called behind each seed with it.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub fn run_each(self, seeds: u64, on_seed: impl Fn(u64)) -> Result<TrialReport, Box<TrialFailure>> {
         let mut report = TrialReport::default();
         let with_clients = (self.first..).filter(|seed| Plan::of_seed(*seed).edges.is_some());
         for seed in with_clients.take(usize::try_from(seeds).unwrap_or(usize::MAX)) {
@@ -176,6 +174,7 @@ impl<M: StateMachine + 'static> Trial<M> {
             report.inputs_judged += run.judged;
             report.coverage.add(&run.coverage);
             (report.seeds, report.last_seed) = (report.seeds + 1, seed);
+            on_seed(seed);
         }
         check_timers(&report).map_err(|violation| {
             let recipe = RunRecipe::of_seed(report.last_seed);
@@ -186,6 +185,34 @@ impl<M: StateMachine + 'static> Trial<M> {
             })
         })?;
         Ok(report)
+    }
+
+    /// Applies these inputs to the machine and its twin, which is restored from a snapshot after every so
+    /// many of them, with no world around: timers fire before the first input that is at or behind their
+    /// time, and in the end time leaps to those that are pending. It judges what [`run`](Self::run) judges of
+    /// one copy.
+    ///
+    /// # Errors
+    /// The rule that is broken, in words.
+    pub fn apply<'a>(
+        self,
+        inputs: impl IntoIterator<Item = Input<'a>>,
+        every: u64,
+    ) -> Result<TrialReport, String> {
+        let (seen, mut report) = (watched::begin(), TrialReport::default());
+        let mut watched = Watched::alone(&*self.new, every);
+        for input in inputs {
+            // Behind a failure time does not leap.
+            let judged = watched.apply_next(&input, &self.invariant);
+            judged.inspect_err(|violation| seen.find(violation.clone()))?;
+            report.inputs_judged += 1;
+        }
+        drop(watched); // time leaps
+        if let Some(violation) = seen.found.take() {
+            return Err(violation);
+        }
+        report.coverage = seen.coverage.get();
+        check_timers(&report).map(|()| report)
     }
 
     fn run_seed(&self, seed: u64, is_repeated: bool) -> Result<OneRun, Box<TrialFailure>> {
@@ -275,7 +302,8 @@ impl<M: StateMachine + 'static> MachineUnderTest for UnderTrial<M> {
         settings: ReplicaSettings,
         saved: &[u8],
     ) -> Result<(Box<dyn MachineCopy>, Cursor), SnapshotError> {
-        let (copy, cursor) = CopyOf::<Watched<M>>::restore(saved, settings, Rc::clone(&self.judge))?;
+        let (copy, cursor) =
+            CopyOf::restore(&Watched::new(&*self.new), saved, settings, Rc::clone(&self.judge))?;
         Ok((Box::new(copy), cursor))
     }
 

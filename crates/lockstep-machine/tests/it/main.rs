@@ -1,5 +1,7 @@
 //! What a machine's pass must not do: allocate, once its memory has grown to what it needs.
 
+mod foreign;
+
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_machine::{EVERYBODY, Input, InputEvent, MachineCore, MachineSettings, Output, StateMachine};
 use std::io::{self, Read, Write};

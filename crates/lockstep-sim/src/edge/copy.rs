@@ -90,13 +90,14 @@ impl<M: StateMachine> CopyOf<M> {
         Self { replica: MachineReplica::new(of, MachineCore::new(settings(), machine)), judge, fired: 0 }
     }
 
-    /// One that continues from a snapshot.
+    /// One of the kind of `machine` that continues from a snapshot.
     pub(crate) fn restore(
+        machine: &M,
         saved: &[u8],
         of: ReplicaSettings,
         judge: JudgeOf<M>,
     ) -> Result<(Self, Cursor), SnapshotError> {
-        let (core, cursor) = MachineCore::restore(settings(), &mut &saved[..])?;
+        let (core, cursor) = MachineCore::restore_another(settings(), machine, &mut &saved[..])?;
         Ok((Self { replica: MachineReplica::new(of, core), judge, fired: 0 }, cursor))
     }
 }
@@ -185,7 +186,7 @@ impl MachineUnderTest for OwnMachine {
         of: ReplicaSettings,
         saved: &[u8],
     ) -> Result<(Box<dyn MachineCopy>, Cursor), SnapshotError> {
-        let (copy, cursor) = CopyOf::<Reminded>::restore(saved, of, judge_of_own())?;
+        let (copy, cursor) = CopyOf::restore(&Reminded::default(), saved, of, judge_of_own())?;
         Ok((Box::new(copy), cursor))
     }
 

@@ -98,7 +98,7 @@ impl Seen {
         self.coverage.set(coverage);
     }
 
-    fn find(&self, what: String) {
+    pub fn find(&self, what: String) {
         self.found.borrow_mut().get_or_insert(what);
     }
 }
@@ -125,6 +125,10 @@ pub(super) struct Watched<M: StateMachine> {
     pending: BTreeMap<u64, (Nanos, Vec<u8>)>,
     last: (Seq, Nanos),
     applied: u64,
+    /// The twin is restored after so many inputs.
+    every: u64,
+    /// The world's clients have sent the messages, and have numbered them.
+    is_numbered: bool,
 }
 
 impl<M: StateMachine> Watched<M> {
@@ -133,8 +137,33 @@ impl<M: StateMachine> Watched<M> {
     }
 
     fn of(both: Twice<M>) -> Self {
-        let (both, seen) = (both.every(RESTORED_EVERY), SEEN.with_borrow(Rc::clone));
-        Self { both, seen, invariant: OnceCell::new(), pending: BTreeMap::new(), last: (0, 0), applied: 0 }
+        Self::with(both, RESTORED_EVERY, true)
+    }
+
+    fn with(both: Twice<M>, every: u64, is_numbered: bool) -> Self {
+        let (both, seen) = (both.every(every), SEEN.with_borrow(Rc::clone));
+        let (invariant, pending) = (OnceCell::new(), BTreeMap::new());
+        Self { both, seen, invariant, pending, last: (0, 0), applied: 0, every, is_numbered }
+    }
+
+    /// Of a machine without a world around it: its messages are as they are, and the twin is restored after
+    /// so many inputs.
+    pub fn alone(new: &dyn Fn() -> M, every: u64) -> Self {
+        Self::with(Twice::new(new), every.max(1), false)
+    }
+
+    /// Applies an input behind the timers that are due before it.
+    pub fn apply_next(&mut self, input: &Input<'_>, invariant: &JudgeOf<M>) -> Result<(), String> {
+        self.fire_until(input.time, invariant);
+        if self.seen.found.borrow().is_none() {
+            self.apply(input, &mut Output::new(input.time));
+        }
+        match self.both.fault() {
+            Some(why) => {
+                Err(format!("MACHINE: at the input of seq {}, the machine has failed: {why}", input.seq))
+            }
+            None => self.judge(invariant),
+        }
     }
 
     /// The user's invariant, and what the twin has shown.
@@ -148,7 +177,7 @@ impl<M: StateMachine> Watched<M> {
     fn note(&mut self, input: &Input<'_>, output: &Output) {
         let pending = &mut self.pending;
         (self.last, self.applied) = ((input.seq, input.time), self.applied + 1);
-        let is_restored = self.applied.is_multiple_of(RESTORED_EVERY);
+        let is_restored = self.applied.is_multiple_of(self.every);
         self.seen.count(|coverage| {
             coverage.restored += u64::from(is_restored);
             match input.event {
@@ -179,17 +208,28 @@ impl<M: StateMachine> Watched<M> {
 
     /// Time leaps to each timer that is pending, in their order.
     fn leap(&mut self, invariant: &JudgeOf<M>) {
+        self.fire_until(Nanos::MAX, invariant);
+    }
+
+    /// The timers fire that are due until then, in their order, at their times.
+    fn fire_until(&mut self, until: Nanos, invariant: &JudgeOf<M>) {
         let mut output = Output::default();
+        if self.both.fault().is_some() {
+            return; // the run has failed by it
+        }
         for _ in 0..LEAPS_MAX {
-            let Some((&key, (due, _))) = self.pending.iter().min_by_key(|(key, (due, _))| (*due, **key))
-            else {
-                return;
-            };
+            let first = self.pending.iter().min_by_key(|(key, (due, _))| (*due, **key));
+            let Some((&key, (due, _))) = first.filter(|(_, (due, _))| *due <= until) else { return };
             let (seq, time) = (self.last.0 + 1, self.last.1.max(*due));
             let (due, payload) = self.pending.remove(&key).expect("it is the first one");
             let input = Input { seq, time, event: InputEvent::Timer { key, due, payload: &payload } };
             output.begin(time);
             self.both.apply(&input, &mut output);
+            if let Some(why) = self.both.fault() {
+                let what =
+                    format!("MACHINE: at timer {key}, to which time leapt, the machine has failed: {why}");
+                return self.seen.find(what);
+            }
             self.note(&input, &output);
             if let Some(difference) = self.both.difference() {
                 return self.seen.find(different(difference));
@@ -223,11 +263,15 @@ impl<M: StateMachine> StateMachine for Watched<M> {
 
     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
         let mut input = *input;
-        if let InputEvent::Message { user: Some(_), payload, .. } = &mut input.event {
+        if let InputEvent::Message { user: Some(_), payload, .. } = &mut input.event
+            && self.is_numbered
+        {
             *payload = payload.get(NUMBER_LEN..).unwrap_or_default();
         }
         self.both.apply(&input, output);
-        self.note(&input, output);
+        if self.both.fault().is_none() {
+            self.note(&input, output);
+        }
     }
 
     fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
@@ -238,6 +282,20 @@ impl<M: StateMachine> StateMachine for Watched<M> {
         let watched = Self::of(Twice::restore(from)?);
         watched.seen.count(|coverage| coverage.restored += 1);
         Ok(watched)
+    }
+
+    fn version(&self) -> u32 {
+        self.both.version()
+    }
+
+    fn restore_another(&self, from: &mut impl Read) -> io::Result<Self> {
+        let watched = Self::of(self.both.restore_another(from)?);
+        watched.seen.count(|coverage| coverage.restored += 1);
+        Ok(watched)
+    }
+
+    fn fault(&self) -> Option<&str> {
+        self.both.fault()
     }
 
     fn digest(&self) -> u64 {

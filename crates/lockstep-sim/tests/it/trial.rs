@@ -231,3 +231,31 @@ fn each_planted_error_is_found_and_comes_with_the_simplest_run() {
         assert!(is_named && text.contains("the simplest run"), "{planted:?}: {text}");
     }
 }
+
+/// Messages of some publishers, a millisecond apart.
+fn inputs() -> impl Iterator<Item = Input<'static>> {
+    (1..=40).map(|seq| {
+        let (publisher, publisher_seq, destination) = (7 + seq as u32 % 3, seq, 0);
+        let payload = &[3, 0, 0, 0, 0, 0, 0, 0];
+        let event =
+            InputEvent::Message { publisher, publisher_seq, destination, user: Some("client"), payload };
+        Input { seq, time: seq * 1_000_000, event }
+    })
+}
+
+#[test]
+fn an_error_is_found_with_inputs_alone_and_a_correct_machine_passes() {
+    let applied = |planted| Trial::new(Ledger::of(planted)).apply(inputs(), 1);
+    let report = applied(Planted::Nothing).expect("it is right");
+    assert_eq!((report.inputs_judged, report.coverage.messages), (40, 40), "{report}");
+    assert!(report.coverage.restored >= 40 && report.coverage.outputs > 0, "{report}");
+    for (planted, words) in [
+        (Planted::UnwrittenByte, "the second time"),
+        (Planted::ForgottenField, "the second time"),
+        (Planted::TimerForgets, "the second time"),
+        (Planted::TimersCancelled, "has ever fired"),
+    ] {
+        let failure = applied(planted).expect_err("it is planted");
+        assert!(failure.contains(words), "{planted:?}: {failure}");
+    }
+}
