@@ -99,7 +99,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "python",
         "bindings/python/src/",
-        &["wire", "engine", "io", "config", "node", "client", "metrics", "flat"],
+        &["wire", "engine", "io", "config", "node", "client", "machine", "app", "sim", "metrics", "flat"],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
     (

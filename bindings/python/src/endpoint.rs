@@ -27,7 +27,7 @@ impl Endpoint {
     /// The endpoint of the file that LOCKSTEP_CONFIG names, or of /etc/lockstep/lockstep.toml. Variables
     /// LOCKSTEP_… replace single keys, as for every command of lockstep.
     #[staticmethod]
-    fn from_env() -> PyResult<Self> {
+    pub(crate) fn from_env() -> PyResult<Self> {
         Self::of(Config::from_env().map_err(of_config)?)
     }
 

@@ -20,9 +20,11 @@ pub(crate) mod classes {
     pyo3::import_exception!(lockstep._errors, NotOpenError);
     pyo3::import_exception!(lockstep._errors, OtherProcessError);
     pyo3::import_exception!(lockstep._errors, PanicError);
+    pyo3::import_exception!(lockstep._errors, ReplicaError);
     pyo3::import_exception!(lockstep._errors, TableFullError);
     pyo3::import_exception!(lockstep._errors, TimedOutError);
     pyo3::import_exception!(lockstep._errors, TooLongError);
+    pyo3::import_exception!(lockstep._errors, TrialError);
 }
 
 pub(crate) fn of_publish(error: PublishError) -> PyErr {

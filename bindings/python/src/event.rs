@@ -18,16 +18,21 @@ impl Event {
     }
 }
 
-/// The name of a kind in Python.
-fn name(kind: FlatKind) -> String {
+/// A name of Rust, `LikeThis`, as that of a constant of Python.
+pub(crate) fn upper(rust: &str) -> String {
     let mut name = String::new();
-    for letter in format!("{kind:?}").chars() {
+    for letter in rust.chars() {
         if letter.is_uppercase() && !name.is_empty() {
             name.push('_');
         }
         name.extend(letter.to_uppercase());
     }
     name
+}
+
+/// The name of a kind in Python.
+fn name(kind: FlatKind) -> String {
+    upper(&format!("{kind:?}"))
 }
 
 /// Names and numbers of all kinds.

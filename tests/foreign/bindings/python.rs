@@ -132,6 +132,18 @@ fn python_refuses_what_is_wrong_by_class_and_text() {
 }
 
 #[test]
+fn errors_that_are_planted_in_a_machine_of_python_are_found() {
+    let Some(python) = interpreter() else { return };
+    let outcome = finished(pytest(python, "test_trial.py"));
+    assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.out, outcome.err);
+}
+
+#[test]
+fn a_machine_of_python_publishes_each_output_once_whichever_copies_run() {
+    pytest_with_cluster("test_machine.py");
+}
+
+#[test]
 fn handles_of_python_do_what_their_documentation_says() {
     pytest_with_cluster("test_cluster.py");
 }

@@ -6,6 +6,9 @@ belongs to one thread at a time, has no thread of its own, and works when it is 
 Every event is an `Event`, whatever its kind; `Kind` lists the fields of each. `poll_batch` brings many events in one
 call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in place.
 
+`Machine` is the base of replicated state machines: `run` runs a copy of one on a cluster, `App` the same without a loop;
+`trial` and `twice` judge one.
+
 `lockstep.aio` iterates in an event loop; `Journal` reads the messages of a journal's folder; `status` and `metrics` show
 how the cluster does.
 """
@@ -30,28 +33,38 @@ from lockstep._errors import (
     OtherProcessError,
     PanicError,
     PublishError,
+    ReplicaError,
     TableFullError,
     TimedOutError,
     TooLongError,
+    TrialError,
 )
-from lockstep._kinds import ENDING_KINDS, EVENT_DTYPE, Delivery, Kind
+from lockstep._kinds import ENDING_KINDS, EVENT_DTYPE, Delivery, DisconnectReason, InputKind, Kind
+from lockstep._machine import Machine
 from lockstep._messages import messages
 from lockstep._native import (
     CHANNELS,
     EVERYBODY,
+    App,
     Batch,
     Cursor,
     Endpoint,
     Event,
+    Input,
     Journal,
     Outcomes,
+    Output,
     Participant,
     Publisher,
     Subscriber,
+    TrialCoverage,
+    TrialReport,
     __version__,
     metrics,
     metrics_text,
+    run,
     status,
+    twice,
 )
 
 __all__ = [
@@ -60,6 +73,7 @@ __all__ = [
     "EVENT_DTYPE",
     "EVERYBODY",
     "AheadOfNumberError",
+    "App",
     "BackpressureError",
     "Batch",
     "ClosedError",
@@ -67,41 +81,57 @@ __all__ = [
     "ConfigError",
     "Cursor",
     "Delivery",
+    "DisconnectReason",
     "Endpoint",
     "Event",
     "FencedError",
     "InUseError",
+    "Input",
+    "InputKind",
     "IoError",
     "Journal",
     "JournalError",
     "Kind",
     "LockstepError",
+    "Machine",
     "NameRefusedError",
     "NotAllowedError",
     "NotOpenError",
     "OtherProcessError",
     "Outcomes",
+    "Output",
     "PanicError",
     "Participant",
     "PublishError",
     "Publisher",
+    "ReplicaError",
     "Subscriber",
     "TableFullError",
     "TimedOutError",
     "TooLongError",
+    "TrialCoverage",
+    "TrialError",
+    "TrialReport",
     "__version__",
     "messages",
     "metrics",
     "metrics_text",
+    "run",
     "status",
+    "trial",
+    "twice",
 ]
 
 if TYPE_CHECKING:
     from lockstep import aio as aio
+    from lockstep._trial import trial as trial
 else:
 
     def __getattr__(name: str) -> object:
-        """`lockstep.aio` needs no import of its own, and asyncio is loaded for those who use it."""
+        """`lockstep.aio` needs no import of its own, and asyncio is loaded for those who use it; multiprocessing for those
+        who try a machine."""
         if name == "aio":
             return importlib.import_module("lockstep.aio")
+        if name == "trial":
+            return importlib.import_module("lockstep._trial").trial
         raise AttributeError(f"module 'lockstep' has no attribute '{name}'")

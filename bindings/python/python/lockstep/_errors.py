@@ -61,6 +61,14 @@ class JournalError(LockstepError):
     """A journal cannot be read, or is damaged."""
 
 
+class ReplicaError(LockstepError):
+    """A replica of a machine cannot go on: its stream, its state or its snapshots need an operator."""
+
+
+class TrialError(LockstepError, AssertionError):
+    """A machine does not stand its trial; the text has the rule, what has broken it, and the story."""
+
+
 class ClosedHandleError(LockstepError, ValueError):
     """The handle is closed."""
 

@@ -146,6 +146,75 @@ class Kind(IntEnum):
     parts: publisher, publisher_seq, seq. Publish it again, if it still holds."""
 
 
+class InputKind(IntEnum):
+    """What an input of a machine is. Each has seq and time. Fields that a kind does not list are 0, empty or None."""
+
+    MESSAGE = 1
+    """A message of anybody but the machine: publisher, publisher_seq, destination, payload; user where the publisher is a
+    client of a gateway."""
+
+    CONNECTED = 2
+    """A client has logged in at a gateway: user, publisher."""
+
+    DISCONNECTED = 3
+    """A client is gone: user, publisher, reason; cancels: its user wants its orders to be cancelled then."""
+
+    OPENED = 4
+    """A name that is no gateway's client is opened: publisher, incarnation, name. A process that had it is fenced."""
+
+    CLOSED = 5
+    """A publisher that is no gateway's client is closed: publisher."""
+
+    DAY_START = 6
+    """A trading day begins: name."""
+
+    DAY_END = 7
+    """The trading day ends."""
+
+    TIMER = 8
+    """A timer of the machine is due: key, due, payload."""
+
+    TIME = 9
+    """The stream's time has moved, and nothing else."""
+
+    TIME_SET_BACK = 10
+    """The stream's time, which ran ahead, is set back to the input's time: before is the time before."""
+
+    MEMBERSHIP = 11
+    """The cluster has so many members from here on: members."""
+
+
+class DisconnectReason(IntEnum):
+    """Why a client left."""
+
+    LOGOUT = 1
+    """It logged out."""
+
+    BROKEN = 2
+    """Its connection broke, and it did not come back in time."""
+
+    SILENT = 3
+    """It was silent for too long."""
+
+    FAULT = 4
+    """It broke the protocol."""
+
+    SLOW = 5
+    """It did not take what it was sent."""
+
+    DISABLED = 6
+    """Its user was disabled or removed."""
+
+    DAY_END = 7
+    """The trading day ended."""
+
+    STOPPED = 8
+    """Its gateway stopped in order."""
+
+    GATEWAY_LOST = 9
+    """Its gateway died."""
+
+
 ENDING_KINDS = frozenset({
     Kind.ABANDONED,
     Kind.AHEAD,

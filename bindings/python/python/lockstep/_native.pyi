@@ -1,16 +1,23 @@
 """The native module of lockstep."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypedDict, final
+from typing import Any, Final, Literal, Self, TypedDict, TypeVar, Unpack, final
 
 from typing_extensions import Buffer
 
-from lockstep._kinds import Delivery, Kind
+from lockstep._kinds import Delivery, DisconnectReason, InputKind, Kind
+from lockstep._machine import Machine
+
+_M = TypeVar("_M", bound=Machine)
 
 KINDS: Final[list[tuple[str, int]]]
 """The names and numbers of the kinds of events, as the library has them."""
+INPUT_KINDS: Final[list[tuple[str, int]]]
+"""The names and numbers of the kinds of inputs, as the library has them."""
+DISCONNECT_REASONS: Final[list[tuple[str, int]]]
+"""The names and numbers of the reasons why a client left."""
 EVERYBODY: Final[int]
 """The destination of messages for everybody."""
 CHANNELS: Final[int]
@@ -389,6 +396,292 @@ class Journal:
     def __exit__(self, *_exception: object) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
+
+@final
+class Input:
+    """An input of a machine, at its place in the stream. Fields that its kind does not use are 0, empty or None; InputKind
+    lists them. A test of a machine makes one by itself."""
+
+    def __new__(
+        cls,
+        kind: InputKind | int,
+        seq: int,
+        time: int,
+        *,
+        publisher: int = 0,
+        publisher_seq: int = 0,
+        destination: int = 0,
+        user: str | None = None,
+        payload: Buffer = b"",
+        key: int = 0,
+        due: int = 0,
+        name: str = "",
+        incarnation: int = 0,
+        reason: DisconnectReason | int = 0,
+        cancels: bool = False,
+        before: int = 0,
+        members: int = 0,
+    ) -> Self: ...
+    @property
+    def kind(self) -> InputKind:
+        """What it is: an InputKind."""
+    @property
+    def seq(self) -> int:
+        """The seq of its entry; of a timer, that of the entry at or behind the time when it is due."""
+    @property
+    def time(self) -> int:
+        """The stream's time: when the leader stamped that entry, nanoseconds since the Unix epoch."""
+    @property
+    def publisher(self) -> int:
+        """The publisher's id: the destination of an answer."""
+    @property
+    def publisher_seq(self) -> int:
+        """The publisher's number of the message."""
+    @property
+    def destination(self) -> int:
+        """The destination."""
+    @property
+    def user(self) -> str | None:
+        """The user, where the publisher is a client of a gateway."""
+    @property
+    def payload(self) -> bytes:
+        """The content of the message, or the bytes that the timer was set with."""
+    @property
+    def key(self) -> int:
+        """The key of the timer."""
+    @property
+    def due(self) -> int:
+        """When the timer was due, by the stream's time."""
+    @property
+    def name(self) -> str:
+        """The name of the publisher that is opened, or of the trading day that begins."""
+    @property
+    def incarnation(self) -> int:
+        """How often the name was opened."""
+    @property
+    def reason(self) -> int:
+        """Why the client left: a DisconnectReason."""
+    @property
+    def cancels(self) -> bool:
+        """Whether the user of a client that is gone wants its orders to be cancelled."""
+    @property
+    def before(self) -> int:
+        """The stream's time before it was set back."""
+    @property
+    def members(self) -> int:
+        """How many members the cluster has from here on."""
+
+@final
+class Output:
+    """Collects the effects of an input, in order. It takes effects while its input is applied alone. A test of a machine
+    makes one by itself, at an input's time."""
+
+    def __new__(cls, time: int = 0) -> Self: ...
+    def publish(self, payload: Buffer, destination: int = 0) -> None:
+        """Publishes a message to a destination: EVERYBODY, a publisher, or a channel. It is in the stream once, whichever
+        copies of the machine run."""
+    def timer_at(self, key: int, at: int, payload: Buffer = b"") -> None:
+        """The timer with this key is due at this time of the stream, nanoseconds since the Unix epoch, and at once if
+        that has passed. It comes back as an input of kind TIMER, once, and never earlier. One with this key that is
+        pending is replaced."""
+    def timer_after(self, key: int, after: int, payload: Buffer = b"") -> None:
+        """As timer_at, so many nanoseconds behind the input's time. Where the stream's time is set back, what is left of
+        them stays."""
+    def cancel(self, key: int) -> None:
+        """The timer with this key is cancelled, if it is pending."""
+    @property
+    def published(self) -> list[tuple[bytes, int]]:
+        """The messages so far, in order: the payload and the destination of each."""
+    @property
+    def timers(self) -> list[tuple[int, int, bytes]]:
+        """The timers that were set so far, in order: the key of each, when it is due, and its payload."""
+    @property
+    def cancelled(self) -> list[int]:
+        """The keys of the timers that were cancelled so far, in order."""
+
+class AppSettings(TypedDict, total=False):
+    """The settings of a replica; those that are not given have the defaults of the Rust library."""
+
+    digest_every: int
+    nonce: tuple[int, int]
+    on_divergence: Literal["stop", "report"]
+    is_shadow: bool
+    delivery: Delivery | int
+    snapshot_every: int
+    snapshots: int
+    snapshot_age: float
+    snapshot_mode: Literal["pause", "never"]
+    serve: str | None
+    hosts: list[str]
+    peers: list[str]
+    proof_wait: float
+
+@final
+class App:
+    """A replica of a machine on a cluster, without a loop: it works in turn(). It restores the newest snapshot of its
+    folder, or of a peer, or begins with the factory's machine at the beginning of the stream, and opens its names. run()
+    has the settings. An exception of the machine ends it, and is raised by the call in which it happened."""
+
+    def __new__(
+        cls,
+        factory: Callable[[], Machine],
+        name: str,
+        number: int,
+        folder: str | PathLike[str],
+        *,
+        endpoint: Endpoint | None = None,
+        **settings: Unpack[AppSettings],
+    ) -> Self: ...
+    def turn(self) -> int:
+        """One turn: reads on, applies, publishes, and sees to snapshots and queries. Never waits. Returns the work done;
+        0: there was none."""
+    def wait(self, timeout: float | None = None) -> None:
+        """Sleeps after a turn that returned 0, until something can be read or is due, or until the timeout in seconds. It
+        may return earlier."""
+    def take_over(self) -> str:
+        """Puts the version of this replica in force, from the entry on that it stamps now: replicas of other versions go
+        on as shadows. Returns what it does, in words."""
+    @property
+    def machine(self) -> Machine:
+        """The machine. To change it makes a copy that has parted from the others."""
+    @property
+    def next(self) -> int:
+        """Every entry below is applied."""
+    @property
+    def time(self) -> int:
+        """The stream's time."""
+    @property
+    def digest(self) -> int:
+        """The digest of the state: machine, timers, and how many outputs there were. Replicas that have applied the same
+        have the same."""
+    @property
+    def saved_next(self) -> int:
+        """Every entry below is in the newest snapshot of this replica."""
+    @property
+    def partings(self) -> int:
+        """How often another replica had another state."""
+    @property
+    def is_caught_up(self) -> bool:
+        """Whether the stream was read up to its end once."""
+    @property
+    def is_shadow(self) -> bool:
+        """Whether another version is in force, so that this replica publishes nothing."""
+    @property
+    def is_drained(self) -> bool:
+        """Whether every output and every report is committed."""
+    def close(self) -> None:
+        """Closes the sockets. Calls after it are refused; to close again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+def run(
+    factory: Callable[[], Machine],
+    name: str,
+    number: int,
+    folder: str | PathLike[str],
+    *,
+    endpoint: Endpoint | None = None,
+    **settings: Unpack[AppSettings],
+) -> None:
+    """Runs a replica of a machine until Ctrl-C (KeyboardInterrupt) or until it cannot go on. `factory` makes the machine at
+    the beginning of the stream; `name` is that of the machine, under which all replicas publish; `number`, from 1, and
+    `folder`, for its snapshots, are this replica's own. `endpoint` is by default that of the environment. Lines that say
+    where it is go to stderr.
+
+    Settings: digest_every (entries from one digest to the next, 1000), nonce, on_divergence ('stop' or 'report'),
+    is_shadow, delivery, snapshot_every (entries, 100000), snapshots (3), snapshot_age (seconds), snapshot_mode ('pause' or
+    'never'), serve ('address:port'), hosts, peers, proof_wait (seconds, 30).
+
+    An exception of the machine ends the replica, and is raised here with its traceback: nothing of its input is published,
+    and nothing more is applied. ReplicaError: stream, state or snapshots need an operator."""
+
+@final
+class TrialCoverage:
+    """How much of a machine was run: inputs and effects of all copies."""
+
+    @property
+    def messages(self) -> int:
+        """Messages."""
+    @property
+    def sessions(self) -> int:
+        """Clients that logged in, and that went."""
+    @property
+    def names(self) -> int:
+        """Names that were opened or closed."""
+    @property
+    def days(self) -> int:
+        """Trading days that began or ended."""
+    @property
+    def outputs(self) -> int:
+        """Messages that were published."""
+    @property
+    def timers_set(self) -> int:
+        """Timers that were set, and those among them that took the place of a pending one."""
+    @property
+    def timers_cancelled(self) -> int:
+        """Timers that were cancelled while they were pending."""
+    @property
+    def timers_fired(self) -> int:
+        """Timers that fired, those included to which time leapt."""
+    @property
+    def snapshots(self) -> int:
+        """Snapshots that copies wrote to their disks."""
+    @property
+    def restored(self) -> int:
+        """States that were restored from a snapshot, by copies that came back and by twins."""
+    @property
+    def takeovers(self) -> int:
+        """Leaders that were replaced meanwhile."""
+
+@final
+class TrialReport:
+    """What was judged, without a failure. As a text it is one line."""
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that were run."""
+    @property
+    def inputs_judged(self) -> int:
+        """States that were judged."""
+    @property
+    def last_seed(self) -> int:
+        """The last seed that was run: the next trial may begin behind it."""
+    @property
+    def coverage(self) -> TrialCoverage:
+        """How much of the machine was run: what was not run was not judged."""
+
+def run_trial(
+    factory: Callable[[], _M],
+    inputs: Callable[[int, int], bytes] | None,
+    invariant: Callable[[_M], object] | None,
+    plan: tuple[int, int, int],
+    has_lines: bool,
+) -> tuple[TrialReport, list[tuple[int, int]], list[str]]:
+    """Runs one seed after the other: as many as plan says, the first one, and one in how many twice. lockstep.trial is this
+    with a second process beside it. Returns the report, the digest of what each seed has applied, and with has_lines the
+    lines of it."""
+
+def apply_cost(factory: Callable[[], Machine] | None, messages: int) -> float:
+    """Nanoseconds that a machine core takes for a message of 48 bytes and the output that follows from it, each one message
+    to channel 1: of the factory's machine, or with None of the counter of docs/APPLY.md in Rust."""
+
+def twice(
+    factory: Callable[[], _M],
+    inputs: Iterable[Input],
+    *,
+    invariant: Callable[[_M], object] | None = None,
+    every: int = 1,
+) -> TrialReport:
+    """Applies inputs to a machine and its twin, which is restored from a snapshot of the machine after every so many of
+    them, and compares outputs and states: it finds a clock, randomness, what lies outside the machine, the id of an object,
+    and what snapshot or restore forget, at the first input at which it shows. Timers fire before the first input that is at
+    or behind their time; in the end time leaps to those that are pending.
+
+    `invariant` is called with the machine after each input, and raises where something does not hold. TrialError: the two
+    differ, or timers were set and none has ever fired. An exception of the machine is raised as it is."""
 
 class CounterTimes(TypedDict):
     """Quantiles of a distribution of times; None of none."""
