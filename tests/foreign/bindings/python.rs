@@ -201,4 +201,8 @@ fn examples_of_python_run_beside_a_cluster() {
     throughput.arg(examples.join("throughput.py")).args(["--messages", "20000"]);
     let measured = run(with_cluster(throughput, &cluster), b"").with_code(0);
     assert!(measured.out.contains("messages/s"), "{}", measured.out);
+    let mut cost = python_command(run_s(), python);
+    cost.arg(examples.join("apply_cost.py")).args(["--messages", "1000", "--rounds", "1"]);
+    let measured = finished(cost).with_code(0);
+    assert!(measured.out.contains("Rust: ") && measured.out.contains("ns/message"), "{}", measured.out);
 }
