@@ -50,6 +50,9 @@ const (
 	StatusInUse         Status = C.LOCKSTEP_STATUS_IN_USE
 )
 
+// String is the status' name, which is the same in every language: IN_USE.
+func (s Status) String() string { return C.GoString(C.lockstep_status_name(C.int32_t(s))) }
+
 // Kind is what an event reports. A program ignores kinds that it does not know.
 type Kind uint32
 

@@ -332,6 +332,10 @@ typedef struct {
 extern "C" {
 #endif // __cplusplus
 
+// The name of a status: `IN_USE` of `LOCKSTEP_STATUS_IN_USE`. It is the same in every language. `UNKNOWN` of
+// a number that is none.
+const char *lockstep_status_name(int32_t status);
+
 // The version of the binary interface of this library: a program that was compiled with another
 // `LOCKSTEP_ABI_VERSION` must not go on.
 uint32_t lockstep_abi_version(void);

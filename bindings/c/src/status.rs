@@ -2,7 +2,7 @@
 
 use lockstep_client::{OpenError, PublishError};
 use std::cell::RefCell;
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 
 /// Version of the binary interface. It rises when a program must be compiled anew.
 pub const LOCKSTEP_ABI_VERSION: u32 = 1;
@@ -97,8 +97,12 @@ impl Failure {
 
 impl From<lockstep_client::IoError> for Failure {
     fn from(error: lockstep_client::IoError) -> Self {
-        let is_timeout = error.source.kind() == std::io::ErrorKind::TimedOut;
-        Self::new(if is_timeout { Status::TimedOut } else { Status::Io }, error.to_string())
+        let status = match error.status() {
+            "TIMED_OUT" => Status::TimedOut,
+            "ARGUMENT" => Status::Argument,
+            _ => Status::Io,
+        };
+        Self::new(status, error.to_string())
     }
 }
 
@@ -133,6 +137,36 @@ impl From<PublishError> for Failure {
         };
         Self { status, why: Why::Publish(error) }
     }
+}
+
+/// The names of the statuses.
+const NAMES: [(Status, &CStr); 18] = [
+    (Status::Ok, c"OK"),
+    (Status::Backpressure, c"BACKPRESSURE"),
+    (Status::NotOpen, c"NOT_OPEN"),
+    (Status::TooLong, c"TOO_LONG"),
+    (Status::AheadOfNumber, c"AHEAD_OF_NUMBER"),
+    (Status::Fenced, c"FENCED"),
+    (Status::Closed, c"CLOSED"),
+    (Status::Name, c"NAME"),
+    (Status::TimedOut, c"TIMED_OUT"),
+    (Status::TableFull, c"TABLE_FULL"),
+    (Status::NotAllowed, c"NOT_ALLOWED"),
+    (Status::Io, c"IO"),
+    (Status::Config, c"CONFIG"),
+    (Status::Argument, c"ARGUMENT"),
+    (Status::ClosedHandle, c"CLOSED_HANDLE"),
+    (Status::Panic, c"PANIC"),
+    (Status::OtherProcess, c"OTHER_PROCESS"),
+    (Status::InUse, c"IN_USE"),
+];
+
+/// The name of a status: `IN_USE` of `LOCKSTEP_STATUS_IN_USE`. It is the same in every language. `UNKNOWN` of
+/// a number that is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn lockstep_status_name(status: i32) -> *const c_char {
+    let named = NAMES.iter().find(|(one, _)| *one as i32 == status);
+    named.map_or(c"UNKNOWN", |(_, name)| name).as_ptr()
 }
 
 /// The version of the binary interface of this library: a program that was compiled with another

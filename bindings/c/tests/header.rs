@@ -1,5 +1,6 @@
 //! lockstep.h is what cbindgen writes from the sources.
 
+use std::ffi::CStr;
 use std::fs;
 use std::path::Path;
 
@@ -33,4 +34,22 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
         "{} differs from the sources: REWRITE=1 cargo test -p lockstep-c --test header, and read the diff",
         path.display()
     );
+}
+
+#[test]
+fn each_status_of_the_header_has_its_name() {
+    let header = Path::new(env!("CARGO_MANIFEST_DIR")).join("include/lockstep.h");
+    let header = fs::read_to_string(header).expect("the header");
+    let lines = header.lines().filter_map(|line| line.trim().strip_prefix("LOCKSTEP_STATUS_"));
+    let statuses: Vec<_> = lines.filter_map(|line| line.trim_end_matches(',').split_once(" = ")).collect();
+    assert!(statuses.len() > 17, "{statuses:?}");
+    for (name, number) in statuses {
+        let number = number.parse().expect("a number");
+        // SAFETY: the function returns a text that ends with 0 and lives as long as the program.
+        let named = unsafe { CStr::from_ptr(lockstep_c::lockstep_status_name(number)) };
+        assert_eq!(named.to_str(), Ok(name));
+    }
+    // SAFETY: as above.
+    let none = unsafe { CStr::from_ptr(lockstep_c::lockstep_status_name(-1)) };
+    assert_eq!(none.to_str(), Ok("UNKNOWN"));
 }

@@ -28,6 +28,17 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// The name that this failure has in every language: `NAME` is `LOCKSTEP_STATUS_NAME` of C.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Name(_) => "NAME",
+            Self::TimedOut(..) => "TIMED_OUT",
+            Self::TableFull(..) => "TABLE_FULL",
+            Self::NotAllowed(_) => "NOT_ALLOWED",
+            Self::Io(error) => error.status(),
+        }
+    }
+
     /// The error of a name that the leader refuses.
     fn refused(name: &str, reason: OpenRefusal) -> Self {
         match reason {

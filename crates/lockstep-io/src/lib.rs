@@ -95,6 +95,17 @@ impl IoError {
     pub fn because(doing: impl Into<String>, kind: std::io::ErrorKind, why: impl Into<String>) -> Self {
         Self::new(doing, std::io::Error::new(kind, why.into()))
     }
+
+    /// The name that this failure has in every language: `TIMED_OUT` is `LOCKSTEP_STATUS_TIMED_OUT` of C.
+    /// What the system refuses is `IO`, and what no system call was asked for, as it cannot be, is
+    /// `ARGUMENT`.
+    pub fn status(&self) -> &'static str {
+        match self.source.kind() {
+            std::io::ErrorKind::TimedOut => "TIMED_OUT",
+            std::io::ErrorKind::InvalidInput if self.source.raw_os_error().is_none() => "ARGUMENT",
+            _ => "IO",
+        }
+    }
 }
 
 /// As `Display`: this is what a `main` prints that returns it.

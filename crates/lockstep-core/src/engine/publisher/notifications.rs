@@ -41,6 +41,20 @@ pub enum PublishError {
     Closed,
 }
 
+impl PublishError {
+    /// The name that this failure has in every language: `NOT_OPEN` is `LOCKSTEP_STATUS_NOT_OPEN` of C.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Backpressure => "BACKPRESSURE",
+            Self::NotOpen => "NOT_OPEN",
+            Self::TooLong { .. } | Self::TooLongFor { .. } => "TOO_LONG",
+            Self::Ahead { .. } => "AHEAD_OF_NUMBER",
+            Self::Fenced => "FENCED",
+            Self::Closed => "CLOSED",
+        }
+    }
+}
+
 /// As `Display`: this is what a `main` prints that returns it.
 impl std::fmt::Debug for PublishError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
