@@ -23,7 +23,8 @@ pub enum OpenError {
     TableFull(String, u32),
     /// The key of this process does not allow the name.
     NotAllowed(String),
-    /// The kernel returned no random number.
+    /// The kernel returned no random number; or the handle was made in another process, of which this one is
+    /// a fork.
     Io(IoError),
 }
 
@@ -92,10 +93,19 @@ impl std::error::Error for OpenError {
     }
 }
 
+impl From<IoError> for OpenError {
+    fn from(error: IoError) -> Self {
+        Self::Io(error)
+    }
+}
+
 /// A handle that opens names.
 pub(super) trait Opens {
     /// Its publisher.
-    fn publisher(&mut self) -> &mut PublisherCore;
+    ///
+    /// # Errors
+    /// The handle was made in another process.
+    fn publisher(&mut self) -> Result<&mut PublisherCore, IoError>;
     /// One turn. Events of the publisher go to `f`.
     fn turn(&mut self, f: impl FnMut(PublisherEvent)) -> usize;
     /// Its clock, and its strategy when idle.
@@ -104,7 +114,7 @@ pub(super) trait Opens {
 
 /// A nonce that nobody else has.
 pub(super) fn draw_nonce() -> Result<[u64; 2], OpenError> {
-    Ok([random_u64().map_err(OpenError::Io)?, random_u64().map_err(OpenError::Io)?])
+    Ok([random_u64()?, random_u64()?])
 }
 
 /// Opens `name` under `nonce`.
@@ -115,7 +125,7 @@ pub(super) fn open_as(
     timeout: Duration,
 ) -> Result<PublisherId, OpenError> {
     let is_wrong = || OpenError::Name(name.to_owned());
-    let wanted = handle.publisher().open(name, nonce).ok_or_else(is_wrong)?;
+    let wanted = handle.publisher()?.open(name, nonce).ok_or_else(is_wrong)?;
     let mut opened = None;
     wait_for_open(handle, name, timeout, |event| {
         if let PublisherEvent::Opened { ticket, publisher, .. } = event
@@ -136,7 +146,7 @@ pub(super) fn open_outputs(
     timeout: Duration,
 ) -> Result<(), OpenError> {
     let name = outputs.name().to_owned();
-    if !outputs.begin_open(handle.publisher(), nonce) {
+    if !outputs.begin_open(handle.publisher()?, nonce) {
         return Err(OpenError::Name(name));
     }
     wait_for_open(handle, &name, timeout, |event| {

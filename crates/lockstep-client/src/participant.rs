@@ -20,6 +20,7 @@ use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::idle::Idle;
+use lockstep_io::made_in::Own;
 use lockstep_io::ready::ReadySet;
 use lockstep_wire::{Cursor, DayMark, Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::ops::ControlFlow;
@@ -68,7 +69,7 @@ use std::time::Duration;
 /// ```
 #[derive(Debug)]
 pub struct Participant<N = Device> {
-    engine: Engine<N>,
+    engine: Own<Engine<N>>,
     replay: Replay,
     clock: Clock,
     idle: Idle,
@@ -111,8 +112,10 @@ impl Participant<Device> {
     /// be read; poll in either case.
     ///
     /// # Errors
-    /// No file descriptor is left: the first call needs one for each socket and two more.
+    /// No file descriptor is left: the first call needs one for each socket and two more. Or this process is
+    /// a fork of the one that made the handle.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        self.engine.check("wait")?;
         self.flush();
         let due = self.due();
         let Self { engine, sleep, .. } = self;
@@ -154,8 +157,9 @@ pub(super) struct Opening<'a, N, F> {
 }
 
 impl<N: Net, F: FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> Opens for Opening<'_, N, F> {
-    fn publisher(&mut self) -> &mut PublisherCore {
-        &mut self.participant.engine.publisher
+    fn publisher(&mut self) -> Result<&mut PublisherCore, IoError> {
+        self.participant.engine.check("open a name")?;
+        Ok(&mut self.participant.engine.publisher)
     }
 
     fn turn(&mut self, mut on_publisher: impl FnMut(PublisherEvent)) -> usize {
@@ -175,6 +179,12 @@ impl<N: Net, F: FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> Opens for Openin
 
 /// The half that publishes, as a [`Publisher`](super::Publisher).
 impl<N: Net> Participant<N> {
+    /// The same in the process that made it.
+    #[inline]
+    fn publishing(&mut self) -> Result<&mut PublisherCore, PublishError> {
+        if self.engine.is_here() { Ok(&mut self.engine.publisher) } else { Err(PublishError::OtherProcess) }
+    }
+
     /// Opens `name` and polls until its id arrives, at most for `timeout`; `f` receives all events of these
     /// polls. As [`Publisher::open`](super::Publisher::open).
     ///
@@ -229,7 +239,7 @@ impl<N: Net> Participant<N> {
     /// # Errors
     /// See [`PublishError`]. A full window is no error: the rest follows with the next call.
     pub fn hand_in(&mut self, outputs: &mut Outputs) -> Result<usize, PublishError> {
-        outputs.hand_in(&mut self.engine.publisher)
+        outputs.hand_in(self.publishing()?)
     }
 
     /// Copies a message into the open datagram and returns its number. The next `flush`, `poll` or `wait`
@@ -245,7 +255,7 @@ impl<N: Net> Participant<N> {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
-        let number = self.engine.publisher.try_publish(publisher, destination, payload)?;
+        let number = self.publishing()?.try_publish(publisher, destination, payload)?;
         if let Some(round_trips) = &mut self.round_trips {
             round_trips.on_written(publisher, number);
         }
@@ -264,7 +274,7 @@ impl<N: Net> Participant<N> {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
-        self.engine.publisher.try_publish_at(publisher, number, destination, payload)
+        self.publishing()?.try_publish_at(publisher, number, destination, payload)
     }
 
     /// As [`Participant::try_publish`], for a message of `len` bytes, at most [`Participant::part_len_max`],
@@ -279,7 +289,7 @@ impl<N: Net> Participant<N> {
         destination: Destination,
         len: usize,
     ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        self.engine.publisher.try_claim(publisher, destination, len)
+        self.publishing()?.try_claim(publisher, destination, len)
     }
 
     /// Closes a publisher behind all of its messages. As
@@ -288,7 +298,7 @@ impl<N: Net> Participant<N> {
     /// # Errors
     /// As [`Participant::try_publish`].
     pub fn try_close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
-        self.engine.publisher.try_close(publisher, reason)
+        self.publishing()?.try_close(publisher, reason)
     }
 
     /// Marks the start or the end of a trading day. The mark has a number and an outcome like a message.
@@ -300,12 +310,15 @@ impl<N: Net> Participant<N> {
         publisher: PublisherId,
         mark: DayMark<'_>,
     ) -> Result<PublisherSeq, PublishError> {
-        self.engine.publisher.try_day(publisher, mark, None)
+        self.publishing()?.try_day(publisher, mark, None)
     }
 
     /// Sends what is written, in one system call if the kernel takes it. Returns the number of datagrams
-    /// sent.
+    /// sent; none in a fork of the process that made the handle.
     pub fn flush(&mut self) -> usize {
+        if !self.engine.is_here() {
+            return 0;
+        }
         let now = self.clock.now();
         if let Some(round_trips) = &mut self.round_trips {
             round_trips.on_sent(now);
@@ -424,7 +437,7 @@ impl<N: Net> Participant<N> {
         let mut engine = Engine::new(net, publisher_limits(endpoint)?, reads);
         engine.subscriber.set_replay(replay);
         Ok(Self {
-            engine,
+            engine: Own::new(engine),
             replay: Replay::default(),
             clock: Clock::start(),
             idle: endpoint.idle,
@@ -437,7 +450,8 @@ impl<N: Net> Participant<N> {
 
     /// One turn: sends what is written, receives, and calls `f` for at most `limit` messages of the stream,
     /// in its order, for at most `limit` outcomes, and for every other event. Never blocks. Payloads are
-    /// borrowed for the time of the call. Returns the work done: 0 is an idle turn.
+    /// borrowed for the time of the call. Returns the work done: 0 is an idle turn, and every turn in a fork
+    /// of the process that made the handle.
     ///
     /// `ControlFlow::Break(())` from an event of the subscriber leaves the rest of the stream for the next
     /// poll; it holds up no outcome. From an event of the publisher it means nothing. A program that leaves
@@ -458,8 +472,11 @@ impl<N: Net> Participant<N> {
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
     ) -> usize {
+        if !self.engine.is_here() {
+            return 0;
+        }
         let Self { engine, replay, clock, round_trips, latencies, .. } = self;
-        let now = clock.now();
+        let (engine, now): (&mut Engine<N>, _) = (engine, clock.now());
         if let Some(round_trips) = round_trips {
             round_trips.on_sent(now);
         }

@@ -15,6 +15,7 @@ use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::idle::Idle;
+use lockstep_io::made_in::Own;
 use lockstep_io::ready::ReadySet;
 use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, frame_len_max};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -53,7 +54,7 @@ pub(crate) fn publisher_limits(endpoint: &Endpoint) -> Result<PublisherLimits, I
 /// outcomes.
 #[derive(Debug)]
 pub struct Publisher<N = Device> {
-    engine: Engine<N>,
+    engine: Own<Engine<N>>,
     clock: Clock,
     idle: Idle,
     sleep: Sleep,
@@ -79,8 +80,10 @@ impl Publisher<Device> {
     /// can be read; poll in either case.
     ///
     /// # Errors
-    /// No file descriptor is left: the first call needs one for each socket and two more.
+    /// No file descriptor is left: the first call needs one for each socket and two more. Or this process is
+    /// a fork of the one that made the handle.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        self.engine.check("wait")?;
         self.flush();
         let due = self.due();
         let Self { engine, sleep, .. } = self;
@@ -116,8 +119,9 @@ impl AsRawFd for Publisher<Device> {
 }
 
 impl<N: Net> Opens for Publisher<N> {
-    fn publisher(&mut self) -> &mut PublisherCore {
-        &mut self.engine.core
+    fn publisher(&mut self) -> Result<&mut PublisherCore, IoError> {
+        self.engine.check("open a name")?;
+        Ok(&mut self.engine.core)
     }
 
     fn turn(&mut self, mut f: impl FnMut(PublisherEvent)) -> usize {
@@ -137,13 +141,19 @@ impl<N: Net> Publisher<N> {
     #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint) -> Result<Self, IoError> {
         Ok(Self {
-            engine: Engine::new(net, publisher_limits(endpoint)?),
+            engine: Own::new(Engine::new(net, publisher_limits(endpoint)?)),
             clock: Clock::start(),
             idle: endpoint.idle,
             sleep: Sleep::default(),
             ready: ReadySet::new()?,
             round_trips: None,
         })
+    }
+
+    /// The half that publishes, in the process that made it.
+    #[inline]
+    fn publishing(&mut self) -> Result<&mut PublisherCore, PublishError> {
+        if self.engine.is_here() { Ok(&mut self.engine.core) } else { Err(PublishError::OtherProcess) }
     }
 
     /// Opens `name` (1 to [`NAME_LEN_MAX`](lockstep_wire::NAME_LEN_MAX) bytes) and polls until its id
@@ -192,7 +202,7 @@ impl<N: Net> Publisher<N> {
     /// # Errors
     /// See [`PublishError`]. A full window is no error: the rest follows with the next call.
     pub fn hand_in(&mut self, outputs: &mut Outputs) -> Result<usize, PublishError> {
-        outputs.hand_in(&mut self.engine.core)
+        outputs.hand_in(self.publishing()?)
     }
 
     /// Publishes a message whose number the caller derives from its own state. The stream skips a number that
@@ -207,7 +217,7 @@ impl<N: Net> Publisher<N> {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
-        self.engine.core.try_publish_at(publisher, number, destination, payload)
+        self.publishing()?.try_publish_at(publisher, number, destination, payload)
     }
 
     /// Begins to open `name` and returns a ticket. [`PublisherEvent::Opened`] with this ticket has the id.
@@ -234,7 +244,7 @@ impl<N: Net> Publisher<N> {
         destination: Destination,
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError> {
-        let number = self.engine.core.try_publish(publisher, destination, payload)?;
+        let number = self.publishing()?.try_publish(publisher, destination, payload)?;
         if let Some(round_trips) = &mut self.round_trips {
             round_trips.on_written(publisher, number);
         }
@@ -253,7 +263,7 @@ impl<N: Net> Publisher<N> {
         destination: Destination,
         len: usize,
     ) -> Result<(PublisherSeq, &mut [u8]), PublishError> {
-        self.engine.core.try_claim(publisher, destination, len)
+        self.publishing()?.try_claim(publisher, destination, len)
     }
 
     /// Closes a publisher behind all of its messages. Readers receive `reason` with
@@ -262,7 +272,7 @@ impl<N: Net> Publisher<N> {
     /// # Errors
     /// As [`Publisher::try_publish`].
     pub fn try_close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
-        self.engine.core.try_close(publisher, reason)
+        self.publishing()?.try_close(publisher, reason)
     }
 
     /// Marks the start or the end of a trading day. The mark has a number and an outcome like a message.
@@ -274,7 +284,7 @@ impl<N: Net> Publisher<N> {
         publisher: PublisherId,
         mark: DayMark<'_>,
     ) -> Result<PublisherSeq, PublishError> {
-        self.engine.core.try_day(publisher, mark, None)
+        self.publishing()?.try_day(publisher, mark, None)
     }
 
     /// The engine without device and clock.
@@ -284,8 +294,11 @@ impl<N: Net> Publisher<N> {
     }
 
     /// Sends what is written, in one system call if the kernel takes it. Returns the number of datagrams
-    /// sent.
+    /// sent; none in a fork of the process that made the handle.
     pub fn flush(&mut self) -> usize {
+        if !self.engine.is_here() {
+            return 0;
+        }
         let now = self.clock.now();
         if let Some(round_trips) = &mut self.round_trips {
             round_trips.on_sent(now);
@@ -294,8 +307,12 @@ impl<N: Net> Publisher<N> {
     }
 
     /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
-    /// other event. Never blocks. Returns the work done: 0 is an idle turn.
+    /// other event. Never blocks. Returns the work done: 0 is an idle turn, and every turn in a fork of the
+    /// process that made the handle.
     pub fn poll(&mut self, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
+        if !self.engine.is_here() {
+            return 0;
+        }
         let now = self.clock.now();
         let wall = self.clock.wall(now);
         let Some(round_trips) = &mut self.round_trips else {

@@ -17,6 +17,7 @@ use lockstep_core::engine::subscriber::{
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
+use lockstep_io::made_in::Own;
 use lockstep_io::ready::ReadySet;
 use lockstep_wire::{Cursor, Epoch, Nanos, Seq};
 use std::ops::ControlFlow;
@@ -100,7 +101,7 @@ pub(crate) fn not_begun(timeout: Duration) -> IoError {
 /// ```
 #[derive(Debug)]
 pub struct Subscriber<N = Device> {
-    engine: Engine<N>,
+    engine: Own<Engine<N>>,
     replay: Replay,
     clock: Clock,
     sleep: Sleep,
@@ -127,8 +128,10 @@ impl Subscriber<Device> {
     /// read; poll in either case. An idle reader that waits costs next to nothing.
     ///
     /// # Errors
-    /// No file descriptor is left: the first call needs one for each socket and two more.
+    /// No file descriptor is left: the first call needs one for each socket and two more. Or this process is
+    /// a fork of the one that made the handle.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        self.engine.check("wait")?;
         let due = self.due();
         let Self { engine, sleep, .. } = self;
         sleep.pass(engine.net().sockets(), due.min(timeout))
@@ -188,7 +191,7 @@ impl<N: Net> Subscriber<N> {
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
         Ok(Self {
-            engine,
+            engine: Own::new(engine),
             replay: Replay::default(),
             clock: Clock::start(),
             sleep: Sleep::default(),
@@ -205,8 +208,12 @@ impl<N: Net> Subscriber<N> {
 
     /// One turn: receives, and calls `f` for at most `limit` messages and for every other event, in the order
     /// of the stream. Never blocks. Payloads are borrowed for the time of the call. `ControlFlow::Break(())`
-    /// leaves the rest for the next poll. Returns the work done: 0 is an idle turn.
+    /// leaves the rest for the next poll. Returns the work done: 0 is an idle turn, and every turn in a fork
+    /// of the process that made the handle.
     pub fn poll(&mut self, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> usize {
+        if !self.engine.is_here() {
+            return 0;
+        }
         let Self { engine, replay, clock, latencies, .. } = self;
         let now = clock.now();
         let work = match latencies {

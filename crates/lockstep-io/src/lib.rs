@@ -100,6 +100,9 @@ impl IoError {
     /// What the system refuses is `IO`, and what no system call was asked for, as it cannot be, is
     /// `ARGUMENT`.
     pub fn status(&self) -> &'static str {
+        if self.source.get_ref().is_some_and(|source| source.is::<made_in::Elsewhere>()) {
+            return "OTHER_PROCESS";
+        }
         match self.source.kind() {
             std::io::ErrorKind::TimedOut => "TIMED_OUT",
             std::io::ErrorKind::InvalidInput if self.source.raw_os_error().is_none() => "ARGUMENT",

@@ -5,7 +5,11 @@
 //! it was made, and its calls compare: one load, no system call. A page of memory tells processes apart,
 //! which the kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), by whatever call that was made.
 
+use crate::IoError;
 use crate::clock::random_u64;
+use std::fmt;
+use std::mem::ManuallyDrop;
+use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,9 +75,74 @@ impl MadeIn {
     }
 }
 
-/// What whoever uses a handle in another process is told.
-pub const ELSEWHERE: &str = "the handle was made in another process, of which this one is a fork: both would go on with \
-    its numbers, and one message would have two outcomes; make a handle of this process's own";
+/// Something of one process: in a child of that its end is left out, as it would be the end of the parent's.
+/// The child's copies of its descriptors go with the child.
+#[derive(Debug)]
+pub struct Own<T> {
+    inner: ManuallyDrop<T>,
+    born: MadeIn,
+}
+
+impl<T> Own<T> {
+    /// Of this process.
+    pub fn new(inner: T) -> Self {
+        Self { inner: ManuallyDrop::new(inner), born: MadeIn::here() }
+    }
+
+    /// Whether this is the process in which it was made.
+    #[inline]
+    pub fn is_here(&self) -> bool {
+        self.born.is_here()
+    }
+
+    /// Refuses what another process does with it.
+    ///
+    /// # Errors
+    /// This is a child of the process in which it was made.
+    #[inline]
+    pub fn check(&self, doing: &str) -> Result<(), IoError> {
+        if self.is_here() { Ok(()) } else { Err(IoError::new(doing, std::io::Error::other(Elsewhere))) }
+    }
+}
+
+/// The failure of a call in another process, as the source of an [`IoError`].
+#[derive(Debug)]
+pub(crate) struct Elsewhere;
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ELSEWHERE)
+    }
+}
+
+impl std::error::Error for Elsewhere {}
+
+impl<T> Deref for Own<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.inner
+    }
+}
+
+impl<T> DerefMut for Own<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.inner
+    }
+}
+
+impl<T> Drop for Own<T> {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // SAFETY: this is its only end, and nobody uses it behind that.
+            unsafe { ManuallyDrop::drop(&mut self.inner) };
+        }
+    }
+}
+
+pub use lockstep_core::engine::publisher::ELSEWHERE;
 
 #[cfg(test)]
 mod tests {
@@ -109,5 +178,28 @@ mod tests {
         let judged = in_child(|| in_child(|| !here.is_here()) == 0);
         assert_eq!(judged, 0);
         assert!(here.is_here(), "the parent goes on");
+    }
+
+    #[test]
+    fn what_is_dropped_in_a_child_ends_in_its_own_process_alone() {
+        static ENDS: AtomicU64 = AtomicU64::new(0);
+        struct Counted;
+        impl Drop for Counted {
+            fn drop(&mut self) {
+                ENDS.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        let ends = || ENDS.load(Ordering::Relaxed);
+        let mut own = Some(Own::new(Counted));
+        let judged = in_child(|| {
+            own = None;
+            let is_left_out = ends() == 0;
+            drop(Own::new(Counted));
+            is_left_out && ends() == 1
+        });
+        assert_eq!(judged, 0, "the parent's ends there alone, and the child's own in the child");
+        assert!(own.as_ref().is_some_and(|own| own.check("go on").is_ok()), "the parent goes on");
+        drop(own);
+        assert_eq!(ends(), 1);
     }
 }

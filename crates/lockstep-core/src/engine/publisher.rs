@@ -39,7 +39,7 @@ use lockstep_wire::{
     Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows,
     PublisherNotice, QueryKind, Reject,
 };
-pub use notifications::{OpenRefusal, Outcomes, PublishError, PublisherEvent};
+pub use notifications::{ELSEWHERE, OpenRefusal, Outcomes, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use unicast_probe::submit;

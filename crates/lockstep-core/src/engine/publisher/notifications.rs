@@ -39,7 +39,13 @@ pub enum PublishError {
     Fenced,
     /// The publisher is closed.
     Closed,
+    /// The handle was made in another process, of which this one is a fork.
+    OtherProcess,
 }
+
+/// What whoever uses a handle in another process is told.
+pub const ELSEWHERE: &str = "the handle was made in another process, of which this one is a fork: both would go on with \
+    its numbers, and one message would have two outcomes; make a handle of this process's own";
 
 impl PublishError {
     /// The name that this failure has in every language: `NOT_OPEN` is `LOCKSTEP_STATUS_NOT_OPEN` of C.
@@ -51,6 +57,7 @@ impl PublishError {
             Self::Ahead { .. } => "AHEAD_OF_NUMBER",
             Self::Fenced => "FENCED",
             Self::Closed => "CLOSED",
+            Self::OtherProcess => "OTHER_PROCESS",
         }
     }
 }
@@ -95,6 +102,7 @@ impl std::fmt::Display for PublishError {
                 f.write_str("a newer process has opened this publisher's name: this one is fenced")
             }
             Self::Closed => f.write_str("this publisher is closed"),
+            Self::OtherProcess => f.write_str(ELSEWHERE),
         }
     }
 }
