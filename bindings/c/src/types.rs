@@ -167,7 +167,6 @@ pub(crate) fn start(start: &lockstep_start) -> Result<Start, Failure> {
     const CURSOR: u32 = lockstep_start_kind::Cursor as u32;
     match start.kind {
         LIVE => Ok(Start::Live),
-        FROM if start.seq == 0 => Err(Failure::argument("start", "begins at seq 0: seqs count from 1")),
         FROM => Ok(Start::From(start.seq)),
         OLDEST => Ok(Start::Oldest),
         CURSOR => Ok(Start::Cursor(start.cursor.into())),

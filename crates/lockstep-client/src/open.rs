@@ -15,7 +15,8 @@ pub(super) const NAMES_MAX: u32 = 65_536;
 /// Why a name could not be opened.
 #[non_exhaustive]
 pub enum OpenError {
-    /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
+    /// The name is empty, longer than [`NAME_LEN_MAX`] bytes, or has the character 0 in it, or the handle has
+    /// too many.
     Name(String),
     /// No cluster answered in time: none runs, or a takeover is needed.
     TimedOut(String, Duration),
@@ -61,7 +62,9 @@ impl fmt::Display for OpenError {
         match self {
             Self::Name(name) => write!(
                 f,
-                "cannot open the publisher '{name}': a name has 1 to {NAME_LEN_MAX} bytes, a handle at most {NAMES_MAX} names"
+                "cannot open the publisher '{}': a name has 1 to {NAME_LEN_MAX} bytes without a 0, a handle at most {NAMES_MAX} \
+                 names",
+                name.escape_debug()
             ),
             Self::TimedOut(name, timeout) => write!(
                 f,

@@ -85,7 +85,8 @@ impl Participant<Device> {
     /// [`Participant::begin`] for [`Start::Live`]. A name must be opened before anything is published.
     ///
     /// # Errors
-    /// The device cannot be opened: which interface, which call, and the remedy.
+    /// The device cannot be opened: which interface, which call, and the remedy. Or `start` is seq 0, or so
+    /// high that it was a negative number.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         let handle = Self::over(device, endpoint, delivery, start)?;

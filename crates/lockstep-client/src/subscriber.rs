@@ -24,12 +24,21 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
+/// The highest seq at which a subscription may start: above it is a negative number that was converted.
+const SEQ_MAX: Seq = i64::MAX as Seq;
+
 /// Limits of a subscriber of this endpoint, under a random identity, and of its replays.
 pub(crate) fn subscriber_limits(
     endpoint: &Endpoint,
     delivery: Delivery,
     start: Start,
 ) -> Result<(SubscriberLimits, ReplayLimits), IoError> {
+    if let Start::From(seq) = start
+        && !(1..=SEQ_MAX).contains(&seq)
+    {
+        let why = if seq == 0 { "seqs count from 1" } else { "no stream is that long" };
+        return Err(IoError::because(format!("start at seq {seq}"), std::io::ErrorKind::InvalidInput, why));
+    }
     let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
     let replay = endpoint.replay(receiver.me);
     let parts = PartsLimits { spare_bytes: endpoint.subscriber_parts_bytes, ..PartsLimits::default() };
@@ -115,7 +124,8 @@ impl Subscriber<Device> {
     /// [`Subscriber::begin`] for [`Start::Live`].
     ///
     /// # Errors
-    /// The device cannot be opened: which interface, which call, and the remedy.
+    /// The device cannot be opened: which interface, which call, and the remedy. Or `start` is seq 0, or so
+    /// high that it was a negative number.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         let handle = Self::over(device, endpoint, delivery, start)?;

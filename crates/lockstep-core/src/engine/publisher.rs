@@ -375,11 +375,13 @@ impl PublisherCore {
     }
 
     /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
-    /// deterministic application that publish the same messages share a nonce. Returns the ticket that
-    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many. A name
-    /// that was fenced, closed or refused here can be opened again, under its old ticket.
+    /// deterministic application that publish the same messages share a nonce. Returns the ticket that the
+    /// event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], has the character 0 in it,
+    /// at which it would end in C, or is one too many. A name that was fenced, closed or refused here can be
+    /// opened again, under its old ticket.
     pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         let valid = (1..=NAME_LEN_MAX).contains(&name.len())
+            && !name.contains('\0')
             && (self.lines.list.len() < self.limits.names_max as usize || self.lines.ended(name).is_some());
         valid.then(|| self.lines.add(name, nonce))
     }

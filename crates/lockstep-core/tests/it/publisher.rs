@@ -357,6 +357,33 @@ fn a_message_too_long_names_limit_and_remedy() {
 }
 
 #[test]
+fn a_claim_that_nobody_writes_to_is_a_message_of_zeros_and_nothing_of_an_earlier_one() {
+    let mut cluster = Cluster::new(1, |_| {});
+    let publisher = cluster.add_publisher(|_| {});
+    let id = cluster.open(publisher, "orders", A);
+    let core = &mut cluster.publishers[publisher].publisher.core;
+    while core.try_publish(id, 0, &[7; 16]).is_ok() {}
+    cluster.drain(publisher);
+    let before = stamped(&cluster).len();
+    // Where the earlier ones were.
+    let core = &mut cluster.publishers[publisher].publisher.core;
+    assert!(core.try_claim(id, 0, 16).is_ok());
+    cluster.drain(publisher);
+    let entries = stamped(&cluster);
+    assert_eq!(entries.len(), before + 1);
+    assert_eq!(entries[before].3.bytes().filter(|byte| *byte != 0).count(), 0, "{:?}", entries[before].3);
+}
+
+#[test]
+fn a_name_that_ends_early_in_c_is_refused() {
+    let mut cluster = Cluster::new(1, |_| {});
+    let publisher = cluster.add_publisher(|_| {});
+    let core = &mut cluster.publishers[publisher].publisher.core;
+    assert_eq!(core.open("orders\0of-others", A), None);
+    assert!(core.open("orders", A).is_some());
+}
+
+#[test]
 fn a_channel_that_takes_less_refuses_what_is_longer_whole_or_in_parts_and_names_its_limit() {
     let mut cluster = Cluster::new(1, |_| {});
     let (large, small) = (CHANNELS + 7, CHANNELS);

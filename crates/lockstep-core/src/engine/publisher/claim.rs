@@ -144,9 +144,9 @@ impl PublisherCore {
         Ok(last)
     }
 
-    /// Takes a message of `len` bytes whose payload the caller writes in place, all of it, before the next
-    /// call on this handle. Returns its number and the memory. It lies in one datagram, so at most
-    /// [`PublisherCore::part_len_max`] bytes can be claimed.
+    /// Takes a message of `len` bytes whose payload the caller writes in place before the next call on this
+    /// handle; it consists of zeros until then. Returns its number and the memory. It lies in one datagram,
+    /// so at most [`PublisherCore::part_len_max`] bytes can be claimed.
     #[inline]
     pub fn try_claim(
         &mut self,
@@ -161,7 +161,10 @@ impl PublisherCore {
                 return Err(PublishError::TooLong { len, max });
             }
         }
-        self.claim((EntryKind::Message, 0), publisher, destination, len)
+        let (publisher_seq, body) = self.claim((EntryKind::Message, 0), publisher, destination, len)?;
+        // What the caller leaves out is nothing of an earlier message: copies of it publish the same.
+        body.fill(0);
+        Ok((publisher_seq, body))
     }
 
     /// Closes a publisher: a message of its own kind behind all of its others, which says `reason` to whoever
