@@ -41,6 +41,8 @@ public:
         if (status != LOCKSTEP_STATUS_BACKPRESSURE) text_ = lockstep_error();
     }
 
+    failure(lockstep_status status, std::string text) : status_(status), text_(std::move(text)) {}
+
     lockstep_status status() const noexcept { return status_; }
 
     const char* what() const noexcept {
@@ -220,8 +222,24 @@ namespace detail {
 
 using nanoseconds = std::chrono::nanoseconds;
 
-inline std::uint64_t count(nanoseconds timeout) noexcept {
-    return timeout.count() < 0 ? 0 : static_cast<std::uint64_t>(timeout.count());
+/// Does `work` with the timeout as C has it. A negative one is refused.
+template <class W>
+auto within(nanoseconds timeout, W&& work) -> decltype(work(std::uint64_t(0))) {
+    const auto count = timeout.count();
+    if (count >= 0) return work(static_cast<std::uint64_t>(count));
+    return failure(LOCKSTEP_STATUS_ARGUMENT, "the timeout is negative: " + std::to_string(count) + " ns");
+}
+
+/// Opens a name by `work`, which is given the text and the timeout of C, and where the id belongs.
+template <class W>
+result<std::uint32_t> open(const std::string& name, nanoseconds timeout, W&& work) {
+    if (name.find('\0') != name.npos) return failure(LOCKSTEP_STATUS_NAME, "the name has the character 0 in it");
+    return within(timeout, [&](std::uint64_t most) -> result<std::uint32_t> {
+        std::uint32_t id = 0;
+        const lockstep_status status = work(name.c_str(), most, &id);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return id;
+    });
 }
 
 inline result<std::size_t> number(std::int64_t work) {
@@ -293,7 +311,9 @@ public:
     H* get() const noexcept { return raw_; }
 
     /// Whether something arrived before `timeout` had elapsed. Poll in either case.
-    result<std::size_t> wait(nanoseconds timeout) { return number(F::wait(raw_, count(timeout))); }
+    result<std::size_t> wait(nanoseconds timeout) {
+        return within(timeout, [&](std::uint64_t most) { return number(F::wait(raw_, most)); });
+    }
 
     /// A descriptor that is readable while there is something to read.
     result<std::size_t> fd() const { return number(F::fd(raw_)); }
@@ -392,16 +412,18 @@ public:
     /// what became of the messages so far: `open` ones are left where the time is over.
     template <class C>
     result<lockstep_outcomes> drain(nanoseconds timeout, C&& callback) {
-        const auto end = std::chrono::steady_clock::now() + timeout;
-        for (;;) {
-            const auto counts = outcomes();
-            const auto left = end - std::chrono::steady_clock::now();
-            if (!counts || (*counts).open == 0 || left <= left.zero()) return counts;
-            const auto work = this->poll(256, callback);
-            if (!work) return work.error();
-            const auto waited = *work == 0 ? this->wait(left) : result<std::size_t>(0);
-            if (!waited) return waited.error();
-        }
+        return within(timeout, [&](std::uint64_t) -> result<lockstep_outcomes> {
+            const auto end = std::chrono::steady_clock::now() + timeout;
+            for (;;) {
+                const auto counts = outcomes();
+                const auto left = end - std::chrono::steady_clock::now();
+                if (!counts || (*counts).open == 0 || left <= left.zero()) return counts;
+                const auto work = this->poll(256, callback);
+                if (!work) return work.error();
+                const auto waited = *work == 0 ? this->wait(left) : result<std::size_t>(0);
+                if (!waited) return waited.error();
+            }
+        });
     }
 
     /// Whether a leader's stream is followed.
@@ -433,15 +455,16 @@ public:
     /// Polls until the subscription has its position.
     template <class C>
     result<> begin(nanoseconds timeout, C&& callback) {
-        caller<std::remove_reference_t<C>> called{callback};
-        const lockstep_status status =
-            F::begin(this->raw_, count(timeout), &decltype(called)::on_event, &called);
-        called.rethrow();
-        return done(status);
+        return within(timeout, [&](std::uint64_t most) {
+            caller<std::remove_reference_t<C>> called{callback};
+            const lockstep_status status = F::begin(this->raw_, most, &decltype(called)::on_event, &called);
+            called.rethrow();
+            return done(status);
+        });
     }
 
     result<> begin(nanoseconds timeout) {
-        return done(F::begin(this->raw_, count(timeout), nullptr, nullptr));
+        return begin(timeout, [](const event&) {});
     }
 
     /// The position behind the last delivered event; none before the subscription has begun.
@@ -558,10 +581,9 @@ public:
 
     /// Opens `name`; returns its id.
     result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
-        std::uint32_t id = 0;
-        const lockstep_status status = lockstep_publisher_open(raw_, name.c_str(), detail::count(timeout), &id);
-        if (status != LOCKSTEP_STATUS_OK) return failure(status);
-        return id;
+        return detail::open(name, timeout, [&](const char* text, std::uint64_t most, std::uint32_t* id) {
+            return lockstep_publisher_open(raw_, text, most, id);
+        });
     }
 };
 
@@ -598,13 +620,13 @@ public:
     /// Opens `name`; `callback` receives all events of these polls. Returns its id.
     template <class C>
     result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout, C&& callback) {
-        std::uint32_t id = 0;
-        detail::caller<std::remove_reference_t<C>> called{callback};
-        const lockstep_status status = lockstep_participant_open(raw_, name.c_str(), detail::count(timeout),
-                                                                 &decltype(called)::on_event, &called, &id);
-        called.rethrow();
-        if (status != LOCKSTEP_STATUS_OK) return failure(status);
-        return id;
+        return detail::open(name, timeout, [&](const char* text, std::uint64_t most, std::uint32_t* id) {
+            detail::caller<std::remove_reference_t<C>> called{callback};
+            const lockstep_status status =
+                lockstep_participant_open(raw_, text, most, &decltype(called)::on_event, &called, id);
+            called.rethrow();
+            return status;
+        });
     }
 
     result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
