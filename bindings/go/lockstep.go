@@ -14,7 +14,9 @@ import "C"
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
+	"strings"
 	"time"
 	"unsafe"
 )
@@ -143,11 +145,25 @@ func number(function func() C.int64_t) (int64, error) {
 	return int64(result), err
 }
 
-func nanos(timeout time.Duration) C.uint64_t {
-	if timeout < 0 {
-		timeout = 0
+// notNegative refuses a number that C would take for a very large one.
+func notNegative(what string, number int64) error {
+	if number < 0 {
+		return &Error{StatusArgument, fmt.Sprintf("the %s is negative: %d", what, number)}
 	}
-	return C.uint64_t(timeout.Nanoseconds())
+	return nil
+}
+
+// nanos is a timeout as C has it.
+func nanos(timeout time.Duration) (C.uint64_t, error) {
+	return C.uint64_t(timeout), notNegative("timeout in nanoseconds", int64(timeout))
+}
+
+// text is a text of Go as C has it, to be freed. One with a 0 byte in it would end there, and is refused.
+func text(status Status, words string) (*C.char, error) {
+	if strings.IndexByte(words, 0) >= 0 {
+		return nil, &Error{status, fmt.Sprintf("%q has a 0 byte in it", words)}
+	}
+	return C.CString(words), nil
 }
 
 // Event is an event; its Kind says which fields have a meaning. The others are 0.
@@ -193,11 +209,14 @@ func newBatch(work int64, batch *C.lockstep_batch) Batch {
 type Cursor struct{ cursor C.lockstep_cursor }
 
 // ParseCursor reads a cursor from the text that String writes.
-func ParseCursor(text string) (Cursor, error) {
-	words := C.CString(text)
-	defer C.free(unsafe.Pointer(words))
+func ParseCursor(printed string) (Cursor, error) {
 	var cursor Cursor
-	err := call(func() C.lockstep_status { return C.lockstep_cursor_parse(words, &cursor.cursor) })
+	words, err := text(StatusArgument, printed)
+	if err != nil {
+		return cursor, err
+	}
+	defer C.free(unsafe.Pointer(words))
+	err = call(func() C.lockstep_status { return C.lockstep_cursor_parse(words, &cursor.cursor) })
 	return cursor, err
 }
 
@@ -241,10 +260,13 @@ func EndpointFromEnv() (*Endpoint, error) {
 
 // EndpointFromFile reads the cluster's file.
 func EndpointFromFile(path string) (*Endpoint, error) {
-	name := C.CString(path)
+	name, err := text(StatusArgument, path)
+	if err != nil {
+		return nil, err
+	}
 	defer C.free(unsafe.Pointer(name))
 	endpoint := &Endpoint{}
-	err := call(func() C.lockstep_status { return C.lockstep_endpoint_from_file(name, &endpoint.endpoint) })
+	err = call(func() C.lockstep_status { return C.lockstep_endpoint_from_file(name, &endpoint.endpoint) })
 	if err != nil {
 		return nil, err
 	}
@@ -274,12 +296,17 @@ func (p *Publisher) Close() { C.lockstep_publisher_close(&p.publisher) }
 
 // Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
 func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
-	text := C.CString(name)
-	defer C.free(unsafe.Pointer(text))
+	most, err := nanos(timeout)
+	if err != nil {
+		return 0, err
+	}
+	words, err := text(StatusName, name)
+	if err != nil {
+		return 0, err
+	}
+	defer C.free(unsafe.Pointer(words))
 	var id C.uint32_t
-	err := call(func() C.lockstep_status {
-		return C.lockstep_publisher_open(p.publisher, text, nanos(timeout), &id)
-	})
+	err = call(func() C.lockstep_status { return C.lockstep_publisher_open(p.publisher, words, most, &id) })
 	return uint32(id), err
 }
 
@@ -300,6 +327,9 @@ func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, err
 
 // PollBatch is one turn: it receives, sends, and returns the events. Never blocks.
 func (p *Publisher) PollBatch(limit int) (Batch, error) {
+	if err := notNegative("limit", int64(limit)); err != nil {
+		return Batch{}, err
+	}
 	var batch C.lockstep_batch
 	work, err := number(func() C.int64_t { return C.lockstep_publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
 	if err != nil {
@@ -310,7 +340,10 @@ func (p *Publisher) PollBatch(limit int) (Batch, error) {
 
 // Wait sends what is written, and sleeps until there is something to poll for.
 func (p *Publisher) Wait(timeout time.Duration) error {
-	_, err := number(func() C.int64_t { return C.lockstep_publisher_wait(p.publisher, nanos(timeout)) })
+	most, err := nanos(timeout)
+	if err == nil {
+		_, err = number(func() C.int64_t { return C.lockstep_publisher_wait(p.publisher, most) })
+	}
 	return err
 }
 
@@ -379,6 +412,9 @@ func (s *Subscriber) Close() { C.lockstep_subscriber_close(&s.subscriber) }
 
 // PollBatch is one turn: it receives, and returns at most limit messages and every other event. Never blocks.
 func (s *Subscriber) PollBatch(limit int) (Batch, error) {
+	if err := notNegative("limit", int64(limit)); err != nil {
+		return Batch{}, err
+	}
 	var batch C.lockstep_batch
 	work, err := number(func() C.int64_t { return C.lockstep_subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
 	if err != nil {
@@ -389,7 +425,10 @@ func (s *Subscriber) PollBatch(limit int) (Batch, error) {
 
 // Wait sleeps until there is something to poll for.
 func (s *Subscriber) Wait(timeout time.Duration) error {
-	_, err := number(func() C.int64_t { return C.lockstep_subscriber_wait(s.subscriber, nanos(timeout)) })
+	most, err := nanos(timeout)
+	if err == nil {
+		_, err = number(func() C.int64_t { return C.lockstep_subscriber_wait(s.subscriber, most) })
+	}
 	return err
 }
 
