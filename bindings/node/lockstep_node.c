@@ -21,11 +21,12 @@ struct handle {
 
 /* ------------------------------------------------------------------------ failures */
 
-/* Throws an error with the status as its property `status`. */
+/* Throws an error with the status as its property `status`; that of an argument is a TypeError. */
 static napi_value fail(napi_env env, lockstep_status status, const char *words) {
     napi_value text, error, number;
+    bool is_argument = status == LOCKSTEP_STATUS_ARGUMENT;
     if (napi_create_string_utf8(env, words, NAPI_AUTO_LENGTH, &text) == napi_ok &&
-        napi_create_error(env, NULL, text, &error) == napi_ok &&
+        (is_argument ? napi_create_type_error : napi_create_error)(env, NULL, text, &error) == napi_ok &&
         napi_create_int32(env, (int32_t)status, &number) == napi_ok &&
         napi_set_named_property(env, error, "status", number) == napi_ok)
         napi_throw(env, error);
@@ -35,8 +36,7 @@ static napi_value fail(napi_env env, lockstep_status status, const char *words) 
 static napi_value fail_last(napi_env env, lockstep_status status) { return fail(env, status, lockstep_error()); }
 
 static napi_value fail_argument(napi_env env, const char *words) {
-    napi_throw_type_error(env, NULL, words);
-    return NULL;
+    return fail(env, LOCKSTEP_STATUS_ARGUMENT, words);
 }
 
 /* ------------------------------------------------------------------------ arguments and results */
@@ -70,8 +70,8 @@ static bool uint32_of(napi_env env, napi_value value, const char *what, uint32_t
     return false;
 }
 
-/* A text in memory of its own. */
-static char *text_of(napi_env env, napi_value value, const char *what) {
+/* A text in memory of its own. One with a 0 in it, at which it would end in C, is refused with `status`. */
+static char *text_of(napi_env env, napi_value value, lockstep_status status, const char *what) {
     size_t len = 0;
     if (napi_get_value_string_utf8(env, value, NULL, 0, &len) != napi_ok) {
         fail_argument(env, what);
@@ -80,7 +80,7 @@ static char *text_of(napi_env env, napi_value value, const char *what) {
     char *text = malloc(len + 1);
     if (text == NULL || napi_get_value_string_utf8(env, value, text, len + 1, &len) != napi_ok || strlen(text) != len) {
         free(text);
-        fail_argument(env, what);
+        fail(env, status, what);
         return NULL;
     }
     return text;
@@ -139,7 +139,7 @@ static napi_value endpoint_from_env(napi_env env, napi_callback_info info) {
 static napi_value endpoint_from_file(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 1, values)) return NULL;
-    char *path = text_of(env, values[0], "the path is no text");
+    char *path = text_of(env, values[0], LOCKSTEP_STATUS_ARGUMENT, "the path is no text");
     if (path == NULL) return NULL;
     struct handle handle = {.kind = ENDPOINT};
     lockstep_status status = lockstep_endpoint_from_file(path, &handle.of.endpoint);
@@ -171,7 +171,7 @@ static napi_value connect_subscriber(napi_env env, napi_callback_info info) {
         return NULL;
     if (napi_get_value_bigint_uint64(env, values[3], &start.seq, &is_whole) != napi_ok || !is_whole)
         return fail_argument(env, "the seq is no BigInt of 64 bits");
-    char *text = text_of(env, values[4], "the cursor is no text");
+    char *text = text_of(env, values[4], LOCKSTEP_STATUS_ARGUMENT, "the cursor is no text");
     if (text == NULL) return NULL;
     lockstep_status status = LOCKSTEP_STATUS_OK;
     if (start.kind == LOCKSTEP_START_KIND_CURSOR) status = lockstep_cursor_parse(text, &start.cursor);
@@ -198,7 +198,7 @@ static napi_value open_name(napi_env env, napi_callback_info info) {
     const struct handle *handle = handle_of(env, values[0], PUBLISHER);
     uint32_t timeout, id = 0;
     if (handle == NULL || !uint32_of(env, values[2], "the timeout is no number of milliseconds", &timeout)) return NULL;
-    char *name = text_of(env, values[1], "the name is no text");
+    char *name = text_of(env, values[1], LOCKSTEP_STATUS_NAME, "the name is no text without a 0");
     if (name == NULL) return NULL;
     lockstep_status status = lockstep_publisher_open(handle->of.publisher, name, nanos(timeout), &id);
     free(name);
