@@ -23,7 +23,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
-import java.util.ConcurrentModificationException;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.concurrent.CountDownLatch;
@@ -125,8 +124,8 @@ final class Check {
         check(!Lockstep.version().isEmpty(), "the version");
         refused(Status.CONFIG, "/nowhere/lockstep.toml", () -> Endpoint.fromFile("/nowhere/lockstep.toml"));
         refused(Status.CONFIG, "/nowhere/\u00fc\ud83d\ude80", () -> Endpoint.fromFile("/nowhere/\u00fc\ud83d\ude80"));
-        thrown(IllegalArgumentException.class, "path has the character 0", () -> Endpoint.fromFile("a\0b"));
-        thrown(IllegalArgumentException.class, "path has half of a surrogate", () -> Endpoint.fromFile("\ud83d"));
+        refused(Status.ARGUMENT, "path has the character 0", () -> Endpoint.fromFile("a\0b"));
+        refused(Status.ARGUMENT, "path has half of a surrogate", () -> Endpoint.fromFile("\ud83d"));
         refused(Status.ARGUMENT, "'here' is no cursor", () -> Cursor.parse("here"));
         Cursor cursor = Cursor.parse("1f:7:2a");
         check(cursor.equals(new Cursor(0x1f, 7, 0x2a)), "a cursor: " + cursor);
@@ -149,12 +148,12 @@ final class Check {
         refused(Status.ARGUMENT, "seq 0",
                 () -> Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(0)).close());
         thrown(IndexOutOfBoundsException.class, "", () -> participant.publish(id, 0, new byte[8], 4, 5));
-        thrown(IllegalArgumentException.class, "read-only buffer on the heap",
+        refused(Status.ARGUMENT, "read-only buffer on the heap",
                 () -> participant.publish(id, 0, ByteBuffer.allocate(8).asReadOnlyBuffer()));
-        thrown(IllegalArgumentException.class, "length is negative", () -> participant.claim(id, 0, -1));
-        thrown(IllegalArgumentException.class, "limit is negative", () -> participant.poll(-1, event -> { }));
-        thrown(IllegalArgumentException.class, "timeout is negative", () -> participant.await(-1));
-        thrown(IllegalArgumentException.class, "timeout is negative",
+        refused(Status.ARGUMENT, "length is negative", () -> participant.claim(id, 0, -1));
+        refused(Status.ARGUMENT, "limit is negative", () -> participant.poll(-1, event -> { }));
+        refused(Status.ARGUMENT, "timeout is negative", () -> participant.await(-1));
+        refused(Status.ARGUMENT, "timeout is negative",
                 () -> participant.begin(Duration.ofSeconds(-1), event -> { }));
     }
 
@@ -196,8 +195,8 @@ final class Check {
             while (System.nanoTime() < ends) {
                 try {
                     participant.await(100 * MILLISECOND);
-                } catch (ConcurrentModificationException ours) {
-                    // The other thread was in a call.
+                } catch (LockstepException ours) {
+                    check(ours.status() == Status.IN_USE, ours.getMessage());
                 }
             }
         }, "sleeper");
@@ -207,7 +206,8 @@ final class Check {
         while (sleeper.isAlive()) {
             try {
                 participant.poll(64, event -> { });
-            } catch (ConcurrentModificationException refused) {
+            } catch (LockstepException refused) {
+                check(refused.status() == Status.IN_USE, refused.getMessage());
                 check(refused.getMessage().contains("'sleeper'"), refused.getMessage());
                 refusals++;
             }
@@ -251,7 +251,7 @@ final class Check {
 
         /** The handle is in a call: it takes no other one. */
         private void onEventOfBegin(Event event) {
-            thrown(IllegalStateException.class, "must not call its own handle", () -> participant.await(0));
+            refused(Status.IN_USE, "must not call its own handle", () -> participant.await(0));
             consume(event);
         }
 
@@ -373,9 +373,9 @@ final class Check {
         boolean[] closes = new boolean[1];
         participant.publish(load.id, "first".getBytes(StandardCharsets.UTF_8));
         EventHandler handler = event -> {
-            thrown(IllegalStateException.class, "must not poll", () -> participant.pollBatch(1));
-            thrown(IllegalStateException.class, "must not poll", () -> participant.poll(1, again -> { }));
-            thrown(IllegalStateException.class, "cursor", participant::cursor);
+            refused(Status.IN_USE, "must not poll", () -> participant.pollBatch(1));
+            refused(Status.IN_USE, "must not poll", () -> participant.poll(1, again -> { }));
+            refused(Status.IN_USE, "cursor", participant::cursor);
             if (event.kind() == Kind.MESSAGE && event.payloadText().equals("first")) {
                 published[0] = participant.publish(load.id, "second".getBytes(StandardCharsets.UTF_8));
             } else if (event.kind() == Kind.MESSAGE && event.publisherSeq() == published[0]) {

@@ -68,7 +68,7 @@ public final class Endpoint implements AutoCloseable {
 
     private long opened() {
         if (endpoint == 0) {
-            throw new LockstepException(Status.CLOSED_HANDLE.number(), "the endpoint is closed");
+            throw new LockstepException(Status.CLOSED_HANDLE, "the endpoint is closed");
         }
         return endpoint;
     }

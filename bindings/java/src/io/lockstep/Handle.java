@@ -8,7 +8,6 @@ import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.ConcurrentModificationException;
 import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
@@ -18,7 +17,7 @@ import java.util.function.LongUnaryOperator;
  * The common part of {@link Publisher}, {@link Subscriber} and {@link Participant}.
  *
  * <p>A handle belongs to one thread at a time. A call while another thread is in one with the same handle is refused
- * with a {@link ConcurrentModificationException} that names both; nothing else happens. A handle may be handed from one
+ * with {@link Status#IN_USE} and a text that names both; nothing else happens. A handle may be handed from one
  * thread to another between two calls.
  *
  * <p>{@link #close} frees the handle and closes its sockets; without it they stay until the process ends. A call after
@@ -67,10 +66,10 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         Thread current = Thread.currentThread();
         Thread other = (Thread) USER.compareAndExchangeAcquire(this, (Thread) null, current);
         if (other == current) {
-            throw new IllegalStateException("a handler of open or begin must not call its own handle");
+            throw new LockstepException(Status.IN_USE, "a handler of open or begin must not call its own handle");
         }
         if (other != null) {
-            throw new ConcurrentModificationException("the handle is in use by the thread '" + other.getName()
+            throw new LockstepException(Status.IN_USE, "the handle is in use by the thread '" + other.getName()
                     + "', and called by '" + current.getName() + "': use one handle for each thread");
         }
     }
@@ -85,7 +84,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         if (handle == 0) {
             release();
             String what = getClass().getSimpleName().toLowerCase(Locale.ROOT);
-            throw new LockstepException(Status.CLOSED_HANDLE.number(), "the " + what + " is closed");
+            throw new LockstepException(Status.CLOSED_HANDLE, "the " + what + " is closed");
         }
         return handle;
     }
@@ -97,10 +96,15 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         return result;
     }
 
+    /** The refusal of an argument. */
+    private static LockstepException wrong(String message) {
+        return new LockstepException(Status.ARGUMENT, message);
+    }
+
     /** The text as the native side takes it: UTF-8 with a 0 at its end. */
     static byte[] text(String what, String text) {
         if (text.indexOf('\0') >= 0) {
-            throw new IllegalArgumentException(what + " has the character 0 in it");
+            throw wrong(what + " has the character 0 in it");
         }
         try {
             CharBuffer whole = CharBuffer.wrap(text + "\0");
@@ -109,14 +113,14 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
             encoded.get(bytes);
             return bytes;
         } catch (CharacterCodingException error) {
-            throw new IllegalArgumentException(what + " has half of a surrogate pair in it", error);
+            throw wrong(what + " has half of a surrogate pair in it");
         }
     }
 
     /** Nanoseconds; for ever is 292 years. */
     private static long nanos(Duration timeout) {
         if (timeout.isNegative()) {
-            throw new IllegalArgumentException("the timeout is negative: " + timeout);
+            throw wrong("the timeout is negative: " + timeout);
         }
         try {
             return timeout.toNanos();
@@ -131,7 +135,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
      * Frees the handle and closes its sockets. Messages without an outcome may be stamped or not. A second call does
      * nothing.
      *
-     * @throws ConcurrentModificationException if another thread is in a call with this handle
+     * @throws LockstepException with {@link Status#IN_USE} if another thread is in a call with this handle
      */
     @Override
     public final void close() {
@@ -196,14 +200,14 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
 
     private void refuseWithin() {
         if (isDelivering) {
-            throw new IllegalStateException("a handler of poll must not poll its own handle, open a name or ask for"
-                    + " its cursor: do that when the poll has returned");
+            throw new LockstepException(Status.IN_USE, "a handler of poll must not poll its own handle, open a name or"
+                    + " ask for its cursor: do that when the poll has returned");
         }
     }
 
     private void fill(int limit) {
         if (limit < 0) {
-            throw new IllegalArgumentException("the limit is negative: " + limit);
+            throw wrong("the limit is negative: " + limit);
         }
         refuseWithin();
         long current = enter();
@@ -236,7 +240,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
      */
     public final boolean await(long timeoutNanos) {
         if (timeoutNanos < 0) {
-            throw new IllegalArgumentException("the timeout is negative: " + timeoutNanos);
+            throw wrong("the timeout is negative: " + timeoutNanos);
         }
         long current = enter();
         try {
@@ -294,7 +298,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         Objects.requireNonNull(handler, "handler");
         refuseWithin();
         if (hasLeft || unstored >= 0) {
-            throw new IllegalStateException("a poll has left events: poll before you open a name or begin");
+            throw new LockstepException(Status.IN_USE, "a poll has left events: poll before you open a name or begin");
         }
         long current = enter();
         try {
@@ -321,6 +325,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     }
 
     final int doOpen(String name, Duration timeout, EventHandler handler) {
+        if (name.indexOf('\0') >= 0) {
+            throw new LockstepException(Status.NAME, "the name has the character 0 in it");
+        }
         byte[] text = text("name", name);
         long nanos = nanos(timeout);
         return (int) receiving(handler, current -> Native.open(current, text, nanos, this));
@@ -391,15 +398,14 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
 
     private static byte[] array(ByteBuffer payload) {
         if (!payload.hasArray()) {
-            throw new IllegalArgumentException("the payload is a read-only buffer on the heap: use a direct buffer, or"
-                    + " an array");
+            throw wrong("the payload is a read-only buffer on the heap: use a direct buffer, or an array");
         }
         return payload.array();
     }
 
     final long doClaim(int publisher, int destination, int length) {
         if (length < 0) {
-            throw new IllegalArgumentException("the length is negative: " + length);
+            throw wrong("the length is negative: " + length);
         }
         long current = enter();
         try {
@@ -534,7 +540,8 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     final Optional<Cursor> doCursor() {
         refuseWithin();
         if (hasLeft || unstored >= 0) {
-            throw new IllegalStateException("a poll has left events, and the cursor is behind them: poll first");
+            throw new LockstepException(Status.IN_USE,
+                    "a poll has left events, and the cursor is behind them: poll first");
         }
         long[] numbers = new long[3];
         long current = enter();

@@ -14,6 +14,10 @@ public final class LockstepException extends RuntimeException {
         this.code = code;
     }
 
+    LockstepException(Status status, String message) {
+        this(status.number(), message);
+    }
+
     /** The last failure of this thread, which was reported as a negative status. */
     static LockstepException last(long result) {
         return new LockstepException((int) -result, new String(Native.error(), StandardCharsets.UTF_8));

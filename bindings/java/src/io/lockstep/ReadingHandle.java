@@ -48,7 +48,8 @@ public sealed interface ReadingHandle extends AutoCloseable permits Subscriber, 
      * The position behind the last event of the last poll, for {@link Start#at}.
      *
      * @return the position; none before the subscription has begun
-     * @throws IllegalStateException in a handler of poll, and while events are left because one has thrown
+     * @throws LockstepException with {@link Status#IN_USE} in a handler of poll, and while events are left because
+     *     one has thrown
      */
     default Optional<Cursor> cursor() {
         return ((Handle) this).doCursor();

@@ -32,7 +32,7 @@ public enum Status {
     IO(32),
     /** The configuration is wrong or cannot be read. */
     CONFIG(33),
-    /** An argument is NULL where it may not be, not UTF-8, or out of its range. */
+    /** An argument is none of those that the call takes: out of its range, or a text that is not UTF-8. */
     ARGUMENT(34),
     /** The handle is NULL: it was closed, or never connected. */
     CLOSED_HANDLE(35),
@@ -40,7 +40,7 @@ public enum Status {
     PANIC(36),
     /** The handle was connected in another process, of which this one is a fork. */
     OTHER_PROCESS(37),
-    /** A call has the handle already: that of another thread. */
+    /** A call has the handle already: that of another thread, or the poll whose handler this is. */
     IN_USE(38);
 
     private static final Status[] BY_NUMBER = byNumber();
