@@ -1,7 +1,7 @@
 //! The bytes of a payload: of `bytes` in place, of any other contiguous buffer by a copy, whatever its items.
 
+use crate::errors::of_argument;
 use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyMemoryView};
 
@@ -15,7 +15,7 @@ pub(crate) fn with_bytes<R>(
     }
     let wrong = || {
         let class = object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string());
-        PyTypeError::new_err(format!("a payload is bytes, or a contiguous buffer, not {class}"))
+        of_argument(format!("a payload is bytes, or a contiguous buffer, not {class}"))
     };
     // A memory view reads an array of any numbers as the bytes that it consists of.
     let view = PyMemoryView::from(object).map_err(|_| wrong())?;

@@ -1,9 +1,8 @@
 //! Which cluster, and how it is reached; and a position in its stream.
 
-use crate::errors::of_config;
+use crate::errors::{of_argument, of_config};
 use lockstep_client::Config;
 use pyo3::basic::CompareOp;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 
@@ -70,7 +69,7 @@ impl Cursor {
     /// The cursor of a text, as str() writes it.
     #[staticmethod]
     fn parse(text: &str) -> PyResult<Self> {
-        text.parse().map(Self).map_err(|why: String| PyValueError::new_err(why))
+        text.parse().map(Self).map_err(|why: String| of_argument(why))
     }
 
     /// The history.

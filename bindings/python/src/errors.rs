@@ -7,6 +7,7 @@ use pyo3::PyErr;
 /// The classes, which Python defines.
 pub(crate) mod classes {
     pyo3::import_exception!(lockstep._errors, AheadOfNumberError);
+    pyo3::import_exception!(lockstep._errors, ArgumentError);
     pyo3::import_exception!(lockstep._errors, BackpressureError);
     pyo3::import_exception!(lockstep._errors, ClosedError);
     pyo3::import_exception!(lockstep._errors, ClosedHandleError);
@@ -25,6 +26,11 @@ pub(crate) mod classes {
     pyo3::import_exception!(lockstep._errors, TimedOutError);
     pyo3::import_exception!(lockstep._errors, TooLongError);
     pyo3::import_exception!(lockstep._errors, TrialError);
+}
+
+/// The failure of an argument that the call does not take.
+pub(crate) fn of_argument(text: impl Into<String>) -> PyErr {
+    classes::ArgumentError::new_err(text.into())
 }
 
 pub(crate) fn of_publish(error: PublishError) -> PyErr {
@@ -53,9 +59,12 @@ pub(crate) fn of_open(error: OpenError) -> PyErr {
 }
 
 pub(crate) fn of_io(error: IoError) -> PyErr {
-    let is_timeout = error.source.kind() == std::io::ErrorKind::TimedOut;
     let text = error.to_string();
-    if is_timeout { classes::TimedOutError::new_err(text) } else { classes::IoError::new_err(text) }
+    match error.status() {
+        "TIMED_OUT" => classes::TimedOutError::new_err(text),
+        "ARGUMENT" => of_argument(text),
+        _ => classes::IoError::new_err(text),
+    }
 }
 
 pub(crate) fn of_config(errors: ConfigErrors) -> PyErr {

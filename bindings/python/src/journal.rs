@@ -1,12 +1,11 @@
 //! The messages of a journal's folder, offline. A thread reads ahead, so that each file is opened once.
 
 use crate::batch::{Batch, Spare};
-use crate::errors::{classes, of_journal};
+use crate::errors::{classes, of_argument, of_journal};
 use crate::event::Event;
 use crate::time::SLICE;
 use lockstep_client::SubscriberEvent;
 use lockstep_node::{JournalError, JournalReader};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::ops::ControlFlow;
@@ -131,7 +130,7 @@ impl Journal {
                 path.display(),
                 log.oldest_seq
             );
-            return Err(PyValueError::new_err(text));
+            return Err(of_argument(text));
         }
         let to_next = if committed { log.commit_next.min(log.end.next) } else { log.end.next };
         let spare = Spare::default();

@@ -1,10 +1,10 @@
 //! The counters of this host's processes, from their counters files.
 
 use crate::endpoint::Endpoint;
-use crate::errors::of_io;
+use crate::errors::{of_argument, of_io};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_metrics::{Format, Life, Process, Value, state_of};
-use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -40,7 +40,7 @@ fn processes(py: Python<'_>, endpoint: &Endpoint, wanted: Option<&str>) -> PyRes
             let there = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             let text =
                 format!("no process of this cluster on this host is called '{wanted}'; there are {there}");
-            Err(PyValueError::new_err(text))
+            Err(of_argument(text))
         }
         _ => Ok(processes),
     }

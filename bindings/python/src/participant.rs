@@ -156,14 +156,14 @@ impl Participant {
 
     /// Events and outcomes that are there, as a list; never blocks. At most so many of each.
     #[pyo3(signature = (limit = 256))]
-    fn events(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Event>> {
+    fn events(&self, py: Python<'_>, limit: i64) -> PyResult<Vec<Event>> {
         self.handle()?.events(py, limit)
     }
 
     /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout
     /// in seconds. Without events it is empty.
     #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
-    fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
+    fn poll_batch(&self, py: Python<'_>, limit: i64, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
 

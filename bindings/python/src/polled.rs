@@ -6,14 +6,13 @@
 
 use crate::batch::{Batch, Spare};
 use crate::endpoint::Cursor;
-use crate::errors::of_io;
+use crate::errors::{of_argument, of_io};
 use crate::event::Event;
 use crate::guard::CheckedOut;
 use crate::outcomes::Outcomes;
 use crate::time::{Deadline, SLICE, timeout};
 use lockstep_client::IoError;
 use lockstep_flat::{FlatEvent, FlatKind};
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -211,12 +210,12 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
     pub(crate) fn poll_batch(
         &mut self,
         py: Python<'_>,
-        limit: usize,
+        wanted: i64,
         seconds: Option<f64>,
     ) -> PyResult<Batch> {
-        if limit == 0 {
-            return Err(PyValueError::new_err("limit 0 takes no event: write 1 or more"));
-        }
+        let limit = usize::try_from(wanted).ok().filter(|limit| *limit > 0);
+        let limit =
+            limit.ok_or_else(|| of_argument(format!("limit {wanted} takes no event: write 1 or more")))?;
         let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
         loop {
             let polled: &mut Polled<H> = self;
@@ -231,7 +230,7 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
     }
 
     /// The same as a list.
-    pub(crate) fn events(&mut self, py: Python<'_>, limit: usize) -> PyResult<Vec<Event>> {
+    pub(crate) fn events(&mut self, py: Python<'_>, limit: i64) -> PyResult<Vec<Event>> {
         Ok(self.poll_batch(py, limit, Some(0.0))?.events(py))
     }
 

@@ -3,7 +3,7 @@
 use crate::batch::Batch;
 use crate::bytes::with_bytes;
 use crate::endpoint::Endpoint;
-use crate::errors::{of_io, of_open, of_publish};
+use crate::errors::{of_argument, of_io, of_open, of_publish};
 use crate::event::Event;
 use crate::guard::{CheckedOut, Guarded};
 use crate::outcomes::Outcomes;
@@ -12,7 +12,6 @@ use crate::time::{Deadline, timeout};
 use lockstep_client::{DayMark, IoError, OpenError};
 use lockstep_flat::{FlatEvent, FlatKind};
 use lockstep_io::clock::random_u64;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
@@ -107,7 +106,7 @@ pub(crate) fn mark(day: Option<&str>) -> PyResult<DayMark<'_>> {
             let text = format!(
                 "day '{name}' is no name: a day begins with 1 to 16 ASCII letters and digits, and ends with None"
             );
-            Err(PyValueError::new_err(text))
+            Err(of_argument(text))
         }
     }
 }
@@ -191,13 +190,13 @@ impl Publisher {
 
     /// Outcomes and other events that are there, as a list; never blocks.
     #[pyo3(signature = (limit = 256))]
-    fn events(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Event>> {
+    fn events(&self, py: Python<'_>, limit: i64) -> PyResult<Vec<Event>> {
         self.handle()?.events(py, limit)
     }
 
     /// The same in a batch, or the first ones until the timeout in seconds. Without events it is empty.
     #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
-    fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
+    fn poll_batch(&self, py: Python<'_>, limit: i64, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
 

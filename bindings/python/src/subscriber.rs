@@ -2,13 +2,12 @@
 
 use crate::batch::Batch;
 use crate::endpoint::{Cursor, Endpoint};
-use crate::errors::{classes, of_io};
+use crate::errors::{classes, of_argument, of_io};
 use crate::event::Event;
 use crate::guard::{CheckedOut, Guarded};
 use crate::polled::{Polled, Polls};
 use crate::time::{Deadline, timeout};
 use lockstep_client::{Delivery, IoError, Start, SubscriberEvent};
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
@@ -85,13 +84,12 @@ impl StartArgument {
     pub(crate) fn read(self) -> PyResult<Start> {
         match self {
             Self::Cursor(Cursor(cursor)) => Ok(Start::Cursor(cursor)),
-            Self::Seq(0) => Err(PyValueError::new_err("start 0: seqs count from 1")),
             Self::Seq(seq) => Ok(Start::From(seq)),
             Self::Word(word) if word == "live" => Ok(Start::Live),
             Self::Word(word) if word == "oldest" => Ok(Start::Oldest),
-            Self::Word(word) => Err(PyValueError::new_err(no_start(&format!("'{word}'")))),
-            Self::Number(number) => Err(PyValueError::new_err(no_start(&number.to_string()))),
-            Self::Other(other) => Err(PyTypeError::new_err(no_start(&other.to_string()))),
+            Self::Word(word) => Err(of_argument(no_start(&format!("'{word}'")))),
+            Self::Number(number) => Err(of_argument(no_start(&number.to_string()))),
+            Self::Other(other) => Err(of_argument(no_start(&other.to_string()))),
         }
     }
 }
@@ -105,7 +103,7 @@ pub(crate) fn delivery(number: u32) -> PyResult<Delivery> {
     match number {
         0 => Ok(Delivery::Stamped),
         1 => Ok(Delivery::Committed),
-        _ => Err(PyValueError::new_err(format!("delivery {number} is no lockstep.Delivery"))),
+        _ => Err(of_argument(format!("delivery {number} is no lockstep.Delivery"))),
     }
 }
 
@@ -147,14 +145,14 @@ impl Subscriber {
 
     /// Events that are there, as a list; never blocks. At most so many messages.
     #[pyo3(signature = (limit = 256))]
-    fn events(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Event>> {
+    fn events(&self, py: Python<'_>, limit: i64) -> PyResult<Vec<Event>> {
         self.handle()?.events(py, limit)
     }
 
     /// Events in a batch, at most so many messages: those that are there, or the first ones until the timeout
     /// in seconds. Without events it is empty.
     #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
-    fn poll_batch(&self, py: Python<'_>, limit: usize, timeout: Option<f64>) -> PyResult<Batch> {
+    fn poll_batch(&self, py: Python<'_>, limit: i64, timeout: Option<f64>) -> PyResult<Batch> {
         self.handle()?.poll_batch(py, limit, timeout)
     }
 

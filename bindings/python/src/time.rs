@@ -1,7 +1,7 @@
 //! Times of Python: seconds as a float, `None` without end.
 
+use crate::errors::of_argument;
 use pyo3::PyResult;
-use pyo3::exceptions::PyValueError;
 use std::time::Duration;
 
 /// The longest sleep between two looks for signals.
@@ -10,7 +10,7 @@ pub(crate) const SLICE: Duration = Duration::from_millis(50);
 /// A timeout in seconds; `None` of none and of infinity.
 pub(crate) fn timeout(seconds: Option<f64>) -> PyResult<Option<Duration>> {
     let Some(seconds) = seconds.filter(|seconds| *seconds != f64::INFINITY) else { return Ok(None) };
-    let wrong = || PyValueError::new_err(format!("timeout {seconds} is no time: write seconds, 0 or more"));
+    let wrong = || of_argument(format!("timeout {seconds} is no time: write seconds, 0 or more"));
     Duration::try_from_secs_f64(seconds).map(Some).map_err(|_| wrong())
 }
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from lockstep._errors import (
     AheadOfNumberError,
+    ArgumentError,
     BackpressureError,
     ClosedError,
     ClosedHandleError,
@@ -74,6 +75,7 @@ __all__ = [
     "EVERYBODY",
     "AheadOfNumberError",
     "App",
+    "ArgumentError",
     "BackpressureError",
     "Batch",
     "ClosedError",
