@@ -49,6 +49,18 @@ fn checks() -> Vec<(&'static str, PathBuf)> {
     c.into_iter().chain(cpp).collect()
 }
 
+/// The programs that commit misuses.
+pub(super) fn misuses() -> Vec<(&'static str, Command)> {
+    static C: OnceLock<PathBuf> = OnceLock::new();
+    static CPP: OnceLock<PathBuf> = OnceLock::new();
+    let c = sanitized(&C, "cc", "-std=c11", "misuses.c").map(|program| ("C", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "misuses.cpp").map(|program| ("C++", program));
+    let programs = c.into_iter().chain(cpp);
+    programs
+        .map(|(language, program)| (language, check(&program, &[&format!("misuses-{language}")])))
+        .collect()
+}
+
 fn check(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);

@@ -54,6 +54,13 @@ fn program(name: &str) -> Option<Command> {
     Some(command)
 }
 
+/// The program that commits misuses.
+pub(super) fn misuses() -> Option<Command> {
+    let mut check = program("check")?;
+    check.args(["-test.run", "^TestMisuses$", "-test.timeout", "60s"]);
+    Some(check)
+}
+
 #[test]
 fn each_message_of_go_has_one_outcome_and_what_is_wrong_is_refused() {
     let Some(mut check) = program("check") else { return };

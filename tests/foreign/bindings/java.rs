@@ -63,7 +63,8 @@ fn java() -> Option<&'static Java> {
         compile.args(["-encoding", "UTF-8", "--release", "17", "-Xlint:all", "-Werror"]);
         compile.arg("-cp").arg(java.jar()).arg("-d").arg(java.out().join("programs"));
         let sources = root().join("bindings/java");
-        compile.arg(sources.join("tests/Check.java")).arg(sources.join("examples/Hello.java"));
+        compile.arg(sources.join("tests/Check.java")).arg(sources.join("tests/Misuses.java"));
+        compile.arg(sources.join("examples/Hello.java"));
         run(compile, b"").with_code(0);
         Some(java)
     });
@@ -71,6 +72,11 @@ fn java() -> Option<&'static Java> {
         println!("SKIPPED: there is no javac");
     }
     java.as_ref()
+}
+
+/// The program that commits misuses.
+pub(super) fn misuses() -> Option<Command> {
+    Some(java()?.command("Misuses"))
 }
 
 #[test]

@@ -42,6 +42,12 @@ fn node(out: &Path, script: &str) -> Command {
     command
 }
 
+/// The program that commits misuses.
+pub(super) fn misuses() -> Option<Command> {
+    let (out, _) = module()?;
+    Some(node(out.path(), "tests/misuses.js"))
+}
+
 #[test]
 fn each_message_of_node_has_one_outcome_and_what_is_wrong_is_refused() {
     let Some((out, _)) = module() else { return };

@@ -124,6 +124,11 @@ fn pytest_with_cluster(name: &str) {
     assert!(outcome.out.contains(" passed"), "{}", outcome.out);
 }
 
+/// The program that commits misuses.
+pub(super) fn misuses() -> Option<Command> {
+    Some(script(interpreter()?, "misuses.py", &[]))
+}
+
 #[test]
 fn python_refuses_what_is_wrong_by_class_and_text() {
     let Some(python) = interpreter() else { return };

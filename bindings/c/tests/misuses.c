@@ -1,0 +1,208 @@
+/* Commits each misuse of docs/BINDINGS.md that C can express, beside a cluster, and prints its name and the name of the
+ * status that answers it: `fork<TAB>OTHER_PROCESS`. tests/foreign/bindings/misuses.rs compares them with the table.
+ *
+ *     misuses NAME         NAME is a publisher's name that nobody else opens
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <lockstep.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SECOND UINT64_C(1000000000)
+#define NOBODY UINT32_C(12345)
+
+#define CHECK(what)                                                                                  \
+    do {                                                                                             \
+        if (!(what)) {                                                                               \
+            fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
+            exit(1);                                                                                 \
+        }                                                                                            \
+    } while (0)
+
+static void answer(const char *misuse, const char *word) { printf("%s\t%s\n", misuse, word); }
+
+/* The result of a call: a status, or work as a number that is a negative status where it fails. */
+static void answered(const char *misuse, int64_t result) {
+    answer(misuse, lockstep_status_name(result < 0 ? (int32_t)-result : (int32_t)LOCKSTEP_STATUS_OK));
+}
+
+static void refused(const char *misuse, lockstep_status status) { answer(misuse, lockstep_status_name(status)); }
+
+/* A participant with an open name, and what its callback does and sees. */
+struct user {
+    lockstep_participant *participant;
+    uint32_t id;
+    bool polls, closes, publishes;
+    uint64_t number;       /* of the message that is awaited */
+    const char *content;   /* its payload */
+    size_t content_len;
+    int delivered, committed;
+    int64_t nested;
+    lockstep_status published;
+};
+
+static struct user connected(lockstep_endpoint *endpoint, const char *name) {
+    struct user user = {.published = LOCKSTEP_STATUS_OK};
+    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &user.participant) ==
+          LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_begin(user.participant, 10 * SECOND, NULL, NULL) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_open(user.participant, name, 10 * SECOND, NULL, NULL, &user.id) == LOCKSTEP_STATUS_OK);
+    return user;
+}
+
+static bool on_event(void *context, const lockstep_event *event, const uint8_t *payload) {
+    struct user *user = context;
+    if (event->publisher != user->id) return true;
+    bool is_message = event->kind == LOCKSTEP_EVENT_KIND_MESSAGE;
+    if (is_message && event->publisher_seq == user->number) {
+        bool is_it = event->payload_len == user->content_len && memcmp(payload, user->content, user->content_len) == 0;
+        user->delivered += is_it ? 1 : 100;
+    }
+    if (event->kind == LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED && event->publisher_seq == user->number) user->committed++;
+    if (!is_message) return true;
+    if (user->polls) user->nested = lockstep_participant_poll(user->participant, 1, NULL, NULL);
+    if (user->publishes) {
+        user->published = lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)user->content,
+                                                       user->content_len, &user->number);
+        user->publishes = false;
+    }
+    if (user->closes) lockstep_participant_close(&user->participant);
+    return true;
+}
+
+static void ask(struct user *user) {
+    CHECK(lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)"ask", 3, &user->number) ==
+          LOCKSTEP_STATUS_OK);
+    user->content = "ask";
+    user->content_len = 3;
+    user->delivered = user->committed = 0;
+}
+
+static void poll_once(struct user *user) {
+    CHECK(lockstep_participant_wait(user->participant, SECOND / 1000) >= 0);
+    CHECK(lockstep_participant_poll(user->participant, 64, on_event, user) >= 0);
+}
+
+/* Polls until the awaited message is delivered and committed, and some times more. */
+static const char *once(struct user *user) {
+    while (user->delivered == 0 || user->committed == 0) poll_once(user);
+    for (int more = 0; more < 20; more++) poll_once(user);
+    return user->delivered == 1 && user->committed == 1 ? lockstep_status_name(LOCKSTEP_STATUS_OK) : "NOT_ONCE";
+}
+
+static void in_callbacks(struct user *user) {
+    ask(user);
+    user->polls = true;
+    once(user);
+    answered("poll-in-callback", user->nested);
+    user->polls = false;
+    ask(user);
+    user->publishes = true;
+    while (user->publishes) poll_once(user);
+    user->content = "ask";
+    user->delivered = user->committed = 0;
+    const char *delivered = once(user);
+    answer("publish-in-callback", user->published == LOCKSTEP_STATUS_OK ? delivered : lockstep_status_name(user->published));
+}
+
+static void fork_with(struct user *user) {
+    fflush(stdout);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0)
+        _exit((int)lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)"child", 5, NULL));
+    int how = 0;
+    CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how));
+    refused("fork", (lockstep_status)WEXITSTATUS(how));
+}
+
+static atomic_bool is_over;
+
+static void *waits(void *context) {
+    const struct user *user = context;
+    while (!atomic_load(&is_over)) lockstep_participant_wait(user->participant, SECOND / 5);
+    return NULL;
+}
+
+static void two_threads(struct user *user) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, waits, user) == 0);
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int64_t result = 0;
+    for (int tries = 0; tries < 1000 && result != -LOCKSTEP_STATUS_IN_USE; tries++) {
+        nanosleep(&pause, NULL);
+        result = lockstep_participant_deliver_next(user->participant);
+    }
+    atomic_store(&is_over, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+    answered("two-threads", result);
+}
+
+static void arguments(lockstep_endpoint *endpoint, struct user *user) {
+    refused("unknown-id", lockstep_participant_publish(user->participant, NOBODY, 0, NULL, 0, NULL));
+    int64_t longest = lockstep_participant_message_len_max(user->participant, LOCKSTEP_EVERYBODY);
+    CHECK(longest > 0);
+    uint8_t *payload = calloc(1, (size_t)longest + 1);
+    CHECK(payload != NULL);
+    refused("too-long",
+            lockstep_participant_publish(user->participant, user->id, 0, payload, (size_t)longest + 1, NULL));
+    free(payload);
+    refused("ahead", lockstep_participant_publish_at(user->participant, user->id, 1000, 0, NULL, 0));
+    char name[66] = "";
+    uint32_t id = 0;
+    refused("empty-name", lockstep_participant_open(user->participant, name, SECOND, NULL, NULL, &id));
+    memset(name, 'x', sizeof name - 1);
+    refused("long-name", lockstep_participant_open(user->participant, name, SECOND, NULL, NULL, &id));
+    lockstep_subscriber *subscriber = NULL;
+    lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM};
+    refused("start-zero", lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber));
+    start.seq = (uint64_t)INT64_C(-1);
+    refused("start-negative", lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber));
+    lockstep_subscriber_close(&subscriber);
+    refused("start-text", lockstep_cursor_parse("here", &start.cursor));
+}
+
+static void unwritten_claim(struct user *user) {
+    uint8_t *memory = NULL;
+    lockstep_status status =
+        lockstep_participant_claim(user->participant, user->id, 0, 8, &memory, &user->number);
+    user->content = "\0\0\0\0\0\0\0";
+    user->content_len = 8;
+    user->delivered = user->committed = 0;
+    answer("unwritten-claim", status == LOCKSTEP_STATUS_OK ? once(user) : lockstep_status_name(status));
+}
+
+static void closes(struct user *user) {
+    ask(user);
+    user->closes = true;
+    int64_t result = 0;
+    while (user->participant != NULL && result >= 0)
+        result = lockstep_participant_poll(user->participant, 64, on_event, user);
+    answered("close-in-callback", result);
+    refused("use-after-close", lockstep_participant_publish(user->participant, user->id, 0, NULL, 0, NULL));
+    lockstep_participant_close(&user->participant);
+    refused("close-twice", LOCKSTEP_STATUS_OK);
+}
+
+int main(int count, char **values) {
+    CHECK(count == 2);
+    lockstep_endpoint *endpoint = NULL;
+    CHECK(lockstep_endpoint_from_env(&endpoint) == LOCKSTEP_STATUS_OK);
+    struct user user = connected(endpoint, values[1]);
+    in_callbacks(&user);
+    fork_with(&user);
+    two_threads(&user);
+    arguments(endpoint, &user);
+    unwritten_claim(&user);
+    closes(&user);
+    lockstep_endpoint_close(&endpoint);
+    refused("closed-endpoint",
+            lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &user.participant));
+    return 0;
+}

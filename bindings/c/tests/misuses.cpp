@@ -1,0 +1,180 @@
+// Commits each misuse of docs/BINDINGS.md that C++ can express, beside a cluster, and prints its name and the name of the
+// status that answers it: `fork<TAB>OTHER_PROCESS`. tests/foreign/bindings/misuses.rs compares them with the table.
+//
+//     misuses NAME         NAME is a publisher's name that nobody else opens
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <lockstep.hpp>
+#include <sys/wait.h>
+#include <thread>
+#include <unistd.h>
+#include <vector>
+
+namespace {
+
+constexpr auto patience = std::chrono::seconds(10);
+constexpr auto pause = std::chrono::milliseconds(1);
+constexpr std::uint32_t nobody = 12345;
+
+#define CHECK(what)                                                                                  \
+    do {                                                                                             \
+        if (!(what)) {                                                                               \
+            std::fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
+            std::exit(1);                                                                            \
+        }                                                                                            \
+    } while (0)
+
+void answer(const char* misuse, const char* word) { std::printf("%s\t%s\n", misuse, word); }
+
+template <class T>
+void answer(const char* misuse, const lockstep::result<T>& result) {
+    answer(misuse, lockstep_status_name(result.status()));
+}
+
+/// A participant with an open name.
+class user {
+public:
+    user(const lockstep::endpoint& endpoint, const char* name)
+        : participant(lockstep::participant::connect(endpoint, lockstep::start::live()).value()) {
+        participant.begin(patience).value();
+        id = participant.open(name, patience).value();
+    }
+
+    std::uint64_t ask() { return participant.publish(id, "ask").value(); }
+
+    template <class C>
+    void poll_once(C&& callback) {
+        participant.wait(pause).value();
+        participant.poll(64, callback).value();
+    }
+
+    bool is_message(const lockstep::event& event, std::uint64_t number) const {
+        return event.is(LOCKSTEP_EVENT_KIND_MESSAGE) && event->publisher == id && event->publisher_seq == number;
+    }
+
+    /// Polls until a message is delivered and committed, and some times more: whether that is so once.
+    const char* once(std::uint64_t number, lockstep::bytes content) {
+        int delivered = 0, committed = 0;
+        const auto count = [&](const lockstep::event& event) {
+            if (is_message(event, number)) delivered += event.payload.text() == content.text() ? 1 : 100;
+            const bool is_outcome = event.is(LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED) && event->publisher == id;
+            if (is_outcome && event->publisher_seq == number) committed++;
+        };
+        while (delivered == 0 || committed == 0) poll_once(count);
+        for (int more = 0; more < 20; more++) poll_once(count);
+        return delivered == 1 && committed == 1 ? lockstep_status_name(LOCKSTEP_STATUS_OK) : "NOT_ONCE";
+    }
+
+    lockstep::participant participant;
+    std::uint32_t id = 0;
+};
+
+void in_callbacks(user& user) {
+    std::uint64_t asked = user.ask();
+    lockstep::result<std::size_t> nested(0);
+    bool is_asked = false;
+    while (!is_asked) {
+        user.poll_once([&](const lockstep::event& event) {
+            if (!user.is_message(event, asked)) return;
+            nested = user.participant.poll(1, [](const lockstep::event&) {});
+            is_asked = true;
+        });
+    }
+    answer("poll-in-callback", nested);
+    asked = user.ask();
+    lockstep::result<std::uint64_t> published(0);
+    is_asked = false;
+    while (!is_asked) {
+        user.poll_once([&](const lockstep::event& event) {
+            if (!user.is_message(event, asked)) return;
+            published = user.participant.publish(user.id, "answer");
+            is_asked = true;
+        });
+    }
+    answer("publish-in-callback", published ? user.once(*published, "answer") : lockstep_status_name(published.status()));
+}
+
+void fork_with(user& user) {
+    std::fflush(stdout);
+    const pid_t child = ::fork();
+    CHECK(child >= 0);
+    if (child == 0) ::_exit(static_cast<int>(user.participant.publish(user.id, "child").status()));
+    int how = 0;
+    CHECK(::waitpid(child, &how, 0) == child && WIFEXITED(how));
+    answer("fork", lockstep_status_name(WEXITSTATUS(how)));
+}
+
+void two_threads(user& user) {
+    std::atomic<bool> is_over(false);
+    std::thread thread([&] {
+        while (!is_over) (void)user.participant.wait(std::chrono::milliseconds(200));
+    });
+    lockstep::result<std::size_t> result(0);
+    for (int tries = 0; tries < 1000 && result; tries++) {
+        std::this_thread::sleep_for(pause);
+        result = user.participant.deliver_next();
+    }
+    is_over = true;
+    thread.join();
+    answer("two-threads", result);
+}
+
+void arguments(const lockstep::endpoint& endpoint, user& user) {
+    auto& participant = user.participant;
+    answer("unknown-id", participant.publish(nobody, "x"));
+    const std::vector<std::uint8_t> payload(participant.message_len_max().value() + 1);
+    answer("too-long", participant.publish(user.id, payload));
+    answer("ahead", participant.publish_at(user.id, 1000, "x"));
+    answer("empty-name", participant.open("", patience));
+    answer("long-name", participant.open(std::string(65, 'x'), patience));
+    answer("zero-in-name", participant.open(std::string("a\0b", 3), patience));
+    answer("start-zero", lockstep::subscriber::connect(endpoint, lockstep::start::from(0)));
+    const std::int64_t negative = -1;
+    answer("start-negative",
+           lockstep::subscriber::connect(endpoint, lockstep::start::from(static_cast<std::uint64_t>(negative))));
+    answer("start-text", lockstep::cursor::parse("here"));
+    answer("negative-wait", participant.wait(-pause));
+    answer("negative-open", participant.open("another", -pause));
+}
+
+void unwritten_claim(user& user) {
+    const auto claimed = user.participant.claim(user.id, 8);
+    const char zeros[8] = {};
+    answer("unwritten-claim", claimed ? user.once((*claimed).number, std::string_view(zeros, sizeof zeros))
+                                      : lockstep_status_name(claimed.status()));
+}
+
+void closes(user& user) {
+    const std::uint64_t asked = user.ask();
+    bool is_closed = false;
+    lockstep::result<std::size_t> result(0);
+    while (!is_closed && result) {
+        result = user.participant.poll(64, [&](const lockstep::event& event) {
+            if (!user.is_message(event, asked)) return;
+            user.participant.close();
+            is_closed = true;
+        });
+    }
+    answer("close-in-callback", result);
+    answer("use-after-close", user.participant.publish(user.id, "x"));
+    user.participant.close();
+    answer("close-twice", lockstep_status_name(LOCKSTEP_STATUS_OK));
+}
+
+} // namespace
+
+int main(int count, char** values) {
+    CHECK(count == 2);
+    auto endpoint = lockstep::endpoint::from_env().value();
+    user user(endpoint, values[1]);
+    in_callbacks(user);
+    fork_with(user);
+    two_threads(user);
+    arguments(endpoint, user);
+    unwritten_claim(user);
+    closes(user);
+    const auto taken = std::move(endpoint);
+    answer("closed-endpoint", lockstep::publisher::connect(endpoint));
+    return 0;
+}

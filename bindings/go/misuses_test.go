@@ -1,0 +1,96 @@
+package lockstep
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// answer prints a misuse and the name of the status that answers it: `unknown-id<TAB>NOT_OPEN`.
+func answer(misuse string, err error) {
+	var failure *Error
+	switch {
+	case err == nil:
+		fmt.Printf("%s\t%s\n", misuse, StatusOk)
+	case errors.As(err, &failure):
+		fmt.Printf("%s\t%s\n", misuse, failure.Status)
+	default:
+		fmt.Printf("%s\t%T\n", misuse, err)
+	}
+}
+
+// TestMisuses commits each misuse of docs/BINDINGS.md that Go can express; tests/foreign/bindings/misuses.rs compares
+// what it prints with the table.
+func TestMisuses(t *testing.T) {
+	endpoint, err := EndpointFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := ConnectPublisher(endpoint)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := publisher.Open("misuses-go", 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer("two-threads", twoThreads(publisher))
+	_, err = publisher.Publish(12345, Everybody, nil)
+	answer("unknown-id", err)
+	_, err = publisher.Publish(id, Everybody, make([]byte, 1<<26))
+	answer("too-long", err)
+	_, err = publisher.Open("", time.Second)
+	answer("empty-name", err)
+	_, err = publisher.Open(strings.Repeat("x", 65), time.Second)
+	answer("long-name", err)
+	_, err = publisher.Open("a\x00b", time.Second)
+	answer("zero-in-name", err)
+	answer("start-zero", connect(endpoint, 0))
+	negative := int64(-1)
+	answer("start-negative", connect(endpoint, uint64(negative)))
+	_, err = ParseCursor("here")
+	answer("start-text", err)
+	answer("negative-wait", publisher.Wait(-time.Millisecond))
+	_, err = publisher.Open("another", -time.Millisecond)
+	answer("negative-open", err)
+	_, err = publisher.PollBatch(-1)
+	answer("negative-limit", err)
+	publisher.Close()
+	_, err = publisher.Publish(id, Everybody, nil)
+	answer("use-after-close", err)
+	publisher.Close()
+	answer("close-twice", nil)
+	endpoint.Close()
+	_, err = ConnectPublisher(endpoint)
+	answer("closed-endpoint", err)
+}
+
+func connect(endpoint *Endpoint, seq uint64) error {
+	subscriber, err := ConnectSubscriber(endpoint, Committed, From(seq))
+	if err == nil {
+		subscriber.Close()
+	}
+	return err
+}
+
+// twoThreads calls the handle while another goroutine is in a call with it.
+func twoThreads(publisher *Publisher) error {
+	isOver, done := int32(0), make(chan struct{})
+	go func() {
+		defer close(done)
+		for atomic.LoadInt32(&isOver) == 0 {
+			publisher.Wait(200 * time.Millisecond)
+		}
+	}()
+	var err error
+	for tries := 0; tries < 1000 && err == nil; tries++ {
+		time.Sleep(time.Millisecond)
+		_, err = publisher.IsDrained()
+	}
+	atomic.StoreInt32(&isOver, 1)
+	<-done
+	return err
+}

@@ -1,0 +1,160 @@
+import io.lockstep.Cursor;
+import io.lockstep.Delivery;
+import io.lockstep.Endpoint;
+import io.lockstep.Event;
+import io.lockstep.EventHandler;
+import io.lockstep.Kind;
+import io.lockstep.LockstepException;
+import io.lockstep.Participant;
+import io.lockstep.Publisher;
+import io.lockstep.Start;
+import io.lockstep.Status;
+import io.lockstep.Subscriber;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/**
+ * Commits each misuse of docs/BINDINGS.md that Java can express, beside a cluster, and prints its name and the name of
+ * the status that answers it; tests/foreign/bindings/misuses.rs compares them with the table.
+ */
+final class Misuses {
+    private static final Duration TIMEOUT = Duration.ofSeconds(10);
+    private static final Duration NEGATIVE = Duration.ofMillis(-1);
+    private static final long MILLISECOND = 1_000_000;
+
+    private final Endpoint endpoint = Endpoint.fromEnv();
+    private final Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.live());
+    private final int id;
+
+    private Misuses() {
+        participant.begin(TIMEOUT, event -> { });
+        id = participant.open("misuses-java", TIMEOUT, event -> { });
+    }
+
+    private static String word(Runnable call) {
+        try {
+            call.run();
+        } catch (LockstepException refusal) {
+            return refusal.status().name();
+        } catch (RuntimeException other) {
+            return other.getClass().getSimpleName();
+        }
+        return Status.OK.name();
+    }
+
+    private static void answer(String misuse, String word) {
+        System.out.println(misuse + "\t" + word);
+    }
+
+    private static void answer(String misuse, Runnable call) {
+        answer(misuse, word(call));
+    }
+
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    private boolean isMessage(Event event, long number) {
+        return event.kind() == Kind.MESSAGE && event.publisher() == id && event.publisherSeq() == number;
+    }
+
+    /** Polls until a handler has seen a message of ours. */
+    private void asked(Runnable call) {
+        long number = participant.publish(id, bytes("ask"));
+        boolean[] isSeen = new boolean[1];
+        EventHandler handler = event -> {
+            if (isMessage(event, number)) {
+                isSeen[0] = true;
+                call.run();
+            }
+        };
+        while (!isSeen[0]) {
+            participant.await(MILLISECOND);
+            participant.poll(64, handler);
+        }
+    }
+
+    /** Polls until a message is delivered and committed, and some times more: whether that is so once. */
+    private String once(long number, byte[] content) {
+        int[] delivered = new int[1];
+        int[] committed = new int[1];
+        EventHandler handler = event -> {
+            if (isMessage(event, number)) {
+                byte[] payload = new byte[event.payload().remaining()];
+                event.payload().duplicate().get(payload);
+                delivered[0] += Arrays.equals(payload, content) ? 1 : 100;
+            } else if (event.kind() == Kind.OUTCOME_COMMITTED && event.publisherSeq() == number) {
+                committed[0]++;
+            }
+        };
+        for (int more = 0; more < 20;) {
+            more += delivered[0] > 0 && committed[0] > 0 ? 1 : 0;
+            participant.await(MILLISECOND);
+            participant.poll(64, handler);
+        }
+        return delivered[0] == 1 && committed[0] == 1 ? Status.OK.name() : "NOT_ONCE";
+    }
+
+    private void inHandlers() {
+        asked(() -> answer("poll-in-callback", () -> participant.poll(1, event -> { })));
+        long[] number = new long[1];
+        String[] published = new String[1];
+        asked(() -> published[0] = word(() -> number[0] = participant.publish(id, bytes("answer"))));
+        String delivered = published[0].equals("OK") ? once(number[0], bytes("answer")) : published[0];
+        answer("publish-in-callback", delivered);
+    }
+
+    private void twoThreads() throws InterruptedException {
+        AtomicBoolean isOver = new AtomicBoolean();
+        Thread thread = new Thread(() -> {
+            while (!isOver.get()) {
+                word(() -> participant.await(200 * MILLISECOND));
+            }
+        });
+        thread.start();
+        String word = "OK";
+        for (int tries = 0; word.equals("OK") && tries < 1000; tries++) {
+            Thread.sleep(1);
+            word = word(participant::isDrained);
+        }
+        isOver.set(true);
+        thread.join();
+        answer("two-threads", word);
+    }
+
+    private void arguments() {
+        answer("unknown-id", () -> participant.publish(12345, bytes("x")));
+        byte[] tooLong = new byte[participant.messageLengthMax(Participant.EVERYBODY) + 1];
+        answer("too-long", () -> participant.publish(id, tooLong));
+        answer("ahead", () -> participant.publishAt(id, 1000, 0, new byte[0], 0, 0));
+        answer("empty-name", () -> participant.open("", TIMEOUT, event -> { }));
+        answer("long-name", () -> participant.open("x".repeat(65), TIMEOUT, event -> { }));
+        answer("zero-in-name", () -> participant.open("a\0b", TIMEOUT, event -> { }));
+        answer("start-zero", () -> Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(0)).close());
+        answer("start-negative", () -> Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(-1)).close());
+        answer("start-text", () -> Cursor.parse("here"));
+        answer("negative-wait", () -> participant.await(-1));
+        answer("negative-open", () -> participant.open("another", NEGATIVE, event -> { }));
+        answer("negative-limit", () -> participant.poll(-1, event -> { }));
+    }
+
+    private void run() throws InterruptedException {
+        inHandlers();
+        twoThreads();
+        arguments();
+        long[] number = new long[1];
+        String claimed = word(() -> number[0] = participant.claim(id, 0, 8));
+        answer("unwritten-claim", claimed.equals("OK") ? once(number[0], new byte[8]) : claimed);
+        answer("close-in-callback", () -> asked(participant::close));
+        answer("use-after-close", () -> participant.publish(id, bytes("x")));
+        answer("close-twice", participant::close);
+        endpoint.close();
+        answer("closed-endpoint", () -> Publisher.connect(endpoint).close());
+    }
+
+    public static void main(String[] arguments) throws InterruptedException {
+        new Misuses().run();
+    }
+}

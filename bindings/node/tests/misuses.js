@@ -1,0 +1,43 @@
+'use strict';
+
+// Commits each misuse of docs/BINDINGS.md that Node can express, beside a cluster, and prints its name and the name of
+// the status that answers it; tests/foreign/bindings/misuses.rs compares them with the table.
+
+const { Endpoint, Status } = require('lockstep');
+
+const NAMES = new Map(Object.entries(Status).map(([name, number]) => [number, name]));
+
+function answer(misuse, call) {
+  let word = 'OK';
+  try {
+    call();
+  } catch (error) {
+    word = NAMES.get(error.status) ?? error.constructor.name;
+  }
+  console.log(`${misuse}\t${word}`);
+}
+
+const endpoint = Endpoint.fromEnv();
+const publisher = endpoint.publisher();
+const id = publisher.open('misuses-node', 10_000);
+
+// What another thread receives of a handle is no handle: the table has no word for it.
+if (typeof structuredClone(publisher).publish === 'function') console.log('two-threads\tOK');
+
+answer('unknown-id', () => publisher.publish(12345, Buffer.from('x')));
+answer('too-long', () => publisher.publish(id, Buffer.alloc(1 << 26)));
+answer('empty-name', () => publisher.open('', 1000));
+answer('long-name', () => publisher.open('x'.repeat(65), 1000));
+answer('zero-in-name', () => publisher.open('a\0b', 1000));
+answer('start-zero', () => endpoint.subscriber({ from: 0n }));
+answer('start-negative', () => endpoint.subscriber({ from: -1n }));
+answer('start-fraction', () => endpoint.subscriber({ from: 1.5 }));
+answer('start-text', () => endpoint.subscriber({ cursor: 'here' }));
+answer('negative-wait', () => publisher.wait(-1));
+answer('negative-open', () => publisher.open('another', -1));
+answer('negative-limit', () => publisher.poll(-1));
+publisher.close();
+answer('use-after-close', () => publisher.publish(id, Buffer.from('x')));
+answer('close-twice', () => publisher.close());
+endpoint.close();
+answer('closed-endpoint', () => endpoint.publisher());
