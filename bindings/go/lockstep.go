@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 )
@@ -132,10 +133,29 @@ func call(function func() C.lockstep_status) error {
 	return &Error{Status(status), C.GoString(C.lockstep_error())}
 }
 
-// number makes a call that returns a number, or a failure as a negative status.
-func number(function func() C.int64_t) (int64, error) {
+// guard lets one call at a time have a handle.
+type guard struct{ mutex sync.Mutex }
+
+// call makes a call with the handle.
+func (g *guard) call(function func() C.lockstep_status) error {
+	if !g.mutex.TryLock() {
+		return &Error{StatusInUse, "another goroutine is in a call with this handle, which belongs to one at a time"}
+	}
+	defer g.mutex.Unlock()
+	return call(function)
+}
+
+// close waits until no call has the handle, and closes it.
+func (g *guard) close(function func()) {
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	function()
+}
+
+// number makes a call with the handle that returns a number, or a failure as a negative status.
+func (g *guard) number(function func() C.int64_t) (int64, error) {
 	var result C.int64_t
-	err := call(func() C.lockstep_status {
+	err := g.call(func() C.lockstep_status {
 		result = function()
 		if result < 0 {
 			return C.lockstep_status(-result)
@@ -246,7 +266,10 @@ func At(cursor Cursor) Start {
 }
 
 // Endpoint is which cluster, and how it is reached. Any number of goroutines may use it.
-type Endpoint struct{ endpoint *C.lockstep_endpoint }
+type Endpoint struct {
+	mutex    sync.RWMutex
+	endpoint *C.lockstep_endpoint
+}
 
 // EndpointFromEnv reads the file that LOCKSTEP_CONFIG names, or /etc/lockstep/lockstep.toml.
 func EndpointFromEnv() (*Endpoint, error) {
@@ -274,13 +297,22 @@ func EndpointFromFile(path string) (*Endpoint, error) {
 }
 
 // Close frees the endpoint. Handles that were connected with it go on.
-func (e *Endpoint) Close() { C.lockstep_endpoint_close(&e.endpoint) }
+func (e *Endpoint) Close() {
+	e.mutex.Lock()
+	defer e.mutex.Unlock()
+	C.lockstep_endpoint_close(&e.endpoint)
+}
 
 // Publisher publishes messages into the stream. Its events are their outcomes.
-type Publisher struct{ publisher *C.lockstep_publisher }
+type Publisher struct {
+	guard     guard
+	publisher *C.lockstep_publisher
+}
 
 // ConnectPublisher opens the sockets.
 func ConnectPublisher(endpoint *Endpoint) (*Publisher, error) {
+	endpoint.mutex.RLock()
+	defer endpoint.mutex.RUnlock()
 	publisher := &Publisher{}
 	err := call(func() C.lockstep_status {
 		return C.lockstep_publisher_connect(endpoint.endpoint, &publisher.publisher)
@@ -291,8 +323,9 @@ func ConnectPublisher(endpoint *Endpoint) (*Publisher, error) {
 	return publisher, nil
 }
 
-// Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not.
-func (p *Publisher) Close() { C.lockstep_publisher_close(&p.publisher) }
+// Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not. It waits for the end
+// of a call of another goroutine.
+func (p *Publisher) Close() { p.guard.close(func() { C.lockstep_publisher_close(&p.publisher) }) }
 
 // Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
 func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
@@ -306,7 +339,7 @@ func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
 	}
 	defer C.free(unsafe.Pointer(words))
 	var id C.uint32_t
-	err = call(func() C.lockstep_status { return C.lockstep_publisher_open(p.publisher, words, most, &id) })
+	err = p.guard.call(func() C.lockstep_status { return C.lockstep_publisher_open(p.publisher, words, most, &id) })
 	return uint32(id), err
 }
 
@@ -318,7 +351,7 @@ func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, err
 		bytes = (*C.uint8_t)(unsafe.Pointer(&payload[0]))
 	}
 	var number C.uint64_t
-	err := call(func() C.lockstep_status {
+	err := p.guard.call(func() C.lockstep_status {
 		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), C.uint32_t(destination), bytes,
 			C.size_t(len(payload)), &number)
 	})
@@ -331,7 +364,7 @@ func (p *Publisher) PollBatch(limit int) (Batch, error) {
 		return Batch{}, err
 	}
 	var batch C.lockstep_batch
-	work, err := number(func() C.int64_t { return C.lockstep_publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
+	work, err := p.guard.number(func() C.int64_t { return C.lockstep_publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
 	if err != nil {
 		return Batch{}, err
 	}
@@ -342,14 +375,14 @@ func (p *Publisher) PollBatch(limit int) (Batch, error) {
 func (p *Publisher) Wait(timeout time.Duration) error {
 	most, err := nanos(timeout)
 	if err == nil {
-		_, err = number(func() C.int64_t { return C.lockstep_publisher_wait(p.publisher, most) })
+		_, err = p.guard.number(func() C.int64_t { return C.lockstep_publisher_wait(p.publisher, most) })
 	}
 	return err
 }
 
 // Flush sends what is written, and returns the number of datagrams.
 func (p *Publisher) Flush() (int64, error) {
-	return number(func() C.int64_t { return C.lockstep_publisher_flush(p.publisher) })
+	return p.guard.number(func() C.int64_t { return C.lockstep_publisher_flush(p.publisher) })
 }
 
 // Outcomes is what became of the messages of a handle so far, in numbers of messages.
@@ -373,7 +406,7 @@ type Outcomes struct {
 // Outcomes tells what became of the messages so far.
 func (p *Publisher) Outcomes() (Outcomes, error) {
 	var counts C.lockstep_outcomes
-	err := call(func() C.lockstep_status { return C.lockstep_publisher_outcomes(p.publisher, &counts) })
+	err := p.guard.call(func() C.lockstep_status { return C.lockstep_publisher_outcomes(p.publisher, &counts) })
 	return Outcomes{
 		Committed: uint64(counts.committed),
 		Discarded: uint64(counts.discarded),
@@ -387,15 +420,20 @@ func (p *Publisher) Outcomes() (Outcomes, error) {
 
 // IsDrained is whether every published message has its outcome, whichever: Outcomes tells.
 func (p *Publisher) IsDrained() (bool, error) {
-	result, err := number(func() C.int64_t { return C.lockstep_publisher_is_drained(p.publisher) })
+	result, err := p.guard.number(func() C.int64_t { return C.lockstep_publisher_is_drained(p.publisher) })
 	return result == 1, err
 }
 
 // Subscriber delivers the stream.
-type Subscriber struct{ subscriber *C.lockstep_subscriber }
+type Subscriber struct {
+	guard      guard
+	subscriber *C.lockstep_subscriber
+}
 
 // ConnectSubscriber opens the sockets. The stream begins with the first poll.
 func ConnectSubscriber(endpoint *Endpoint, delivery Delivery, start Start) (*Subscriber, error) {
+	endpoint.mutex.RLock()
+	defer endpoint.mutex.RUnlock()
 	subscriber := &Subscriber{}
 	err := call(func() C.lockstep_status {
 		return C.lockstep_subscriber_connect(endpoint.endpoint, C.uint32_t(delivery), &start.start,
@@ -407,8 +445,8 @@ func ConnectSubscriber(endpoint *Endpoint, delivery Delivery, start Start) (*Sub
 	return subscriber, nil
 }
 
-// Close frees the handle and closes its sockets.
-func (s *Subscriber) Close() { C.lockstep_subscriber_close(&s.subscriber) }
+// Close frees the handle and closes its sockets. It waits for the end of a call of another goroutine.
+func (s *Subscriber) Close() { s.guard.close(func() { C.lockstep_subscriber_close(&s.subscriber) }) }
 
 // PollBatch is one turn: it receives, and returns at most limit messages and every other event. Never blocks.
 func (s *Subscriber) PollBatch(limit int) (Batch, error) {
@@ -416,7 +454,7 @@ func (s *Subscriber) PollBatch(limit int) (Batch, error) {
 		return Batch{}, err
 	}
 	var batch C.lockstep_batch
-	work, err := number(func() C.int64_t { return C.lockstep_subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
+	work, err := s.guard.number(func() C.int64_t { return C.lockstep_subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
 	if err != nil {
 		return Batch{}, err
 	}
@@ -427,20 +465,20 @@ func (s *Subscriber) PollBatch(limit int) (Batch, error) {
 func (s *Subscriber) Wait(timeout time.Duration) error {
 	most, err := nanos(timeout)
 	if err == nil {
-		_, err = number(func() C.int64_t { return C.lockstep_subscriber_wait(s.subscriber, most) })
+		_, err = s.guard.number(func() C.int64_t { return C.lockstep_subscriber_wait(s.subscriber, most) })
 	}
 	return err
 }
 
 // IsEnded is whether the subscription has ended: the event before gave the reason.
 func (s *Subscriber) IsEnded() (bool, error) {
-	result, err := number(func() C.int64_t { return C.lockstep_subscriber_is_ended(s.subscriber) })
+	result, err := s.guard.number(func() C.int64_t { return C.lockstep_subscriber_is_ended(s.subscriber) })
 	return result == 1, err
 }
 
 // Cursor is the position behind the last delivered event; false before the subscription has begun.
 func (s *Subscriber) Cursor() (Cursor, bool, error) {
 	var cursor Cursor
-	stored, err := number(func() C.int64_t { return C.lockstep_subscriber_cursor(s.subscriber, &cursor.cursor) })
+	stored, err := s.guard.number(func() C.int64_t { return C.lockstep_subscriber_cursor(s.subscriber, &cursor.cursor) })
 	return cursor, stored == 1, err
 }

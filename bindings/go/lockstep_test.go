@@ -171,3 +171,35 @@ func TestEachMessageHasOneOutcomeAndLeavesNothingInMemory(t *testing.T) {
 		t.Fatal("ended", err)
 	}
 }
+
+// The call and the end of the handle meet at any place. A call that reads what is freed is refused for another reason:
+// with MALLOC_PERTURB_ of glibc that memory has other bytes.
+func TestAHandleIsClosedBesideACallOfAnotherGoroutine(t *testing.T) {
+	endpoint, err := EndpointFromEnv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer endpoint.Close()
+	for times := 0; times < 500; times++ {
+		subscriber, err := ConnectSubscriber(endpoint, Committed, Live())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begins, ends := make(chan struct{}), make(chan error)
+		go func() {
+			close(begins)
+			for {
+				var failure *Error
+				_, err := subscriber.IsEnded()
+				if err != nil && !(errors.As(err, &failure) && failure.Status == StatusInUse) {
+					ends <- err
+					return
+				}
+			}
+		}()
+		<-begins
+		time.Sleep(time.Duration(times%20) * time.Microsecond)
+		subscriber.Close()
+		refused(t, <-ends, StatusClosedHandle, "closed")
+	}
+}
