@@ -92,6 +92,12 @@
 //! [`Subscriber::cursor`] names history, seq and chain; against another stream it is refused
 //! ([`SubscriberEvent::Refused`]).
 //!
+//! # Forks
+//!
+//! A handle belongs to the process that made it. In a child of a fork it refuses to publish
+//! ([`PublishError::OtherProcess`]), to open a name and to wait, as both processes would go on with the same
+//! numbers; a poll or a flush does nothing there. An [`Endpoint`] is inherited.
+//!
 //! # Units
 //!
 //! Times in fields are nanoseconds ([`Nanos`]): of the monotonic clock where they are called `now`, since the
@@ -195,3 +201,36 @@ struct Guide;
 #[cfg(all(doctest, feature = "config"))]
 #[doc = include_str!("../../../docs/LAB.md")]
 struct PrimaryAndBackups;
+
+/// What the compiler refuses, so that no handle answers it: a call within a callback of the same handle, one
+/// beside that of another thread, and one behind its end.
+///
+/// ```compile_fail,E0501
+/// fn nested(handle: &mut lockstep_client::Publisher) {
+///     handle.poll(64, |_| {
+///         handle.poll(64, |_| {});
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0499
+/// fn beside(handle: &mut lockstep_client::Publisher) {
+///     std::thread::scope(|scope| {
+///         let other = scope.spawn(|| handle.flush());
+///         handle.flush();
+///         other.join()
+///     });
+/// }
+/// ```
+/// ```compile_fail,E0382
+/// fn behind_its_end(mut handle: lockstep_client::Publisher) {
+///     drop(handle);
+///     handle.flush();
+/// }
+/// ```
+/// ```compile_fail,E0505
+/// fn closed_in_its_callback(mut handle: lockstep_client::Publisher) {
+///     handle.poll(64, |_| drop(handle));
+/// }
+/// ```
+#[cfg(doctest)]
+struct Misuses;
