@@ -37,7 +37,7 @@ pub(crate) fn subscriber_limits(
         && !(1..=SEQ_MAX).contains(&seq)
     {
         let why = if seq == 0 { "seqs count from 1" } else { "no stream is that long" };
-        return Err(IoError::because(format!("start at seq {seq}"), std::io::ErrorKind::InvalidInput, why));
+        return Err(IoError::argument(format!("start at seq {seq}"), why));
     }
     let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
     let replay = endpoint.replay(receiver.me);

@@ -96,20 +96,39 @@ impl IoError {
         Self::new(doing, std::io::Error::new(kind, why.into()))
     }
 
+    /// The refusal of an argument, for which no system call was made.
+    pub fn argument(doing: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(doing, std::io::Error::new(std::io::ErrorKind::InvalidInput, Refused::Argument(why.into())))
+    }
+
     /// The name that this failure has in every language: `TIMED_OUT` is `LOCKSTEP_STATUS_TIMED_OUT` of C.
-    /// What the system refuses is `IO`, and what no system call was asked for, as it cannot be, is
-    /// `ARGUMENT`.
     pub fn status(&self) -> &'static str {
-        if self.source.get_ref().is_some_and(|source| source.is::<made_in::Elsewhere>()) {
-            return "OTHER_PROCESS";
-        }
-        match self.source.kind() {
-            std::io::ErrorKind::TimedOut => "TIMED_OUT",
-            std::io::ErrorKind::InvalidInput if self.source.raw_os_error().is_none() => "ARGUMENT",
-            _ => "IO",
+        match self.source.get_ref().and_then(|source| source.downcast_ref::<Refused>()) {
+            Some(Refused::Argument(_)) => "ARGUMENT",
+            Some(Refused::OtherProcess) => "OTHER_PROCESS",
+            None if self.source.kind() == std::io::ErrorKind::TimedOut => "TIMED_OUT",
+            None => "IO",
         }
     }
 }
+
+/// Why a call was refused before the system was asked: the source of an [`IoError`].
+#[derive(Debug)]
+enum Refused {
+    Argument(String),
+    OtherProcess,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(why) => f.write_str(why),
+            Self::OtherProcess => f.write_str(made_in::ELSEWHERE),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// As `Display`: this is what a `main` prints that returns it.
 impl fmt::Debug for IoError {

@@ -5,9 +5,8 @@
 //! it was made, and its calls compare: one load, no system call. A page of memory tells processes apart,
 //! which the kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), by whatever call that was made.
 
-use crate::IoError;
 use crate::clock::random_u64;
-use std::fmt;
+use crate::{IoError, Refused};
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
@@ -101,21 +100,13 @@ impl<T> Own<T> {
     /// This is a child of the process in which it was made.
     #[inline]
     pub fn check(&self, doing: &str) -> Result<(), IoError> {
-        if self.is_here() { Ok(()) } else { Err(IoError::new(doing, std::io::Error::other(Elsewhere))) }
+        if self.is_here() {
+            Ok(())
+        } else {
+            Err(IoError::new(doing, std::io::Error::other(Refused::OtherProcess)))
+        }
     }
 }
-
-/// The failure of a call in another process, as the source of an [`IoError`].
-#[derive(Debug)]
-pub(crate) struct Elsewhere;
-
-impl fmt::Display for Elsewhere {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ELSEWHERE)
-    }
-}
-
-impl std::error::Error for Elsewhere {}
 
 impl<T> Deref for Own<T> {
     type Target = T;
