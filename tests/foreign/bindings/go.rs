@@ -66,7 +66,7 @@ fn each_message_of_go_has_one_outcome_and_what_is_wrong_is_refused() {
     let Some(mut check) = program("check") else { return };
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
-    // What is freed has other bytes: a call that reads it is seen.
+    // Freed memory has other bytes: a call that reads it is seen.
     check.env("MALLOC_PERTURB_", "90").args(["-test.v", "-test.timeout", &format!("{}s", run_s())]);
     let outcome = finished(with_cluster(check, &cluster)).with_code(0);
     println!("{}", outcome.out.trim_end());
