@@ -100,6 +100,7 @@ impl From<lockstep_client::IoError> for Failure {
         let status = match error.status() {
             "TIMED_OUT" => Status::TimedOut,
             "ARGUMENT" => Status::Argument,
+            "OTHER_PROCESS" => Status::OtherProcess,
             _ => Status::Io,
         };
         Self::new(status, error.to_string())
@@ -133,6 +134,7 @@ impl From<PublishError> for Failure {
             PublishError::TooLong { .. } | PublishError::TooLongFor { .. } => Status::TooLong,
             PublishError::Ahead { .. } => Status::AheadOfNumber,
             PublishError::Fenced => Status::Fenced,
+            PublishError::OtherProcess => Status::OtherProcess,
             _ => Status::Closed,
         };
         Self { status, why: Why::Publish(error) }

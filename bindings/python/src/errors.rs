@@ -43,6 +43,7 @@ pub(crate) fn of_publish(error: PublishError) -> PyErr {
         }
         PublishError::Ahead { .. } => classes::AheadOfNumberError::new_err(text),
         PublishError::Fenced => classes::FencedError::new_err(text),
+        PublishError::OtherProcess => classes::OtherProcessError::new_err(text),
         _ => classes::ClosedError::new_err(text),
     }
 }
@@ -63,6 +64,7 @@ pub(crate) fn of_io(error: IoError) -> PyErr {
     match error.status() {
         "TIMED_OUT" => classes::TimedOutError::new_err(text),
         "ARGUMENT" => of_argument(text),
+        "OTHER_PROCESS" => classes::OtherProcessError::new_err(text),
         _ => classes::IoError::new_err(text),
     }
 }
