@@ -288,6 +288,16 @@ impl StateMachine for PyMachine {
         Ok(machine)
     }
 
+    fn settings(&self) -> String {
+        Python::attach(|py| {
+            let text = self.bound(py).and_then(|object| object.call_method0(intern!(py, "settings")));
+            text.and_then(|text| text.extract()).unwrap_or_else(|error| {
+                self.fail(py, "settings", error);
+                String::new()
+            })
+        })
+    }
+
     fn fault(&self) -> Option<&str> {
         self.fault.get().map(String::as_str)
     }

@@ -387,6 +387,32 @@ def test_settings_that_are_none_are_refused(endpoint: lockstep.Endpoint, name: s
         App(object, name, 1, tmp_path, endpoint=endpoint)  # type: ignore[arg-type]
 
 
+class Limited(Fragile):
+    """The same with a limit that comes from elsewhere."""
+
+    def __init__(self, destination: int, limit: int) -> None:
+        super().__init__(destination)
+        self.limit = limit
+
+    def settings(self) -> str:
+        return f"limit {self.limit}"
+
+
+def test_a_copy_with_other_settings_than_the_first_is_refused_with_both(
+    endpoint: lockstep.Endpoint, sender: Sender, name: str, tmp_path: Path
+) -> None:
+    def copy(number: int, limit: int) -> App:
+        folder = tmp_path / str(number)
+        return App(partial(Limited, sender.channel, limit), name, number, folder, endpoint=endpoint)
+
+    with copy(1, 100) as first, copy(2, 200) as second:
+        sender.send(b"good")
+        turn_until(first, "the output", lambda: first.is_caught_up and first.is_drained)
+        with pytest.raises(lockstep.ReplicaError, match="'limit 200', and replica 1, .*'limit 100'"):
+            turn_until(second, "it is refused", lambda: False)
+        first.turn()
+
+
 def test_other_threads_run_while_a_replica_waits(endpoint: lockstep.Endpoint, name: str, tmp_path: Path) -> None:
     code = f"""
 import sys, threading, time

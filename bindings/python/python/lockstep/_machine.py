@@ -30,6 +30,12 @@ class Machine(ABC):
         """Takes the state that `snapshot` of the same version has given. It is called once, with a machine that the
         factory has just made. The bytes are checked before."""
 
+    def settings(self) -> str:
+        """What all copies have alike beside their rules (a limit, a currency), as a text for people; equal settings give
+        equal texts. A copy publishes nothing before the stream shows that the first copy of this version began with the
+        same text; where it did not, it ends with both. By default nothing is compared."""
+        return ""
+
     def query(self, request: bytes) -> bytes:
         """The answer to a question about the state, which it must not change (`POST /query` of a replica that has
         `serve`). By default nothing. An exception goes to `sys.unraisablehook`, and nothing is answered."""
