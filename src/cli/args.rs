@@ -313,6 +313,9 @@ pub struct SubscribeArgs {
     /// Each payload as text too, null where it is none
     #[arg(long, requires = "json")]
     pub text: bool,
+    /// Names in the place of numbers, as far as their opens were read: publishers, everybody, channel:N
+    #[arg(long, conflicts_with_all = ["json", "raw"])]
+    pub names: bool,
     /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq
     /// is told
     #[arg(long, conflicts_with = "raw")]

@@ -1,7 +1,8 @@
 //! Which messages of the stream `subscribe` prints.
 
+use super::names::Names;
 use clap::builder::NonEmptyStringValueParser;
-use lockstep_client::{Destination, Message, PublisherId, SubscriberEvent};
+use lockstep_client::{Destination, Message, PublisherId};
 
 /// Flags by which messages are chosen.
 #[derive(clap::Args, Debug, Default)]
@@ -17,7 +18,7 @@ pub struct FilterArgs {
     pub grep: Option<String>,
 }
 
-/// The choice, and what the stream has told of a publisher's name.
+/// The choice.
 pub struct Filter {
     publisher: Option<PublisherFilter>,
     destination: Option<Destination>,
@@ -26,7 +27,6 @@ pub struct Filter {
 
 enum PublisherFilter {
     Id(PublisherId),
-    /// No open of this name was read so far.
     Name(String),
 }
 
@@ -40,22 +40,12 @@ impl Filter {
         Self { publisher, destination: args.destination, text }
     }
 
-    /// An event that may tell the id of the name.
-    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) {
-        if let (SubscriberEvent::Opened { publisher, name, .. }, Some(PublisherFilter::Name(wanted))) =
-            (event, &self.publisher)
-            && name == wanted
-        {
-            self.publisher = Some(PublisherFilter::Id(*publisher));
-        }
-    }
-
-    /// Whether a message is chosen.
-    pub fn has(&self, message: &Message<'_>) -> bool {
+    /// Whether a message is chosen, by the names that were read so far.
+    pub fn has(&self, message: &Message<'_>, names: &Names) -> bool {
         let is_publishers = match &self.publisher {
             None => true,
             Some(PublisherFilter::Id(id)) => *id == message.publisher,
-            Some(PublisherFilter::Name(_)) => false,
+            Some(PublisherFilter::Name(wanted)) => names.get(message.publisher) == Some(&**wanted),
         };
         is_publishers
             && self.destination.is_none_or(|destination| destination == message.destination)
@@ -63,9 +53,9 @@ impl Filter {
     }
 
     /// The name of which nothing is known at the end: nothing of it was printed.
-    pub fn unknown_name(&self) -> Option<&str> {
+    pub fn unknown_name(&self, names: &Names) -> Option<&str> {
         match &self.publisher {
-            Some(PublisherFilter::Name(name)) => Some(name),
+            Some(PublisherFilter::Name(name)) if !names.has(name) => Some(name),
             _ => None,
         }
     }

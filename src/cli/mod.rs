@@ -41,6 +41,7 @@ mod keys;
 mod losses;
 mod membership;
 mod metrics;
+mod names;
 mod new_file;
 mod operator;
 mod prove;

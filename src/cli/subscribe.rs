@@ -4,6 +4,7 @@ use super::args::{Beginning, SubscribeArgs};
 use super::ended::{Again, abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::filter::Filter;
+use super::names::Names;
 use super::notary::notaries;
 use super::text::{EntryLine, Form};
 use super::waiting::Stall;
@@ -61,9 +62,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
-    let filter = Filter::new(&args.filter);
-    let mut print =
-        Print { out, form, filter, events: args.events, pending: None, end, count, digest, failed: None };
+    let (filter, names) = (Filter::new(&args.filter), Names::default());
+    let (events, pending, failed) = (args.events, None, None);
+    let mut print = Print { out, form, filter, names, events, pending, end, count, digest, failed };
     if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
         end.other_than = Some(cursor.history).filter(|history| *history != end.history);
     }
@@ -79,7 +80,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         counters.get(Counter::RepairsIn),
         print.digest.hex()
     );
-    if let Some(name) = print.filter.unknown_name() {
+    if let Some(name) = print.filter.unknown_name(&print.names) {
         eprintln!("nobody has opened the name '{name}' in what was read: begin at seq 1, or give its id");
     }
     if let Some(cursor) = reader.cursor() {
@@ -188,6 +189,7 @@ struct Print<W: Write> {
     out: W,
     form: Form,
     filter: Filter,
+    names: Names,
     /// An entry that is no message is printed too.
     events: bool,
     /// The line of the last such entry, which may tell more.
@@ -264,7 +266,7 @@ impl<W: Write> Print<W> {
     }
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
-        self.filter.on_event(&event);
+        self.names.on_event(&event);
         let printed = match event {
             SubscriberEvent::Message(message) => {
                 self.write_pending().map_err(Failure::from).and_then(|()| self.on_message(&message))
@@ -304,8 +306,8 @@ impl<W: Write> Print<W> {
         if self.end.is_some_and(|end| message.seq >= end.next) {
             return Ok(()); // the end lies before it; the next look at the cursor sees that
         }
-        if self.filter.has(message) {
-            self.form.write(&mut self.out, message)?;
+        if self.filter.has(message, &self.names) {
+            self.form.write(&mut self.out, message, &self.names)?;
             self.digest.add(message);
         }
         Ok(())

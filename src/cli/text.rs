@@ -3,6 +3,7 @@
 use super::Failure;
 use super::args::SubscribeArgs;
 use super::failure::INTEGRITY;
+use super::names::Names;
 use super::shown::{shown, write_escaped};
 use lockstep_client::{Message, SubscriberEvent};
 use lockstep_wire::{EntryKind, Seq};
@@ -18,7 +19,10 @@ const RETRACT_SCHEMA: &str = "lockstep.retract/1";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Form {
     /// A line: seq, publisher:publisher_seq, destination and payload, with tabs between.
-    Text,
+    Text {
+        /// With names in the place of numbers.
+        names: bool,
+    },
     /// A JSON object on a line.
     Json {
         /// With the payload as text too.
@@ -34,20 +38,26 @@ impl Form {
         match (args.json, args.raw) {
             (true, _) => Self::Json { text: args.text },
             (_, true) => Self::Raw,
-            _ => Self::Text,
+            _ => Self::Text { names: args.names },
         }
     }
 
     /// Writes one message.
-    pub fn write(self, out: &mut impl Write, message: &Message<'_>) -> io::Result<()> {
+    pub fn write(self, out: &mut impl Write, message: &Message<'_>, names: &Names) -> io::Result<()> {
         let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
         match self {
-            Self::Text => {
-                write!(out, "{seq}\t{publisher}:{publisher_seq}\t{destination}\t")?;
+            Self::Text { names: by_name } => {
+                if by_name {
+                    let (publisher, destination) =
+                        (names.publisher(publisher), names.destination(destination));
+                    write!(out, "{seq}\t{}:{publisher_seq}\t{}\t", shown(&publisher), shown(&destination))?;
+                } else {
+                    write!(out, "{seq}\t{publisher}:{publisher_seq}\t{destination}\t")?;
+                }
                 write_escaped(out, payload)?;
                 out.write_all(b"\n")
             }
-            Self::Json { text } => writeln!(out, "{}", json_of(message, text)),
+            Self::Json { text } => writeln!(out, "{}", json_of(message, text, names)),
             Self::Raw => {
                 out.write_all(&(payload.len() as u32).to_le_bytes())?;
                 out.write_all(payload)
@@ -61,7 +71,7 @@ impl Form {
     /// Those of `out`; and the raw form has no place for it.
     pub fn write_retract(self, out: &mut impl Write, from: Seq) -> Result<(), Failure> {
         match self {
-            Self::Text => writeln!(out, "retract from {from}")?,
+            Self::Text { .. } => writeln!(out, "retract from {from}")?,
             Self::Json { .. } => writeln!(out, "{}", json!({ "schema": RETRACT_SCHEMA, "from": from }))?,
             Self::Raw => {
                 let what = format!(
@@ -76,7 +86,7 @@ impl Form {
     /// Writes the line of what the stream has at one seq beside messages.
     pub fn write_event(self, out: &mut impl Write, line: EntryLine) -> io::Result<()> {
         let EntryLine { word, seq, mut more } = line;
-        if self == Self::Text {
+        if matches!(self, Self::Text { .. }) {
             write!(out, "{seq}\t-\t{word}")?;
             for (key, value) in &more {
                 match value.as_str() {
@@ -165,7 +175,7 @@ impl EntryLine {
     }
 }
 
-fn json_of(message: &Message<'_>, text: bool) -> Value {
+fn json_of(message: &Message<'_>, text: bool, names: &Names) -> Value {
     let mut line = json!({
         "schema": MESSAGE_SCHEMA,
         "seq": message.seq,
@@ -175,6 +185,11 @@ fn json_of(message: &Message<'_>, text: bool) -> Value {
         "timestamp_ns": message.timestamp,
         "payload_hex": hex(message.payload),
     });
+    for (key, id) in [("publisher_name", message.publisher), ("destination_name", message.destination)] {
+        if let Some(name) = names.get(id) {
+            line[key] = name.into();
+        }
+    }
     if text {
         line["payload_text"] = std::str::from_utf8(message.payload).ok().into();
     }
@@ -190,18 +205,44 @@ pub fn hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// Publisher 1 is known by its name.
+    fn names() -> Names {
+        let mut names = Names::default();
+        names.on_event(&SubscriberEvent::Opened {
+            seq: 1,
+            timestamp: 0,
+            publisher: 1,
+            incarnation: 1,
+            nonce: [1, 2],
+            last: 0,
+            name: "orders",
+        });
+        names
+    }
+
     fn written(form: Form, payload: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         let message =
             Message { seq: 7, publisher: 1, publisher_seq: 2, destination: 3, timestamp: 4, payload };
-        form.write(&mut out, &message).expect("memory takes all");
+        form.write(&mut out, &message, &names()).expect("memory takes all");
         out
     }
 
     #[test]
     fn a_message_is_one_line_of_text_whatever_it_says() {
-        let text = written(Form::Text, b"a\nb\\\xff\xc3\xa4");
+        let text = written(Form::Text { names: false }, b"a\nb\\\xff\xc3\xa4");
         assert_eq!(String::from_utf8(text).unwrap(), "7\t1:2\t3\ta\\nb\\\\\\xff\u{e4}\n");
+    }
+
+    #[test]
+    fn names_stand_in_the_place_of_numbers_where_they_are_known() {
+        assert_eq!(written(Form::Text { names: true }, b"a"), b"7\torders:2\t3\ta\n");
+        let line: serde_json::Value =
+            serde_json::from_slice(&written(Form::Json { text: false }, b"a")).unwrap();
+        assert_eq!((&line["publisher_name"], line.get("destination_name")), (&"orders".into(), None));
+        let names = names();
+        let all = [0, 1, 2, lockstep_client::CHANNELS + 7].map(|destination| names.destination(destination));
+        assert_eq!(all, ["everybody", "orders", "2", "channel:7"]);
     }
 
     #[test]
@@ -238,7 +279,9 @@ mod tests {
         assert_eq!(line["nonce"], json!("000000000000000100000000000000ff"));
         let closed = SubscriberEvent::Closed { seq: 10, timestamp: 0, publisher: 3, reason: b"\x02\x01" };
         out.clear();
-        Form::Text.write_event(&mut out, EntryLine::of(&closed).expect("it has a place")).unwrap();
+        Form::Text { names: false }
+            .write_event(&mut out, EntryLine::of(&closed).expect("it has a place"))
+            .unwrap();
         assert_eq!(out, b"10\t-\tclosed\tpublisher 3\treason_hex 0201\n");
         assert_eq!(EntryLine::of(&SubscriberEvent::CaughtUp { next: 4 }), None);
     }
