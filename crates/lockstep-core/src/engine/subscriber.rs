@@ -89,6 +89,8 @@ pub struct SubscriberCore {
     replay_of: u64,
     /// The history that a source has, and which begins below what was asked of it.
     beyond_in: u64,
+    /// It has read nothing, and the history that it heard of was left below where it is to begin.
+    takes_any_history: bool,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
     /// A replay is under way only because it is faster; and when the next one may be.
@@ -224,6 +226,7 @@ impl SubscriberCore {
             replayed_by: Identity::default(),
             replay_of: 0,
             beyond_in: 0,
+            takes_any_history: false,
             needed: None,
             is_shortcut: false,
             shortcut_after: 0,

@@ -135,6 +135,7 @@ const REGRESSIONS: &[u64] = &[
     79260031,
     81191457,
     81205837,
+    83218101,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

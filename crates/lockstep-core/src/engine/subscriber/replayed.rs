@@ -47,7 +47,14 @@ impl SubscriberCore {
     /// Writes the request for what is missing into `out`, and returns its bytes; `None` if nothing is.
     pub fn write_replay_request(&self, out: &mut [u8]) -> Option<usize> {
         let from = self.rx.replay_from()?;
-        Some(self.replay.write_request(out, self.rx.history(), from, REPLAY_STAY))
+        let any = self.takes_any_history && self.has_no_place();
+        let history = if any { 0 } else { self.rx.history() };
+        Some(self.replay.write_request(out, history, from, REPLAY_STAY))
+    }
+
+    /// Whether it begins at a seq, and has read nothing yet: a cursor is a place in a history.
+    fn has_no_place(&self) -> bool {
+        self.rx.end().is_none() && self.rx.replay_from().is_some_and(|(_, chain)| chain.is_none())
     }
 
     /// The connection broke, or could not be made.
@@ -96,6 +103,11 @@ impl SubscriberCore {
                     (body.end, body.oldest_seq) = (ReplayEndReason::Ahead as u32, body.oldest_seq.max(1));
                 }
                 if body.end == ReplayEndReason::BeyondCommit as u32 {
+                    if self.has_no_place() {
+                        // It has read nothing that the new history lacks: it begins there, whichever it is.
+                        self.takes_any_history = true;
+                        return self.replay.on_lost(now);
+                    }
                     self.beyond_in = header.history;
                 }
                 if self.replay.on_answer(now, &body) {
