@@ -22,14 +22,10 @@ def publish(name: str, count: int) -> None:
     """Publishes so many messages, as fast as the window takes them."""
     with lockstep.Publisher(lockstep.Endpoint.from_env()) as publisher:
         orders = publisher.open(name)
-        left = count
-        while left > 0:
-            try:
-                while left > 0:
-                    publisher.publish(orders, PAYLOAD)
-                    left -= 1
-            except lockstep.BackpressureError:
-                publisher.poll_batch(timeout=0.01)
+        for number in range(count):
+            publisher.publish(orders, PAYLOAD, timeout=60.0)
+            if number % 4_096 == 0:
+                publisher.poll_batch(1 << 16)
         assert publisher.drain(60.0)
 
 

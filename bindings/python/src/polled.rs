@@ -5,13 +5,14 @@
 //! event which the program has received.
 
 use crate::batch::{Batch, Spare};
+use crate::bytes::with_bytes;
 use crate::endpoint::Cursor;
-use crate::errors::{of_argument, of_io};
+use crate::errors::{of_argument, of_io, of_publish};
 use crate::event::Event;
 use crate::guard::CheckedOut;
 use crate::outcomes::Outcomes;
 use crate::time::{Deadline, SLICE, timeout};
-use lockstep_client::IoError;
+use lockstep_client::{IoError, PublishError};
 use lockstep_flat::{FlatEvent, FlatKind};
 use pyo3::prelude::*;
 use std::collections::VecDeque;
@@ -260,6 +261,46 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
             let left = deadline.left(self.handle.now());
             if done || left.is_zero() {
                 return Ok(done);
+            }
+            if work == 0 {
+                let polled: &mut Polled<H> = self;
+                py.detach(|| polled.nap(left.min(SLICE))).map_err(of_io)?;
+            }
+        }
+    }
+
+    /// Hands a message in by `publish`, as soon as there is room for it, at most for `seconds`. Events of the
+    /// polls meanwhile wait for the program.
+    pub(crate) fn publish(
+        &mut self,
+        py: Python<'_>,
+        payload: &Bound<'_, PyAny>,
+        seconds: Option<f64>,
+        publish: impl Fn(&mut H, &[u8]) -> Result<u64, PublishError>,
+    ) -> PyResult<u64> {
+        let timeout = timeout(seconds)?;
+        let waits = timeout != Some(Duration::ZERO);
+        let tried = with_bytes(payload, |bytes| match publish(&mut self.handle, bytes) {
+            // The object may change while other threads run.
+            Err(PublishError::Backpressure) if waits => Ok(Err(bytes.to_vec())),
+            tried => tried.map(Ok).map_err(of_publish),
+        })?;
+        let copy = match tried {
+            Ok(number) => return Ok(number),
+            Err(copy) => copy,
+        };
+        let deadline = Deadline::after(self.handle.now(), timeout);
+        loop {
+            let polled: &mut Polled<H> = self;
+            let work = py.detach(|| polled.turn());
+            match publish(&mut self.handle, &copy) {
+                Err(PublishError::Backpressure) => {}
+                tried => return tried.map_err(of_publish),
+            }
+            py.check_signals()?;
+            let left = deadline.left(self.handle.now());
+            if left.is_zero() {
+                return Err(of_publish(PublishError::Backpressure));
             }
             if work == 0 {
                 let polled: &mut Polled<H> = self;

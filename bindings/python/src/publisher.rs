@@ -141,29 +141,40 @@ impl Publisher {
     }
 
     /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it;
-    /// its outcome is an event. BackpressureError: take events, and publish it again.
-    #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, payload, destination=0)")]
-    fn publish(&self, publisher: u32, payload: &Bound<'_, PyAny>, destination: u32) -> PyResult<u64> {
-        let mut handle = self.handle()?;
-        with_bytes(payload, |payload| {
-            handle.handle.try_publish(publisher, destination, payload).map_err(of_publish)
-        })
+    /// its outcome is an event. Where the window is full it polls until there is room, for the timeout in
+    /// seconds, and the events of these polls are delivered by the next call; BackpressureError when that is
+    /// over: take events, and publish it again.
+    #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY, timeout = Some(0.0)), text_signature = "($self, publisher, payload, destination=0, timeout=0.0)")]
+    fn publish(
+        &self,
+        py: Python<'_>,
+        publisher: u32,
+        payload: &Bound<'_, PyAny>,
+        destination: u32,
+        timeout: Option<f64>,
+    ) -> PyResult<u64> {
+        let publish = |handle: &mut lockstep_client::Publisher, bytes: &[u8]| {
+            handle.try_publish(publisher, destination, bytes)
+        };
+        self.handle()?.publish(py, payload, timeout, publish)
     }
 
     /// Publishes a message under a number that the program derives from its own state: the stream skips a
-    /// number that it has. AheadOfNumberError if numbers before it are missing.
-    #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY), text_signature = "($self, publisher, number, payload, destination=0)")]
+    /// number that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does.
+    #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY, timeout = Some(0.0)), text_signature = "($self, publisher, number, payload, destination=0, timeout=0.0)")]
     fn publish_at(
         &self,
+        py: Python<'_>,
         publisher: u32,
         number: u64,
         payload: &Bound<'_, PyAny>,
         destination: u32,
+        timeout: Option<f64>,
     ) -> PyResult<u64> {
-        let mut handle = self.handle()?;
-        with_bytes(payload, |payload| {
-            handle.handle.try_publish_at(publisher, number, destination, payload).map_err(of_publish)
-        })
+        let publish = |handle: &mut lockstep_client::Publisher, bytes: &[u8]| {
+            handle.try_publish_at(publisher, number, destination, bytes)
+        };
+        self.handle()?.publish(py, payload, timeout, publish)
     }
 
     /// Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event.

@@ -54,15 +54,6 @@ def eventually(what: str, is_so: Callable[[], bool]) -> None:
 
 def publish_all(handle: lockstep.Publisher | lockstep.Participant, publisher: int, payloads: list[bytes]) -> list[int]:
     """Publishes all, and waits for their commit; their numbers."""
-    numbers = []
-    waiting = list(reversed(payloads))
-    deadline = time.monotonic() + PATIENCE_S
-    while waiting:
-        try:
-            numbers.append(handle.publish(publisher, waiting[-1]))
-            waiting.pop()
-        except lockstep.BackpressureError:
-            assert handle.drain(PATIENCE_S)
-        assert time.monotonic() < deadline
+    numbers = [handle.publish(publisher, payload, timeout=PATIENCE_S) for payload in payloads]
     assert handle.drain(PATIENCE_S)
     return numbers

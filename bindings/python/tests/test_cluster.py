@@ -176,6 +176,30 @@ def test_backpressure_is_reported_and_ends(endpoint: lockstep.Endpoint, name: st
         publish_all(publisher, orders, [b"after"])
 
 
+def test_publish_with_a_timeout_waits_for_room_and_loses_no_event(endpoint: lockstep.Endpoint, name: str) -> None:
+    with lockstep.Publisher(endpoint) as publisher:
+        orders = publisher.open(name)
+        payload = bytes(4_000)
+        # Some windows full: without the timeout most of them are refused.
+        numbers = [publisher.publish(orders, payload, timeout=PATIENCE_S) for _ in range(4_000)]
+        assert numbers == list(range(1, 4_001)) and publisher.drain(PATIENCE_S)
+        outcomes = [event for event in publisher.poll_batch(1 << 20) if event.kind == Kind.OUTCOME_COMMITTED]
+        assert [outcome.publisher_seq for outcome in outcomes] == numbers
+        assert publisher.publish_at(orders, 4_001, b"the next", timeout=None) == 4_001
+        with pytest.raises(lockstep.ArgumentError, match="timeout -1"):
+            publisher.publish(orders, b"never", timeout=-1.0)
+
+
+def test_publish_with_a_timeout_gives_up_where_no_room_comes(silent_config: Path, name: str) -> None:
+    with lockstep.Publisher(lockstep.Endpoint.from_file(silent_config)) as publisher:
+        with pytest.raises(lockstep.TimedOutError):
+            publisher.open(name, 0.1)
+        began = time.monotonic()
+        with pytest.raises(lockstep.PublishError):
+            publisher.publish(1, b"nobody opened this", timeout=PATIENCE_S)
+        assert time.monotonic() - began < PATIENCE_S / 2, "what never has room is refused at once"
+
+
 def test_messages_end_when_none_has_come_for_the_timeout_whatever_else_does(
     endpoint: lockstep.Endpoint, participant: lockstep.Participant, name: str
 ) -> None:

@@ -224,12 +224,16 @@ class Publisher:
         """Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has
         the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call;
         the value of NAME_OPENED is the number of the last committed message."""
-    def publish(self, publisher: int, payload: Buffer, destination: int = 0) -> int:
+    def publish(self, publisher: int, payload: Buffer, destination: int = 0, timeout: float | None = 0.0) -> int:
         """Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
-        outcome is an event. BackpressureError: take events, and publish it again."""
-    def publish_at(self, publisher: int, number: int, payload: Buffer, destination: int = 0) -> int:
+        outcome is an event. Where the window is full it polls until there is room, for the timeout in seconds, and the
+        events of these polls are delivered by the next call; BackpressureError when that is over: take events, and
+        publish it again."""
+    def publish_at(
+        self, publisher: int, number: int, payload: Buffer, destination: int = 0, timeout: float | None = 0.0
+    ) -> int:
         """Publishes a message under a number that the program derives from its own state: the stream skips a number
-        that it has. AheadOfNumberError if numbers before it are missing."""
+        that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does."""
     def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
         """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
     def day(self, publisher: int, day: str | None) -> int:
@@ -292,12 +296,16 @@ class Participant:
         """Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has
         the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call;
         the value of NAME_OPENED is the number of the last committed message."""
-    def publish(self, publisher: int, payload: Buffer, destination: int = 0) -> int:
+    def publish(self, publisher: int, payload: Buffer, destination: int = 0, timeout: float | None = 0.0) -> int:
         """Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
-        outcome is an event. BackpressureError: take events, and publish it again."""
-    def publish_at(self, publisher: int, number: int, payload: Buffer, destination: int = 0) -> int:
+        outcome is an event. Where the window is full it polls until there is room, for the timeout in seconds, and the
+        events of these polls are delivered by the next call; BackpressureError when that is over: take events, and
+        publish it again."""
+    def publish_at(
+        self, publisher: int, number: int, payload: Buffer, destination: int = 0, timeout: float | None = 0.0
+    ) -> int:
         """Publishes a message under a number that the program derives from its own state: the stream skips a number
-        that it has. AheadOfNumberError if numbers before it are missing."""
+        that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does."""
     def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
         """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
     def day(self, publisher: int, day: str | None) -> int:
