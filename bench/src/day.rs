@@ -245,8 +245,8 @@ impl Course<'_> {
         Ok(grown)
     }
 
-    /// Until all periods are over, or somebody stops it. On a slow host, where a takeover or the turn of a day
-    /// takes long, that is later than the duration says: no period is left out.
+    /// Until all periods are over, or somebody stops it. On a slow host, where a takeover or the turn of a
+    /// day takes long, that is later than the duration says: no period is left out.
     fn measure(&mut self, run: &mut Run) -> Result<(), String> {
         let Arguments { duration, every, takeover, .. } = self.arguments;
         let ns = |duration: &Duration| duration.as_nanos() as Nanos;

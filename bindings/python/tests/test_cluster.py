@@ -179,13 +179,13 @@ def test_backpressure_is_reported_and_ends(endpoint: lockstep.Endpoint, name: st
 def test_publish_with_a_timeout_waits_for_room_and_loses_no_event(endpoint: lockstep.Endpoint, name: str) -> None:
     with lockstep.Publisher(endpoint) as publisher:
         orders = publisher.open(name)
-        payload = bytes(4_000)
+        payload = bytes(1_000)
         # Some windows full: without the timeout most of them are refused.
-        numbers = [publisher.publish(orders, payload, timeout=PATIENCE_S) for _ in range(4_000)]
-        assert numbers == list(range(1, 4_001)) and publisher.drain(PATIENCE_S)
+        numbers = [publisher.publish(orders, payload, timeout=PATIENCE_S) for _ in range(16_000)]
+        assert numbers == list(range(1, 16_001)) and publisher.drain(PATIENCE_S)
         outcomes = [event for event in publisher.poll_batch(1 << 20) if event.kind == Kind.OUTCOME_COMMITTED]
         assert [outcome.publisher_seq for outcome in outcomes] == numbers
-        assert publisher.publish_at(orders, 4_001, b"the next", timeout=None) == 4_001
+        assert publisher.publish_at(orders, 16_001, b"the next", timeout=None) == 16_001
         with pytest.raises(lockstep.ArgumentError, match="timeout -1"):
             publisher.publish(orders, b"never", timeout=-1.0)
 
