@@ -18,7 +18,8 @@ version=$(cargo pkgid --offline --manifest-path "$here/Cargo.toml" | sed 's/.*[#
 abi=$(sed -n 's/^#define LOCKSTEP_ABI_VERSION //p' "$here/include/lockstep.h")
 
 install -d "$prefix/include" "$prefix/lib/pkgconfig" "$prefix/lib/cmake/lockstep"
-install -m 644 "$here/include/lockstep.h" "$here/include/lockstep.hpp" "$prefix/include/"
+install -m 644 "$here"/include/lockstep.h "$here"/include/lockstep.hpp "$here"/include/lockstep_machine.hpp \
+    "$prefix/include/"
 install -m 755 "$built/liblockstep_c.so" "$prefix/lib/liblockstep_c.so.$abi"
 ln -sf "liblockstep_c.so.$abi" "$prefix/lib/liblockstep_c.so"
 install -m 644 "$built/liblockstep_c.a" "$prefix/lib/"

@@ -51,6 +51,9 @@ const (
 	StatusPanic         Status = C.LOCKSTEP_STATUS_PANIC
 	StatusOtherProcess  Status = C.LOCKSTEP_STATUS_OTHER_PROCESS
 	StatusInUse         Status = C.LOCKSTEP_STATUS_IN_USE
+	StatusMachine       Status = C.LOCKSTEP_STATUS_MACHINE
+	StatusReplica       Status = C.LOCKSTEP_STATUS_REPLICA
+	StatusTrial         Status = C.LOCKSTEP_STATUS_TRIAL
 )
 
 // String is the status' name, which is the same in every language: IN_USE.

@@ -436,6 +436,9 @@ static const struct named STATUSES[] = {
     {"PANIC", LOCKSTEP_STATUS_PANIC},
     {"OTHER_PROCESS", LOCKSTEP_STATUS_OTHER_PROCESS},
     {"IN_USE", LOCKSTEP_STATUS_IN_USE},
+    {"MACHINE", LOCKSTEP_STATUS_MACHINE},
+    {"REPLICA", LOCKSTEP_STATUS_REPLICA},
+    {"TRIAL", LOCKSTEP_STATUS_TRIAL},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof *(table))

@@ -4,6 +4,7 @@
 mod c;
 mod go;
 mod java;
+mod machines;
 mod misuses;
 mod node;
 mod python;

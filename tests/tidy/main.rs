@@ -95,7 +95,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("top", "crates/lockstep-top/src/", &[]),
     ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
-    ("c", "bindings/c/src/", &["client", "flat"]),
+    ("c", "bindings/c/src/", &["process", "client", "app", "sim", "flat"]),
     (
         "python",
         "bindings/python/src/",

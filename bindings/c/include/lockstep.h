@@ -23,6 +23,9 @@
 // Messages for everybody: the usual destination.
 #define LOCKSTEP_EVERYBODY 0
 
+// Destinations from here on are channels, counted from 0.
+#define LOCKSTEP_CHANNELS 2147483648
+
 // Bytes of a cursor's text at most, the 0 at its end included.
 #define LOCKSTEP_CURSOR_TEXT 64
 
@@ -68,6 +71,12 @@ enum lockstep_status
     LOCKSTEP_STATUS_OTHER_PROCESS = 37,
     // A call has the handle already: that of another thread, or the poll whose callback this is.
     LOCKSTEP_STATUS_IN_USE = 38,
+    // A callback of a machine has failed: its replica, or its trial, has ended.
+    LOCKSTEP_STATUS_MACHINE = 39,
+    // A replica of a machine cannot go on: its stream, its state or its snapshots need an operator.
+    LOCKSTEP_STATUS_REPLICA = 40,
+    // A machine does not stand its trial: the text has the rule, what has broken it, and the story.
+    LOCKSTEP_STATUS_TRIAL = 41,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -225,9 +234,98 @@ typedef uint32_t lockstep_start_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
+// What an input is. Numbers are stable: a new kind gets a new one, and a machine ignores kinds that it does
+// not know. Fields that a kind does not list are 0 or NULL; each has `seq` and `time`.
+enum lockstep_input_kind
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A message of anybody but this machine: `publisher`, `publisher_seq`, `destination`, the user where the
+    // publisher is a client of a gateway; the payload.
+    LOCKSTEP_INPUT_KIND_MESSAGE = 1,
+    // A client has logged in at a gateway: `publisher`, the user.
+    LOCKSTEP_INPUT_KIND_CONNECTED = 2,
+    // A client is gone: `publisher`, the user; `detail` is the reason, `value` is 1 if its user wants its
+    // orders to be cancelled then.
+    LOCKSTEP_INPUT_KIND_DISCONNECTED = 3,
+    // A name that is no gateway's client is opened: `publisher`; `detail` is how often it was opened; the
+    // payload is the name.
+    LOCKSTEP_INPUT_KIND_OPENED = 4,
+    // A publisher that is no gateway's client is closed: `publisher`.
+    LOCKSTEP_INPUT_KIND_CLOSED = 5,
+    // A trading day begins; the payload is its name.
+    LOCKSTEP_INPUT_KIND_DAY_START = 6,
+    // The trading day ends.
+    LOCKSTEP_INPUT_KIND_DAY_END = 7,
+    // A timer of this machine is due: `key`, `due`; the payload is what it was set with.
+    LOCKSTEP_INPUT_KIND_TIMER = 8,
+    // The stream's time has moved, and nothing else.
+    LOCKSTEP_INPUT_KIND_TIME = 9,
+    // The stream's time is set back to `time`; `value` is the time before.
+    LOCKSTEP_INPUT_KIND_TIME_SET_BACK = 10,
+    // The cluster has `value` members from here on.
+    LOCKSTEP_INPUT_KIND_MEMBERSHIP = 11,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_input_kind lockstep_input_kind;
+#else
+typedef uint32_t lockstep_input_kind;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// How a snapshot is written while the machine runs.
+enum lockstep_snapshot_mode
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // A child of this process writes it, from the memory as it was (`fork`): inputs wait for the page tables
+    // to be copied, and no longer. `snapshot` runs in the child: it takes no lock that another thread of the
+    // process may hold. One that fails there is reported in the log alone.
+    LOCKSTEP_SNAPSHOT_MODE_FORK = 0,
+    // This process writes it, and applies nothing meanwhile.
+    LOCKSTEP_SNAPSHOT_MODE_PAUSE = 1,
+    // It writes none.
+    LOCKSTEP_SNAPSHOT_MODE_NEVER = 2,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_snapshot_mode lockstep_snapshot_mode;
+#else
+typedef uint32_t lockstep_snapshot_mode;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// What a replica does whose state is not that of most.
+enum lockstep_on_divergence
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : uint32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    // It ends.
+    LOCKSTEP_ON_DIVERGENCE_STOP = 0,
+    // It goes on, and says so.
+    LOCKSTEP_ON_DIVERGENCE_REPORT = 1,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum lockstep_on_divergence lockstep_on_divergence;
+#else
+typedef uint32_t lockstep_on_divergence;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+// A replica of a machine on a cluster, without a loop: it works in `lockstep_app_turn`.
+typedef struct lockstep_app lockstep_app;
+
 // Which cluster, and how it is reached: from the cluster's file. Handles are connected with it, and do not
 // need it afterwards.
 typedef struct lockstep_endpoint lockstep_endpoint;
+
+// Collects the effects of an input while it is applied.
+typedef struct lockstep_output lockstep_output;
 
 // Publishes messages into the stream and delivers the stream, over one device: for a program that does both
 // in one thread. Each datagram is received once.
@@ -235,6 +333,9 @@ typedef struct lockstep_participant lockstep_participant;
 
 // Publishes messages into the stream.
 typedef struct lockstep_publisher lockstep_publisher;
+
+// Takes the bytes that a callback gives: a snapshot, an answer, a text.
+typedef struct lockstep_sink lockstep_sink;
 
 // Delivers the stream.
 typedef struct lockstep_subscriber lockstep_subscriber;
@@ -324,6 +425,179 @@ typedef struct {
     // For `LOCKSTEP_START_KIND_CURSOR`.
     lockstep_cursor cursor;
 } lockstep_start;
+
+// The settings of a replica. `lockstep_app_settings_init` fills them with the defaults; what differs is
+// changed behind it. Texts belong to the caller, until the call that is given the settings returns.
+typedef struct {
+    // The name under which all replicas publish.
+    const char *name;
+    // The folder of its snapshots, for this replica alone.
+    const char *folder;
+    // Where metrics, snapshots and queries are served over HTTP, like `127.0.0.1:9701`. NULL: nowhere.
+    const char *serve;
+    // Names by which that page may be asked for, separated by commas. NULL: none.
+    const char *hosts;
+    // Where other replicas serve theirs, separated by commas. NULL: nowhere.
+    const char *peers;
+    // Entries from one digest of the state to the next; all replicas have the same.
+    uint64_t digest_every;
+    // What all replicas open the name with.
+    uint64_t nonce[2];
+    // Entries from one snapshot to the next.
+    uint64_t snapshot_every;
+    // Snapshots that stay.
+    uint64_t snapshots;
+    // Snapshots that are younger stay as well.
+    uint64_t snapshot_age_ns;
+    // How long the stream's announcement of a peer's snapshot may be missing.
+    uint64_t proof_wait_ns;
+    // The number of this replica, from 1 to 255: each has one of its own.
+    uint32_t number;
+    // A `lockstep_delivery`: when an entry is applied.
+    uint32_t delivery;
+    // A `lockstep_snapshot_mode`.
+    uint32_t snapshot_mode;
+    // A `lockstep_on_divergence`.
+    uint32_t on_divergence;
+    // It applies and compares, and publishes nothing, until it takes over.
+    bool is_shadow;
+} lockstep_app_settings;
+
+// An input of a machine, at its place in the stream. `lockstep_input_kind` lists the fields of each kind.
+// Its pointers are valid until the callback returns; its texts do not end with 0.
+typedef struct {
+    // The seq of its entry; of a timer, that of the entry at or behind the time when it is due.
+    uint64_t seq;
+    // The stream's time: when the leader stamped that entry, nanoseconds since the Unix epoch.
+    uint64_t time;
+    // The publisher's number of the message.
+    uint64_t publisher_seq;
+    // The key of the timer.
+    uint64_t key;
+    // When the timer was due, by the stream's time.
+    uint64_t due;
+    // By the kind.
+    uint64_t value;
+    // The content of the message, the bytes that the timer was set with, or a name.
+    const uint8_t *payload;
+    // Its bytes.
+    size_t payload_len;
+    // The user; NULL without one.
+    const uint8_t *user;
+    // Its bytes.
+    size_t user_len;
+    // A `lockstep_input_kind`.
+    uint32_t kind;
+    // The publisher's id: the destination of an answer.
+    uint32_t publisher;
+    // The destination.
+    uint32_t destination;
+    // By the kind.
+    uint32_t detail;
+} lockstep_input;
+
+// A deterministic program over the stream: its state is a function of the inputs in their order. Copies of
+// it that run anywhere apply the same inputs, and each of its outputs is in the stream once.
+//
+// A callback returns `LOCKSTEP_STATUS_OK`, or what `lockstep_fail` returns: then nothing is published of
+// that input, the machine gets no input more, and its replica ends with the text. It does not leave by an
+// exception or `longjmp`. Callbacks run in the calls of the handle that the machine was given to, one at a
+// time. Those that are NULL in the table are refused, but for `query`, `settings` and `digest`.
+typedef struct {
+    // The version of its rules and of its snapshots: raise it with each change of `apply`.
+    uint32_t version;
+    // 0.
+    uint32_t reserved;
+    // What `create` and `restore` are given; it is the caller's, and outlives the handle.
+    void *context;
+    // Stores a machine at the beginning of the stream at `self`.
+    int32_t (*create)(void *context, void **machine);
+    // Stores a machine with the state that a snapshot of this version has.
+    int32_t (*restore)(void *context, const uint8_t *state, size_t len, void **machine);
+    // Applies the next input: what follows from it goes to `output`.
+    int32_t (*apply)(void *machine, const lockstep_input *input, lockstep_output *output);
+    // Writes the whole state to `out`. Equal states write equal bytes.
+    int32_t (*snapshot)(const void *machine, lockstep_sink *out);
+    // Frees the machine.
+    void (*destroy)(void *machine);
+    // Answers a question about the state, which it does not change. NULL: nothing is answered. One that
+    // fails ends nothing: the answer is empty, and the log has the text.
+    int32_t (*query)(const void *machine, const uint8_t *request, size_t len, lockstep_sink *out);
+    // Writes what all copies have alike beside their rules, as a text for people. NULL: nothing is compared.
+    int32_t (*settings)(const void *machine, lockstep_sink *out);
+    // A digest of the whole state, which a large machine maintains. NULL: that of the snapshot.
+    uint64_t (*digest)(const void *machine);
+} lockstep_machine;
+
+// Where a replica is.
+typedef struct {
+    // Every entry below is applied.
+    uint64_t next;
+    // The stream's time.
+    uint64_t time;
+    // Every entry below is in the newest snapshot of this replica.
+    uint64_t saved_next;
+    // How often another replica had another state.
+    uint64_t partings;
+    // Whether the stream was read up to its end once.
+    bool is_caught_up;
+    // Whether another version is in force, so that this replica publishes nothing.
+    bool is_shadow;
+    // Whether every output and every report is committed.
+    bool is_drained;
+} lockstep_app_state;
+
+// Asked between two turns of `lockstep_app_run`: whether it goes on.
+typedef bool (*lockstep_goes_on)(void *context);
+
+// What a trial asks the program for.
+typedef struct {
+    // Seeds that are run; 0: 100.
+    uint64_t seeds;
+    // The first seed; 0: 1.
+    uint64_t first;
+    // One seed in so many is run twice, to see that the same inputs give the same states; 0: each.
+    uint64_t repeated;
+    // What both functions are given.
+    void *context;
+    // Writes what the client `user` (from 0) sends as its message `number` (from 1). NULL: the number, as 8
+    // bytes.
+    int32_t (*message)(void *context, uint64_t user, uint64_t number, lockstep_sink *out);
+    // What holds after each input: fails where it does not. NULL: nothing.
+    int32_t (*invariant)(void *context, const void *machine);
+} lockstep_trial_plan;
+
+// What was judged, without a failure, and how much of the machine was run: inputs and effects of all copies.
+typedef struct {
+    // Seeds that were run.
+    uint64_t seeds;
+    // States that were judged.
+    uint64_t inputs_judged;
+    // The last seed that was run: the next trial may begin behind it.
+    uint64_t last_seed;
+    // Messages.
+    uint64_t messages;
+    // Clients that logged in, and that went.
+    uint64_t sessions;
+    // Names that were opened or closed.
+    uint64_t names;
+    // Trading days that began or ended.
+    uint64_t days;
+    // Messages that were published.
+    uint64_t outputs;
+    // Timers that were set, and those among them that took the place of a pending one.
+    uint64_t timers_set;
+    // Timers that were cancelled while they were pending.
+    uint64_t timers_cancelled;
+    // Timers that fired, those included to which time leapt.
+    uint64_t timers_fired;
+    // Snapshots that copies wrote to their disks.
+    uint64_t snapshots;
+    // States that were restored from a snapshot, by copies that came back and by twins.
+    uint64_t restored;
+    // Leaders that were replaced meanwhile.
+    uint64_t takeovers;
+} lockstep_trial_report;
 
 // All of them, by number.
 #define lockstep_event_kind_ALL { lockstep_event_kind_Message, lockstep_event_kind_Committed, lockstep_event_kind_Retract, lockstep_event_kind_Epoch, lockstep_event_kind_Membership, lockstep_event_kind_Opened, lockstep_event_kind_Closed, lockstep_event_kind_GatewayHeartbeat, lockstep_event_kind_Frame, lockstep_event_kind_Filtered, lockstep_event_kind_Day, lockstep_event_kind_Ordered, lockstep_event_kind_Gap, lockstep_event_kind_Abandoned, lockstep_event_kind_PartsDiscarded, lockstep_event_kind_Multicast, lockstep_event_kind_CaughtUp, lockstep_event_kind_Replaying, lockstep_event_kind_Refused, lockstep_event_kind_Founded, lockstep_event_kind_HistoryLost, lockstep_event_kind_Ahead, lockstep_event_kind_Lag, lockstep_event_kind_Diverged, lockstep_event_kind_MachineReport, lockstep_event_kind_NameOpened, lockstep_event_kind_NameRefused, lockstep_event_kind_NotAllowed, lockstep_event_kind_OutcomeStamped, lockstep_event_kind_OutcomeUnstamped, lockstep_event_kind_OutcomeCommitted, lockstep_event_kind_Throttled, lockstep_event_kind_Unthrottled, lockstep_event_kind_OutcomeDiverged, lockstep_event_kind_OutcomeFenced, lockstep_event_kind_OutcomeClosed, lockstep_event_kind_OutcomesUnknown, lockstep_event_kind_OutcomeDiscarded, }
@@ -856,6 +1130,174 @@ int64_t lockstep_participant_poll(lockstep_participant *participant,
 // # Safety
 // `participant` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_participant_poll_batch(lockstep_participant *participant, size_t limit, lockstep_batch *out);
+
+// Publishes a message to a destination: `LOCKSTEP_EVERYBODY`, a publisher, or a channel. It is in the stream
+// once, whichever copies of the machine run.
+//
+// # Safety
+// `output` is that of the callback that runs; `payload` has `len` bytes.
+lockstep_status lockstep_output_publish(lockstep_output *output,
+                                        uint32_t destination,
+                                        const uint8_t *payload,
+                                        size_t len);
+
+// The timer `key` is due at `at`, nanoseconds since the Unix epoch by the stream's time, and at once if that
+// has passed. It comes back as an input, once, and never earlier. One with this key that is pending is
+// replaced.
+//
+// # Safety
+// `output` is that of the callback that runs; `payload` has `len` bytes.
+lockstep_status lockstep_output_timer_at(lockstep_output *output,
+                                         uint64_t key,
+                                         uint64_t at,
+                                         const uint8_t *payload,
+                                         size_t len);
+
+// As `lockstep_output_timer_at`, so many nanoseconds behind the input's time. Where the stream's time is
+// set back, what is left of them stays.
+//
+// # Safety
+// As for `lockstep_output_timer_at`.
+lockstep_status lockstep_output_timer_after(lockstep_output *output,
+                                            uint64_t key,
+                                            uint64_t after,
+                                            const uint8_t *payload,
+                                            size_t len);
+
+// The timer `key` is cancelled, if it is pending.
+//
+// # Safety
+// `output` is that of the callback that runs.
+lockstep_status lockstep_output_cancel(lockstep_output *output, uint64_t key);
+
+// Gives bytes: as often as a callback likes, one piece behind the other.
+//
+// # Safety
+// `sink` is that of the callback that runs; `bytes` has `len` bytes.
+lockstep_status lockstep_sink_write(lockstep_sink *sink, const uint8_t *bytes, size_t len);
+
+// Within a callback of a machine: says why it fails. Returns `LOCKSTEP_STATUS_MACHINE`, for the callback to
+// return.
+//
+// # Safety
+// `why` is NULL, or ends with 0.
+int32_t lockstep_fail(const char *why);
+
+// Stores the defaults of the replica `number` of the machine `name`, with its snapshots in `folder`, at
+// `out`, which has the pointers to both texts.
+//
+// # Safety
+// `name` and `folder` end with 0; `out` may be written to.
+lockstep_status lockstep_app_settings_init(const char *name,
+                                           uint32_t number,
+                                           const char *folder,
+                                           lockstep_app_settings *out);
+
+// Restores the newest snapshot of the replica's folder, or of a peer, or begins with the machine of `create`
+// at the beginning of the stream, and opens its names. The table is copied; its functions and its context
+// outlive the handle. `LOCKSTEP_STATUS_MACHINE`: a callback has failed.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed; `settings` points to settings, `machine` to a table
+// whose functions keep what it promises; `out` may be written to.
+lockstep_status lockstep_app_open(const lockstep_endpoint *endpoint,
+                                  const lockstep_app_settings *settings,
+                                  const lockstep_machine *machine,
+                                  lockstep_app **out);
+
+// Frees the handle and its machine, closes its sockets, and sets `*app` to NULL.
+//
+// # Safety
+// `*app` is NULL or a handle that is not closed.
+void lockstep_app_close(lockstep_app **app);
+
+// One turn: reads on, applies, publishes, and sees to snapshots and queries. Never waits. Returns the work
+// done (0: there was none), or a failure as a negative `lockstep_status`. A failure ends the replica: each
+// call behind it returns the same. `LOCKSTEP_STATUS_MACHINE`: a callback has failed, and nothing of that
+// input is published. `LOCKSTEP_STATUS_REPLICA`: stream, state or snapshots need an operator.
+//
+// # Safety
+// `app` is NULL or a handle that is not closed.
+int64_t lockstep_app_turn(lockstep_app *app);
+
+// Sleeps after a turn that returned 0, until something can be read or is due, at most for `timeout_ns`. It
+// may return earlier.
+//
+// # Safety
+// `app` is NULL or a handle that is not closed.
+lockstep_status lockstep_app_wait(lockstep_app *app, uint64_t timeout_ns);
+
+// Stores where the replica is at `out`.
+//
+// # Safety
+// `app` is NULL or a handle that is not closed; `out` may be written to.
+lockstep_status lockstep_app_look(lockstep_app *app, lockstep_app_state *out);
+
+// Stores the digest of the state at `out`: machine, timers, and how many outputs there were. Replicas that
+// have applied the same have the same.
+//
+// # Safety
+// `app` is NULL or a handle that is not closed; `out` may be written to.
+lockstep_status lockstep_app_digest(lockstep_app *app, uint64_t *out);
+
+// Puts the version of this replica in force, from the entry on that it stamps now: replicas of other
+// versions go on as shadows. One whose version is in force already does nothing.
+//
+// # Safety
+// `app` is NULL or a handle that is not closed.
+lockstep_status lockstep_app_take_over(lockstep_app *app);
+
+// Stores the machine at `out`, as `create` or `restore` made it, until the next call with the handle. To
+// change it makes a copy that has parted from the others.
+//
+// # Safety
+// `app` is NULL or a handle that is not closed; `out` may be written to.
+lockstep_status lockstep_app_machine(lockstep_app *app, const void **out);
+
+// Runs a replica until `goes_on` returns false, or until it cannot go on; with NULL until SIGTERM or SIGINT,
+// which it then handles. It waits as its endpoint says, a millisecond at most. Lines that say where it is go
+// to stderr. Failures are those of `lockstep_app_open` and `lockstep_app_turn`.
+//
+// # Safety
+// As for `lockstep_app_open`; `goes_on` may be called with `context` until this returns.
+lockstep_status lockstep_app_run(const lockstep_endpoint *endpoint,
+                                 const lockstep_app_settings *settings,
+                                 const lockstep_machine *machine,
+                                 lockstep_goes_on goes_on,
+                                 void *context);
+
+// Runs a whole cluster in a simulated network, with gateways, clients that send the messages of `plan`, and
+// copies of the machine that are killed and come back, once for each seed. A seed gives the same run every
+// time. Judged after each input: the invariant; that all copies have the same state at the same seq; that a
+// twin which is restored from a snapshot now and then publishes the same; that timers fire once, in order,
+// and none early.
+//
+// `LOCKSTEP_STATUS_TRIAL`: a rule is broken, and `lockstep_error()` has the simplest
+// run that breaks it, with its story. `LOCKSTEP_STATUS_MACHINE`: a callback has failed.
+//
+// # Safety
+// `machine` points to a table whose functions keep what it promises; `plan` is NULL (the defaults) or points
+// to a plan; `out` is NULL or may be written to.
+lockstep_status lockstep_trial(const lockstep_machine *machine,
+                               const lockstep_trial_plan *plan,
+                               lockstep_trial_report *out);
+
+// Applies `len` inputs to a machine and its twin, which is restored from a snapshot of the machine after
+// every `every` of them, and compares outputs and states, with no world around: it finds a clock,
+// randomness, and what snapshot or restore forget, at the first input at which it shows. Timers fire before
+// the first input that is at or behind their time; in the end time leaps to those that are pending. Of the
+// plan (NULL: none) it takes the invariant.
+//
+// Failures are those of `lockstep_trial`.
+//
+// # Safety
+// As for `lockstep_trial`; `inputs` has `len` inputs, whose pointers are valid.
+lockstep_status lockstep_twice(const lockstep_machine *machine,
+                               const lockstep_input *inputs,
+                               size_t len,
+                               uint64_t every,
+                               const lockstep_trial_plan *plan,
+                               lockstep_trial_report *out);
 
 #ifdef __cplusplus
 }  // extern "C"

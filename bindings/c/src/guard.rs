@@ -313,10 +313,19 @@ pub(crate) unsafe fn text<'a>(name: &str, text: *const c_char) -> Result<&'a str
 /// # Safety
 /// `bytes` is NULL, or points to `len` bytes that are left alone for `'a`.
 pub(crate) unsafe fn slice<'a>(name: &str, bytes: *const u8, len: usize) -> Result<&'a [u8], Failure> {
-    match (bytes.is_null(), len) {
+    // SAFETY: as the caller promises.
+    unsafe { slice_of(name, bytes, len) }
+}
+
+/// The elements at `elements`. NULL with a length of 0 is an empty slice.
+///
+/// # Safety
+/// `elements` is NULL, or points to `len` elements that are left alone for `'a`.
+pub(crate) unsafe fn slice_of<'a, T>(name: &str, elements: *const T, len: usize) -> Result<&'a [T], Failure> {
+    match (elements.is_null(), len) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(Failure::argument(name, "is NULL")),
         // SAFETY: not NULL, and as the caller promises.
-        (false, _) => Ok(unsafe { std::slice::from_raw_parts(bytes, len) }),
+        (false, _) => Ok(unsafe { std::slice::from_raw_parts(elements, len) }),
     }
 }

@@ -20,17 +20,24 @@
 
 #![allow(non_camel_case_types)] // names of C
 
+mod app;
 mod endpoint;
+mod foreign;
 mod guard;
+mod machine;
 mod participant;
 mod publisher;
 mod status;
 mod subscriber;
+mod trial;
 mod types;
 
+pub use app::*;
 pub use endpoint::*;
+pub use machine::*;
 pub use participant::*;
 pub use publisher::*;
 pub use status::*;
 pub use subscriber::*;
+pub use trial::*;
 pub use types::*;

@@ -47,6 +47,12 @@ pub enum lockstep_status {
     OtherProcess = 37,
     /// A call has the handle already: that of another thread, or the poll whose callback this is.
     InUse = 38,
+    /// A callback of a machine has failed: its replica, or its trial, has ended.
+    Machine = 39,
+    /// A replica of a machine cannot go on: its stream, its state or its snapshots need an operator.
+    Replica = 40,
+    /// A machine does not stand its trial: the text has the rule, what has broken it, and the story.
+    Trial = 41,
 }
 
 use lockstep_status as Status;
@@ -142,7 +148,7 @@ impl From<PublishError> for Failure {
 }
 
 /// The names of the statuses.
-const NAMES: [(Status, &CStr); 18] = [
+const NAMES: [(Status, &CStr); 21] = [
     (Status::Ok, c"OK"),
     (Status::Backpressure, c"BACKPRESSURE"),
     (Status::NotOpen, c"NOT_OPEN"),
@@ -161,6 +167,9 @@ const NAMES: [(Status, &CStr); 18] = [
     (Status::Panic, c"PANIC"),
     (Status::OtherProcess, c"OTHER_PROCESS"),
     (Status::InUse, c"IN_USE"),
+    (Status::Machine, c"MACHINE"),
+    (Status::Replica, c"REPLICA"),
+    (Status::Trial, c"TRIAL"),
 ];
 
 /// The name of a status: `IN_USE` of `LOCKSTEP_STATUS_IN_USE`. It is the same in every language. `UNKNOWN` of

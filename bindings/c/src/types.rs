@@ -8,6 +8,8 @@ use std::ffi::{c_char, c_void};
 
 /// Messages for everybody: the usual destination.
 pub const LOCKSTEP_EVERYBODY: u32 = 0;
+/// Destinations from here on are channels, counted from 0.
+pub const LOCKSTEP_CHANNELS: u32 = 0x8000_0000;
 /// Bytes of a cursor's text at most, the 0 at its end included.
 pub const LOCKSTEP_CURSOR_TEXT: usize = 64;
 

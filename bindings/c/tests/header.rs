@@ -14,7 +14,9 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
     {
         builder = builder.with_src(folder.join(source));
     }
-    builder = builder.with_src(folder.join("src/participant.rs"));
+    for source in ["src/participant.rs", "src/machine.rs", "src/app.rs", "src/trial.rs"] {
+        builder = builder.with_src(folder.join(source));
+    }
     for source in ["kind.rs", "event.rs"] {
         builder = builder.with_src(folder.join("../flat/src").join(source));
     }

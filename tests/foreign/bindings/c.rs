@@ -23,8 +23,13 @@ impl Installed {
     }
 }
 
-/// A program under AddressSanitizer, with the library inside.
-fn sanitized(built: &OnceLock<PathBuf>, compiler: &str, standard: &str, source: &str) -> Option<PathBuf> {
+/// A program below `bindings/c` under AddressSanitizer, with the library inside.
+pub(super) fn sanitized(
+    built: &OnceLock<PathBuf>,
+    compiler: &str,
+    standard: &str,
+    source: &str,
+) -> Option<PathBuf> {
     let installed = installed()?;
     if !has(compiler) {
         println!("SKIPPED: there is no compiler of C++");
@@ -34,8 +39,8 @@ fn sanitized(built: &OnceLock<PathBuf>, compiler: &str, standard: &str, source: 
         let library = installed.library().join("liblockstep_c.a").display().to_string();
         let more =
             [standard, "-fsanitize=address,undefined", &library, "-lgcc_s", "-lpthread", "-ldl", "-lm"];
-        let path = root().join("bindings/c/tests").join(source);
-        installed.compile(compiler, &more, &path, &source.replace('.', "-"))
+        let path = root().join("bindings/c").join(source);
+        installed.compile(compiler, &more, &path, &source.replace(['.', '/'], "-"))
     };
     Some(built.get_or_init(build).clone())
 }
@@ -44,8 +49,8 @@ fn sanitized(built: &OnceLock<PathBuf>, compiler: &str, standard: &str, source: 
 fn checks() -> Vec<(&'static str, PathBuf)> {
     static C: OnceLock<PathBuf> = OnceLock::new();
     static CPP: OnceLock<PathBuf> = OnceLock::new();
-    let c = sanitized(&C, "cc", "-std=c11", "check.c").map(|program| ("from-c", program));
-    let cpp = sanitized(&CPP, "c++", "-std=c++17", "check.cpp").map(|program| ("from-cpp", program));
+    let c = sanitized(&C, "cc", "-std=c11", "tests/check.c").map(|program| ("from-c", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "tests/check.cpp").map(|program| ("from-cpp", program));
     c.into_iter().chain(cpp).collect()
 }
 
@@ -53,8 +58,8 @@ fn checks() -> Vec<(&'static str, PathBuf)> {
 pub(super) fn misuses() -> Vec<(&'static str, Command)> {
     static C: OnceLock<PathBuf> = OnceLock::new();
     static CPP: OnceLock<PathBuf> = OnceLock::new();
-    let c = sanitized(&C, "cc", "-std=c11", "misuses.c").map(|program| ("C", program));
-    let cpp = sanitized(&CPP, "c++", "-std=c++17", "misuses.cpp").map(|program| ("C++", program));
+    let c = sanitized(&C, "cc", "-std=c11", "tests/misuses.c").map(|program| ("C", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "tests/misuses.cpp").map(|program| ("C++", program));
     let programs = c.into_iter().chain(cpp);
     programs
         .map(|(language, program)| (language, check(&program, &[&format!("misuses-{language}")])))

@@ -41,7 +41,13 @@ public enum Status {
     /** The handle was connected in another process, of which this one is a fork. */
     OTHER_PROCESS(37),
     /** A call has the handle already: that of another thread, or the poll whose handler this is. */
-    IN_USE(38);
+    IN_USE(38),
+    /** A callback of a machine has failed: its replica, or its trial, has ended. */
+    MACHINE(39),
+    /** A replica of a machine cannot go on: its stream, its state or its snapshots need an operator. */
+    REPLICA(40),
+    /** A machine does not stand its trial: the text has the rule, what has broken it, and the story. */
+    TRIAL(41);
 
     private static final Status[] BY_NUMBER = byNumber();
 

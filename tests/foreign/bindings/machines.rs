@@ -1,0 +1,159 @@
+//! State machines over the C library: their outputs are in the stream once, whichever copies are killed, what
+//! they throw ends their replica, and a trial finds what is planted in them.
+
+use super::c::sanitized;
+use super::{bounded, finished, root, with_cluster};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// The tests of a machine of C++.
+fn machine() -> Option<PathBuf> {
+    static MACHINE: OnceLock<PathBuf> = OnceLock::new();
+    sanitized(&MACHINE, "c++", "-std=c++17", "tests/machine.cpp")
+}
+
+/// The counter of docs/APPLY.md.
+fn counter() -> Option<PathBuf> {
+    static COUNTER: OnceLock<PathBuf> = OnceLock::new();
+    sanitized(&COUNTER, "c++", "-std=c++17", "examples/counter.cpp")
+}
+
+/// The totals in the stream, in order.
+fn totals(cluster: &Cluster) -> Vec<u64> {
+    let text = cluster.read(&[]).out;
+    payloads(&text).iter().filter_map(|payload| payload.strip_prefix("total ")?.parse().ok()).collect()
+}
+
+/// Waits until a replica has counted so many.
+fn await_total(address: SocketAddrV4, process: &mut Process, total: u64) {
+    let (began, wanted) = (Instant::now(), format!("total {total}"));
+    loop {
+        let answer = lockstep_app::query(address, b"");
+        if answer.as_deref().is_ok_and(|answer| answer == wanted.as_bytes()) {
+            return;
+        }
+        let is_over = process.ended().is_some() || began.elapsed() > PATIENCE;
+        assert!(!is_over, "{}: {answer:?}, wanted {wanted}:\n{}", process.name(), process.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Two copies of a counter, whose `program` is given a number, an address, and how many entries lie between
+/// two snapshots. One is killed again and again while messages are published. In the end SIGTERM ends both
+/// with this exit code.
+fn counts_once_whichever_copy_is_killed(program: &Command, code: i32) {
+    const ROUNDS: u64 = 4;
+    const MESSAGES: u64 = 200;
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let address = || free_address().to_string().parse().expect("an IPv4 address");
+    let addresses: [SocketAddrV4; 2] = std::array::from_fn(|_| address());
+    let start = |index: usize| {
+        let mut command = Command::new(program.get_program());
+        command.args(program.get_args()).current_dir(cluster.path(""));
+        command.args([(index + 1).to_string(), addresses[index].to_string(), "100".to_owned()]);
+        cluster.start_command(&format!("counter-{}", index + 1), with_cluster(command, &cluster))
+    };
+    let mut copies = [start(0), start(1)];
+    for round in 0..ROUNDS {
+        let lines: String = (0..MESSAGES).map(|line| format!("round {round} line {line}\n")).collect();
+        let killed = (round % 2) as usize;
+        std::thread::scope(|scope| {
+            let publishing = scope.spawn(|| cluster.publish(&lines));
+            std::thread::sleep(Duration::from_millis(20));
+            copies[killed].signal("KILL");
+            copies[killed].wait();
+            copies[killed] = start(killed);
+            publishing.join().expect("a publisher");
+        });
+        for (copy, address) in copies.iter_mut().zip(addresses) {
+            await_total(address, copy, (round + 1) * MESSAGES);
+        }
+    }
+    let log = copies[1].log();
+    let (_, restarted) = log.rsplit_once(" begins at seq ").expect("where it begins");
+    let begins: u64 = restarted.lines().next().and_then(|seq| seq.trim().parse().ok()).expect("a seq");
+    assert!(begins > 100, "it was restored from a snapshot:\n{log}");
+    let (began, all) = (Instant::now(), ROUNDS * MESSAGES);
+    let mut stamped = totals(&cluster);
+    while stamped.len() < all as usize && began.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(50));
+        stamped = totals(&cluster);
+    }
+    assert!(stamped.iter().copied().eq(1..=all), "{} totals of {all}", stamped.len());
+    for mut copy in copies {
+        copy.signal("TERM");
+        assert_eq!(copy.wait().code(), Some(code), "{}", copy.log());
+    }
+}
+
+/// Runs a program that plants errors in a machine.
+fn finds_what_is_planted(program: &Command) {
+    let mut command = bounded("600", program.get_program());
+    command.args(program.get_args()).arg("trial");
+    let outcome = finished(command).with_code(0);
+    assert!(outcome.out.contains("planted errors are found"), "{}", outcome.out);
+}
+
+/// Runs a program whose machine throws.
+fn ends_by_an_exception(mut program: Command) {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    program.arg("fails").arg(cluster.path("failing"));
+    let outcome = run(with_cluster(program, &cluster), b"").with_code(0);
+    assert!(outcome.out.contains("an exception ends its replica"), "{}", outcome.out);
+}
+
+#[test]
+fn outputs_of_a_machine_of_cpp_are_in_the_stream_once_whichever_copy_is_killed() {
+    let Some(counter) = counter() else { return };
+    counts_once_whichever_copy_is_killed(&Command::new(counter), 0);
+}
+
+#[test]
+fn errors_that_are_planted_in_a_machine_of_cpp_are_found() {
+    let Some(machine) = machine() else { return };
+    finds_what_is_planted(&Command::new(machine));
+}
+
+#[test]
+fn settings_tables_and_inputs_of_a_machine_of_cpp_that_are_wrong_are_refused() {
+    let Some(machine) = machine() else { return };
+    let mut command = Command::new(machine);
+    command.arg("refusals");
+    run(command, b"").with_code(0);
+}
+
+#[test]
+fn an_exception_in_a_machine_of_cpp_ends_its_replica_and_is_thrown_again() {
+    let Some(machine) = machine() else { return };
+    ends_by_an_exception(Command::new(machine));
+}
+
+/// The programs of a language in docs/APPLY.md.
+fn programs_of(language: &str) -> Vec<String> {
+    let page = std::fs::read_to_string(root().join("docs/APPLY.md")).expect("the tutorial");
+    let begin = format!("```{language}\n");
+    let blocks = page.split(&begin).skip(1).filter_map(|rest| rest.split_once("```"));
+    blocks.map(|(block, _)| block.to_owned()).collect()
+}
+
+#[test]
+fn the_machine_of_cpp_in_the_documentation_is_the_example_and_stands_its_trial() {
+    let example = std::fs::read_to_string(root().join("bindings/c/examples/counter.cpp")).expect("a program");
+    let (_comment, body) = example.split_once("\n\n").expect("a body behind its comment");
+    let programs = programs_of("cpp");
+    let [counter, trial] = &programs[..] else { panic!("other programs: {programs:#?}") };
+    assert_eq!(counter, body, "docs/APPLY.md and bindings/c/examples/counter.cpp differ");
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = folder.path().join("trial.cpp");
+    let text = format!("#define main replica\n{counter}\n#undef main\n{trial}");
+    std::fs::write(&source, text).expect("a program");
+    let source = source.to_str().expect("UTF-8");
+    let Some(program) = sanitized(&OnceLock::new(), "c++", "-std=c++17", source) else { return };
+    run(Command::new(program), b"").with_code(0);
+}
