@@ -43,5 +43,5 @@ find "$here/src" -name '*.java' >"$classes/sources"
 # Nothing of the C library can be seen from outside: another copy of it in the process is another library.
 "$cc" -std=gnu11 -O2 -g -Wall -Wextra -Wmissing-prototypes -Werror -fPIC -fvisibility=hidden -shared \
     -I "$jdk/include" -I "$jdk/include/linux" -I "$prefix/include" -I "$classes/include" \
-    "$here/native/lockstep_jni.c" "$prefix/lib/liblockstep_c.a" -o "$out/liblockstep_jni.so" \
+    "$here/native/lockstep_jni.c" "$here/native/lockstep_machine_jni.c" "$prefix/lib/liblockstep_c.a" -o "$out/liblockstep_jni.so" \
     -Wl,--exclude-libs,ALL -Wl,--gc-sections -Wl,-z,defs -lgcc_s -lpthread -ldl -lm -lc

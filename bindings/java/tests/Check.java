@@ -5,6 +5,7 @@ import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.EventHandler;
+import io.lockstep.InputKind;
 import io.lockstep.Kind;
 import io.lockstep.Lockstep;
 import io.lockstep.LockstepException;
@@ -100,6 +101,12 @@ final class Check {
         }
         kinds.remove("UNKNOWN");
         check(kinds.equals(inHeader(header, "LOCKSTEP_EVENT_KIND_")), "kinds: " + kinds);
+        Map<String, Integer> inputs = new TreeMap<>();
+        for (InputKind kind : InputKind.values()) {
+            inputs.put(kind.name(), kind.ordinal());
+        }
+        inputs.remove("UNKNOWN");
+        check(inputs.equals(inHeader(header, "LOCKSTEP_INPUT_KIND_")), "kinds of inputs: " + inputs);
         Map<String, Integer> statuses = new TreeMap<>();
         for (Status status : Status.values()) {
             check(Status.of(status.number()) == status, "the number of " + status);

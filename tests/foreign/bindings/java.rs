@@ -64,7 +64,8 @@ fn java() -> Option<&'static Java> {
         compile.arg("-cp").arg(java.jar()).arg("-d").arg(java.out().join("programs"));
         let sources = root().join("bindings/java");
         compile.arg(sources.join("tests/Check.java")).arg(sources.join("tests/Misuses.java"));
-        compile.arg(sources.join("examples/Hello.java"));
+        compile.arg(sources.join("examples/Hello.java")).arg(sources.join("examples/Counter.java"));
+        compile.arg(sources.join("tests/MachineCheck.java"));
         run(compile, b"").with_code(0);
         Some(java)
     });
@@ -77,6 +78,11 @@ fn java() -> Option<&'static Java> {
 /// The program that commits misuses.
 pub(super) fn misuses() -> Option<Command> {
     Some(java()?.command("Misuses"))
+}
+
+/// A program with a machine.
+pub(super) fn with_machine(class: &str) -> Option<Command> {
+    Some(java()?.command(class))
 }
 
 #[test]
@@ -130,9 +136,13 @@ fn the_native_side_of_java_breaks_no_rule_of_jni() {
     let Some(java) = java() else { return };
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
-    for arguments in [&["refusals"][..], &["load", "from-java", "0"], &["threads"], &["full", "another"]] {
+    let checks = [&["refusals"][..], &["load", "from-java", "0"], &["threads"], &["full", "another"]];
+    let checks = checks.map(|arguments| ("Check", arguments));
+    let machine = ["fails", &cluster.path("failing").display().to_string()];
+    let machines = [("MachineCheck", &["trial"][..]), ("MachineCheck", &machine[..])];
+    for (class, arguments) in checks.into_iter().chain(machines) {
         let mut command = Command::new("java");
-        command.arg("-Xcheck:jni").args(java.check(arguments).get_args());
+        command.arg("-Xcheck:jni").args(java.command(class).args(arguments).get_args());
         let outcome = run(with_cluster(command, &cluster), b"").with_code(0);
         let all = format!("{}{}", outcome.out, outcome.err);
         // Behind "WARNING" or "FATAL ERROR"; from Java 24 on there are warnings of other things.

@@ -2,7 +2,7 @@
 //! they throw ends their replica, and a trial finds what is planted in them.
 
 use super::c::sanitized;
-use super::{bounded, finished, root, with_cluster};
+use super::{bounded, finished, java, root, with_cluster};
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -156,4 +156,32 @@ fn the_machine_of_cpp_in_the_documentation_is_the_example_and_stands_its_trial()
     let source = source.to_str().expect("UTF-8");
     let Some(program) = sanitized(&OnceLock::new(), "c++", "-std=c++17", source) else { return };
     run(Command::new(program), b"").with_code(0);
+}
+
+#[test]
+fn outputs_of_a_machine_of_java_are_in_the_stream_once_whichever_copy_is_killed() {
+    let Some(counter) = java::with_machine("Counter") else { return };
+    // The virtual machine ends by the signal, once its hooks have run.
+    counts_once_whichever_copy_is_killed(&counter, 143);
+}
+
+#[test]
+fn errors_that_are_planted_in_a_machine_of_java_are_found() {
+    let Some(check) = java::with_machine("MachineCheck") else { return };
+    finds_what_is_planted(&check);
+}
+
+#[test]
+fn an_exception_in_a_machine_of_java_ends_its_replica_and_is_thrown_again() {
+    let Some(check) = java::with_machine("MachineCheck") else { return };
+    ends_by_an_exception(check);
+}
+
+#[test]
+fn the_machine_of_java_in_the_documentation_is_the_example_that_runs() {
+    let example =
+        std::fs::read_to_string(root().join("bindings/java/examples/Counter.java")).expect("a program");
+    let (_comment, body) = example.split_once("\n\n").expect("a body behind its comment");
+    let programs = programs_of("java");
+    assert_eq!(programs, [body], "docs/APPLY.md and bindings/java/examples/Counter.java differ");
 }

@@ -66,6 +66,18 @@ public final class Endpoint implements AutoCloseable {
         return handle;
     }
 
+    /** A replica with these settings. */
+    synchronized long open(AppSettings settings, Machines machines) {
+        byte[] serve = settings.serve == null ? null : Handle.text("serve", settings.serve);
+        long app = Native.appOpen(opened(), machines, machines.version, Handle.text("name", settings.name),
+                Handle.text("folder", settings.folder), serve, Handle.text("hosts", String.join(",", settings.hosts)),
+                Handle.text("peers", String.join(",", settings.peers)), settings.numbers());
+        if (app < 0) {
+            throw machines.failure(app);
+        }
+        return app;
+    }
+
     private long opened() {
         if (endpoint == 0) {
             throw new LockstepException(Status.CLOSED_HANDLE, "the endpoint is closed");

@@ -4,6 +4,9 @@ import java.nio.charset.StandardCharsets;
 
 /** The library itself. */
 public final class Lockstep {
+    /** Destinations from here on, counted without a sign, are channels. */
+    public static final int CHANNELS = 1 << 31;
+
     private Lockstep() {}
 
     /**

@@ -136,4 +136,36 @@ final class Native {
     static native long isEnded(long handle);
 
     static native long cursor(long handle, long[] cursor);
+
+    static native long outputPublish(long output, int destination, byte[] payload);
+
+    static native long outputTimer(long output, boolean isRelative, long key, long at, byte[] payload);
+
+    static native long outputCancel(long output, long key);
+
+    /** Opens a replica, whose machines call {@link Machines}; the numbers are those of {@link AppSettings#numbers}. */
+    static native long appOpen(long endpoint, Machines machines, int version, byte[] name, byte[] folder, byte[] serve,
+            byte[] hosts, byte[] peers, long[] numbers);
+
+    static native void appClose(long app);
+
+    static native long appTurn(long app);
+
+    static native long appAwait(long app, long timeout);
+
+    static native long appLook(long app, long[] state);
+
+    static native long appDigest(long app, long[] digest);
+
+    static native long appTakeOver(long app);
+
+    /** The number of the machine in {@link Machines}. */
+    static native long appMachine(long app);
+
+    static native long trial(Machines machines, int version, long[] plan, boolean hasMessages, boolean hasInvariant,
+            long[] report);
+
+    /** Applies inputs, of which each has ten numbers, a payload, and a user or null. */
+    static native long twice(Machines machines, int version, long[] numbers, byte[][] payloads, byte[][] users,
+            long every, boolean hasInvariant, long[] report);
 }

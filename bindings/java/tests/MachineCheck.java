@@ -1,0 +1,230 @@
+import io.lockstep.App;
+import io.lockstep.AppSettings;
+import io.lockstep.Delivery;
+import io.lockstep.Endpoint;
+import io.lockstep.Event;
+import io.lockstep.Input;
+import io.lockstep.InputKind;
+import io.lockstep.Kind;
+import io.lockstep.LockstepException;
+import io.lockstep.Machine;
+import io.lockstep.Output;
+import io.lockstep.Publisher;
+import io.lockstep.Start;
+import io.lockstep.Status;
+import io.lockstep.Subscriber;
+import io.lockstep.Trial;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.function.Supplier;
+import java.util.stream.LongStream;
+
+/**
+ * Holds the promises of machines; tests/foreign/bindings.rs runs it.
+ *
+ * <pre>
+ * MachineCheck trial           errors that are planted in a machine are found, and a right one stands its trial
+ * MachineCheck fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
+ * </pre>
+ */
+final class MachineCheck {
+    private static final long REMINDER = 1;
+
+    private MachineCheck() {}
+
+    private static void check(boolean holds, Object what) {
+        if (!holds) {
+            throw new AssertionError(what);
+        }
+    }
+
+    private static byte[] bytes(String text) {
+        return text.getBytes(StandardCharsets.UTF_8);
+    }
+
+    /** Counts messages by their publisher, answers each with the count, and reminds of the newest one. */
+    static class Ledger implements Machine {
+        final Map<Integer, Long> counts = new TreeMap<>();
+        long words;
+
+        @Override
+        public void apply(Input input, Output output) {
+            if (input.kind() == InputKind.MESSAGE) {
+                counts.merge(input.publisher(), 1L, Long::sum);
+                words += input.payload().length;
+                output.publish(bytes(answer(input)), input.publisher());
+                output.timerAfter(REMINDER, 60_000_000_000L, input.payload());
+            } else if (input.kind() == InputKind.TIMER) {
+                output.publish(input.payload(), 0);
+            }
+        }
+
+        String answer(Input input) {
+            return counts.get(input.publisher()) + " of " + words;
+        }
+
+        @Override
+        public byte[] snapshot() {
+            StringBuilder rows = new StringBuilder(words + "\n");
+            counts.forEach((publisher, count) -> rows.append(publisher).append(' ').append(count).append('\n'));
+            return bytes(rows.toString());
+        }
+
+        @Override
+        public void restore(byte[] state) {
+            String[] rows = new String(state, StandardCharsets.UTF_8).split("\n");
+            words = Long.parseLong(rows[0]);
+            for (int row = 1; row < rows.length; row++) {
+                String[] pair = rows[row].split(" ");
+                counts.put(Integer.valueOf(pair[0]), Long.valueOf(pair[1]));
+            }
+        }
+    }
+
+    /** A clock in an output. */
+    static final class Clocked extends Ledger {
+        @Override
+        String answer(Input input) {
+            return "at " + System.nanoTime();
+        }
+    }
+
+    /** A field that restore forgets. */
+    static final class Forgetful extends Ledger {
+        @Override
+        public void restore(byte[] state) {
+            super.restore(state);
+            words = 0;
+        }
+    }
+
+    /** An exception at the seventh message of anybody. */
+    static final class Picky extends Ledger {
+        @Override
+        String answer(Input input) {
+            if (counts.get(input.publisher()) == 7) {
+                throw new IllegalStateException("seven is too many");
+            }
+            return "";
+        }
+    }
+
+    /** Publishes what it has got, and throws behind that where the message is wrong. */
+    static final class Failing extends Ledger {
+        @Override
+        public void apply(Input input, Output output) {
+            if (input.kind() != InputKind.MESSAGE) {
+                return;
+            }
+            String text = new String(input.payload(), StandardCharsets.UTF_8);
+            output.publish(bytes("got " + text), input.publisher());
+            if (text.equals("wrong")) {
+                throw new IllegalStateException("this message is wrong");
+            }
+        }
+    }
+
+    private static <M extends Ledger> Trial<M> trial(Supplier<M> factory) {
+        return new Trial<M>(factory).messages((user, number) -> bytes("message " + number + " of " + user));
+    }
+
+    /** Messages of one publisher, a second apart. */
+    private static List<Input> messages(int count) {
+        return LongStream.rangeClosed(1, count).mapToObj(seq -> new Input(InputKind.MESSAGE, seq, seq * 1_000_000_000,
+                3, seq, 0, "somebody", bytes("a message"), 0, 0, 0, 0)).toList();
+    }
+
+    private static LockstepException refused(Trial<?> trial, Status status, String words) {
+        return refused(() -> trial.run(3), status, words);
+    }
+
+    private static LockstepException refused(Supplier<Trial.Report> tried, Status status, String words) {
+        try {
+            throw new AssertionError(tried.get());
+        } catch (LockstepException error) {
+            check(error.status() == status && error.getMessage().contains(words), error);
+            return error;
+        }
+    }
+
+    private static void trials() {
+        Trial.Report report = trial(Ledger::new).run(3);
+        check(report.seeds() == 3 && report.messages() > 0 && report.restored() > 0, report);
+        check(report.timersFired() > 0 && report.snapshots() > 0, report);
+        refused(trial(Clocked::new), Status.TRIAL, "again: first ");
+        refused(trial(Forgetful::new), Status.TRIAL, "again: first ");
+        LockstepException picky = refused(trial(Picky::new), Status.MACHINE, "seven is too many");
+        check(picky.getCause() instanceof IllegalStateException, picky.getCause());
+        Trial<Ledger> lonely = trial(Ledger::new).invariant(ledger -> check(ledger.counts.size() <= 1, "a second one"));
+        refused(lonely, Status.TRIAL, "a second one");
+        check(trial(Ledger::new).apply(messages(6), 1).timersFired() == 1, "the timer fires");
+        refused(() -> trial(Clocked::new).apply(messages(6), 1), Status.TRIAL, "seq 1");
+        refused(() -> trial(Forgetful::new).apply(messages(6), 1), Status.TRIAL, "seq ");
+        refused(() -> trial(Picky::new).apply(messages(7), 1), Status.MACHINE, "seven is too many");
+        refused(() -> trial(Ledger::new).apply(messages(1), 0), Status.ARGUMENT, "every");
+        System.out.println("planted errors are found");
+    }
+
+    private static void fails(String folder) {
+        try (Endpoint endpoint = Endpoint.fromEnv(); Publisher publisher = Publisher.connect(endpoint)) {
+            int orders = publisher.open("orders", Duration.ofSeconds(10));
+            for (String text : new String[] {"one", "wrong", "two"}) {
+                publisher.publish(orders, bytes(text));
+            }
+            for (long turns = 0; !publisher.isDrained(); turns++) {
+                check(turns < 20_000, "each message has an outcome");
+                if (publisher.poll(64, event -> { }) == 0) {
+                    publisher.await(1_000_000);
+                }
+            }
+            AppSettings settings = new AppSettings("failing", 1, folder).snapshotEvery(1);
+            try (App app = App.open(endpoint, settings, Failing::new)) {
+                String text = null;
+                for (long turns = 0; text == null; turns++) {
+                    check(turns < 20_000, "it ends");
+                    try {
+                        if (app.turn() == 0) {
+                            app.await(1_000_000);
+                        }
+                    } catch (IllegalStateException error) {
+                        text = error.getMessage();
+                    }
+                }
+                check(text.equals("this message is wrong"), text);
+                try {
+                    throw new AssertionError(app.turn());
+                } catch (LockstepException error) {
+                    check(error.status() == Status.MACHINE && error.getMessage().contains(text), error);
+                }
+            }
+            try (Subscriber reader = Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(1))) {
+                boolean[] isCaughtUp = {false};
+                while (!isCaughtUp[0]) {
+                    long work = reader.poll(64, event -> look(event, orders, isCaughtUp));
+                    if (work == 0) {
+                        reader.await(5_000_000);
+                    }
+                }
+            }
+        }
+        System.out.println("an exception ends its replica");
+    }
+
+    private static void look(Event event, int orders, boolean[] isCaughtUp) {
+        isCaughtUp[0] |= event.kind() == Kind.CAUGHT_UP;
+        if (event.kind() == Kind.MESSAGE && event.destination() == orders) {
+            check(event.payloadText().equals("got one"), event);
+        }
+    }
+
+    public static void main(String[] args) {
+        switch (args[0]) {
+            case "trial" -> trials();
+            case "fails" -> fails(args[1]);
+            default -> throw new IllegalArgumentException(args[0]);
+        }
+    }
+}
