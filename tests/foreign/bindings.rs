@@ -3,11 +3,11 @@
 
 mod c;
 mod go;
-mod java;
+pub(crate) mod java;
 mod machines;
 mod misuses;
 mod node;
-mod python;
+pub(crate) mod python;
 
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Cut, Network, Place};
@@ -55,7 +55,7 @@ impl Installed {
 }
 
 /// Where cargo has put the libraries of `lockstep-c`, of which this package's tests depend.
-fn built() -> PathBuf {
+pub(crate) fn built() -> PathBuf {
     assert_eq!(lockstep_c::lockstep_abi_version(), lockstep_c::LOCKSTEP_ABI_VERSION);
     Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("deps")
 }
@@ -99,7 +99,7 @@ fn stays_flat(program: &Command) -> String {
     out
 }
 
-fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
 }
 
@@ -122,7 +122,7 @@ fn installed() -> Option<&'static Installed> {
     installed.as_ref()
 }
 
-fn with_cluster(mut command: Command, cluster: &Cluster) -> Command {
+pub(crate) fn with_cluster(mut command: Command, cluster: &Cluster) -> Command {
     command.env("LOCKSTEP_CONFIG", cluster.config());
     command
 }
@@ -222,7 +222,7 @@ fn while_leaders_are_cut_off(command: Command) {
 }
 
 /// Runs the example of a language twice: the second run goes on behind the first. `hello` is its command.
-fn greets_twice(cluster: &Cluster, hello: impl Fn() -> Command) {
+pub(crate) fn greets_twice(cluster: &Cluster, hello: impl Fn() -> Command) {
     let greet = |cursor: Option<&str>| {
         let mut command = hello();
         command.args(cursor);

@@ -1,8 +1,10 @@
 //! What a package brings: units that systemd takes, a sandbox in which the daemons can work, manual pages and
-//! completions of every command.
+//! completions of every command. And what programs of other languages install: a wheel, a jar, a library for
+//! C.
 
 mod installed;
 mod release;
+mod wheel;
 
 use lockstep_testkit::processes::{self, Cluster, program};
 use std::collections::BTreeSet;

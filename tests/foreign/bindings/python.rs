@@ -43,19 +43,26 @@ fn wheel(folder: &Path) -> PathBuf {
     wheel.clone()
 }
 
+/// Where the wheel is built.
+fn built() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-binding")
+}
+
 /// Builds the wheel from the sources, and installs it where it has changed.
 fn build_and_install(python: &Python) {
-    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-binding");
+    let built = built();
     let _lock = locked(&built);
     let wheels = built.join("wheels");
     let _ = std::fs::remove_dir_all(&wheels); // it may not be there
-    let mut maturin = python_command(BUILD_S, &python.interpreter().with_file_name("maturin"));
-    maturin.args(["build", "--quiet", "--locked", "--profile", "dev", "--manifest-path"]);
-    maturin.arg(folder().join("Cargo.toml")).arg("--interpreter").arg(python.interpreter());
-    maturin.arg("--out").arg(&wheels).env("CARGO_TARGET_DIR", built.join("target"));
+    let mut build = python_command(BUILD_S, &folder().join("build.sh"));
+    build.arg(&wheels).arg("dev").env("CARGO_TARGET_DIR", built.join("target"));
+    let programs = python.interpreter().parent().expect("a folder").to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([programs].into_iter().chain(std::env::split_paths(&others)));
+    build.env("PATH", path.expect("folders"));
     // Compiled for one run of the tests: unoptimized it is there in half the time.
-    maturin.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", amount("0", "1"));
-    finished(maturin).with_code(0);
+    build.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_DEV_OPT_LEVEL", amount("0", "1"));
+    finished(build).with_code(0);
     let wheel = wheel(&wheels);
     let bytes = std::fs::read(&wheel).expect("a wheel");
     let digest = format!("{:08x} {}", crc32c::crc32c(&bytes), python.interpreter().display());
@@ -94,6 +101,11 @@ fn interpreter() -> Option<&'static Path> {
             None
         }
     }
+}
+
+/// The wheel that the tests share, or none.
+pub(crate) fn shared_wheel() -> Option<PathBuf> {
+    interpreter().map(|_| wheel(&built().join("wheels")))
 }
 
 /// A script of the binding's tests.
