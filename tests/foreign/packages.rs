@@ -3,6 +3,7 @@
 //! C.
 
 mod installed;
+mod jar;
 mod release;
 mod wheel;
 

@@ -12,7 +12,7 @@ import java.time.Duration;
 /**
  * Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
  *
- * <pre>LOCKSTEP_CONFIG=FILE java -cp lockstep.jar -Djava.library.path=FOLDER Hello.java [CURSOR]</pre>
+ * <pre>LOCKSTEP_CONFIG=FILE java -cp lockstep.jar Hello.java [CURSOR]</pre>
  */
 final class Hello implements EventHandler {
     private int publisher;

@@ -75,6 +75,11 @@ fn java() -> Option<&'static Java> {
     java.as_ref()
 }
 
+/// The jar that the tests share, or none.
+pub(crate) fn shared_jar() -> Option<PathBuf> {
+    java().map(Java::jar)
+}
+
 /// The program that commits misuses.
 pub(super) fn misuses() -> Option<Command> {
     Some(java()?.command("Misuses"))

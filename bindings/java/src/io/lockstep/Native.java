@@ -1,8 +1,12 @@
 package io.lockstep;
 
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 
 /**
  * The functions of {@code liblockstep_jni}. A result below 0 is a negative {@link Status}. Texts are UTF-8 and end with
@@ -19,15 +23,8 @@ final class Native {
     private static final String LIBRARY = "lockstep_jni";
 
     static {
-        String path = System.getProperty("lockstep.native");
         try {
-            if (path == null) {
-                System.loadLibrary(LIBRARY);
-            } else {
-                Path file = Path.of(path).toAbsolutePath();
-                file = Files.isDirectory(file) ? file.resolve(System.mapLibraryName(LIBRARY)) : file;
-                System.load(file.toString());
-            }
+            load();
         } catch (UnsatisfiedLinkError error) {
             UnsatisfiedLinkError why = new UnsatisfiedLinkError(error.getMessage() + ": " + remedy(error));
             why.initCause(error);
@@ -42,16 +39,71 @@ final class Native {
 
     private Native() {}
 
+    /** Loads what a property names, or else what the jar has inside. */
+    private static void load() {
+        String path = System.getProperty("lockstep.native");
+        if (path != null) {
+            Path file = Path.of(path).toAbsolutePath();
+            file = Files.isDirectory(file) ? file.resolve(System.mapLibraryName(LIBRARY)) : file;
+            System.load(file.toString());
+            return;
+        }
+        try (InputStream inside = isInLibraryPath() ? null : Native.class.getResourceAsStream(inside())) {
+            if (inside == null) {
+                System.loadLibrary(LIBRARY);
+            } else {
+                loadCopy(inside);
+            }
+        } catch (IOException error) {
+            var why = new UnsatisfiedLinkError("the library inside lockstep.jar cannot be copied: " + error);
+            why.initCause(error);
+            throw why;
+        }
+    }
+
+    private static boolean isInLibraryPath() {
+        String name = System.mapLibraryName(LIBRARY);
+        for (String folder : System.getProperty("java.library.path", "").split(File.pathSeparator)) {
+            if (Files.exists(Path.of(folder, name))) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** Where bindings/java/build.sh puts the library, by the compiler's name of the architecture. */
+    private static String inside() {
+        String architecture = System.getProperty("os.arch");
+        return "/META-INF/native/linux-" + (architecture.equals("amd64") ? "x86_64" : architecture) + "/"
+                + System.mapLibraryName(LIBRARY);
+    }
+
+    /** The loader takes files alone: one in a folder of this user, which is gone as soon as the library is mapped. */
+    private static void loadCopy(InputStream library) throws IOException {
+        Path folder = Files.createTempDirectory("lockstep-",
+                PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rwx------")));
+        Path file = folder.resolve(System.mapLibraryName(LIBRARY)).toAbsolutePath();
+        try {
+            Files.copy(library, file);
+            System.load(file.toString());
+        } finally {
+            Files.deleteIfExists(file);
+            Files.delete(folder);
+        }
+    }
+
     /** What helps. A library belongs to one class loader at a time: to another one it says so in these words. */
     private static String remedy(UnsatisfiedLinkError error) {
         String message = String.valueOf(error.getMessage());
         if (message.contains("already loaded in another")) {
             return "one class loader of a JVM may have it. Put lockstep.jar where all applications of this JVM share one"
                     + " loader (a servlet container's lib folder, or the class path), and not into each application; at a"
-                    + " redeployment the former loader has it until it is collected";
+                    + " redeployment the former loader has it until it is collected. Without a property that names it each"
+                    + " loader has a copy of its own, from inside lockstep.jar";
         }
         return "build it by bindings/java/build.sh, and name it by -Dlockstep.native=PATH or its folder by"
-                + " -Djava.library.path=FOLDER";
+                + " -Djava.library.path=FOLDER. Without these the one inside lockstep.jar is copied to a folder from which"
+                + " libraries may be loaded, which -Djava.io.tmpdir=FOLDER names";
     }
 
     static native int version();
