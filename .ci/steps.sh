@@ -126,7 +126,7 @@ packages() {
     fi
     local apt=("${become[@]}" env DEBIAN_FRONTEND=noninteractive timeout 180 apt-get -qq)
     local missing=() package
-    for package in valgrind nftables tshark python3-venv prometheus prometheus-alertmanager tmux strace libfaketime g++ libquickfix-dev cmake pkg-config chromium postgresql influxdb skopeo musl-tools; do
+    for package in valgrind nftables tshark python3-venv prometheus prometheus-alertmanager tmux strace libfaketime g++ dpkg-dev libquickfix-dev cmake pkg-config chromium postgresql influxdb skopeo musl-tools; do
         dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
     done
     # One of another origin will do.

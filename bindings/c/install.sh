@@ -3,7 +3,8 @@
 #
 #     bindings/c/install.sh PREFIX [FOLDER]
 #
-# With FOLDER it installs the libraries that are built there.
+# With FOLDER it installs the libraries that are built there. For a package there is DESTDIR, the folder that
+# stands for the root of a file system: the files go below DESTDIR/PREFIX, and no loader of this machine is asked.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -15,17 +16,18 @@ if [[ -z $built ]]; then
         sed -n 's/.*"target_directory":"\([^"]*\)".*/\1/p')/dist
 fi
 version=$(cargo pkgid --offline --manifest-path "$here/Cargo.toml" | sed 's/.*[#@]//')
+root=${DESTDIR:-}$prefix
 abi=$(sed -n 's/^#define LOCKSTEP_ABI_VERSION //p' "$here/include/lockstep.h")
 
-install -d "$prefix/include" "$prefix/lib/pkgconfig" "$prefix/lib/cmake/lockstep"
+install -d "$root/include" "$root/lib/pkgconfig" "$root/lib/cmake/lockstep"
 install -m 644 "$here"/include/lockstep.h "$here"/include/lockstep.hpp "$here"/include/lockstep_machine.hpp \
-    "$prefix/include/"
-install -m 755 "$built/liblockstep_c.so" "$prefix/lib/liblockstep_c.so.$abi"
-ln -sf "liblockstep_c.so.$abi" "$prefix/lib/liblockstep_c.so"
-install -m 644 "$built/liblockstep_c.a" "$prefix/lib/"
-sed "s/@VERSION@/$version/" "$here/install/lockstep.pc.in" >"$prefix/lib/pkgconfig/lockstep.pc"
-install -m 644 "$here/install/lockstepConfig.cmake" "$prefix/lib/cmake/lockstep/"
-cat >"$prefix/lib/cmake/lockstep/lockstepConfigVersion.cmake" <<VERSION
+    "$root/include/"
+install -m 755 "$built/liblockstep_c.so" "$root/lib/liblockstep_c.so.$abi"
+ln -sf "liblockstep_c.so.$abi" "$root/lib/liblockstep_c.so"
+install -m 644 "$built/liblockstep_c.a" "$root/lib/"
+sed "s/@VERSION@/$version/" "$here/install/lockstep.pc.in" >"$root/lib/pkgconfig/lockstep.pc"
+install -m 644 "$here/install/lockstepConfig.cmake" "$root/lib/cmake/lockstep/"
+cat >"$root/lib/cmake/lockstep/lockstepConfigVersion.cmake" <<VERSION
 set(PACKAGE_VERSION "$version")
 if(PACKAGE_FIND_VERSION VERSION_GREATER PACKAGE_VERSION)
     set(PACKAGE_VERSION_COMPATIBLE FALSE)
@@ -34,6 +36,7 @@ else()
 endif()
 VERSION
 
+[[ -z ${DESTDIR:-} ]] || exit 0
 # The loader looks libraries up in a cache, which is made anew where it covers this folder.
 library=$(cd "$prefix/lib" && pwd -P)
 ldconfig=$(PATH=$PATH:/usr/sbin:/sbin command -v ldconfig || true)

@@ -4,6 +4,7 @@
 
 mod installed;
 mod jar;
+mod library;
 mod release;
 mod wheel;
 

@@ -1,5 +1,7 @@
 # find_package(lockstep): the targets lockstep::lockstep (shared) and lockstep::static, of C and C++.
-get_filename_component(_lockstep_prefix "${CMAKE_CURRENT_LIST_DIR}/../../.." ABSOLUTE)
+# /lib may be a link to /usr/lib, whose headers are not in /include.
+get_filename_component(_lockstep_prefix "${CMAKE_CURRENT_LIST_DIR}" REALPATH)
+get_filename_component(_lockstep_prefix "${_lockstep_prefix}/../../.." ABSOLUTE)
 
 foreach(_lockstep_part include/lockstep.h lib/liblockstep_c.so lib/liblockstep_c.a)
     if(NOT EXISTS "${_lockstep_prefix}/${_lockstep_part}")

@@ -25,7 +25,7 @@ const RUN_THERE: &str = "
         sh -ec '. /tmp/script'";
 
 /// Whether there is what it takes.
-fn unsupported() -> Option<&'static str> {
+pub(super) fn unsupported() -> Option<&'static str> {
     let runs = |program: &str, args: &[&str]| {
         Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
     };
@@ -52,13 +52,13 @@ fn packages(folder: &Path) {
     }
 }
 
-/// What the script prints.
-fn in_a_root(folder: &Path, script: &str) -> String {
+/// What the script prints, in namespaces of mounts and of what else `flags` name.
+pub(super) fn in_a_root(folder: &Path, flags: &[&str], script: &str) -> String {
     let file = folder.join("script");
     fs::write(&file, script).expect("a script");
     let mut command = Command::new("unshare");
     let steps = [OVERLAY, RUN_THERE].concat();
-    command.args(["--mount", "--net", "sh", "-ec", &steps, "sh"]).arg(&file).arg(folder);
+    command.arg("--mount").args(flags).args(["sh", "-ec", &steps, "sh"]).arg(&file).arg(folder);
     let output = command.output().expect("unshare");
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
@@ -75,6 +75,7 @@ fn a_package_installs_upgrades_and_goes_and_leaves_what_was_acknowledged() {
     packages(folder.path());
     let printed = in_a_root(
         folder.path(),
+        &["--net"],
         "# Triggers of other packages, as the index of manual pages, are none of ours.
          alias dpkg='dpkg --no-triggers --force-unsafe-io'
          dpkg -i /tmp/1.deb >/dev/null 2>&1
