@@ -63,7 +63,7 @@ groups_of() {
 outside() {
     local package status=0 host folder
     needs
-    package="${1:-$(find "$target/release-files" -name '*.deb' | sort | tail -n 1)}"
+    package="${1:-$(find "$target/release-files" -name 'lockstep_*.deb' | sort | tail -n 1)}"
     [ -f "$package" ] || fail "there is no package: tools/release.sh makes it"
     base
     unshare --mount --net --uts --ipc --pid --fork --kill-child=KILL --mount-proc \

@@ -1,19 +1,22 @@
 #!/usr/bin/env bash
 # Makes a release: the package of Debian, an archive with the static program, the image of a container with it, the
-# bill of materials, checksums, and their signature. All programs have TLS.
+# bill of materials; for programs the packages of Debian with the library for C, a wheel and a jar; checksums, and their
+# signature. All programs have TLS.
 #
 #     tools/release.sh [FOLDER]            into target/release-files, unless another folder is given
 #     tools/release.sh --compare           makes it here and in a clone elsewhere, and compares every byte
 #
 # Of one commit and one compiler the files are the same, byte for byte, wherever they are built. What is
-# missing is installed or named: cargo-deb from the registry, the target of musl by rustup, and musl-gcc, which
-# compiles the C of TLS for it. Without these there is no static program and no image, and the last line says so.
+# missing is installed or named: cargo-deb and maturin from their registries, the target of musl by rustup, and
+# musl-gcc, which compiles the C of TLS for it. Without these there is no static program and no image, without a JDK no
+# jar, without Python no wheel, and the last lines say so.
 # $LOCKSTEP_SIGNING_KEY is the key that signs (tools/sign.sh).
 set -euo pipefail
 umask 022
 cd "$(dirname "$0")/.."
 
 cargo_deb_version=3.8.0
+maturin_version=1.16.0
 musl=x86_64-unknown-linux-musl
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
 export CARGO_INCREMENTAL=0 LC_ALL=C
@@ -67,12 +70,41 @@ fi
 # The program has 138 MB with the lines of its source, for perf and debuggers, and 23 without: two packages.
 cargo deb --no-build --profile dist --dbgsym --output "$out/"
 
+echo "== the library for C"
+cargo build --locked --profile dist -p lockstep-c
+bindings/c/package.sh "$out" "$target/dist"
+
+missing=()
+echo "== the jar"
+if command -v javac >/dev/null; then
+    rm -rf "$target/release-c" "$target/release-java"
+    DESTDIR="$target/release-c" bindings/c/install.sh /usr "$target/dist"
+    bindings/java/build.sh "$target/release-java" "$target/release-c/usr"
+    cp "$target/release-java/lockstep.jar" "$out/lockstep-$version.jar"
+else
+    missing+=("no jar: there is no javac (apt-get install openjdk-17-jdk-headless)")
+fi
+
+echo "== the wheel"
+if python3 -m venv "$target/maturin" 2>/dev/null; then
+    "$target/maturin/bin/python" -m pip install --quiet --disable-pip-version-check "maturin==$maturin_version"
+    # Cargo makes the folder of crates outside of a workspace a part of their symbols, and the binding is a workspace of
+    # its own: it is built in a folder of the same name everywhere.
+    tree=/tmp/lockstep-wheel
+    mkdir -m 700 "$tree" || { echo "another release is made in $tree, or has left it behind" >&2; exit 1; }
+    trap 'rm -rf "$tree"' EXIT
+    git ls-files -z | tar --create --null --files-from=- | tar --extract --directory "$tree"
+    PATH="$target/maturin/bin:$PATH" CARGO_TARGET_DIR="$target/release-python" \
+        RUSTFLAGS="$RUSTFLAGS --remap-path-prefix=$tree=lockstep" "$tree/bindings/python/build.sh" "$out"
+else
+    missing+=("no wheel: python3 has no venv (apt-get install python3-venv)")
+fi
+
 echo "== the static program, and its image"
-static=""
 if ! command -v musl-gcc >/dev/null; then
-    missing="musl-gcc is not installed (apt-get install musl-tools)"
+    missing+=("no static program and no image: musl-gcc is not installed (apt-get install musl-tools)")
 elif ! [ -d "$("${RUSTC:-rustc}" --print sysroot)/lib/rustlib/$musl" ] && ! rustup target add "$musl" 2>/dev/null; then
-    missing="the target $musl cannot be had here"
+    missing+=("no static program and no image: the target $musl cannot be had here")
 else
     cargo build --locked --profile dist --bin lockstep --features tls --target "$musl"
     static="lockstep-$version-$musl"
@@ -90,4 +122,4 @@ fi
 
 tools/sign.sh "$out"
 cat "$out/SHA256SUMS"
-[ -n "$static" ] || echo "no static program and no image: $missing" >&2
+[ ${#missing[@]} = 0 ] || printf '%s\n' "${missing[@]}" >&2
