@@ -23,14 +23,24 @@
 //! #[derive(Default)]
 //! struct Purses(BTreeMap<u32, i64>);
 //!
-//! impl StateMachine for Purses { const VERSION: u32 = 1; fn apply(&mut self, input: &Input<'_>, output: &mut
-//! Output) { if let InputEvent::Message { publisher, payload: [to, ..], user: Some(_), .. } = input.event {
-//! *self.0.entry(publisher).or_default() -= 1; *self.0.entry(u32::from(*to)).or_default() += 1;
-//! output.publish(publisher, b"sent"); } } fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
-//! self.0.iter().try_for_each(|(user, has)| writeln!(out, "{user} {has}")) } fn restore(from: &mut impl Read)
-//! -> io::Result<Self> { let text = io::read_to_string(from)?; let row = |line: &str| line.split_once('
-//! ').and_then(|(user, has)| Some((user.parse().ok()?, has.parse().ok()?)));
-//! Ok(Self(text.lines().map(row).collect::<Option<_>>().ok_or(io::ErrorKind::InvalidData)?)) } }
+//! impl StateMachine for Purses {
+//!     const VERSION: u32 = 1;
+//!     fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+//!         if let InputEvent::Message { publisher, payload: [to, ..], user: Some(_), .. } = input.event {
+//!             *self.0.entry(publisher).or_default() -= 1;
+//!             *self.0.entry(u32::from(*to)).or_default() += 1;
+//!             output.publish(publisher, b"sent");
+//!         }
+//!     }
+//!     fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+//!         self.0.iter().try_for_each(|(user, has)| writeln!(out, "{user} {has}"))
+//!     }
+//!     fn restore(from: &mut impl Read) -> io::Result<Self> {
+//!         let text = io::read_to_string(from)?;
+//!         let row = |line: &str| line.split_once(' ').and_then(|(user, has)| Some((user.parse().ok()?, has.parse().ok()?)));
+//!         Ok(Self(text.lines().map(row).collect::<Option<_>>().ok_or(io::ErrorKind::InvalidData)?))
+//!     }
+//! }
 //!
 //! let report = Trial::new(Purses::default)
 //!     .messages(|_user, number| vec![number as u8])

@@ -43,7 +43,7 @@ fn month_after_month_nothing_grows_and_nothing_sticks() {
 fn a_rotation_of_keys_that_loses_something_is_found() {
     lockstep_io::choose_instructions();
     for (mutation, seed, months) in
-        [(Mutation::OthersDoNotCount, 11, 2), (Mutation::RetiredIsNotReplayed, 3, 5)]
+        [(Mutation::OthersDoNotCount, 15, 2), (Mutation::RetiredIsNotReplayed, 3, 5)]
     {
         let run = || caught(&Plan::of_year(seed, months), false).err().map(|failure| failure.violation);
         assert_eq!(run(), None);
