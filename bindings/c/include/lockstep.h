@@ -599,9 +599,6 @@ typedef struct {
     uint64_t takeovers;
 } lockstep_trial_report;
 
-// All of them, by number.
-#define lockstep_event_kind_ALL { lockstep_event_kind_Message, lockstep_event_kind_Committed, lockstep_event_kind_Retract, lockstep_event_kind_Epoch, lockstep_event_kind_Membership, lockstep_event_kind_Opened, lockstep_event_kind_Closed, lockstep_event_kind_GatewayHeartbeat, lockstep_event_kind_Frame, lockstep_event_kind_Filtered, lockstep_event_kind_Day, lockstep_event_kind_Ordered, lockstep_event_kind_Gap, lockstep_event_kind_Abandoned, lockstep_event_kind_PartsDiscarded, lockstep_event_kind_Multicast, lockstep_event_kind_CaughtUp, lockstep_event_kind_Replaying, lockstep_event_kind_Refused, lockstep_event_kind_Founded, lockstep_event_kind_HistoryLost, lockstep_event_kind_Ahead, lockstep_event_kind_Lag, lockstep_event_kind_Diverged, lockstep_event_kind_MachineReport, lockstep_event_kind_NameOpened, lockstep_event_kind_NameRefused, lockstep_event_kind_NotAllowed, lockstep_event_kind_OutcomeStamped, lockstep_event_kind_OutcomeUnstamped, lockstep_event_kind_OutcomeCommitted, lockstep_event_kind_Throttled, lockstep_event_kind_Unthrottled, lockstep_event_kind_OutcomeDiverged, lockstep_event_kind_OutcomeFenced, lockstep_event_kind_OutcomeClosed, lockstep_event_kind_OutcomesUnknown, lockstep_event_kind_OutcomeDiscarded, }
-
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus

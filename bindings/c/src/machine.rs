@@ -3,41 +3,10 @@
 use crate::guard::{guarded, slice, status, text};
 use crate::status::{Failure, lockstep_status};
 use lockstep_app::{DisconnectReason, Input, InputEvent, Output};
+use lockstep_flat::FlatInputKind;
 use std::cell::RefCell;
 use std::ffi::{c_char, c_void};
 use std::io::{self, Write};
-
-/// What an input is. Numbers are stable: a new kind gets a new one, and a machine ignores kinds that it does
-/// not know. Fields that a kind does not list are 0 or NULL; each has `seq` and `time`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[repr(u32)]
-pub enum lockstep_input_kind {
-    /// A message of anybody but this machine: `publisher`, `publisher_seq`, `destination`, the user where the
-    /// publisher is a client of a gateway; the payload.
-    Message = 1,
-    /// A client has logged in at a gateway: `publisher`, the user.
-    Connected = 2,
-    /// A client is gone: `publisher`, the user; `detail` is the reason, `value` is 1 if its user wants its
-    /// orders to be cancelled then.
-    Disconnected = 3,
-    /// A name that is no gateway's client is opened: `publisher`; `detail` is how often it was opened; the
-    /// payload is the name.
-    Opened = 4,
-    /// A publisher that is no gateway's client is closed: `publisher`.
-    Closed = 5,
-    /// A trading day begins; the payload is its name.
-    DayStart = 6,
-    /// The trading day ends.
-    DayEnd = 7,
-    /// A timer of this machine is due: `key`, `due`; the payload is what it was set with.
-    Timer = 8,
-    /// The stream's time has moved, and nothing else.
-    Time = 9,
-    /// The stream's time is set back to `time`; `value` is the time before.
-    TimeSetBack = 10,
-    /// The cluster has `value` members from here on.
-    Membership = 11,
-}
 
 /// An input of a machine, at its place in the stream. `lockstep_input_kind` lists the fields of each kind.
 /// Its pointers are valid until the callback returns; its texts do not end with 0.
@@ -75,7 +44,7 @@ pub struct lockstep_input {
 }
 
 impl lockstep_input {
-    fn empty(kind: lockstep_input_kind, input: &Input<'_>) -> Self {
+    fn empty(kind: FlatInputKind, input: &Input<'_>) -> Self {
         let none = std::ptr::null();
         Self {
             seq: input.seq,
@@ -106,7 +75,7 @@ impl lockstep_input {
 
     /// The row of an input; `None` for an input of a later version.
     pub(crate) fn of(input: &Input<'_>) -> Option<Self> {
-        use lockstep_input_kind as K;
+        use FlatInputKind as K;
         let of = |kind| Self::empty(kind, input);
         Some(match input.event {
             InputEvent::Message { publisher, publisher_seq, destination, user, payload } => {
@@ -154,28 +123,28 @@ impl lockstep_input {
             let reason = u8::try_from(detail).ok().and_then(DisconnectReason::from_u8);
             reason.ok_or_else(|| Failure::argument("inputs", "has a reason that no client leaves for"))
         };
-        use lockstep_input_kind as K;
-        let is = |kind: K| self.kind == kind as u32;
-        let event = match () {
-            () if is(K::Message) => {
+        use FlatInputKind as K;
+        let kind = K::from_u32(self.kind)
+            .ok_or_else(|| Failure::argument("inputs", "has a kind that is no lockstep_input_kind"))?;
+        let event = match kind {
+            K::Message => {
                 let user = has_user.then_some(user);
                 InputEvent::Message { publisher, publisher_seq, destination, user, payload }
             }
-            () if is(K::Connected) => InputEvent::Connected { user, publisher },
-            () if is(K::Disconnected) => {
+            K::Connected => InputEvent::Connected { user, publisher },
+            K::Disconnected => {
                 InputEvent::Disconnected { user, publisher, reason: reason()?, cancels: value != 0 }
             }
-            () if is(K::Opened) => {
+            K::Opened => {
                 InputEvent::Opened { publisher, incarnation: detail, name: words("payload", payload)? }
             }
-            () if is(K::Closed) => InputEvent::Closed { publisher },
-            () if is(K::DayStart) => InputEvent::DayStart { name: words("payload", payload)? },
-            () if is(K::DayEnd) => InputEvent::DayEnd,
-            () if is(K::Timer) => InputEvent::Timer { key, due, payload },
-            () if is(K::Time) => InputEvent::Time,
-            () if is(K::TimeSetBack) => InputEvent::TimeSetBack { before: value },
-            () if is(K::Membership) => InputEvent::Membership { members: value as usize },
-            () => return Err(Failure::argument("inputs", "has a kind that is no lockstep_input_kind")),
+            K::Closed => InputEvent::Closed { publisher },
+            K::DayStart => InputEvent::DayStart { name: words("payload", payload)? },
+            K::DayEnd => InputEvent::DayEnd,
+            K::Timer => InputEvent::Timer { key, due, payload },
+            K::Time => InputEvent::Time,
+            K::TimeSetBack => InputEvent::TimeSetBack { before: value },
+            K::Membership => InputEvent::Membership { members: value as usize },
         };
         Ok(Input { seq: self.seq, time: self.time, event })
     }

@@ -17,7 +17,7 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
     for source in ["src/participant.rs", "src/machine.rs", "src/app.rs", "src/trial.rs"] {
         builder = builder.with_src(folder.join(source));
     }
-    for source in ["kind.rs", "event.rs"] {
+    for source in ["kind.rs", "event.rs", "input.rs"] {
         builder = builder.with_src(folder.join("../flat/src").join(source));
     }
     let mut written = Vec::new();

@@ -2,14 +2,16 @@
 //!
 //! Each event is a [`FlatEvent`] of 64 bytes, whatever its kind; [`FlatKind`] lists what the fields of each
 //! kind mean. Payloads lie beside the rows: in a [`Batch`] all of them in one buffer, to which rows point by
-//! offset. C, Python and Java read the same bytes.
+//! offset. C, Python and Java read the same bytes. [`FlatInputKind`] numbers the inputs of a machine.
 
 #![forbid(unsafe_code)]
 
 mod batch;
 mod event;
+mod input;
 mod kind;
 
 pub use batch::{BATCH_BYTES, Batch};
 pub use event::FlatEvent;
+pub use input::FlatInputKind;
 pub use kind::FlatKind;

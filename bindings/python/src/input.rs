@@ -2,46 +2,16 @@
 
 use crate::bytes::with_bytes;
 use lockstep_app::{DisconnectReason, EVERYBODY, Effect, InputEvent};
+use lockstep_flat::FlatInputKind as InputKind;
 use pyo3::exceptions::{PyNotImplementedError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The kinds of inputs, with their numbers in Python.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum InputKind {
-    Message = 1,
-    Connected = 2,
-    Disconnected = 3,
-    Opened = 4,
-    Closed = 5,
-    DayStart = 6,
-    DayEnd = 7,
-    Timer = 8,
-    Time = 9,
-    TimeSetBack = 10,
-    Membership = 11,
-}
-
-/// All of them, with their names in Python.
-const KINDS: [(InputKind, &str); 11] = [
-    (InputKind::Message, "MESSAGE"),
-    (InputKind::Connected, "CONNECTED"),
-    (InputKind::Disconnected, "DISCONNECTED"),
-    (InputKind::Opened, "OPENED"),
-    (InputKind::Closed, "CLOSED"),
-    (InputKind::DayStart, "DAY_START"),
-    (InputKind::DayEnd, "DAY_END"),
-    (InputKind::Timer, "TIMER"),
-    (InputKind::Time, "TIME"),
-    (InputKind::TimeSetBack, "TIME_SET_BACK"),
-    (InputKind::Membership, "MEMBERSHIP"),
-];
-
 /// Names and numbers of all kinds of inputs.
 pub(crate) fn input_kinds() -> Vec<(String, u32)> {
-    KINDS.into_iter().map(|(kind, name)| (name.to_owned(), kind as u32)).collect()
+    InputKind::ALL.into_iter().map(|kind| (crate::event::upper(&format!("{kind:?}")), kind as u32)).collect()
 }
 
 /// Names and numbers of the reasons why a client left.
@@ -55,7 +25,7 @@ fn member(py: Python<'_>, kind: InputKind) -> PyResult<Py<PyAny>> {
     static MEMBERS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
     let members = MEMBERS.get_or_try_init(py, || {
         let class = py.import("lockstep._kinds")?.getattr("InputKind")?;
-        let all = KINDS.into_iter().map(|(kind, _)| Ok(class.call1((kind as u32,))?.unbind()));
+        let all = InputKind::ALL.into_iter().map(|kind| Ok(class.call1((kind as u32,))?.unbind()));
         all.collect::<PyResult<Vec<_>>>()
     })?;
     Ok(members[kind as usize - 1].clone_ref(py))
@@ -229,9 +199,8 @@ impl Input {
         before: u64,
         members: usize,
     ) -> PyResult<Self> {
-        let known = KINDS.into_iter().find(|(known, _)| *known as u32 == kind);
-        let (kind, _) =
-            known.ok_or_else(|| PyValueError::new_err(format!("kind {kind} is no lockstep.InputKind")))?;
+        let kind = InputKind::from_u32(kind)
+            .ok_or_else(|| PyValueError::new_err(format!("kind {kind} is no lockstep.InputKind")))?;
         if kind == InputKind::Disconnected && DisconnectReason::from_u8(reason).is_none() {
             return Err(PyValueError::new_err(format!("reason {reason} is no lockstep.DisconnectReason")));
         }
