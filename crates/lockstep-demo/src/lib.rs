@@ -289,11 +289,10 @@ impl Demo<'_> {
         gateways::write_users(&cluster::users(self.cluster.folder))?;
         watch.add(self.start_child("exchange", &self.child_args("demo-exchange", 2))?, Part::Exchange)?;
         for number in 0..GATEWAYS {
-            let mut args = vec!["gateway".to_owned(), "--until-stdin-ends".to_owned()];
-            args.extend(["--config".to_owned(), self.cluster.folder.config().display().to_string()]);
-            args.extend(["--name".to_owned(), (number + 1).to_string()]);
-            args.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
-            let mut gateway = self.start_child(&format!("gateway-{}", number + 1), &args)?;
+            let id = (number + 1).to_string();
+            let flags = ["--name", &id, "--listen", "127.0.0.1:0"].map(str::to_owned);
+            let name = format!("gateway-{id}");
+            let mut gateway = self.cluster.start_daemon(&name, "gateway", flags, Wiring::Talking)?;
             watch.add_gateway(number, &mut gateway);
             servers.gateways.push(gateway);
         }

@@ -36,12 +36,24 @@ impl LocalCluster<'_> {
     /// Starts the replicas; each ends with this process.
     pub fn start_replicas(&self) -> Result<Vec<DemoProcess>, Failure> {
         let start = |id: u32| {
-            let mut args = vec!["sequencer".to_owned(), "--until-stdin-ends".to_owned()];
-            args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
-            args.extend(["--replica".to_owned(), id.to_string()]);
-            DemoProcess::start(&format!("replica-{id}"), &args, self.folder.disk(), Wiring::Silent)
+            let flags = ["--replica".to_owned(), id.to_string()];
+            self.start_daemon(&format!("replica-{id}"), "sequencer", flags, Wiring::Silent)
         };
         self.config.replicas.iter().map(|replica| start(replica.id)).collect()
+    }
+
+    /// Starts a command of this cluster that runs until it is stopped; it ends with this process.
+    pub fn start_daemon(
+        &self,
+        name: &str,
+        command: &str,
+        flags: impl IntoIterator<Item = String>,
+        wiring: Wiring,
+    ) -> Result<DemoProcess, Failure> {
+        let mut args = vec![command.to_owned(), "--until-stdin-ends".to_owned()];
+        args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
+        args.extend(flags);
+        DemoProcess::start(name, &args, self.folder.disk(), wiring)
     }
 
     /// Waits for one leader and two standbys, and returns the leader's id.

@@ -40,7 +40,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
         match commands.try_recv() {
             Ok(ChildCommand::Begin { at, lasts }) => break share.begin(at, lasts),
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
-            _ if work == 0 => waiter.wait(1_000_000),
+            _ if work == 0 => waiter.wait(PAUSE_NS),
             _ => {}
         }
     }

@@ -57,7 +57,8 @@ impl Around {
                 "FIX at {at}: SenderCompID {FIX_USER}, TargetCompID LOCKSTEP, Password {PASSWORD}"
             ));
         }
-        self.start_one("gateway", "gateway", flags, cluster)
+        self.processes.push(cluster.start_daemon("gateway", "gateway", flags, Wiring::Silent)?);
+        Ok(())
     }
 
     fn start_feed(&mut self, channel: u32, cluster: &LocalCluster<'_>) -> Result<(), Failure> {
@@ -72,22 +73,10 @@ impl Around {
             ("--group", group.to_string()),
             ("--requests", requests.to_string()),
         ];
-        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]).collect();
+        let flags = flags.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]);
         self.lines.push(format!("MoldUDP64 of channel {channel} at {group}, requests at {requests}"));
-        self.start_one(&format!("feed-{channel}"), "feed", flags, cluster)
-    }
-
-    fn start_one(
-        &mut self,
-        name: &str,
-        command: &str,
-        flags: Vec<String>,
-        cluster: &LocalCluster<'_>,
-    ) -> Result<(), Failure> {
-        let mut args = vec![command.to_owned(), "--until-stdin-ends".to_owned()];
-        args.extend(["--config".to_owned(), cluster.folder.config().display().to_string()]);
-        args.extend(flags);
-        self.processes.push(DemoProcess::start(name, &args, cluster.folder.disk(), Wiring::Silent)?);
+        let name = format!("feed-{channel}");
+        self.processes.push(cluster.start_daemon(&name, "feed", flags, Wiring::Silent)?);
         Ok(())
     }
 }

@@ -43,7 +43,7 @@ pub enum PublishError {
     OtherProcess,
 }
 
-/// What whoever uses a handle in another process is told.
+/// The failure of a call with a handle in another process than that which made it.
 pub const ELSEWHERE: &str = "the handle was made in another process, of which this one is a fork: both would go on with \
     its numbers, and one message would have two outcomes; make a handle of this process's own";
 
