@@ -7,7 +7,7 @@ mod stamped;
 mod timers;
 mod versions;
 
-use lockstep_app::{App, StateMachine, query};
+use lockstep_app::{App, AppError, StateMachine, query};
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
 use std::fs;
 use std::net::SocketAddrV4;
@@ -88,6 +88,19 @@ fn turn_until<M: StateMachine>(app: &mut App<M>, words: &str, mut done: impl FnM
         let core = &app.replica().core;
         let (next, outputs) = (core.next(), core.outputs.count());
         assert!(began.elapsed() < PATIENCE, "{words}: applied below {next}, {outputs} outputs in the stream");
+    }
+}
+
+/// Turns a replica that cannot go on until it says so.
+fn end_of<M: StateMachine>(app: &mut App<M>) -> AppError {
+    let began = Instant::now();
+    loop {
+        match app.turn(|_, _| {}) {
+            Err(error) => return error,
+            Ok(0) => app.wait(Duration::from_millis(1)).expect("a descriptor"),
+            Ok(_) => {}
+        }
+        assert!(began.elapsed() < PATIENCE, "it neither goes on nor ends, at {}", app.replica().next());
     }
 }
 

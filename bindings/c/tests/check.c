@@ -11,6 +11,7 @@
  *     check flat NAME MESSAGES      passes so many messages twice; the second time nothing more is allocated
  */
 #define _POSIX_C_SOURCE 200809L
+#include "check.h"
 #include <inttypes.h>
 #include <lockstep.h>
 #include <pthread.h>
@@ -24,14 +25,6 @@
 
 /* Of AddressSanitizer: the bytes that are allocated now. */
 size_t __sanitizer_get_current_allocated_bytes(void);
-
-#define CHECK(what)                                                                                  \
-    do {                                                                                             \
-        if (!(what)) {                                                                               \
-            fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
-            exit(1);                                                                                 \
-        }                                                                                            \
-    } while (0)
 
 static bool error_says(const char *words) { return strstr(lockstep_error(), words) != NULL; }
 

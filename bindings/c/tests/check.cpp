@@ -6,6 +6,7 @@
 //     check stamped NAME TAKEOVERS  the same by a `stamped` subscription in batches: what is retracted is delivered anew
 //     check full NAME               backpressure is a failure without a text, and ends
 //     check flat NAME MESSAGES      passes so many messages twice; the second time nothing more is allocated
+#include "check.h"
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -20,14 +21,6 @@ namespace {
 
 constexpr auto patience = std::chrono::seconds(10);
 constexpr auto pause = std::chrono::milliseconds(1);
-
-#define CHECK(what)                                                                                  \
-    do {                                                                                             \
-        if (!(what)) {                                                                               \
-            std::fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
-            std::exit(1);                                                                            \
-        }                                                                                            \
-    } while (0)
 
 template <class T>
 bool is_refused(const lockstep::result<T>& result, lockstep_status status, const char* words) {

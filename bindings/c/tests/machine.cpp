@@ -4,6 +4,7 @@
 //                             cluster
 //     machine fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
 //     machine refusals        settings and tables that are wrong are refused; needs no cluster
+#include "check.h"
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -13,14 +14,6 @@
 #include <sstream>
 
 namespace {
-
-#define CHECK(what)                                                                                  \
-    do {                                                                                             \
-        if (!(what)) {                                                                               \
-            std::fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
-            std::exit(1);                                                                            \
-        }                                                                                            \
-    } while (0)
 
 constexpr std::uint64_t reminder = 1;
 

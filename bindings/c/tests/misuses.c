@@ -4,6 +4,7 @@
  *     misuses NAME         NAME is a publisher's name that nobody else opens
  */
 #define _POSIX_C_SOURCE 200809L
+#include "check.h"
 #include <lockstep.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,14 +17,6 @@
 
 #define SECOND UINT64_C(1000000000)
 #define NOBODY UINT32_C(12345)
-
-#define CHECK(what)                                                                                  \
-    do {                                                                                             \
-        if (!(what)) {                                                                               \
-            fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
-            exit(1);                                                                                 \
-        }                                                                                            \
-    } while (0)
 
 static void answer(const char *misuse, const char *word) { printf("%s\t%s\n", misuse, word); }
 

@@ -2,6 +2,7 @@
 // status that answers it: `fork<TAB>OTHER_PROCESS`. tests/foreign/bindings/misuses.rs compares them with the table.
 //
 //     misuses NAME         NAME is a publisher's name that nobody else opens
+#include "check.h"
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
@@ -16,14 +17,6 @@ namespace {
 constexpr auto patience = std::chrono::seconds(10);
 constexpr auto pause = std::chrono::milliseconds(1);
 constexpr std::uint32_t nobody = 12345;
-
-#define CHECK(what)                                                                                  \
-    do {                                                                                             \
-        if (!(what)) {                                                                               \
-            std::fprintf(stderr, "%s:%d: not %s; last error: %s\n", __FILE__, __LINE__, #what, lockstep_error()); \
-            std::exit(1);                                                                            \
-        }                                                                                            \
-    } while (0)
 
 void answer(const char* misuse, const char* word) { std::printf("%s\t%s\n", misuse, word); }
 

@@ -1,9 +1,8 @@
 //! A replica without a snapshot, and a peer that has one.
 
-use super::{page, turn_until};
+use super::{end_of, page, turn_until};
 use lockstep_app::{
-    App, AppError, AppSettings, Endpoint, Input, InputEvent, MachineCore, MachineSettings, Output,
-    StateMachine, query,
+    App, AppSettings, Endpoint, Input, InputEvent, MachineCore, MachineSettings, Output, StateMachine, query,
 };
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings};
 use lockstep_testkit::processes::{Cluster, PATIENCE, free_address};
@@ -138,19 +137,6 @@ fn keep_newest_segments(journal: &Path, count: usize) {
     files().filter(is_old).for_each(|path| fs::remove_file(path).expect("a disk"));
 }
 
-/// Turns a replica that cannot go on until it says so.
-fn ended<const V: u32>(app: &mut App<Ledger<V>>) -> AppError {
-    let began = Instant::now();
-    loop {
-        match app.turn(|_, _| {}) {
-            Err(error) => return error,
-            Ok(0) => app.wait(Duration::from_millis(1)).expect("a descriptor"),
-            Ok(_) => {}
-        }
-        assert!(began.elapsed() < PATIENCE, "it neither goes on nor ends, at {}", app.replica().next());
-    }
-}
-
 #[test]
 fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with_a_peers_snapshot() {
     let address = free_address().to_string().parse().expect("an IPv4 address");
@@ -189,7 +175,7 @@ fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with
     // It ends where no peer can help: by the code that units do not restart where nothing changes that, as
     // for a version that no peer has a snapshot of, ...
     let mut newer = peers.replica_of::<2>(3);
-    let error = ended(&mut newer);
+    let error = end_of(&mut newer);
     let text = error.to_string();
     assert_eq!(error.exit_code(), 3, "{text}");
     assert!(text.contains("is of version 1 of the machine, and this is version 2"), "{text}");
@@ -197,7 +183,7 @@ fn a_replica_that_was_away_for_longer_than_any_journal_reaches_back_goes_on_with
     // ... and by the other one where a peer is away.
     drop(one);
     let mut alone = peers.replica(4);
-    let error = ended(&mut alone);
+    let error = end_of(&mut alone);
     assert_eq!(error.exit_code(), 1);
     assert!(error.to_string().contains("no peer has a snapshot"), "{error}");
 }

@@ -1,12 +1,12 @@
 //! What the copies of a machine have alike beside their rules, and what they report to each other.
 
-use super::turn_until;
+use super::{end_of, turn_until};
 use lockstep_app::{
     App, AppError, AppSettings, EVERYBODY, Endpoint, Input, InputEvent, MachineFault, Output, StateMachine,
 };
 use lockstep_testkit::processes::{Cluster, PATIENCE, payloads};
 use std::io::{self, Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Answers each order with its limit, which is no input.
 struct Limited<const V: u32> {
@@ -44,19 +44,6 @@ fn copy<const V: u32>(cluster: &Cluster, number: u8, limit: u32, digest_every: u
     App::connect(&endpoint, settings, move || Limited { limit }).expect("a cluster")
 }
 
-/// Turns a copy until it ends.
-fn end_of<const V: u32>(mut app: App<Limited<V>>) -> AppError {
-    let began = Instant::now();
-    loop {
-        match app.turn(|_, _| {}) {
-            Err(error) => return error,
-            Ok(0) => app.wait(Duration::from_millis(1)).expect("a descriptor"),
-            Ok(_) => {}
-        }
-        assert!(began.elapsed() < PATIENCE, "it goes on with other settings");
-    }
-}
-
 fn texts(cluster: &Cluster) -> Vec<String> {
     payloads(&cluster.read(&[]).out).into_iter().map(str::to_owned).collect()
 }
@@ -73,7 +60,7 @@ fn a_copy_with_other_settings_than_the_first_is_refused_before_its_first_output_
 
     // The first copy is gone: only the stream knows what it began with.
     cluster.publish("two\n");
-    let refused = end_of(copy::<1>(&cluster, 2, 200, 1_000));
+    let refused = end_of(&mut copy::<1>(&cluster, 2, 200, 1_000));
     assert!(matches!(refused, AppError::Fault(MachineFault::Settings { .. })), "{refused}");
     let words = refused.to_string();
     for part in ["'limit 200'", "'limit 100'", "replica 1", "VERSION"] {

@@ -2,10 +2,9 @@
 //! retention or a trim removed is not missed.
 
 use crate::cli::streams::{SMALL, json, lines};
-use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, command, run};
+use lockstep_testkit::processes::{Cluster, Outcome, await_change, command, run};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 fn text(path: &Path) -> String {
     path.display().to_string()
@@ -98,14 +97,7 @@ fn a_running_node_names_what_vanishes_in_its_log_in_status_and_in_health() {
         fs::remove_file(&file).expect("removed");
         replicas[0].await_log(&format!("segments/{number:010}.seg is damaged at byte 0"));
         // The line is written as it is found, and the state that is asked for a moment later.
-        let began = Instant::now();
-        let status = loop {
-            let status = cluster.run(&["status"], b"");
-            if status.code != Some(0) {
-                break status.with_code(6).out;
-            }
-            assert!(began.elapsed() < PATIENCE, "status says nothing of it: {}", status.out);
-        };
+        let status = await_change(0, 6, || cluster.run(&["status"], b"")).out;
         assert!(status.contains("1 stored segments are damaged"), "{status}");
         cluster.run(&["health"], b"").with_code(2);
         fs::write(&file, bytes).expect("brought back");

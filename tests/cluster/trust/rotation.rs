@@ -3,7 +3,7 @@
 //! published and committed of it.
 
 use super::{WITHOUT_KEYS, refused};
-use lockstep_testkit::processes::{Cluster, PATIENCE, Process, payloads, signal_all};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, await_change, payloads, signal_all};
 use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -193,15 +193,7 @@ fn a_publisher_that_seals_with_an_older_generation_is_named_and_nothing_is_retir
         keys(&["seal", "1"]);
         reload(&mut replicas, &mut times);
 
-        let began = Instant::now();
-        let status = loop {
-            let status = cluster.run(&["status"], b"");
-            if status.code != Some(0) {
-                break status.with_code(6).out;
-            }
-            assert!(began.elapsed() < PATIENCE, "nobody is named:\n{}", status.out);
-            std::thread::sleep(Duration::from_millis(100));
-        };
+        let status = await_change(0, 6, || cluster.run(&["status"], b"")).out;
         let first = status.lines().next().expect("a verdict");
         assert!(
             first.contains("publisher key 0 ") && first.contains(" seals with generation 0 still"),

@@ -101,6 +101,14 @@ pub fn await_code(code: i32, mut look: impl FnMut() -> Outcome) -> Outcome {
     }
 }
 
+/// The same, where it may end with `before` alone until then.
+#[track_caller]
+pub fn await_change(before: i32, code: i32, mut look: impl FnMut() -> Outcome) -> Outcome {
+    let changed =
+        |outcome: Outcome| if outcome.code == Some(before) { outcome } else { outcome.with_code(code) };
+    await_code(code, || changed(look()))
+}
+
 /// Runs a command to its end.
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();

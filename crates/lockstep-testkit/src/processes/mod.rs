@@ -13,7 +13,9 @@ mod process;
 mod user;
 
 pub use cluster::{Cluster, PRODUCT_TIMING, payloads};
-pub use command::{Outcome, await_code, command, command_of, copy_program, example, program, run};
+pub use command::{
+    Outcome, await_change, await_code, command, command_of, copy_program, example, program, run,
+};
 pub use ground::Ground;
 pub use host::{free_address, is_root, memory_folder, page};
 pub use process::{Process, cpu_shares, freeze, last_words, moving, signal_all};
