@@ -6,7 +6,9 @@ use crate::guard::{Guarded, Handle, guarded, number, status, store, text, with};
 use crate::machine::lockstep_machine;
 use crate::status::{Failure, lockstep_status};
 use crate::types::{delivery, lockstep_delivery};
-use ::lockstep_app::{App, AppError, AppSettings, DivergencePolicy, SnapshotMode, print_without_a_logger};
+use ::lockstep_app::{
+    App, AppError, AppSettings, DivergencePolicy, Pace, SnapshotMode, print_without_a_logger,
+};
 use lockstep_process::stop::Stop;
 use std::ffi::{c_char, c_void};
 use std::net::SocketAddrV4;
@@ -14,9 +16,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Between two looks at an idle replica at most, as of one in Rust.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// How a snapshot is written while the machine runs.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -470,22 +469,13 @@ fn run(
 ) -> Result<(), Failure> {
     print_without_a_logger();
     let Some(mut state) = State::connect(endpoint, settings, table, goes_on.clone())? else { return Ok(()) };
-    let what = state.app.in_words();
-    tracing::info!("{what} begins at seq {}", state.app.replica().next());
-    let mut idle = endpoint.idle().waiter(&state.app.sockets())?;
-    let mut has_caught_up = false;
+    let mut pace = Pace::begin(&state.app)?;
     while goes_on() {
-        if state.turn()? > 0 {
-            continue;
+        if state.turn()? == 0 {
+            pace.wait(&state.app);
         }
-        let replica = state.app.replica();
-        if !has_caught_up && replica.is_caught_up() {
-            has_caught_up = true;
-            tracing::info!("{what} has read the stream up to its end, seq {}", replica.next());
-        }
-        idle.on_progress(replica.next());
-        idle.wait(state.app.due().min(PAUSE).as_nanos() as u64);
     }
-    tracing::info!("{what} stops behind seq {}", state.app.replica().next().saturating_sub(1));
+    let (what, next) = (state.app.in_words(), state.app.replica().next());
+    tracing::info!("{what} stops behind seq {}", next.saturating_sub(1));
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::guard::{CheckedOut, Guarded};
 use crate::machine::{Kit, PyMachine};
 use crate::subscriber::delivery;
 use crate::time::{SLICE, timeout};
-use lockstep_app::{AppError, AppSettings, DivergencePolicy, SnapshotMode};
+use lockstep_app::{AppError, AppSettings, DivergencePolicy, Pace, SnapshotMode};
 use lockstep_client::{Publisher, Subscriber};
 use lockstep_machine::MachineReplica;
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -16,9 +16,6 @@ use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Between two looks at an idle replica at most, as of one in Rust.
-const PAUSE: Duration = Duration::from_millis(1);
 
 /// A replica that may be handed from thread to thread.
 struct Replica {
@@ -101,27 +98,19 @@ impl Replica {
         self.app.wait(time)
     }
 
+    fn pause(&mut self, pace: &mut Pace) {
+        pace.wait(&self.app);
+    }
+
     /// Turns until Ctrl-C or an end; waits as its endpoint says.
-    fn run(&mut self, py: Python<'_>, endpoint: &lockstep_client::Endpoint) -> PyResult<()> {
-        let what = self.app.in_words();
-        tracing::info!("{what} begins at seq {}", self.app.replica().next());
-        let mut idle = endpoint.idle().waiter(&self.app.sockets()).map_err(of_io)?;
-        let mut has_caught_up = false;
+    fn run(&mut self, py: Python<'_>) -> PyResult<()> {
+        let mut pace = Pace::begin(&self.app).map_err(|error| failure(py, &self.kit, error))?;
         loop {
             let work = self.turn(py)?;
             py.check_signals()?;
-            if work > 0 {
-                continue;
+            if work == 0 {
+                py.detach(|| self.pause(&mut pace));
             }
-            let next = self.app.replica().next();
-            if !has_caught_up && self.app.replica().is_caught_up() {
-                has_caught_up = true;
-                tracing::info!("{what} has read the stream up to its end, seq {next}");
-            }
-            idle.on_progress(next);
-            let time = self.app.due().min(PAUSE).as_nanos() as u64;
-            let idle = &mut idle;
-            py.detach(|| idle.wait(time));
         }
     }
 }
@@ -376,5 +365,5 @@ pub(crate) fn run(
 ) -> PyResult<()> {
     lockstep_app::print_without_a_logger();
     let (settings, endpoint) = (self::settings((name, number, folder), settings)?, endpoint_of(endpoint)?);
-    Replica::connect(py, &endpoint, settings, factory)?.run(py, &endpoint)
+    Replica::connect(py, &endpoint, settings, factory)?.run(py)
 }

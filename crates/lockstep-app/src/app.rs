@@ -2,6 +2,7 @@
 
 use crate::counters::{AppCounts, ROWS, values};
 use crate::error::AppError;
+use crate::pace::Pace;
 use crate::peers::{NoneWillDo, Peers, fetched, restored};
 use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 /// Most messages of one turn.
 const BATCH: usize = 256;
-/// Between two looks at handles while names are opened, and the most for which an idle replica sleeps.
+/// Between two looks at handles while names are opened.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long the names may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -475,6 +476,11 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
+    /// How it reaches its cluster.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
     /// Number, name and version, as lines of a log begin.
     pub fn in_words(&self) -> String {
         let AppSettings { number, name, .. } = &self.settings;
@@ -544,24 +550,16 @@ pub fn run<M: StateMachine>(
         Err(AppError::Stopped(_)) => return Ok(()),
         connected => connected?,
     };
-    let what = app.in_words();
-    tracing::info!("{what} begins at seq {}", app.replica().next());
-    let mut idle = endpoint.idle().waiter(&app.sockets())?;
-    let mut has_caught_up = false;
+    let mut pace = Pace::begin(&app)?;
     while !stop.flag().load(Ordering::Acquire) {
         let work = match app.turn(|_, _| {}) {
             Err(AppError::Stopped(_)) => break,
             done => done?,
         };
         if work == 0 {
-            if !has_caught_up && app.replica().is_caught_up() {
-                has_caught_up = true;
-                tracing::info!("{what} has read the stream up to its end, seq {}", app.replica().next());
-            }
-            idle.on_progress(app.replica().next());
-            idle.wait(app.due().min(PAUSE).as_nanos() as u64);
+            pace.wait(&app);
         }
     }
-    tracing::info!("{what} stops behind seq {}, at a signal", app.replica().next() - 1);
+    tracing::info!("{} stops behind seq {}, at a signal", app.in_words(), app.replica().next() - 1);
     Ok(())
 }

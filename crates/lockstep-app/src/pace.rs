@@ -1,0 +1,39 @@
+//! What the loop of a replica does between turns, whatever its turns are made by.
+
+use crate::app::App;
+use crate::error::AppError;
+use lockstep_io::idle::Waiter;
+use lockstep_machine::StateMachine;
+use std::time::Duration;
+
+/// An idle replica sleeps for so long at most.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// The pauses of a loop over a replica, and the lines that say where it is.
+pub struct Pace {
+    idle: Waiter,
+    has_caught_up: bool,
+}
+
+impl Pace {
+    /// Begins a loop over `app`, and says where.
+    ///
+    /// # Errors
+    /// File descriptors are used up.
+    pub fn begin<M: StateMachine>(app: &App<M>) -> Result<Self, AppError> {
+        tracing::info!("{} begins at seq {}", app.in_words(), app.replica().next());
+        Ok(Self { idle: app.endpoint().idle().waiter(&app.sockets())?, has_caught_up: false })
+    }
+
+    /// Waits behind a turn without work as the endpoint says, a millisecond at most. The first time that the
+    /// stream is read up to its end it says so.
+    pub fn wait<M: StateMachine>(&mut self, app: &App<M>) {
+        let next = app.replica().next();
+        if !self.has_caught_up && app.replica().is_caught_up() {
+            self.has_caught_up = true;
+            tracing::info!("{} has read the stream up to its end, seq {next}", app.in_words());
+        }
+        self.idle.on_progress(next);
+        self.idle.wait(app.due().min(PAUSE).as_nanos() as u64);
+    }
+}
