@@ -194,10 +194,7 @@ impl StateMachine for CMachine {
         match self.kit.table.digest.filter(|_| self.fault.get().is_none()) {
             // SAFETY: as in `apply`.
             Some(digest) => unsafe { digest(self.object()) },
-            None => {
-                let mut digest = StateDigest::default();
-                self.snapshot(&mut digest).map_or(0, |()| digest.value())
-            }
+            None => StateDigest::of_state(self),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A digest of a state, as bytes are written.
 
+use crate::machine::StateMachine;
 use std::io;
 
 /// Multipliers of 64 bits with about as many ones as zeros (Steele and Vigna 2021, table 6).
@@ -22,6 +23,12 @@ impl StateDigest {
         let mut digest = Self::default();
         digest.write(bytes);
         digest.value()
+    }
+
+    /// The digest of a machine's snapshot; 0 of a machine that fails to write one.
+    pub fn of_state(machine: &impl StateMachine) -> u64 {
+        let mut digest = Self::default();
+        machine.snapshot(&mut digest).map_or(0, |()| digest.value())
     }
 
     /// Digests more bytes.
