@@ -404,11 +404,11 @@ impl<M: StateMachine> App<M> {
         if let Some(Writing { child, next, was_final }) = &mut self.writing {
             let (next, was_final) = (*next, *was_final);
             if let Some(writer) = child {
-                let Some(is_well) = writer.ended()? else { return Ok(()) };
+                let Some(outcome) = writer.ended()? else { return Ok(()) };
                 *child = None;
-                if !is_well {
+                if let Err(error) = outcome {
                     self.writing = None;
-                    return self.on_written(next, Err(io::Error::other("its child failed")));
+                    return self.on_written(next, Err(error));
                 }
             }
             // What may be taken back is no snapshot.
@@ -431,7 +431,7 @@ impl<M: StateMachine> App<M> {
         };
         let child = match self.settings.snapshot_mode {
             SnapshotMode::Pause => write().map(|()| None),
-            _ => fork(|| write().is_ok()).map(Some).map_err(|error| io::Error::other(error.to_string())),
+            _ => fork(write).map(Some).map_err(|error| io::Error::other(error.to_string())),
         };
         match child {
             Ok(child) => self.writing = Some(Writing { child, next, was_final }),

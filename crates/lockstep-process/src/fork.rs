@@ -2,10 +2,12 @@
 //! while the process goes on.
 
 use lockstep_io::IoError;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Exit code of a child whose work failed.
-const FAILED: i32 = 1;
+/// Exit code of a child whose work panicked, or failed by an error that has no number of the kernel. Those lie
+/// below it: a child that failed by one of them ends with its number.
+const FAILED: i32 = 255;
 /// The niceness that gives way to all others.
 const LOWEST: i32 = 19;
 
@@ -16,7 +18,7 @@ pub struct ForkedChild {
     is_over: bool,
 }
 
-/// Begins a child that does `work` and ends: well, if that returns true. It has this process's memory, copied
+/// Begins a child that does `work` and ends; [`ForkedChild::ended`] says with which outcome. It has this process's memory, copied
 /// as either of them writes to it, the thread that calls, and no other one.
 ///
 /// It ends with the thread that called. `work` opens files, writes them and takes memory: no descriptor of
@@ -25,7 +27,7 @@ pub struct ForkedChild {
 ///
 /// # Errors
 /// The kernel has no room for a process.
-pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
+pub fn fork(work: impl FnOnce() -> io::Result<()>) -> Result<ForkedChild, IoError> {
     // SAFETY: a call without pointers.
     let parent = unsafe { libc::getpid() };
     // SAFETY: a call without pointers. In the child only the calling thread exists. The C library's allocator
@@ -50,20 +52,27 @@ pub fn fork(work: impl FnOnce() -> bool) -> Result<ForkedChild, IoError> {
             let has_parent = unsafe {
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0 && libc::getppid() == parent
             };
-            let is_well = has_parent && catch_unwind(AssertUnwindSafe(work)).unwrap_or(false);
+            let outcome = has_parent.then(|| catch_unwind(AssertUnwindSafe(work)));
+            let number = |error: io::Error| error.raw_os_error().filter(|code| (1..FAILED).contains(code));
+            let code = match outcome {
+                Some(Ok(Ok(()))) => 0,
+                Some(Ok(Err(error))) => number(error).unwrap_or(FAILED),
+                _ => FAILED,
+            };
             // SAFETY: a call without pointers, which does not return.
-            unsafe { libc::_exit(if is_well { 0 } else { FAILED }) }
+            unsafe { libc::_exit(code) }
         }
         pid => Ok(ForkedChild { pid, is_over: false }),
     }
 }
 
 impl ForkedChild {
-    /// Whether it has ended, and then whether its work is done. Never waits.
+    /// Whether it has ended, and then whether its work is done, or which error of the kernel it met. Never
+    /// waits.
     ///
     /// # Errors
     /// The kernel does not know the child: somebody else has waited for it.
-    pub fn ended(&mut self) -> Result<Option<bool>, IoError> {
+    pub fn ended(&mut self) -> Result<Option<io::Result<()>>, IoError> {
         let mut status = 0;
         // SAFETY: `status` is valid for the time of the call, and the id is a child that was not waited for.
         match unsafe { libc::waitpid(self.pid, &raw mut status, libc::WNOHANG) } {
@@ -71,7 +80,15 @@ impl ForkedChild {
             -1 => Err(IoError::last(format!("wait for the child {}", self.pid))),
             _ => {
                 self.is_over = true;
-                Ok(Some(status == 0))
+                Ok(Some(match (libc::WIFEXITED(status), libc::WEXITSTATUS(status)) {
+                    (true, 0) => Ok(()),
+                    (true, FAILED) => Err(io::Error::other("its child failed")),
+                    (true, code) => Err(io::Error::from_raw_os_error(code)),
+                    (false, _) => {
+                        let signal = libc::WTERMSIG(status);
+                        Err(io::Error::other(format!("its child was ended by signal {signal}")))
+                    }
+                }))
             }
         }
     }
@@ -96,11 +113,11 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    fn outcome(mut child: ForkedChild) -> bool {
+    fn outcome(mut child: ForkedChild) -> io::Result<()> {
         let began = Instant::now();
         loop {
-            if let Some(is_well) = child.ended().expect("a child") {
-                return is_well;
+            if let Some(outcome) = child.ended().expect("a child") {
+                return outcome;
             }
             assert!(began.elapsed() < Duration::from_secs(20), "the child does not end");
             std::thread::yield_now();
@@ -112,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let lives = folder.path().join("lives");
         let rest = || std::thread::sleep(Duration::from_secs(60));
-        let child = fork(|| std::fs::write(&lives, "").map(|()| rest()).is_ok()).expect("a child");
+        let child = fork(|| std::fs::write(&lives, "").map(|()| rest())).expect("a child");
         while !lives.exists() {
             std::thread::yield_now();
         }
@@ -124,15 +141,21 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("state");
         let mut state = vec![7_u8; 1 << 20];
-        let child = fork(|| std::fs::write(&path, &state).is_ok()).expect("a child");
+        let child = fork(|| std::fs::write(&path, &state)).expect("a child");
         state.fill(9);
-        assert!(outcome(child));
+        outcome(child).expect("it is written");
         assert_eq!(std::fs::read(&path).expect("a file"), vec![7; 1 << 20]);
     }
 
     #[test]
-    fn work_that_fails_or_panics_is_known_and_a_child_ends_with_its_handle() {
-        assert!(!outcome(fork(|| false).expect("a child")));
+    fn why_work_failed_is_known_and_a_child_ends_with_its_handle() {
+        let full = || std::fs::write("/dev/full", "x");
+        let child = fork(full).expect("a child");
+        assert_eq!(outcome(child).expect_err("no room").kind(), io::ErrorKind::StorageFull);
+        let child = fork(|| Err(io::Error::other("of no call"))).expect("a child");
+        assert_eq!(outcome(child).expect_err("it failed").to_string(), "its child failed");
+        let child = fork(|| std::panic::resume_unwind(Box::new(""))).expect("a child");
+        assert_eq!(outcome(child).expect_err("it panicked").to_string(), "its child failed");
         let child = fork(|| {
             loop {
                 std::thread::sleep(Duration::from_millis(1));
@@ -162,6 +185,7 @@ mod tests {
     #[test]
     fn a_child_ends_with_the_thread_that_began_it() {
         let child = std::thread::scope(|scope| scope.spawn(resting).join().expect("a thread"));
-        assert!(!outcome(child), "it was ended");
+        let ended = outcome(child).expect_err("it was ended");
+        assert_eq!(ended.to_string(), "its child was ended by signal 9");
     }
 }

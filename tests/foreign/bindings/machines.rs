@@ -3,9 +3,10 @@
 
 use super::c::sanitized;
 use super::{bounded, finished, java, root, with_cluster};
+use lockstep_app::SnapshotStore;
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, payloads, run};
 use std::net::SocketAddrV4;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -42,6 +43,23 @@ fn await_total(address: SocketAddrV4, process: &mut Process, total: u64) {
     }
 }
 
+/// Everything below it is in the newest snapshot of a replica; 0: it has none.
+fn newest_snapshot(folder: &Path) -> u64 {
+    let store = SnapshotStore::open(folder, 1).expect("a folder of snapshots");
+    store.list().expect("its snapshots").last().map_or(0, |stored| stored.next)
+}
+
+/// Waits until a replica has a newer snapshot: beside processes that spin, its child at the lowest priority
+/// takes long.
+fn await_snapshot(folder: &Path, than: u64, process: &mut Process) {
+    let began = Instant::now();
+    while newest_snapshot(folder) <= than {
+        let is_over = process.ended().is_some() || began.elapsed() > PATIENCE;
+        assert!(!is_over, "{}: no snapshot behind {than}:\n{}", process.name(), process.log());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
 /// Two copies of a counter, whose `program` is given a number, an address, and how many entries lie between
 /// two snapshots. One is killed again and again while messages are published. In the end SIGTERM ends both
 /// with this exit code.
@@ -59,14 +77,19 @@ fn counts_once_whichever_copy_is_killed(program: &Command, code: i32) {
         cluster.start_command(&format!("counter-{}", index + 1), with_cluster(command, &cluster))
     };
     let mut copies = [start(0), start(1)];
+    let (folders, mut snapshots) = ([cluster.path("counter-1"), cluster.path("counter-2")], [0, 0]);
     for round in 0..ROUNDS {
         let lines: String = (0..MESSAGES).map(|line| format!("round {round} line {line}\n")).collect();
         let killed = (round % 2) as usize;
+        if round > 0 {
+            await_snapshot(&folders[killed], snapshots[killed], &mut copies[killed]);
+        }
         std::thread::scope(|scope| {
             let publishing = scope.spawn(|| cluster.publish(&lines));
             std::thread::sleep(Duration::from_millis(20));
             copies[killed].signal("KILL");
             copies[killed].wait();
+            snapshots[killed] = newest_snapshot(&folders[killed]);
             copies[killed] = start(killed);
             publishing.join().expect("a publisher");
         });

@@ -106,7 +106,7 @@ fn in_child(cluster: &Cluster, participant: &mut Participant, publisher: u32) ->
         if participant.poll(64, go_on) + participant.flush() > 0 {
             words.insert("WORK");
         }
-        std::fs::write(&path, words.into_iter().collect::<Vec<_>>().join(" ")).is_ok()
+        std::fs::write(&path, words.into_iter().collect::<Vec<_>>().join(" "))
     };
     let mut child = lockstep_process::fork::fork(work).expect("a child");
     while child.ended().expect("a child").is_none() {
