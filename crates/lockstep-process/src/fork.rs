@@ -5,8 +5,8 @@ use lockstep_io::IoError;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Exit code of a child whose work panicked, or failed by an error that has no number of the kernel. Those lie
-/// below it: a child that failed by one of them ends with its number.
+/// Exit code of a child whose work panicked, or failed by an error without a number of the kernel. A child
+/// that failed by one with a number ends with it: they lie below.
 const FAILED: i32 = 255;
 /// The niceness that gives way to all others.
 const LOWEST: i32 = 19;
@@ -18,8 +18,8 @@ pub struct ForkedChild {
     is_over: bool,
 }
 
-/// Begins a child that does `work` and ends; [`ForkedChild::ended`] says with which outcome. It has this process's memory, copied
-/// as either of them writes to it, the thread that calls, and no other one.
+/// Begins a child that does `work` and ends; [`ForkedChild::ended`] says with which outcome. It has this
+/// process's memory, copied as either of them writes to it, the thread that calls, and no other one.
 ///
 /// It ends with the thread that called. `work` opens files, writes them and takes memory: no descriptor of
 /// the parent but the first three is open in it. It takes no lock that another thread may have held at that
