@@ -165,9 +165,14 @@ fn quickfix_trades_the_demos_flow_while_leaders_and_gateways_die() {
     send(&mut alice, &mut bob);
     alice.await_answers(&flow_a.requests()[..220]);
     second.signal("TERM");
-    for (desk, flow) in [(&mut alice, &flow_a), (&mut bob, &flow_b)] {
+    let mut desks = [(&mut alice, &flow_a), (&mut bob, &flow_b)];
+    for (desk, flow) in &mut desks {
         desk.send(flow.requests().len() - 300);
         desk.await_answers(flow.requests());
+    }
+    // An order of one trades with what the other has left in the book.
+    for (desk, flow) in desks {
+        desk.await_reports(entries_of(&market.cluster, desk.user()).reports);
         desk.log_out();
         assert_whole(&market, desk, flow.requests());
         println!(

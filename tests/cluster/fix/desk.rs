@@ -6,7 +6,7 @@ use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_demo::orders::{OrderFlow, OrderKind};
 use lockstep_testkit::processes::{Cluster, PATIENCE, Process};
 use ouch50::{Inbound, Outbound};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -300,6 +300,16 @@ impl Desk {
                 by_name.get(request.name()).is_some_and(|of| of.iter().any(|report| report.answers(request)))
             };
             requests.iter().all(has)
+        });
+    }
+
+    /// Waits for so many execution reports.
+    #[track_caller]
+    pub fn await_reports(&mut self, count: usize) {
+        self.until("all of its reports", |lines| {
+            let reports = lines.iter().filter_map(|line| Report::parse(line));
+            let ids = reports.filter(|report| report.kind == "8").map(|report| report.exec_id);
+            ids.collect::<BTreeSet<_>>().len() >= count
         });
     }
 }

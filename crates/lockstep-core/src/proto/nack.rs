@@ -225,13 +225,24 @@ impl RequestTimer {
     /// Frames came; `brought` says whether any of them is of this range. They answer the request and the
     /// place `answered`, if they name one.
     pub fn on_frames(&mut self, answered: Option<(u64, u32)>, brought: bool) {
-        if let RequestState::Requested { token, news, .. } = &mut self.state {
-            let overtaken = answered.is_some_and(|(answered, by)| answered >= *token && by == self.place);
-            let seen = if brought { AnswerProgress::Brought } else { AnswerProgress::Overtaken };
-            if brought || overtaken {
-                *news = seen.max(*news);
+        match &mut self.state {
+            RequestState::Requested { token, news, .. } => {
+                let overtaken = answered.is_some_and(|(answered, by)| answered >= *token && by == self.place);
+                let seen = if brought { AnswerProgress::Brought } else { AnswerProgress::Overtaken };
+                if brought || overtaken {
+                    *news = seen.max(*news);
+                }
             }
+            RequestState::Waiting { .. } if brought => self.begin_again(),
+            RequestState::Waiting { .. } => {}
         }
+    }
+
+    /// What a refusal of the rest comes with is progress, in whichever order the two arrive: the refusal is
+    /// the first one.
+    fn begin_again(&mut self) {
+        (self.tries, self.refused, self.silent) = (self.tries.min(1), self.refused.min(1), 0);
+        self.proved_to = None;
     }
 
     /// Sets the timers by what came since the last check. What an answer has not brought once it is quiet
@@ -274,9 +285,12 @@ impl RequestTimer {
         retry_after_ns: Nanos,
         limits: &NackLimits,
     ) {
-        if let RequestState::Requested { token, .. } = self.state
+        if let RequestState::Requested { token, news, .. } = self.state
             && token == refused
         {
+            if news == AnswerProgress::Brought {
+                (self.tries, self.refused, self.proved_to) = (0, 0, None);
+            }
             let until = now + limits.refused(self.refused, repairers, retry_after_ns);
             self.state = RequestState::Waiting { until };
             self.tries += 1;
@@ -480,6 +494,21 @@ mod tests {
             "20 ask 0\n50 ask 1\n80 ask 2\n130 ask 3\n180 ask 4\n270 ask 5\n"
         );
         assert_eq!(timeline(0, &[(30, RequestStep::Refused(400))], 440), "20 ask 0\n430 ask 1\n");
+    }
+
+    /// NACK-1.
+    #[test]
+    fn nack_1_a_refusal_of_the_rest_is_the_first_one_whether_it_comes_before_its_frames_or_behind_them() {
+        let refusals = || [30, 60, 90, 140].map(|at| (at, RequestStep::Refused(0)));
+        let with = |first: RequestStep, second: RequestStep, again: Nanos| {
+            let rest = [(190, first), (190, second), (again, RequestStep::Refused(0))];
+            timeline(0, &refusals().into_iter().chain(rest).collect::<Vec<_>>(), again + 40)
+        };
+        let begun = "20 ask 0\n50 ask 1\n80 ask 2\n130 ask 3\n180 ask 4\n";
+        let behind = with(RequestStep::Refused(0), RequestStep::Brought, 280);
+        assert_eq!(behind, format!("{begun}270 ask 5\n300 ask 6\n"), "its own delay was set before");
+        let before = with(RequestStep::Brought, RequestStep::Refused(0), 220);
+        assert_eq!(before, format!("{begun}210 ask 5\n240 ask 6\n"));
     }
 
     /// NACK-1.

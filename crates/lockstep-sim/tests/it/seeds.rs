@@ -136,6 +136,7 @@ const REGRESSIONS: &[u64] = &[
     81191457,
     81205837,
     83218101,
+    84038597,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds

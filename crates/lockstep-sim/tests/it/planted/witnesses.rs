@@ -298,7 +298,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::RejoinsBesideItself, Seed(187)),
     (Mutation::RejoinsBelowQuorum, Seed(18184)),
     (Mutation::RejoinsAtOnce, Seed(12199)),
-    (Mutation::TooOldAskedFirst, Seed(1795919020730126)),
+    (Mutation::TooOldAskedFirst, Test("slower, and in time all the same; proto/repairers.rs")),
     (Mutation::RequestsWithoutRoom, Test("a disk full for days, one seed in twenty thousand; it/full.rs")),
     (Mutation::BaseAboveCommit, Test("what retention has cut is committed, however far; it/install.rs")),
     (Mutation::BaseUnderRecords, Night),
