@@ -3,6 +3,9 @@
 //     machine trial           errors that are planted in a machine are found, and a right one stands its trial; needs no
 //                             cluster
 //     machine fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
+//     machine copies FOLDER ADDRESS
+//                             copies have one digest, another's settings are refused, a version takes over, and a
+//                             query that throws ends nothing
 //     machine refusals        settings and tables that are wrong are refused; needs no cluster
 #include "check.h"
 #include <chrono>
@@ -243,6 +246,82 @@ void fails(const std::string& folder) {
     std::puts("an exception ends its replica");
 }
 
+/// Has a setting, and another version of its rules. A query ends the test, or throws.
+class limited : public ledger {
+public:
+    explicit limited(std::uint32_t limit, std::uint32_t version = 1) : limit_(limit), version_(version) {}
+    std::uint32_t version() const override { return version_; }
+    std::string settings() const override { return "limit " + std::to_string(limit_); }
+
+    void query(lockstep::bytes request, lockstep::sink& answer) const override {
+        if (request.text() == "wrong") throw refused("nobody may ask this");
+        is_ended = is_ended || request.text() == "end";
+        answer.write(settings());
+    }
+
+    static inline bool is_ended = false;
+
+private:
+    std::uint32_t limit_, version_;
+};
+
+/// Turns replicas until it is so.
+void turn_until(std::initializer_list<lockstep::app*> apps, const std::function<bool()>& is_so) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (!is_so()) {
+        CHECK(std::chrono::steady_clock::now() < end);
+        std::size_t work = 0;
+        for (lockstep::app* app : apps) work += app->turn().value();
+        if (work == 0) (*apps.begin())->wait(std::chrono::milliseconds(1)).value();
+    }
+}
+
+void copies(const std::string& folder, const std::string& address) {
+    const auto endpoint = lockstep::endpoint::from_env().value();
+    auto publisher = lockstep::publisher::connect(endpoint).value();
+    const std::uint32_t orders = publisher.open("orders", std::chrono::seconds(10)).value();
+    for (const char* text : {"one", "two"}) publisher.publish(orders, text).value();
+    CHECK(publisher.drain(std::chrono::seconds(10), [](const lockstep::event&) {}).value().open == 0);
+
+    const auto open = [&](std::uint32_t number, std::uint32_t limit, std::uint32_t version, std::string serve) {
+        lockstep::app_settings settings("limited", number, folder + "/" + std::to_string(number));
+        settings.serve = std::move(serve);
+        settings.numbers.is_shadow = version > 1;
+        const auto make = [=] { return std::make_unique<limited>(limit, version); };
+        return lockstep::app::open(endpoint, settings, make).value();
+    };
+    const auto is_done = [](lockstep::app& app) {
+        const auto state = app.look().value();
+        return state.is_caught_up != 0 && state.is_drained != 0;
+    };
+    auto first = open(1, 100, 1, address), second = open(2, 100, 1, "");
+    turn_until({&first, &second}, [&] { return is_done(first) && is_done(second); });
+    turn_until({&first, &second}, [&] { return first.look().value().next == second.look().value().next; });
+    CHECK(first.digest().value() == second.digest().value());
+    CHECK(first.look().value().partings == 0);
+
+    // The first copy's settings are those of the version.
+    auto other = open(3, 200, 1, "");
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    auto turned = other.turn();
+    while (turned && std::chrono::steady_clock::now() < end) turned = other.turn();
+    CHECK(is_refused(turned, LOCKSTEP_STATUS_REPLICA, "limit 200"));
+    CHECK(std::strstr(turned.error().what(), "limit 100") != nullptr);
+    other.close();
+
+    // Another version is a shadow until it takes over.
+    auto next = open(4, 300, 2, "");
+    turn_until({&first, &next}, [&] { return is_done(next) && next.look().value().is_shadow != 0; });
+    CHECK(first.look().value().is_shadow == 0);
+    next.take_over().value();
+    turn_until({&first, &next}, [&] { return first.look().value().is_shadow != 0; });
+    turn_until({&first, &next}, [&] { return next.look().value().is_shadow == 0; });
+
+    std::fputs("asks\n", stderr);
+    turn_until({&first}, [] { return limited::is_ended; });
+    for (int turns = 0; turns < 100; turns++) first.turn().value(); // its answer is written
+}
+
 } // namespace
 
 int main(int argc, char** argv) {
@@ -250,6 +329,7 @@ int main(int argc, char** argv) {
     if (what == "trial") trials();
     else if (what == "refusals") refusals();
     else if (what == "fails" && argc > 2) fails(argv[2]);
+    else if (what == "copies" && argc > 3) copies(argv[2], argv[3]);
     else return 2;
     return 0;
 }

@@ -19,6 +19,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.BooleanSupplier;
 import java.util.function.Supplier;
 import java.util.stream.LongStream;
 
@@ -28,6 +29,9 @@ import java.util.stream.LongStream;
  * <pre>
  * MachineCheck trial           errors that are planted in a machine are found, and a right one stands its trial
  * MachineCheck fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
+ * MachineCheck copies FOLDER ADDRESS
+ *                              copies have one digest, another's settings are refused, a version takes over, and a
+ *                              query that throws ends nothing
  * </pre>
  */
 final class MachineCheck {
@@ -127,6 +131,38 @@ final class MachineCheck {
         }
     }
 
+    /** Has a setting, and another version of its rules. A query ends the test, or throws. */
+    static final class Limited extends Ledger {
+        static boolean isEnded;
+        private final int limit;
+        private final int version;
+
+        Limited(int limit, int version) {
+            this.limit = limit;
+            this.version = version;
+        }
+
+        @Override
+        public int version() {
+            return version;
+        }
+
+        @Override
+        public String settings() {
+            return "limit " + limit;
+        }
+
+        @Override
+        public byte[] query(byte[] request) {
+            String text = new String(request, StandardCharsets.UTF_8);
+            if (text.equals("wrong")) {
+                throw new IllegalStateException("nobody may ask this");
+            }
+            isEnded |= text.equals("end");
+            return bytes(settings());
+        }
+    }
+
     private static <M extends Ledger> Trial<M> trial(Supplier<M> factory) {
         return new Trial<M>(factory).messages((user, number) -> bytes("message " + number + " of " + user));
     }
@@ -213,6 +249,68 @@ final class MachineCheck {
         System.out.println("an exception ends its replica");
     }
 
+    private static App limited(Endpoint endpoint, String folder, int number, int limit, int version, String serve) {
+        AppSettings settings = new AppSettings("limited", number, folder + "/" + number);
+        settings.serve(serve).shadow(version > 1);
+        return App.open(endpoint, settings, () -> new Limited(limit, version));
+    }
+
+    /** Turns replicas until it is so. */
+    private static void turnUntil(List<App> apps, BooleanSupplier isSo) {
+        long end = System.nanoTime() + 60_000_000_000L;
+        while (!isSo.getAsBoolean()) {
+            check(System.nanoTime() < end, "it takes a minute");
+            long work = apps.stream().mapToLong(App::turn).sum();
+            if (work == 0) {
+                apps.get(0).await(1_000_000);
+            }
+        }
+    }
+
+    private static boolean isDone(App app) {
+        return app.state().isCaughtUp() && app.state().isDrained();
+    }
+
+    private static void copies(String folder, String address) {
+        try (Endpoint endpoint = Endpoint.fromEnv(); Publisher publisher = Publisher.connect(endpoint)) {
+            int orders = publisher.open("orders", Duration.ofSeconds(10));
+            publisher.publish(orders, bytes("one"));
+            publisher.publish(orders, bytes("two"));
+            try (App first = limited(endpoint, folder, 1, 100, 1, address);
+                    App second = limited(endpoint, folder, 2, 100, 1, null)) {
+                List<App> both = List.of(first, second);
+                turnUntil(both, () -> publisher.poll(64, event -> { }) == 0 && publisher.isDrained());
+                turnUntil(both, () -> isDone(first) && isDone(second));
+                turnUntil(both, () -> first.state().next() == second.state().next());
+                check(first.digest() == second.digest(), "one digest");
+                check(first.state().partings() == 0, first.state());
+
+                // The first copy's settings are those of the version.
+                try (App other = limited(endpoint, folder, 3, 200, 1, null)) {
+                    turnUntil(List.of(other), () -> false);
+                } catch (LockstepException error) {
+                    check(error.status() == Status.REPLICA, error);
+                    check(error.getMessage().contains("limit 200") && error.getMessage().contains("limit 100"), error);
+                }
+
+                // Another version is a shadow until it takes over.
+                try (App next = limited(endpoint, folder, 4, 300, 2, null)) {
+                    List<App> versions = List.of(first, next);
+                    turnUntil(versions, () -> isDone(next) && next.state().isShadow());
+                    check(!first.state().isShadow(), first.state());
+                    next.takeOver();
+                    turnUntil(versions, () -> first.state().isShadow() && !next.state().isShadow());
+                }
+
+                System.err.println("asks");
+                turnUntil(List.of(first), () -> Limited.isEnded);
+                for (int turns = 0; turns < 100; turns++) { // its answer is written
+                    first.turn();
+                }
+            }
+        }
+    }
+
     private static void look(Event event, int orders, boolean[] isCaughtUp) {
         isCaughtUp[0] |= event.kind() == Kind.CAUGHT_UP;
         if (event.kind() == Kind.MESSAGE && event.destination() == orders) {
@@ -224,6 +322,7 @@ final class MachineCheck {
         switch (args[0]) {
             case "trial" -> trials();
             case "fails" -> fails(args[1]);
+            case "copies" -> copies(args[1], args[2]);
             default -> throw new IllegalArgumentException(args[0]);
         }
     }

@@ -157,6 +157,33 @@ fn an_exception_in_a_machine_of_cpp_ends_its_replica_and_is_thrown_again() {
     ends_by_an_exception(Command::new(machine));
 }
 
+/// Runs a program that holds what copies of a machine promise each other, and asks one of them meanwhile.
+fn copies_agree_are_refused_take_over_and_answer(mut program: Command) {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let address: SocketAddrV4 = free_address().to_string().parse().expect("an IPv4 address");
+    program.arg("copies").arg(cluster.path("limited")).arg(address.to_string());
+    let mut program = cluster.start_command("copies", with_cluster(program, &cluster));
+    program.await_log("asks");
+    let ask = |request: &str| lockstep_app::query(address, request.as_bytes()).expect("an answer");
+    assert_eq!(String::from_utf8_lossy(&ask("limit")), "limit 100");
+    assert_eq!(ask("wrong"), b"", "it throws");
+    assert_eq!(String::from_utf8_lossy(&ask("end")), "limit 100", "and goes on");
+    assert_eq!(program.wait().code(), Some(0), "{}", program.log());
+}
+
+#[test]
+fn copies_of_a_machine_of_cpp_have_one_digest_and_settings_take_over_and_survive_a_query_that_throws() {
+    let Some(machine) = machine() else { return };
+    copies_agree_are_refused_take_over_and_answer(Command::new(machine));
+}
+
+#[test]
+fn copies_of_a_machine_of_java_have_one_digest_and_settings_take_over_and_survive_a_query_that_throws() {
+    let Some(check) = java::with_machine("MachineCheck") else { return };
+    copies_agree_are_refused_take_over_and_answer(check);
+}
+
 /// The programs of a language in docs/APPLY.md.
 fn programs_of(language: &str) -> Vec<String> {
     let page = std::fs::read_to_string(root().join("docs/APPLY.md")).expect("the tutorial");
