@@ -427,6 +427,23 @@ result<lockstep_trial_report> twice(factory factory, const std::vector<lockstep_
     return report;
 }
 
+/// Nanoseconds that an input costs in a machine, on average over so many messages of 48 bytes to everybody, each with
+/// the outputs that the machine publishes for it. No cluster is around. Without a factory: in the counter of docs/APPLY.md
+/// in Rust, for comparison.
+inline result<double> apply_cost(factory factory, std::uint64_t messages) {
+    double cost = 0;
+    lockstep_status status = LOCKSTEP_STATUS_OK;
+    if (factory) {
+        detail::machines machines(std::move(factory));
+        status = lockstep_apply_cost(machines.table(), messages, &cost);
+        machines.rethrow(status);
+    } else {
+        status = lockstep_apply_cost(nullptr, messages, &cost);
+    }
+    if (status != LOCKSTEP_STATUS_OK) return failure(status);
+    return cost;
+}
+
 } // namespace lockstep
 
 #endif // LOCKSTEP_MACHINE_HPP

@@ -166,6 +166,15 @@ void trials() {
     CHECK(is_refused(lockstep::twice(makes<outside>(), messages(6)), LOCKSTEP_STATUS_TRIAL, "seq 2"));
     CHECK(is_refused(lockstep::twice(makes<picky>(), messages(7)), LOCKSTEP_STATUS_MACHINE, "seven is too many"));
     CHECK(is_refused(lockstep::twice(makes<ledger>(), messages(1), 0), LOCKSTEP_STATUS_ARGUMENT, "every"));
+    CHECK(lockstep::apply_cost(makes<ledger>(), 6).value() > 0);
+    bool is_thrown = false;
+    try {
+        lockstep::apply_cost(makes<picky>(), 7).value();
+    } catch (const refused&) {
+        is_thrown = true;
+    }
+    CHECK(is_thrown);
+    CHECK(is_refused(lockstep::apply_cost(makes<ledger>(), 0), LOCKSTEP_STATUS_ARGUMENT, "messages"));
     std::puts("planted errors are found");
 }
 

@@ -423,3 +423,15 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_twice(JNIEnv *env, jclass type, 
     (*env)->DeleteGlobalRef(env, kit.machines);
     return reported(env, status, &report, out);
 }
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_applyCost(JNIEnv *env, jclass type, jobject machines, jint version,
+                                                          jlong messages, jdoubleArray out) {
+    (void)type;
+    struct kit kit;
+    if (machines != NULL && !begin(&kit, env, machines, version)) return 0;
+    jdouble cost = 0;
+    const lockstep_status status = lockstep_apply_cost(machines == NULL ? NULL : &kit.table, (uint64_t)messages, &cost);
+    if (machines != NULL) (*env)->DeleteGlobalRef(env, kit.machines);
+    if (status == LOCKSTEP_STATUS_OK) (*env)->SetDoubleArrayRegion(env, out, 0, 1, &cost);
+    return failure(status);
+}

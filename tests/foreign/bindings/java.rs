@@ -65,7 +65,7 @@ fn java() -> Option<&'static Java> {
         let sources = root().join("bindings/java");
         compile.arg(sources.join("tests/Check.java")).arg(sources.join("tests/Misuses.java"));
         compile.arg(sources.join("examples/Hello.java")).arg(sources.join("examples/Counter.java"));
-        compile.arg(sources.join("tests/MachineCheck.java"));
+        compile.arg(sources.join("examples/ApplyCost.java")).arg(sources.join("tests/MachineCheck.java"));
         run(compile, b"").with_code(0);
         Some(java)
     });
@@ -144,7 +144,8 @@ fn the_native_side_of_java_breaks_no_rule_of_jni() {
     let checks = [&["refusals"][..], &["load", "from-java", "0"], &["threads"], &["full", "another"]];
     let checks = checks.map(|arguments| ("Check", arguments));
     let machine = ["fails", &cluster.path("failing").display().to_string()];
-    let machines = [("MachineCheck", &["trial"][..]), ("MachineCheck", &machine[..])];
+    let trial = ("MachineCheck", &["trial"][..]);
+    let machines = [trial, ("MachineCheck", &machine[..]), ("ApplyCost", &["1000", "1"][..])];
     for (class, arguments) in checks.into_iter().chain(machines) {
         let mut command = Command::new("java");
         command.arg("-Xcheck:jni").args(java.command(class).args(arguments).get_args());

@@ -184,6 +184,31 @@ fn copies_of_a_machine_of_java_have_one_digest_and_settings_take_over_and_surviv
     copies_agree_are_refused_take_over_and_answer(check);
 }
 
+/// Runs the program that measures what an input costs in a language, and beside it in Rust.
+fn measures_what_an_input_costs(mut program: Command, language: &str) {
+    program.args(["1000", "3"]);
+    let outcome = run(program, b"").with_code(0);
+    for name in ["Rust", language] {
+        let costs = outcome.out.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        let cost: f64 = costs.and_then(|costs| costs.split(' ').next()?.parse().ok()).expect("a cost");
+        assert!(cost > 0.0, "{}", outcome.out);
+    }
+}
+
+#[test]
+fn what_an_input_costs_in_a_machine_of_cpp_is_measured_beside_rust() {
+    let Some(program) = sanitized(&OnceLock::new(), "c++", "-std=c++17", "examples/apply_cost.cpp") else {
+        return;
+    };
+    measures_what_an_input_costs(Command::new(program), "C++");
+}
+
+#[test]
+fn what_an_input_costs_in_a_machine_of_java_is_measured_beside_rust() {
+    let Some(program) = java::with_machine("ApplyCost") else { return };
+    measures_what_an_input_costs(program, "Java");
+}
+
 /// The programs of a language in docs/APPLY.md.
 fn programs_of(language: &str) -> Vec<String> {
     let page = std::fs::read_to_string(root().join("docs/APPLY.md")).expect("the tutorial");

@@ -220,4 +220,7 @@ final class Native {
     /** Applies inputs, of which each has ten numbers, a payload, and a user or null. */
     static native long twice(Machines machines, int version, long[] numbers, byte[][] payloads, byte[][] users,
             long every, boolean hasInvariant, long[] report);
+
+    /** Without machines: of the counter in Rust. */
+    static native long applyCost(Machines machines, int version, long messages, double[] cost);
 }

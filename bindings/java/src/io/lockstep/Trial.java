@@ -145,6 +145,28 @@ public final class Trial<M extends Machine> {
         return report(machines, result, of);
     }
 
+    /**
+     * Nanoseconds that an input costs in a machine, on average over so many messages of 48 bytes to everybody, each with
+     * the output that the machine publishes for it. No cluster is around.
+     *
+     * @param factory makes the machine; null: the counter of docs/APPLY.md in Rust, for comparison
+     * @param messages how many, 1 or more
+     * @return nanoseconds
+     * @throws LockstepException if the machine has thrown, or messages is 0 or less
+     */
+    public static double applyCost(Supplier<? extends Machine> factory, long messages) {
+        if (messages <= 0) {
+            throw new LockstepException(Status.ARGUMENT, "messages is " + messages + ": there is nothing to measure");
+        }
+        Machines machines = factory == null ? null : new Machines(factory, null, null);
+        double[] cost = new double[1];
+        long result = Native.applyCost(machines, machines == null ? 0 : machines.version, messages, cost);
+        if (result < 0) {
+            throw machines == null ? LockstepException.last(result) : machines.verdict(result);
+        }
+        return cost[0];
+    }
+
     /** The numbers of an input, in the order in which lockstep_machine_jni.c reads them. */
     private static LongStream numbers(Input input) {
         return LongStream.of(input.kind().ordinal(), input.seq(), input.time(), input.publisher(), input.publisherSeq(),
