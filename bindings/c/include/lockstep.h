@@ -1297,16 +1297,14 @@ lockstep_status lockstep_twice(const lockstep_machine *machine,
                                lockstep_trial_report *out);
 
 // Stores at `out` how many nanoseconds an input costs in a machine, on average over so many `messages` of 48
-// bytes to everybody, each with the outputs that the machine publishes for it. No cluster is around. `machine`
-// NULL: in the counter of docs/APPLY.md in Rust, for comparison.
+// bytes to everybody, each with the outputs that the machine publishes for it. No cluster is around.
+// `machine` NULL: in the counter of docs/APPLY.md in Rust, for comparison.
 //
 // `LOCKSTEP_STATUS_MACHINE`: a callback has failed.
 //
 // # Safety
 // `machine` is NULL or points to a table whose functions keep what it promises; `out` may be written to.
-lockstep_status lockstep_apply_cost(const lockstep_machine *machine,
-                                    uint64_t messages,
-                                    double *out);
+lockstep_status lockstep_apply_cost(const lockstep_machine *machine, uint64_t messages, double *out);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -5,8 +5,7 @@ use crate::foreign::{CMachine, Kit};
 use crate::guard::{guarded, slice_of, status, store, store_wanted};
 use crate::machine::{lockstep_input, lockstep_machine, lockstep_sink, outcome};
 use crate::status::{Failure, lockstep_status};
-use lockstep_app::{apply_cost, counter_cost};
-use lockstep_io::clock::Clock;
+use lockstep_app::{apply_ns, counter_ns};
 use lockstep_sim::trial::{Trial, TrialCoverage, TrialFailure, TrialReport};
 use std::ffi::c_void;
 use std::rc::Rc;
@@ -217,8 +216,8 @@ pub unsafe extern "C" fn lockstep_twice(
 }
 
 /// Stores at `out` how many nanoseconds an input costs in a machine, on average over so many `messages` of 48
-/// bytes to everybody, each with the outputs that the machine publishes for it. No cluster is around. `machine`
-/// NULL: in the counter of docs/APPLY.md in Rust, for comparison.
+/// bytes to everybody, each with the outputs that the machine publishes for it. No cluster is around.
+/// `machine` NULL: in the counter of docs/APPLY.md in Rust, for comparison.
 ///
 /// `LOCKSTEP_STATUS_MACHINE`: a callback has failed.
 ///
@@ -234,19 +233,15 @@ pub unsafe extern "C" fn lockstep_apply_cost(
         if messages == 0 {
             return Err(Failure::argument("messages", "is 0: there is nothing to measure"));
         }
-        let clock = Clock::start();
-        let mut now = || clock.now();
         let ns = if machine.is_null() {
-            counter_cost(messages, &mut now)
+            counter_ns(messages)
         } else {
             // SAFETY: as the caller promises.
             let kit = Kit::new(unsafe { table(machine) }?)?;
-            let cost = apply_cost(CMachine::new(&kit), messages, &mut now);
-            cost.map_err(|fault| {
-                kit.failed().unwrap_or_else(|| Failure::new(lockstep_status::Machine, fault.to_string()))
-            })?
+            let failed = |why: String| kit.failed().unwrap_or(Failure::new(lockstep_status::Machine, why));
+            apply_ns(CMachine::new(&kit), messages).map_err(|fault| failed(fault.to_string()))?
         };
         // SAFETY: as the caller promises.
-        unsafe { store("out", out, ns as f64 / messages as f64) }
+        unsafe { store("out", out, ns) }
     }))
 }

@@ -13,9 +13,29 @@ static int32_t no_memory(JNIEnv *env) {
     return lockstep_fail("the virtual machine of Java has no memory left");
 }
 
+/* The numbers of an input, at the begin of Machines.input; the payload and the user follow, where they have room. */
+struct input_row {
+    int64_t seq, time, publisher_seq, key, due, value;
+    int32_t kind, publisher, destination, detail, payload_len, user_len;
+};
+
+/* An effect in Machines.effects, behind how many bytes of it are used; its payload follows. */
+struct effect_row {
+    int64_t key, at;
+    int32_t kind, len;
+};
+enum { PUBLISH, TIMER_AT, TIMER_AFTER, CANCEL };
+
+/* Memory of a direct buffer of Java. */
+struct room {
+    uint8_t *bytes;
+    size_t len;
+};
+
 struct kit {
     JavaVM *vm;
     jobject machines; /* a global reference */
+    struct room input, effects;
     jmethodID create, restore, apply, snapshot, query, settings, message, judge, destroy;
     jfieldID number, bytes;
     lockstep_machine table;
@@ -97,21 +117,65 @@ static int32_t restore(void *context, const uint8_t *state, size_t len, void **p
     return status;
 }
 
+static lockstep_status add(lockstep_output *output, struct effect_row row, const uint8_t *payload) {
+    const size_t len = (size_t)row.len;
+    switch (row.kind) {
+    case PUBLISH: return lockstep_output_publish(output, (uint32_t)row.key, payload, len);
+    case TIMER_AT: return lockstep_output_timer_at(output, (uint64_t)row.key, (uint64_t)row.at, payload, len);
+    case TIMER_AFTER: return lockstep_output_timer_after(output, (uint64_t)row.key, (uint64_t)row.at, payload, len);
+    default: return lockstep_output_cancel(output, (uint64_t)row.key);
+    }
+}
+
+/* Hands on what Java has put into Machines.effects. */
+static lockstep_status replay(const uint8_t *effects, lockstep_output *output) {
+    int64_t used = 0;
+    memcpy(&used, effects, sizeof used);
+    lockstep_status status = LOCKSTEP_STATUS_OK;
+    for (size_t at = sizeof used; at < (size_t)used && status == LOCKSTEP_STATUS_OK;) {
+        struct effect_row row;
+        memcpy(&row, effects + at, sizeof row);
+        status = add(output, row, effects + at + sizeof row);
+        at += sizeof row + (size_t)row.len;
+    }
+    return status;
+}
+
 static int32_t apply(void *of, const lockstep_input *row, lockstep_output *output) {
     const struct machine *machine = of;
     const struct kit *kit = machine->kit;
     JNIEnv *env = env_of(kit);
-    jbyteArray payload = new_bytes(env, row->payload, row->payload_len);
-    jbyteArray user = row->user == NULL ? NULL : new_bytes(env, row->user, row->user_len);
-    if (payload == NULL || (row->user != NULL && user == NULL)) return no_memory(env);
-    const int32_t status = outcome(
-        env, (*env)->CallObjectMethod(env, kit->machines, kit->apply, machine->number, (jlong)output, (jint)row->kind,
-                                      (jlong)row->seq, (jlong)row->time, (jint)row->publisher,
-                                      (jlong)row->publisher_seq, (jint)row->destination, user, payload,
-                                      (jlong)row->key, (jlong)row->due, (jlong)row->value, (jint)row->detail));
+    const struct input_row numbers = {
+        .seq = (int64_t)row->seq,
+        .time = (int64_t)row->time,
+        .publisher_seq = (int64_t)row->publisher_seq,
+        .key = (int64_t)row->key,
+        .due = (int64_t)row->due,
+        .value = (int64_t)row->value,
+        .kind = (int32_t)row->kind,
+        .publisher = (int32_t)row->publisher,
+        .destination = (int32_t)row->destination,
+        .detail = (int32_t)row->detail,
+        .payload_len = (int32_t)row->payload_len,
+        .user_len = row->user == NULL ? -1 : (int32_t)row->user_len,
+    };
+    memcpy(kit->input.bytes, &numbers, sizeof numbers);
+    uint8_t *rest = kit->input.bytes + sizeof numbers;
+    jbyteArray payload = NULL, user = NULL;
+    if (sizeof numbers + row->payload_len + row->user_len <= kit->input.len) {
+        if (row->payload_len > 0) memcpy(rest, row->payload, row->payload_len);
+        if (row->user_len > 0) memcpy(rest + row->payload_len, row->user, row->user_len);
+    } else {
+        payload = new_bytes(env, row->payload, row->payload_len);
+        user = row->user == NULL ? NULL : new_bytes(env, row->user, row->user_len);
+        if (payload == NULL || (row->user != NULL && user == NULL)) return no_memory(env);
+    }
+    const jvalue arguments[] = {{.j = machine->number}, {.j = (jlong)output}, {.l = payload}, {.l = user}};
+    const int32_t status = outcome(env, (*env)->CallObjectMethodA(env, kit->machines, kit->apply, arguments));
     if (user != NULL) (*env)->DeleteLocalRef(env, user);
-    (*env)->DeleteLocalRef(env, payload);
-    return status;
+    if (payload != NULL) (*env)->DeleteLocalRef(env, payload);
+    if (status != LOCKSTEP_STATUS_OK) return status;
+    return (int32_t)replay(kit->effects.bytes, output);
 }
 
 static int32_t snapshot(const void *of, lockstep_sink *out) {
@@ -163,6 +227,17 @@ static int32_t judge(void *context, const void *of) {
     return outcome(env, (*env)->CallObjectMethod(env, kit->machines, kit->judge, machine->number));
 }
 
+/* The memory of a field of Machines that is a direct buffer; without any: an exception is pending. */
+static struct room room_of(JNIEnv *env, jclass class, jobject machines, const char *name) {
+    struct room room = {0};
+    jfieldID field = (*env)->GetFieldID(env, class, name, "Ljava/nio/ByteBuffer;");
+    if (field == NULL) return room;
+    jobject buffer = (*env)->GetObjectField(env, machines, field);
+    room.bytes = (*env)->GetDirectBufferAddress(env, buffer);
+    room.len = (size_t)(*env)->GetDirectBufferCapacity(env, buffer);
+    return room;
+}
+
 /* Finds the methods of Machines; false: an exception is pending. */
 static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) {
     jclass class = (*env)->GetObjectClass(env, machines);
@@ -172,7 +247,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
     } methods[] = {
         {&kit->create, "create", "()[B"},
         {&kit->restore, "restore", "([B)[B"},
-        {&kit->apply, "apply", "(JJIJJIJI[B[BJJJI)[B"},
+        {&kit->apply, "apply", "(JJ[B[B)[B"},
         {&kit->snapshot, "snapshot", "(J)[B"},
         {&kit->query, "query", "(J[B)[B"},
         {&kit->settings, "settings", "(J)[B"},
@@ -187,6 +262,9 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
     kit->number = (*env)->GetFieldID(env, class, "number", "J");
     kit->bytes = kit->number == NULL ? NULL : (*env)->GetFieldID(env, class, "bytes", "[B");
     if (kit->bytes == NULL || (*env)->GetJavaVM(env, &kit->vm) != JNI_OK) return false;
+    kit->input = room_of(env, class, machines, "input");
+    kit->effects = room_of(env, class, machines, "effects");
+    if (kit->input.bytes == NULL || kit->effects.bytes == NULL) return false;
     kit->machines = (*env)->NewGlobalRef(env, machines);
     kit->table = (lockstep_machine){
         .version = (uint32_t)version,
@@ -206,34 +284,22 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
 
 static jlong failure(lockstep_status status) { return -(jlong)status; }
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outputPublish(JNIEnv *env, jclass type, jlong output, jint destination,
-                                                              jbyteArray payload) {
+/* What is in Machines.effects, which has no more room. */
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outputReplay(JNIEnv *env, jclass type, jlong output, jobject effects) {
     (void)type;
-    const jsize len = (*env)->GetArrayLength(env, payload);
-    jbyte *bytes = (*env)->GetByteArrayElements(env, payload, NULL);
-    if (bytes == NULL) return 0;
-    const lockstep_status status = lockstep_output_publish((lockstep_output *)output, (uint32_t)destination,
-                                                           (const uint8_t *)bytes, (size_t)len);
-    (*env)->ReleaseByteArrayElements(env, payload, bytes, JNI_ABORT);
-    return failure(status);
+    return failure(replay((*env)->GetDirectBufferAddress(env, effects), (lockstep_output *)output));
 }
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outputTimer(JNIEnv *env, jclass type, jlong output, jboolean is_relative,
-                                                            jlong key, jlong at, jbyteArray payload) {
+/* An effect that is larger than Machines.effects. */
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outputAdd(JNIEnv *env, jclass type, jlong output, jint kind, jlong key,
+                                                          jlong at, jbyteArray payload) {
     (void)type;
-    const jsize len = (*env)->GetArrayLength(env, payload);
-    jbyte *bytes = (*env)->GetByteArrayElements(env, payload, NULL);
-    if (bytes == NULL) return 0;
-    const lockstep_status status = (is_relative ? lockstep_output_timer_after : lockstep_output_timer_at)(
-        (lockstep_output *)output, (uint64_t)key, (uint64_t)at, (const uint8_t *)bytes, (size_t)len);
-    (*env)->ReleaseByteArrayElements(env, payload, bytes, JNI_ABORT);
+    const struct effect_row row = {.key = key, .at = at, .kind = kind, .len = (*env)->GetArrayLength(env, payload)};
+    jbyte *elements = (*env)->GetByteArrayElements(env, payload, NULL);
+    if (elements == NULL) return 0;
+    const lockstep_status status = add((lockstep_output *)output, row, (const uint8_t *)elements);
+    (*env)->ReleaseByteArrayElements(env, payload, elements, JNI_ABORT);
     return failure(status);
-}
-
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outputCancel(JNIEnv *env, jclass type, jlong output, jlong key) {
-    (void)env;
-    (void)type;
-    return failure(lockstep_output_cancel((lockstep_output *)output, (uint64_t)key));
 }
 
 /* ------------------------------------------------------------------------ replicas */

@@ -9,6 +9,7 @@ import io.lockstep.Kind;
 import io.lockstep.LockstepException;
 import io.lockstep.Machine;
 import io.lockstep.Output;
+import io.lockstep.Participant;
 import io.lockstep.Publisher;
 import io.lockstep.Start;
 import io.lockstep.Status;
@@ -16,6 +17,8 @@ import io.lockstep.Subscriber;
 import io.lockstep.Trial;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -29,6 +32,7 @@ import java.util.stream.LongStream;
  * <pre>
  * MachineCheck trial           errors that are planted in a machine are found, and a right one stands its trial
  * MachineCheck fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
+ * MachineCheck large FOLDER    inputs and effects that are larger than what both sides share are whole and in order
  * MachineCheck copies FOLDER ADDRESS
  *                              copies have one digest, another's settings are refused, a version takes over, and a
  *                              query that throws ends nothing
@@ -36,6 +40,8 @@ import java.util.stream.LongStream;
  */
 final class MachineCheck {
     private static final long REMINDER = 1;
+    /** A message has at most so many bytes. */
+    private static final int MESSAGE_BYTES = 65_536;
 
     private MachineCheck() {}
 
@@ -163,6 +169,23 @@ final class MachineCheck {
         }
     }
 
+    /** Answers with parts of what it has got, and with the whole. */
+    static final class Parts extends Ledger {
+        @Override
+        public void apply(Input input, Output output) {
+            if (input.kind() == InputKind.MESSAGE) {
+                for (byte[] part : parts(input.payload())) {
+                    output.publish(part, input.publisher());
+                }
+            }
+        }
+
+        static List<byte[]> parts(byte[] of) {
+            int half = of.length / 2;
+            return List.of(Arrays.copyOf(of, half), of, Arrays.copyOfRange(of, half, of.length), bytes("small"));
+        }
+    }
+
     private static <M extends Ledger> Trial<M> trial(Supplier<M> factory) {
         return new Trial<M>(factory).messages((user, number) -> bytes("message " + number + " of " + user));
     }
@@ -249,6 +272,42 @@ final class MachineCheck {
         System.out.println("an exception ends its replica");
     }
 
+    private static void large(String folder) {
+        byte[] payload = new byte[MESSAGE_BYTES];
+        for (int at = 0; at < payload.length; at++) {
+            payload[at] = (byte) (at * 7 + at / 251);
+        }
+        List<byte[]> answers = new ArrayList<>();
+        try (Endpoint endpoint = Endpoint.fromEnv();
+                Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.from(1))) {
+            participant.begin(Duration.ofSeconds(10), event -> { });
+            int orders = participant.open("large", Duration.ofSeconds(10), event -> { });
+            participant.publish(orders, payload);
+            try (App app = App.open(endpoint, new AppSettings("parts", 1, folder), Parts::new)) {
+                turnUntil(List.of(app), () -> {
+                    participant.poll(64, event -> {
+                        if (event.kind() == Kind.MESSAGE && event.destination() == orders) {
+                            byte[] answer = new byte[event.payload().remaining()];
+                            event.payload().get(answer);
+                            answers.add(answer);
+                        }
+                    });
+                    return answers.size() == 4;
+                });
+            }
+        }
+        List<byte[]> expected = Parts.parts(payload);
+        for (int at = 0; at < 4; at++) {
+            check(Arrays.equals(answers.get(at), expected.get(at)), "answer " + at);
+        }
+        // An input may be larger than a message, in a list.
+        byte[] large = new byte[3 * MESSAGE_BYTES];
+        Input input = new Input(InputKind.MESSAGE, 1, 1_000_000_000, 3, 1, 0, "somebody", large, 0, 0, 0, 0);
+        Trial<Ledger> trial = trial(Ledger::new).invariant(ledger -> check(ledger.words == large.length, ledger.words));
+        check(trial.apply(List.of(input), 1).inputsJudged() == 1, "it is judged");
+        System.out.println("large ones are whole");
+    }
+
     private static App limited(Endpoint endpoint, String folder, int number, int limit, int version, String serve) {
         AppSettings settings = new AppSettings("limited", number, folder + "/" + number);
         settings.serve(serve).shadow(version > 1);
@@ -322,6 +381,7 @@ final class MachineCheck {
         switch (args[0]) {
             case "trial" -> trials();
             case "fails" -> fails(args[1]);
+            case "large" -> large(args[1]);
             case "copies" -> copies(args[1], args[2]);
             default -> throw new IllegalArgumentException(args[0]);
         }

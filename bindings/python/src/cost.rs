@@ -1,8 +1,7 @@
 //! The cost of an input in Python, beside that of the same machine in Rust.
 
 use crate::machine::{Kit, PyMachine};
-use lockstep_io::clock::Clock;
-use lockstep_machine::counter_cost;
+use lockstep_app::{apply_ns, counter_ns};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use std::sync::Arc;
@@ -13,12 +12,8 @@ use std::sync::Arc;
 #[pyo3(signature = (factory, messages))]
 pub(crate) fn apply_cost(py: Python<'_>, factory: Option<&Bound<'_, PyAny>>, messages: u64) -> PyResult<f64> {
     let _ = py; // the interpreter is this thread's, as in a turn
-    let clock = Clock::start();
-    let mut now = || clock.now();
-    let each = |ns: u64| ns as f64 / messages.max(1) as f64;
-    let Some(factory) = factory else { return Ok(each(counter_cost(messages, &mut now))) };
+    let Some(factory) = factory else { return Ok(counter_ns(messages)) };
     let kit = Arc::new(Kit::new(factory)?);
-    let cost = lockstep_machine::apply_cost(PyMachine::new(&kit), messages, &mut now);
     let failed = |why: String| kit.take_failure().unwrap_or_else(|| PyRuntimeError::new_err(why));
-    cost.map(each).map_err(|fault| failed(fault.to_string()))
+    apply_ns(PyMachine::new(&kit), messages).map_err(|fault| failed(fault.to_string()))
 }

@@ -32,6 +32,7 @@
 
 mod app;
 mod bisect;
+mod cost;
 mod counters;
 mod error;
 mod pace;
@@ -44,6 +45,7 @@ mod words;
 
 pub use app::{App, run};
 pub use bisect::bisect;
+pub use cost::{apply_ns, counter_ns};
 pub use error::{AppError, ended};
 pub use lockstep_client::{Delivery, Endpoint, EndpointError};
 pub use lockstep_machine::*;

@@ -145,7 +145,9 @@ fn the_native_side_of_java_breaks_no_rule_of_jni() {
     let checks = checks.map(|arguments| ("Check", arguments));
     let machine = ["fails", &cluster.path("failing").display().to_string()];
     let trial = ("MachineCheck", &["trial"][..]);
-    let machines = [trial, ("MachineCheck", &machine[..]), ("ApplyCost", &["1000", "1"][..])];
+    let large = ["large", &cluster.path("parts").display().to_string()];
+    let machines = ["MachineCheck"; 2].into_iter().zip([&machine[..], &large[..]]);
+    let machines = machines.chain([trial, ("ApplyCost", &["1000", "1"][..])]);
     for (class, arguments) in checks.into_iter().chain(machines) {
         let mut command = Command::new("java");
         command.arg("-Xcheck:jni").args(java.command(class).args(arguments).get_args());

@@ -253,6 +253,16 @@ fn an_exception_in_a_machine_of_java_ends_its_replica_and_is_thrown_again() {
 }
 
 #[test]
+fn inputs_and_outputs_of_a_machine_of_java_are_whole_and_in_order_however_large() {
+    let Some(mut check) = java::with_machine("MachineCheck") else { return };
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    check.arg("large").arg(cluster.path("parts"));
+    let outcome = run(with_cluster(check, &cluster), b"").with_code(0);
+    assert!(outcome.out.contains("large ones are whole"), "{}", outcome.out);
+}
+
+#[test]
 fn the_machine_of_java_in_the_documentation_is_the_example_that_runs() {
     let example =
         std::fs::read_to_string(root().join("bindings/java/examples/Counter.java")).expect("a program");

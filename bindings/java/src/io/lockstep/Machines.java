@@ -1,5 +1,7 @@
 package io.lockstep;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.util.HashMap;
 import java.util.Map;
@@ -13,11 +15,19 @@ import java.util.function.Supplier;
  * until that call has returned.
  */
 final class Machines {
+    /** Bytes of an input or of its effects for which memory is shared with the native side. */
+    private static final int SHARED = 65_536;
+    /** The bytes of an input's numbers. */
+    private static final int ROW = 72;
+
     final int version;
 
     private final Supplier<? extends Machine> factory;
     private final Map<Long, Machine> machines = new HashMap<>();
-    private final Output output = new Output();
+    /** What the native side is given and gives: an input, and its effects. */
+    private final ByteBuffer input = ByteBuffer.allocateDirect(SHARED).order(ByteOrder.nativeOrder());
+    private final ByteBuffer effects = ByteBuffer.allocateDirect(SHARED).order(ByteOrder.nativeOrder());
+    private final Output output = new Output(effects);
     private final Trial.Messages messages;
     private final Consumer<Machine> invariant;
     private long last;
@@ -100,19 +110,34 @@ final class Machines {
         }
     }
 
-    private byte[] apply(long machine, long address, int kind, long seq, long time, int publisher, long publisherSeq,
-            int destination, byte[] user, byte[] payload, long key, long due, long value, int detail) {
-        output.address = address;
+    /** A payload and a user that are null lie in `input`. */
+    private byte[] apply(long machine, long address, byte[] payload, byte[] user) {
+        output.begin(address);
         try {
-            String name = user == null ? null : new String(user, StandardCharsets.UTF_8);
-            machines.get(machine).apply(new Input(InputKind.of(kind), seq, time, publisher, publisherSeq, destination,
-                    name, payload, key, due, value, detail), output);
+            machines.get(machine).apply(input(payload, user), output);
             return null;
         } catch (Throwable error) {
             return why(error);
         } finally {
-            output.address = 0;
+            output.end();
         }
+    }
+
+    /** The input in `input`, whose row lockstep_machine_jni.c lays out. */
+    private Input input(byte[] payload, byte[] user) {
+        int payloadLength = input.getInt(64);
+        int userLength = input.getInt(68);
+        byte[] content = payload == null ? copied(ROW, payloadLength) : payload;
+        byte[] name = userLength < 0 || user != null ? user : copied(ROW + payloadLength, userLength);
+        return new Input(InputKind.of(input.getInt(48)), input.getLong(0), input.getLong(8), input.getInt(52),
+                input.getLong(16), input.getInt(56), name == null ? null : new String(name, StandardCharsets.UTF_8),
+                content, input.getLong(24), input.getLong(32), input.getLong(40), input.getInt(60));
+    }
+
+    private byte[] copied(int from, int length) {
+        byte[] copy = new byte[length];
+        input.get(from, copy);
+        return copy;
     }
 
     private byte[] snapshot(long machine) {

@@ -189,11 +189,11 @@ final class Native {
 
     static native long cursor(long handle, long[] cursor);
 
-    static native long outputPublish(long output, int destination, byte[] payload);
+    /** Hands on the effects in the buffer of {@link Output}. */
+    static native long outputReplay(long output, ByteBuffer effects);
 
-    static native long outputTimer(long output, boolean isRelative, long key, long at, byte[] payload);
-
-    static native long outputCancel(long output, long key);
+    /** Hands on one effect, which is larger than that buffer. */
+    static native long outputAdd(long output, int kind, long key, long at, byte[] payload);
 
     /** Opens a replica, whose machines call {@link Machines}; the numbers are those of {@link AppSettings#numbers}. */
     static native long appOpen(long endpoint, Machines machines, int version, byte[] name, byte[] folder, byte[] serve,

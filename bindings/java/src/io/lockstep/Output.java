@@ -1,11 +1,37 @@
 package io.lockstep;
 
+import java.nio.ByteBuffer;
+
 /** Collects the effects of an input, in order, while it is applied: a call behind that is refused. */
 public final class Output {
-    /** That of the native side; 0: none is being applied. */
-    long address;
+    // As lockstep_machine_jni.c has them: kinds, and the bytes of a row.
+    private static final int PUBLISH = 0;
+    private static final int TIMER_AT = 1;
+    private static final int TIMER_AFTER = 2;
+    private static final int CANCEL = 3;
+    private static final int ROW = 24;
+    /** The bytes that count those which are used. */
+    private static final int HEAD = 8;
+    private static final byte[] NO_BYTES = {};
 
-    Output() {}
+    /** Effects that the native side has not got yet. */
+    private final ByteBuffer effects;
+    /** That of the native side; 0: none is being applied. */
+    private long address;
+
+    Output(ByteBuffer effects) {
+        this.effects = effects;
+        effects.putLong(0, HEAD);
+    }
+
+    void begin(long of) {
+        address = of;
+        effects.putLong(0, HEAD);
+    }
+
+    void end() {
+        address = 0;
+    }
 
     /**
      * Publishes a message: it is in the stream once, whichever copies of the machine run.
@@ -15,7 +41,7 @@ public final class Output {
      *     {@link Lockstep#CHANNELS} on
      */
     public void publish(byte[] payload, int destination) {
-        checked(Native.outputPublish(opened(), destination, payload));
+        add(PUBLISH, destination, 0, payload);
     }
 
     /**
@@ -27,7 +53,7 @@ public final class Output {
      * @param payload what comes back with it
      */
     public void timerAt(long key, long at, byte[] payload) {
-        checked(Native.outputTimer(opened(), false, key, at, payload));
+        add(TIMER_AT, key, at, payload);
     }
 
     /**
@@ -38,7 +64,7 @@ public final class Output {
      * @param payload what comes back with it
      */
     public void timerAfter(long key, long after, byte[] payload) {
-        checked(Native.outputTimer(opened(), true, key, after, payload));
+        add(TIMER_AFTER, key, after, payload);
     }
 
     /**
@@ -47,15 +73,30 @@ public final class Output {
      * @param key its key
      */
     public void cancel(long key) {
-        checked(Native.outputCancel(opened(), key));
+        add(CANCEL, key, 0, NO_BYTES);
     }
 
-    private long opened() {
+    private void add(int kind, long key, long at, byte[] payload) {
         if (address == 0) {
             throw new LockstepException(Status.CLOSED_HANDLE,
                     "the input of this output was applied before: an output takes effects within apply alone");
         }
-        return address;
+        int used = (int) effects.getLong(0);
+        if (payload.length > effects.capacity() - ROW - used) {
+            checked(Native.outputReplay(address, effects));
+            used = HEAD;
+            effects.putLong(0, used);
+        }
+        if (payload.length > effects.capacity() - ROW - used) {
+            checked(Native.outputAdd(address, kind, key, at, payload));
+            return;
+        }
+        effects.putLong(used, key);
+        effects.putLong(used + 8, at);
+        effects.putInt(used + 16, kind);
+        effects.putInt(used + 20, payload.length);
+        effects.put(used + ROW, payload);
+        effects.putLong(0, used + ROW + payload.length);
     }
 
     private static void checked(long result) {
