@@ -90,7 +90,7 @@
 //! [`Subscriber::begin`] polls until the position is known.
 //!
 //! [`Subscriber::cursor`] names history, seq and chain; against another stream it is refused
-//! ([`SubscriberEvent::Refused`]).
+//! ([`SubscriberEvent::Refused`]). A [`CursorFile`] stores it for the next start of the program.
 //!
 //! # Forks
 //!
@@ -127,6 +127,7 @@ mod conditions;
 #[cfg(feature = "config")]
 mod config;
 mod counted;
+mod cursor_file;
 mod digest;
 mod endpoint;
 mod health;
@@ -147,6 +148,7 @@ pub use asynchronous::{AsyncParticipant, AsyncPublisher, AsyncSubscriber};
 pub use attested::{AttestationEnd, AttestedSubscriber};
 pub use builder::{EndpointBuilder, EndpointError};
 pub use counted::Counted;
+pub use cursor_file::CursorFile;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
 #[cfg(feature = "config")]

@@ -101,10 +101,16 @@ impl IoError {
         Self::new(doing, std::io::Error::new(std::io::ErrorKind::InvalidInput, Refused::Argument(why.into())))
     }
 
+    /// The refusal of what somebody else has, for which `why` says who.
+    pub fn in_use(doing: impl Into<String>, why: impl Into<String>) -> Self {
+        Self::new(doing, std::io::Error::new(std::io::ErrorKind::ResourceBusy, Refused::InUse(why.into())))
+    }
+
     /// The name that this failure has in every language: `TIMED_OUT` is `LOCKSTEP_STATUS_TIMED_OUT` of C.
     pub fn status(&self) -> &'static str {
         match self.source.get_ref().and_then(|source| source.downcast_ref::<Refused>()) {
             Some(Refused::Argument(_)) => "ARGUMENT",
+            Some(Refused::InUse(_)) => "IN_USE",
             Some(Refused::OtherProcess) => "OTHER_PROCESS",
             None if self.source.kind() == std::io::ErrorKind::TimedOut => "TIMED_OUT",
             None => "IO",
@@ -116,13 +122,14 @@ impl IoError {
 #[derive(Debug)]
 enum Refused {
     Argument(String),
+    InUse(String),
     OtherProcess,
 }
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Argument(why) => f.write_str(why),
+            Self::Argument(why) | Self::InUse(why) => f.write_str(why),
             Self::OtherProcess => f.write_str(made_in::ELSEWHERE),
         }
     }

@@ -1,5 +1,6 @@
 //! What a program meets that depends on this crate: endpoints, errors, and the list of the public surface.
 
+mod cursor_file;
 #[cfg(feature = "config")]
 mod endpoint;
 mod errors;
