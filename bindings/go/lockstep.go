@@ -268,6 +268,56 @@ func At(cursor Cursor) Start {
 	return Start{C.lockstep_start{kind: C.LOCKSTEP_START_KIND_CURSOR, cursor: cursor.cursor}}
 }
 
+// CursorFile is the file in which a program stores the cursor behind what it has processed, for its next start. Each Save
+// replaces it as a whole, and one process has it at a time, by a lock on the file beside it whose name ends with .lock.
+// What a program had processed since the last Save comes again after a crash.
+type CursorFile struct {
+	guard guard
+	file  *C.lockstep_cursor_file
+}
+
+// OpenCursorFile opens the file; one that is absent has no cursor, and is created by the first Save. StatusInUse: somebody
+// else has it open. StatusArgument: it has anything but a whole cursor.
+func OpenCursorFile(path string) (*CursorFile, error) {
+	name, err := text(StatusArgument, path)
+	if err != nil {
+		return nil, err
+	}
+	defer C.free(unsafe.Pointer(name))
+	file := &CursorFile{}
+	err = call(func() C.lockstep_status { return C.lockstep_cursor_file_open(name, &file.file) })
+	if err != nil {
+		return nil, err
+	}
+	return file, nil
+}
+
+// Cursor is the cursor that was read or saved last; false if there is none so far.
+func (f *CursorFile) Cursor() (Cursor, bool, error) {
+	var cursor Cursor
+	stored, err := f.guard.number(func() C.int64_t { return C.lockstep_cursor_file_cursor(f.file, &cursor.cursor) })
+	return cursor, stored == 1, err
+}
+
+// StartOr is where a subscription begins: at the cursor, or at otherwise if there is none. A cursor of another history or
+// log ends the subscription, and never begins anew.
+func (f *CursorFile) StartOr(otherwise Start) (Start, error) {
+	chosen := otherwise
+	err := f.guard.call(func() C.lockstep_status {
+		return C.lockstep_cursor_file_start_or(f.file, &otherwise.start, &chosen.start)
+	})
+	return chosen, err
+}
+
+// Save replaces the stored cursor. When it succeeds, the new one is on the disk: that takes up to some milliseconds. To
+// save the cursor that is stored already costs nothing.
+func (f *CursorFile) Save(cursor Cursor) error {
+	return f.guard.call(func() C.lockstep_status { return C.lockstep_cursor_file_save(f.file, &cursor.cursor) })
+}
+
+// Close gives the file to others, and saves nothing. It waits for the end of a call of another goroutine.
+func (f *CursorFile) Close() { f.guard.close(func() { C.lockstep_cursor_file_close(&f.file) }) }
+
 // Endpoint is which cluster, and how it is reached. Any number of goroutines may use it.
 type Endpoint struct {
 	mutex    sync.RWMutex

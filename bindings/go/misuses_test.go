@@ -3,6 +3,8 @@ package lockstep
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -58,6 +60,7 @@ func TestMisuses(t *testing.T) {
 	answer("negative-open", err)
 	_, err = publisher.PollBatch(-1)
 	answer("negative-limit", err)
+	cursorFiles(t)
 	publisher.Close()
 	_, err = publisher.Publish(id, Everybody, nil)
 	answer("use-after-close", err)
@@ -66,6 +69,24 @@ func TestMisuses(t *testing.T) {
 	endpoint.Close()
 	_, err = ConnectPublisher(endpoint)
 	answer("closed-endpoint", err)
+}
+
+func cursorFiles(t *testing.T) {
+	path, damaged := filepath.Join(t.TempDir(), "cursor"), filepath.Join(t.TempDir(), "damaged")
+	if err := os.WriteFile(damaged, []byte("here"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := OpenCursorFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenCursorFile(path)
+	answer("file-in-use", err)
+	_, err = OpenCursorFile(damaged)
+	answer("file-damaged", err)
+	answer("file-nowhere", file.Save(Cursor{}))
+	file.Close()
+	answer("file-closed", file.Save(Cursor{}))
 }
 
 func connect(endpoint *Endpoint, seq uint64) error {

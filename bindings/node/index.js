@@ -167,5 +167,53 @@ class Subscriber {
   }
 }
 
+/**
+ * The file in which a program stores the cursor behind what it has processed, for its next start. Each save replaces it as
+ * a whole, and one process has it at a time, by a lock on the file beside it whose name ends with `.lock`. What a program
+ * had processed since the last save comes again after a crash.
+ */
+class CursorFile {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /**
+   * Opens the file; one that is absent has no cursor, and is created by the first save. IN_USE: somebody else has it open.
+   * ARGUMENT: it has anything but a whole cursor.
+   */
+  static open(path) {
+    return new CursorFile(native.cursorFileOpen(path));
+  }
+
+  /** The cursor that was read or saved last as a text, or null if there is none so far. */
+  cursor() {
+    return native.cursorFileCursor(this.#handle);
+  }
+
+  /**
+   * Where a subscription begins, for `subscriber`: at the cursor, or at `otherwise` ({ from: 1n }) if there is none. A
+   * cursor of another history or log ends the subscription, and never begins anew.
+   */
+  startOr(otherwise) {
+    const cursor = this.cursor();
+    return cursor === null ? otherwise : { cursor };
+  }
+
+  /**
+   * Replaces the stored cursor by this text. When it returns, the new one is on the disk: that takes up to some
+   * milliseconds. To save the cursor that is stored already costs nothing.
+   */
+  save(cursor) {
+    native.cursorFileSave(this.#handle, cursor);
+  }
+
+  /** Gives the file to others, and saves nothing. */
+  close() {
+    native.close(this.#handle);
+  }
+}
+
 const { Kind, Status } = native;
-module.exports = { Batch, Delivery, EVERYBODY, Endpoint, Kind, Publisher, Status, Subscriber, version: native.version };
+module.exports = { Batch, CursorFile, Delivery, EVERYBODY, Endpoint, Kind, Publisher, Status, Subscriber, version: native.version };

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER };
+enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER, CURSOR_FILE };
 
 struct handle {
     enum kind kind;
@@ -14,6 +14,7 @@ struct handle {
         lockstep_endpoint *endpoint;
         lockstep_publisher *publisher;
         lockstep_subscriber *subscriber;
+        lockstep_cursor_file *cursor_file;
     } of;
 };
 
@@ -103,6 +104,7 @@ static void close_handle(struct handle *handle) {
     case ENDPOINT: lockstep_endpoint_close(&handle->of.endpoint); break;
     case PUBLISHER: lockstep_publisher_close(&handle->of.publisher); break;
     case SUBSCRIBER: lockstep_subscriber_close(&handle->of.subscriber); break;
+    case CURSOR_FILE: lockstep_cursor_file_close(&handle->of.cursor_file); break;
     }
 }
 
@@ -320,15 +322,16 @@ static napi_value is_ended(napi_env env, napi_callback_info info) {
     return handle == NULL ? NULL : number_or_fail(env, lockstep_subscriber_is_ended(handle->of.subscriber));
 }
 
-/* The cursor as a text, or null before the subscription has begun. */
-static napi_value cursor(napi_env env, napi_callback_info info) {
+/* The cursor of a handle as a text, or null where it has none so far. */
+static napi_value cursor_of(napi_env env, napi_callback_info info, enum kind kind) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], SUBSCRIBER);
+    const struct handle *handle = handle_of(env, values[0], kind);
     if (handle == NULL) return NULL;
     lockstep_cursor position;
     char text[LOCKSTEP_CURSOR_TEXT] = "";
-    int64_t stored = lockstep_subscriber_cursor(handle->of.subscriber, &position);
+    int64_t stored = kind == SUBSCRIBER ? lockstep_subscriber_cursor(handle->of.subscriber, &position)
+                                        : lockstep_cursor_file_cursor(handle->of.cursor_file, &position);
     if (stored < 0) return fail_last(env, (lockstep_status)-stored);
     if (stored == 0) {
         napi_get_null(env, &result);
@@ -337,6 +340,36 @@ static napi_value cursor(napi_env env, napi_callback_info info) {
     lockstep_cursor_print(&position, text);
     napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result);
     return result;
+}
+
+static napi_value cursor(napi_env env, napi_callback_info info) { return cursor_of(env, info, SUBSCRIBER); }
+
+static napi_value cursor_file_cursor(napi_env env, napi_callback_info info) { return cursor_of(env, info, CURSOR_FILE); }
+
+static napi_value cursor_file_open(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 1, values)) return NULL;
+    char *path = text_of(env, values[0], LOCKSTEP_STATUS_ARGUMENT, "the path is no text");
+    if (path == NULL) return NULL;
+    struct handle handle = {.kind = CURSOR_FILE};
+    lockstep_status status = lockstep_cursor_file_open(path, &handle.of.cursor_file);
+    free(path);
+    return of_handle(env, status, handle);
+}
+
+/* (cursor file, cursor as a text). */
+static napi_value cursor_file_save(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    if (!arguments(env, info, 2, values)) return NULL;
+    const struct handle *handle = handle_of(env, values[0], CURSOR_FILE);
+    if (handle == NULL) return NULL;
+    char *text = text_of(env, values[1], LOCKSTEP_STATUS_ARGUMENT, "the cursor is no text");
+    if (text == NULL) return NULL;
+    lockstep_cursor position;
+    lockstep_status status = lockstep_cursor_parse(text, &position);
+    free(text);
+    if (status == LOCKSTEP_STATUS_OK) status = lockstep_cursor_file_save(handle->of.cursor_file, &position);
+    return status == LOCKSTEP_STATUS_OK ? NULL : fail_last(env, status);
 }
 
 static napi_value version(napi_env env, napi_callback_info info) {
@@ -368,6 +401,9 @@ static const struct {
     {"isDrained", is_drained},
     {"isEnded", is_ended},
     {"cursor", cursor},
+    {"cursorFileOpen", cursor_file_open},
+    {"cursorFileCursor", cursor_file_cursor},
+    {"cursorFileSave", cursor_file_save},
     {"version", version},
 };
 

@@ -223,20 +223,30 @@ fn while_leaders_are_cut_off(command: Command) {
 
 /// Runs the example of a language twice: the second run goes on behind the first. `hello` is its command.
 pub(crate) fn greets_twice(cluster: &Cluster, hello: impl Fn() -> Command) {
-    let greet = |cursor: Option<&str>| {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("hello.cursor");
+    let greet = || {
         let mut command = hello();
-        command.args(cursor);
-        run(with_cluster(command, cluster), b"").with_code(0).out
+        command.arg(&file);
+        with_cluster(command, cluster)
     };
-    let first = greet(None);
+    let first = run(greet(), b"").with_code(0).out;
     let cursor = first.lines().find_map(|line| line.strip_prefix("resume with ")).expect("a cursor");
     assert_eq!(first.matches("buy 100 at 42").count(), 1, "{first}");
     assert!(first.contains("committed at seq "), "{first}");
-    let second = greet(Some(cursor));
+    let saved = || std::fs::read_to_string(&file).expect("a file");
+    assert_eq!(saved().trim_end(), cursor, "{first}");
+    let second = run(greet(), b"").with_code(0).out;
     assert_eq!(second.matches("buy 100 at 42").count(), 1, "it went on: {second}");
-    let mut wrong = hello();
-    wrong.arg("here");
-    let refused = run(with_cluster(wrong, cluster), b"");
+    assert_ne!(saved().trim_end(), cursor, "{second}");
+    std::fs::write(&file, "here").expect("a file");
+    let refused = run(greet(), b"");
     assert_ne!(refused.code, Some(0));
-    assert!(refused.err.contains("'here' is no cursor"), "{}", refused.err);
+    assert!(is_refusal_of(&refused.err, &file), "{}", refused.err);
+    assert_eq!(saved(), "here", "what is damaged is left to its owner");
+}
+
+/// Whether a program has refused a file that has no cursor, by its name and with what to do.
+pub(crate) fn is_refusal_of(err: &str, file: &Path) -> bool {
+    err.contains(&file.display().to_string()) && err.contains("it has no whole cursor")
 }

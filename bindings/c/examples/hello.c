@@ -1,6 +1,6 @@
-/* Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+/* Publishes a message, reads the stream until it is delivered, and saves the cursor with which another run goes on:
  *
- *     LOCKSTEP_CONFIG=… hello [CURSOR]
+ *     LOCKSTEP_CONFIG=… hello [FILE]          FILE is by default hello.cursor
  */
 #include <inttypes.h>
 #include <lockstep.h>
@@ -36,12 +36,12 @@ int main(int count, char **arguments) {
     }
     lockstep_endpoint *endpoint = NULL;
     lockstep_participant *participant = NULL;
+    lockstep_cursor_file *file = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
     struct wanted wanted = {0};
-    if (count > 1) {
-        start.kind = LOCKSTEP_START_KIND_CURSOR;
-        if (lockstep_cursor_parse(arguments[1], &start.cursor) != LOCKSTEP_STATUS_OK) return fail("read the cursor");
-    }
+    if (lockstep_cursor_file_open(count > 1 ? arguments[1] : "hello.cursor", &file) != LOCKSTEP_STATUS_OK ||
+        lockstep_cursor_file_start_or(file, &start, &start) != LOCKSTEP_STATUS_OK)
+        return fail("open the cursor's file");
     if (lockstep_endpoint_from_env(&endpoint) != LOCKSTEP_STATUS_OK) return fail("read the configuration");
     if (lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &participant) != LOCKSTEP_STATUS_OK)
         return fail("connect");
@@ -60,8 +60,11 @@ int main(int count, char **arguments) {
     lockstep_cursor cursor;
     char text[LOCKSTEP_CURSOR_TEXT];
     if (lockstep_participant_cursor(participant, &cursor) == 1 &&
-        lockstep_cursor_print(&cursor, text) == LOCKSTEP_STATUS_OK)
+        lockstep_cursor_print(&cursor, text) == LOCKSTEP_STATUS_OK) {
+        if (lockstep_cursor_file_save(file, &cursor) != LOCKSTEP_STATUS_OK) return fail("save the cursor");
         printf("resume with %s\n", text);
+    }
+    lockstep_cursor_file_close(&file);
     lockstep_participant_close(&participant);
     lockstep_endpoint_close(&endpoint);
     return 0;

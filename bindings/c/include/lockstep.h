@@ -69,7 +69,8 @@ enum lockstep_status
     LOCKSTEP_STATUS_PANIC = 36,
     // The handle was connected in another process, of which this one is a fork.
     LOCKSTEP_STATUS_OTHER_PROCESS = 37,
-    // A call has the handle already: that of another thread, or the poll whose callback this is.
+    // A call has the handle already: that of another thread, or the poll whose callback this is. Or somebody
+    // else has the file open.
     LOCKSTEP_STATUS_IN_USE = 38,
     // A callback of a machine has failed: its replica, or its trial, has ended.
     LOCKSTEP_STATUS_MACHINE = 39,
@@ -319,6 +320,11 @@ typedef uint32_t lockstep_on_divergence;
 
 // A replica of a machine on a cluster, without a loop: it works in `lockstep_app_turn`.
 typedef struct lockstep_app lockstep_app;
+
+// The file in which a program stores the cursor behind what it has processed, for its next start. Each save
+// replaces it as a whole, and one process has it at a time, by a lock on the file beside it whose name ends
+// with `.lock`. What a program had processed since the last save comes again after a crash.
+typedef struct lockstep_cursor_file lockstep_cursor_file;
 
 // Which cluster, and how it is reached: from the cluster's file. Handles are connected with it, and do not
 // need it afterwards.
@@ -1127,6 +1133,45 @@ int64_t lockstep_participant_poll(lockstep_participant *participant,
 // # Safety
 // `participant` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_participant_poll_batch(lockstep_participant *participant, size_t limit, lockstep_batch *out);
+
+// Opens the file at `path` and reads its cursor; a file that is absent has none, and is created by the first
+// save. `LOCKSTEP_STATUS_IN_USE`: somebody else has it open. `LOCKSTEP_STATUS_ARGUMENT`: it has anything but
+// a whole cursor.
+//
+// # Safety
+// `path` ends with 0, and `out` may be written to.
+lockstep_status lockstep_cursor_file_open(const char *path, lockstep_cursor_file **out);
+
+// Stores the cursor that was read or saved last at `out`. Returns 1, or 0 if there is none so far (then
+// nothing is stored), or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `file` is NULL or a handle that is not closed; `out` may be written to.
+int64_t lockstep_cursor_file_cursor(lockstep_cursor_file *file, lockstep_cursor *out);
+
+// Stores at `out` where a subscription begins: at the cursor, or at `otherwise` (NULL: live) if there is
+// none. A cursor of another history or log ends the subscription, and never begins anew.
+//
+// # Safety
+// `file` is NULL or a handle that is not closed; `otherwise` is NULL or points to a start; `out` may be
+// written to.
+lockstep_status lockstep_cursor_file_start_or(lockstep_cursor_file *file,
+                                              const lockstep_start *otherwise,
+                                              lockstep_start *out);
+
+// Replaces the stored cursor. When it returns `LOCKSTEP_STATUS_OK`, the new one is on the disk: that takes
+// up to some milliseconds. To save the cursor that is stored already costs nothing. After a failure the file
+// has the previous cursor or this one.
+//
+// # Safety
+// `file` is NULL or a handle that is not closed; `cursor` points to a cursor.
+lockstep_status lockstep_cursor_file_save(lockstep_cursor_file *file, const lockstep_cursor *cursor);
+
+// Frees the handle, gives the file to others, and sets `*file` to NULL. It saves nothing.
+//
+// # Safety
+// `*file` is NULL or a handle that is not closed.
+void lockstep_cursor_file_close(lockstep_cursor_file **file);
 
 // Publishes a message to a destination: `LOCKSTEP_EVERYBODY`, a publisher, or a channel. It is in the stream
 // once, whichever copies of the machine run.

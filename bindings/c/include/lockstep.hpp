@@ -567,6 +567,59 @@ private:
     lockstep_endpoint* raw_ = nullptr;
 };
 
+/// The file in which a program stores the cursor behind what it has processed, for its next start. Each save replaces it
+/// as a whole, and one process has it at a time, by a lock on the file beside it whose name ends with `.lock`. What a
+/// program had processed since the last save comes again after a crash.
+class cursor_file {
+public:
+    /// Opens the file; one that is absent has no cursor, and is created by the first save. LOCKSTEP_STATUS_IN_USE:
+    /// somebody else has it open. LOCKSTEP_STATUS_ARGUMENT: it has anything but a whole cursor.
+    static result<cursor_file> open(const std::string& path) {
+        if (path.find('\0') != path.npos) return failure(LOCKSTEP_STATUS_ARGUMENT, "the path has the character 0 in it");
+        cursor_file opened;
+        const lockstep_status status = lockstep_cursor_file_open(path.c_str(), &opened.raw_);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return opened;
+    }
+
+    cursor_file(const cursor_file&) = delete;
+    cursor_file& operator=(const cursor_file&) = delete;
+    cursor_file(cursor_file&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    cursor_file& operator=(cursor_file&& other) noexcept {
+        std::swap(raw_, other.raw_);
+        return *this;
+    }
+    ~cursor_file() { close(); }
+
+    /// The cursor that was read or saved last; none if there is none so far.
+    result<std::optional<lockstep::cursor>> cursor() const {
+        lockstep::cursor position;
+        const auto stored = detail::number(lockstep_cursor_file_cursor(raw_, &position));
+        if (!stored) return stored.error();
+        return *stored == 0 ? std::optional<lockstep::cursor>() : std::optional<lockstep::cursor>(position);
+    }
+
+    /// Where a subscription begins: at the cursor, or at `otherwise` if there is none. A cursor of another history or
+    /// log ends the subscription, and never begins anew.
+    result<start> start_or(const start& otherwise) const {
+        start chosen = otherwise;
+        const lockstep_status status = lockstep_cursor_file_start_or(raw_, &otherwise, &chosen);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return chosen;
+    }
+
+    /// Replaces the stored cursor. When it succeeds, the new one is on the disk: that takes up to some milliseconds. To
+    /// save the cursor that is stored already costs nothing.
+    result<> save(const lockstep::cursor& position) { return detail::done(lockstep_cursor_file_save(raw_, &position)); }
+
+    /// Gives the file to others, and saves nothing.
+    void close() noexcept { lockstep_cursor_file_close(&raw_); }
+
+private:
+    cursor_file() noexcept = default;
+    lockstep_cursor_file* raw_ = nullptr;
+};
+
 /// Publishes messages into the stream.
 class publisher : public detail::publishing<lockstep_publisher, detail::of_publisher> {
 public:

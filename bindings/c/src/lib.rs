@@ -21,6 +21,7 @@
 #![allow(non_camel_case_types)] // names of C
 
 mod app;
+mod cursor_file;
 mod endpoint;
 mod foreign;
 mod guard;
@@ -33,6 +34,7 @@ mod trial;
 mod types;
 
 pub use app::*;
+pub use cursor_file::*;
 pub use endpoint::*;
 pub use machine::*;
 pub use participant::*;

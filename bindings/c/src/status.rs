@@ -45,7 +45,8 @@ pub enum lockstep_status {
     Panic = 36,
     /// The handle was connected in another process, of which this one is a fork.
     OtherProcess = 37,
-    /// A call has the handle already: that of another thread, or the poll whose callback this is.
+    /// A call has the handle already: that of another thread, or the poll whose callback this is. Or somebody
+    /// else has the file open.
     InUse = 38,
     /// A callback of a machine has failed: its replica, or its trial, has ended.
     Machine = 39,
@@ -106,6 +107,7 @@ impl From<lockstep_client::IoError> for Failure {
         let status = match error.status() {
             "TIMED_OUT" => Status::TimedOut,
             "ARGUMENT" => Status::Argument,
+            "IN_USE" => Status::InUse,
             "OTHER_PROCESS" => Status::OtherProcess,
             _ => Status::Io,
         };

@@ -162,6 +162,12 @@ pub struct lockstep_start {
     pub cursor: lockstep_cursor,
 }
 
+impl lockstep_start {
+    pub(crate) fn at(cursor: lockstep_cursor) -> Self {
+        Self { kind: lockstep_start_kind::Cursor as u32, cursor, ..Self::default() }
+    }
+}
+
 pub(crate) fn start(start: &lockstep_start) -> Result<Start, Failure> {
     const LIVE: u32 = lockstep_start_kind::Live as u32;
     const FROM: u32 = lockstep_start_kind::From as u32;

@@ -28,6 +28,40 @@ size_t __sanitizer_get_current_allocated_bytes(void);
 
 static bool error_says(const char *words) { return strstr(lockstep_error(), words) != NULL; }
 
+static void cursor_files(void) {
+    lockstep_cursor_file *file = (lockstep_cursor_file *)1;
+    CHECK(lockstep_cursor_file_open("/nowhere/cursor", &file) == LOCKSTEP_STATUS_IO);
+    CHECK(file == NULL && error_says("/nowhere/cursor"));
+    CHECK(lockstep_cursor_file_open(NULL, &file) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_cursor_file_open("cursor", NULL) == LOCKSTEP_STATUS_ARGUMENT);
+    char folder[] = "/tmp/lockstep-check-XXXXXX", path[sizeof folder + 8], lock[sizeof path + 8];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/cursor", folder);
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    CHECK(lockstep_cursor_file_open(path, &file) == LOCKSTEP_STATUS_OK);
+    lockstep_cursor saved = {.history = 0x1f, .seq = 7, .chain = 0x2a}, cursor = {0};
+    lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
+    CHECK(lockstep_cursor_file_cursor(file, &cursor) == 0);
+    CHECK(lockstep_cursor_file_start_or(file, &start, &start) == LOCKSTEP_STATUS_OK);
+    CHECK(start.kind == LOCKSTEP_START_KIND_FROM && start.seq == 1);
+    CHECK(lockstep_cursor_file_save(file, NULL) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_cursor_file_save(file, &saved) == LOCKSTEP_STATUS_OK);
+    lockstep_cursor_file_close(&file);
+    CHECK(file == NULL);
+    CHECK(lockstep_cursor_file_open(path, &file) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_cursor_file_cursor(file, &cursor) == 1);
+    CHECK(memcmp(&cursor, &saved, sizeof cursor) == 0);
+    CHECK(lockstep_cursor_file_cursor(file, NULL) == -LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_cursor_file_start_or(file, NULL, &start) == LOCKSTEP_STATUS_OK);
+    CHECK(start.kind == LOCKSTEP_START_KIND_CURSOR && memcmp(&start.cursor, &saved, sizeof saved) == 0);
+    start.kind = 99;
+    CHECK(lockstep_cursor_file_start_or(file, &start, &start) == LOCKSTEP_STATUS_ARGUMENT);
+    lockstep_cursor_file_close(&file);
+    lockstep_cursor_file_close(&file);
+    CHECK(lockstep_cursor_file_cursor(file, &cursor) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(remove(path) == 0 && remove(lock) == 0 && remove(folder) == 0);
+}
+
 static void refusals(void) {
     lockstep_endpoint *endpoint = (lockstep_endpoint *)1;
     CHECK(lockstep_endpoint_from_file("/nowhere/lockstep.toml", &endpoint) == LOCKSTEP_STATUS_CONFIG);
@@ -77,6 +111,7 @@ static void refusals(void) {
     CHECK(lockstep_cursor_parse(text, &again) == LOCKSTEP_STATUS_OK);
     CHECK(memcmp(&cursor, &again, sizeof cursor) == 0);
     CHECK(lockstep_cursor_print(NULL, text) == LOCKSTEP_STATUS_ARGUMENT);
+    cursor_files();
 }
 
 /* Refusals of a handle that is connected. */

@@ -104,15 +104,41 @@ static void in_callbacks(struct user *user) {
     answer("publish-in-callback", user->published == LOCKSTEP_STATUS_OK ? delivered : lockstep_status_name(user->published));
 }
 
-static void fork_with(struct user *user) {
+/* A child of this process; the parent goes on when that has ended, and prints the status with which it has. */
+static bool is_child(const char *misuse) {
     fflush(stdout);
     pid_t child = fork();
     CHECK(child >= 0);
-    if (child == 0)
-        _exit((int)lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)"child", 5, NULL));
+    if (child == 0) return true;
     int how = 0;
     CHECK(waitpid(child, &how, 0) == child && WIFEXITED(how));
-    refused("fork", (lockstep_status)WEXITSTATUS(how));
+    refused(misuse, (lockstep_status)WEXITSTATUS(how));
+    return false;
+}
+
+static void fork_with(struct user *user) {
+    if (is_child("fork"))
+        _exit((int)lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)"child", 5, NULL));
+}
+
+static void cursor_files(void) {
+    char folder[] = "/tmp/lockstep-misuses-XXXXXX", path[sizeof folder + 8], lock[sizeof path + 8];
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(path, sizeof path, "%s/cursor", folder);
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    lockstep_cursor_file *file = NULL, *other = NULL;
+    CHECK(lockstep_cursor_file_open(path, &file) == LOCKSTEP_STATUS_OK);
+    refused("file-in-use", lockstep_cursor_file_open(path, &other));
+    lockstep_cursor cursor = {.history = 1};
+    refused("file-nowhere", lockstep_cursor_file_save(file, &cursor));
+    cursor.seq = 1;
+    if (is_child("file-fork")) _exit((int)lockstep_cursor_file_save(file, &cursor));
+    lockstep_cursor_file_close(&file);
+    refused("file-closed", lockstep_cursor_file_save(file, &cursor));
+    FILE *damaged = fopen(path, "w");
+    CHECK(damaged != NULL && fputs("here", damaged) >= 0 && fclose(damaged) == 0);
+    refused("file-damaged", lockstep_cursor_file_open(path, &other));
+    CHECK(remove(path) == 0 && remove(lock) == 0 && remove(folder) == 0);
 }
 
 static atomic_bool is_over;
@@ -190,6 +216,7 @@ int main(int count, char **values) {
     struct user user = connected(endpoint, values[1]);
     in_callbacks(&user);
     fork_with(&user);
+    cursor_files();
     two_threads(&user);
     arguments(endpoint, &user);
     unwritten_claim(&user);

@@ -6,6 +6,8 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <lockstep.hpp>
 #include <sys/wait.h>
 #include <thread>
@@ -88,14 +90,34 @@ void in_callbacks(user& user) {
     answer("publish-in-callback", published ? user.once(*published, "answer") : lockstep_status_name(published.status()));
 }
 
-void fork_with(user& user) {
+/// The status of a call in a child of this process.
+template <class C>
+void answer_in_child(const char* misuse, C&& call) {
     std::fflush(stdout);
     const pid_t child = ::fork();
     CHECK(child >= 0);
-    if (child == 0) ::_exit(static_cast<int>(user.participant.publish(user.id, "child").status()));
+    if (child == 0) ::_exit(static_cast<int>(call().status()));
     int how = 0;
     CHECK(::waitpid(child, &how, 0) == child && WIFEXITED(how));
-    answer("fork", lockstep_status_name(WEXITSTATUS(how)));
+    answer(misuse, lockstep_status_name(WEXITSTATUS(how)));
+}
+
+void cursor_files() {
+    char name[] = "/tmp/lockstep-misuses-XXXXXX";
+    CHECK(::mkdtemp(name) != nullptr);
+    const std::filesystem::path folder(name), path = folder / "cursor", damaged = folder / "damaged";
+    std::ofstream(damaged) << "here";
+    auto file = lockstep::cursor_file::open(path).value();
+    answer("file-in-use", lockstep::cursor_file::open(path));
+    answer("file-damaged", lockstep::cursor_file::open(damaged));
+    lockstep::cursor cursor;
+    cursor.history = 1;
+    answer("file-nowhere", file.save(cursor));
+    cursor.seq = 1;
+    answer_in_child("file-fork", [&] { return file.save(cursor); });
+    file.close();
+    answer("file-closed", file.save(cursor));
+    std::filesystem::remove_all(folder);
 }
 
 void two_threads(user& user) {
@@ -162,7 +184,8 @@ int main(int count, char** values) {
     auto endpoint = lockstep::endpoint::from_env().value();
     user user(endpoint, values[1]);
     in_callbacks(user);
-    fork_with(user);
+    answer_in_child("fork", [&] { return user.participant.publish(user.id, "child"); });
+    cursor_files();
     two_threads(user);
     arguments(endpoint, user);
     unwritten_claim(user);

@@ -1,4 +1,5 @@
 import io.lockstep.Cursor;
+import io.lockstep.CursorFile;
 import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
@@ -10,9 +11,10 @@ import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 
 /**
- * Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+ * Publishes a message, reads the stream until it is delivered, and saves the cursor with which another run goes on, in
+ * the file PATH or hello.cursor:
  *
- * <pre>LOCKSTEP_CONFIG=FILE java -cp lockstep.jar Hello.java [CURSOR]</pre>
+ * <pre>LOCKSTEP_CONFIG=FILE java -cp lockstep.jar Hello.java [PATH]</pre>
  */
 final class Hello implements EventHandler {
     private int publisher;
@@ -31,9 +33,11 @@ final class Hello implements EventHandler {
         }
     }
 
-    private void run(Start start) {
-        try (Endpoint endpoint = Endpoint.fromEnv();
-                Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, start)) {
+    private void run(String path) {
+        try (CursorFile file = CursorFile.open(path);
+                Endpoint endpoint = Endpoint.fromEnv();
+                Participant participant =
+                        Participant.connect(endpoint, Delivery.COMMITTED, file.startOr(Start.from(1)))) {
             publisher = participant.open("orders", Duration.ofSeconds(5), this);
             number = participant.publish(publisher, "buy 100 at 42".getBytes(StandardCharsets.UTF_8));
             while (!isDelivered) {
@@ -41,13 +45,15 @@ final class Hello implements EventHandler {
                     participant.await(10_000_000);
                 }
             }
-            System.out.println("resume with " + participant.cursor().orElseThrow());
+            Cursor cursor = participant.cursor().orElseThrow();
+            file.save(cursor);
+            System.out.println("resume with " + cursor);
         }
     }
 
     public static void main(String[] arguments) {
         try {
-            new Hello().run(arguments.length > 0 ? Start.at(Cursor.parse(arguments[0])) : Start.from(1));
+            new Hello().run(arguments.length > 0 ? arguments[0] : "hello.cursor");
         } catch (LockstepException error) {
             System.err.println(error.status() + ": " + error.getMessage());
             System.exit(1);

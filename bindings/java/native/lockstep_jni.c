@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 1
+#define INTERFACE_VERSION 2
 
 /* Bytes of a message of an array that are copied by way of the stack. */
 #define STACK_BYTES 2048
@@ -170,6 +170,42 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursorParse(JNIEnv *env, jclass 
     free(words);
     if (status == LOCKSTEP_STATUS_OK) set_cursor(env, out, &cursor);
     return failure(status);
+}
+
+/* ------------------------------------------------------------------------ cursor files */
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursorFileOpen(JNIEnv *env, jclass type, jbyteArray path) {
+    (void)type;
+    char *name = text_of(env, path);
+    if (name == NULL) return 0;
+    lockstep_cursor_file *file = NULL;
+    lockstep_status status = lockstep_cursor_file_open(name, &file);
+    free(name);
+    return status == LOCKSTEP_STATUS_OK ? of_pointer(file) : failure(status);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursorFileCursor(JNIEnv *env, jclass type, jlong file,
+                                                                 jlongArray out) {
+    (void)type;
+    lockstep_cursor cursor;
+    jlong result = lockstep_cursor_file_cursor((lockstep_cursor_file *)file, &cursor);
+    if (result == 1) set_cursor(env, out, &cursor);
+    return result;
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursorFileSave(JNIEnv *env, jclass type, jlong file, jlong history,
+                                                               jlong seq, jlong chain) {
+    (void)env;
+    (void)type;
+    const lockstep_cursor cursor = {.history = (uint64_t)history, .seq = (uint64_t)seq, .chain = (uint64_t)chain};
+    return failure(lockstep_cursor_file_save((lockstep_cursor_file *)file, &cursor));
+}
+
+JNIEXPORT void JNICALL Java_io_lockstep_Native_cursorFileClose(JNIEnv *env, jclass type, jlong file) {
+    (void)env;
+    (void)type;
+    lockstep_cursor_file *owned = (lockstep_cursor_file *)file;
+    lockstep_cursor_file_close(&owned);
 }
 
 /* ------------------------------------------------------------------------ endpoints */

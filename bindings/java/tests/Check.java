@@ -1,6 +1,7 @@
 import com.sun.management.ThreadMXBean;
 import io.lockstep.Batch;
 import io.lockstep.Cursor;
+import io.lockstep.CursorFile;
 import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
@@ -127,7 +128,7 @@ final class Check {
 
     // ------------------------------------------------------------------------ refusals
 
-    private static void refusals() {
+    private static void refusals() throws IOException {
         check(!Lockstep.version().isEmpty(), "the version");
         refused(Status.CONFIG, "/nowhere/lockstep.toml", () -> Endpoint.fromFile("/nowhere/lockstep.toml"));
         refused(Status.CONFIG, "/nowhere/\u00fc\ud83d\ude80", () -> Endpoint.fromFile("/nowhere/\u00fc\ud83d\ude80"));
@@ -139,6 +140,28 @@ final class Check {
         check(Cursor.parse(cursor.toString()).equals(cursor), "a cursor that is read again");
         Cursor highest = new Cursor(-1, -1, -1);
         check(Cursor.parse(highest.toString()).equals(highest), "numbers beyond the signed ones: " + highest);
+        cursorFiles(highest);
+    }
+
+    private static void cursorFiles(Cursor cursor) throws IOException {
+        refused(Status.IO, "/nowhere/cursor", () -> CursorFile.open("/nowhere/cursor").close());
+        refused(Status.ARGUMENT, "path has the character 0", () -> CursorFile.open("a\0b").close());
+        Path folder = Files.createTempDirectory("lockstep-check-");
+        Path path = folder.resolve("cursor");
+        try (CursorFile file = CursorFile.open(path.toString())) {
+            check(file.cursor().isEmpty(), "a cursor of no file");
+            file.save(cursor);
+        }
+        CursorFile file = CursorFile.open(path.toString());
+        check(file.cursor().orElseThrow().equals(cursor), "the cursor of a file");
+        refused(Status.IN_USE, path.toString(), () -> CursorFile.open(path.toString()).close());
+        file.close();
+        file.close();
+        refused(Status.CLOSED_HANDLE, "closed", file::cursor);
+        for (String name : new String[] {"cursor", "cursor.lock"}) {
+            Files.delete(folder.resolve(name));
+        }
+        Files.delete(folder);
     }
 
     /** Refusals of handles that are connected. */

@@ -1,4 +1,5 @@
 import io.lockstep.Cursor;
+import io.lockstep.CursorFile;
 import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
@@ -10,7 +11,10 @@ import io.lockstep.Publisher;
 import io.lockstep.Start;
 import io.lockstep.Status;
 import io.lockstep.Subscriber;
+import java.io.IOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -140,10 +144,27 @@ final class Misuses {
         answer("negative-limit", () -> participant.poll(-1, event -> { }));
     }
 
-    private void run() throws InterruptedException {
+    private static void cursorFiles() throws IOException {
+        Path folder = Files.createTempDirectory("lockstep-misuses-");
+        String path = folder.resolve("cursor").toString();
+        Path damaged = Files.writeString(folder.resolve("damaged"), "here");
+        CursorFile file = CursorFile.open(path);
+        answer("file-in-use", () -> CursorFile.open(path).close());
+        answer("file-damaged", () -> CursorFile.open(damaged.toString()).close());
+        answer("file-nowhere", () -> file.save(new Cursor(1, 0, 0)));
+        file.close();
+        answer("file-closed", () -> file.save(new Cursor(1, 1, 0)));
+        for (String name : new String[] {"cursor.lock", "damaged", "damaged.lock"}) {
+            Files.delete(folder.resolve(name));
+        }
+        Files.delete(folder);
+    }
+
+    private void run() throws InterruptedException, IOException {
         inHandlers();
         twoThreads();
         arguments();
+        cursorFiles();
         long[] number = new long[1];
         String claimed = word(() -> number[0] = participant.claim(id, 0, 8));
         answer("unwritten-claim", claimed.equals("OK") ? once(number[0], new byte[8]) : claimed);
@@ -154,7 +175,7 @@ final class Misuses {
         answer("closed-endpoint", () -> Publisher.connect(endpoint).close());
     }
 
-    public static void main(String[] arguments) throws InterruptedException {
+    public static void main(String[] arguments) throws InterruptedException, IOException {
         new Misuses().run();
     }
 }

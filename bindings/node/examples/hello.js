@@ -1,14 +1,15 @@
 'use strict';
 
-// Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+// Publishes a message, reads the stream until it is delivered, and saves the cursor with which another run goes on:
 //
-//     LOCKSTEP_CONFIG=… NODE_PATH=OUT node hello.js [CURSOR]
+//     LOCKSTEP_CONFIG=… NODE_PATH=OUT node hello.js [FILE]          FILE is by default hello.cursor
 
-const { Endpoint, Kind } = require('lockstep');
+const { CursorFile, Endpoint, Kind } = require('lockstep');
 
-function run(cursor) {
+function run(path) {
+  const file = CursorFile.open(path);
   const endpoint = Endpoint.fromEnv();
-  const subscriber = endpoint.subscriber(cursor === undefined ? { from: 1n } : { cursor });
+  const subscriber = endpoint.subscriber(file.startOr({ from: 1n }));
   const publisher = endpoint.publisher();
   const orders = publisher.open('orders', 5000);
   const number = publisher.publish(orders, Buffer.from('buy 100 at 42'));
@@ -31,14 +32,17 @@ function run(cursor) {
     }
     if (outcomes.work + batch.work === 0) publisher.wait(1);
   }
-  console.log(`resume with ${subscriber.cursor()}`);
+  const cursor = subscriber.cursor();
+  file.save(cursor);
+  console.log(`resume with ${cursor}`);
+  file.close();
   publisher.close();
   subscriber.close();
   endpoint.close();
 }
 
 try {
-  run(process.argv[2]);
+  run(process.argv[2] ?? 'hello.cursor');
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;

@@ -3,7 +3,10 @@
 // Commits each misuse of docs/BINDINGS.md that Node can express, beside a cluster, and prints its name and the name of
 // the status that answers it; tests/foreign/bindings/misuses.rs compares them with the table.
 
-const { Endpoint, Status } = require('lockstep');
+const fs = require('fs');
+const os = require('os');
+const path = require('path');
+const { CursorFile, Endpoint, Status } = require('lockstep');
 
 const NAMES = new Map(Object.entries(Status).map(([name, number]) => [number, name]));
 
@@ -36,6 +39,18 @@ answer('start-text', () => endpoint.subscriber({ cursor: 'here' }));
 answer('negative-wait', () => publisher.wait(-1));
 answer('negative-open', () => publisher.open('another', -1));
 answer('negative-limit', () => publisher.poll(-1));
+
+const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lockstep-misuses-'));
+const damaged = path.join(folder, 'damaged');
+fs.writeFileSync(damaged, 'here');
+const file = CursorFile.open(path.join(folder, 'cursor'));
+answer('file-in-use', () => CursorFile.open(path.join(folder, 'cursor')));
+answer('file-damaged', () => CursorFile.open(damaged));
+answer('file-nowhere', () => file.save('0000000000000001:0:0000000000000000'));
+file.close();
+answer('file-closed', () => file.save('0000000000000001:1:0000000000000000'));
+fs.rmSync(folder, { recursive: true });
+
 publisher.close();
 answer('use-after-close', () => publisher.publish(id, Buffer.from('x')));
 answer('close-twice', () => publisher.close());

@@ -64,6 +64,7 @@ pub(crate) fn of_io(error: IoError) -> PyErr {
     match error.status() {
         "TIMED_OUT" => classes::TimedOutError::new_err(text),
         "ARGUMENT" => of_argument(text),
+        "IN_USE" => classes::InUseError::new_err(text),
         "OTHER_PROCESS" => classes::OtherProcessError::new_err(text),
         _ => classes::IoError::new_err(text),
     }

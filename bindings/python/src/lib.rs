@@ -3,6 +3,7 @@
 //! ```text
 //!  Subscriber, Publisher, Participant ─▶ Polled (events that wait, cursor) ─▶ lockstep-client
 //!                                          └─ Batch: rows and payloads as buffers
+//!  CursorFile ─▶ lockstep-client
 //!  Journal ─▶ a thread that reads ahead ─▶ lockstep-node
 //!  App, run ─▶ PyMachine (an object as a StateMachine) ─▶ lockstep-app
 //!  trial, twice ─▶ PyMachine ─▶ lockstep-sim
@@ -14,6 +15,7 @@ mod app;
 mod batch;
 mod bytes;
 mod cost;
+mod cursor_file;
 mod endpoint;
 mod errors;
 mod event;
@@ -42,6 +44,8 @@ mod _native {
     use super::batch::{Batch, BatchEvents, Payloads};
     #[pymodule_export]
     use super::cost::apply_cost;
+    #[pymodule_export]
+    use super::cursor_file::CursorFile;
     #[pymodule_export]
     use super::endpoint::{Cursor, Endpoint};
     #[pymodule_export]

@@ -2,9 +2,11 @@
 status that answers it: `fork<TAB>OTHER_PROCESS`. tests/foreign/bindings/misuses.rs compares them with the table."""
 
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lockstep
@@ -61,6 +63,18 @@ def beside_a_thread(participant: lockstep.Participant) -> str:
     return word
 
 
+def cursor_files(folder: Path) -> None:
+    path, damaged = folder / "cursor", folder / "damaged"
+    damaged.write_text("here")
+    position = lockstep.Cursor(1, 1, 0)
+    with lockstep.CursorFile(path) as file:
+        answer("file-in-use", lambda: lockstep.CursorFile(path))
+        answer("file-damaged", lambda: lockstep.CursorFile(damaged))
+        answer("file-nowhere", lambda: file.save(lockstep.Cursor(1, 0, 0)))
+        print(f"file-fork\t{in_child(lambda: file.save(position))}", flush=True)
+    answer("file-closed", lambda: file.save(position))
+
+
 def main() -> None:
     endpoint = lockstep.Endpoint.from_env()
     participant = lockstep.Participant(endpoint)
@@ -83,6 +97,8 @@ def main() -> None:
     answer("negative-wait", lambda: participant.wait(-0.001))
     answer("negative-open", lambda: participant.open("another", -0.001))
     answer("negative-limit", lambda: participant.events(-1))
+    with tempfile.TemporaryDirectory() as folder:
+        cursor_files(Path(folder))
     participant.close()
     answer("use-after-close", lambda: participant.publish(orders, b"x"))
     answer("close-twice", participant.close)

@@ -289,6 +289,25 @@ def test_a_cursor_of_another_history_ends_the_subscription_with_the_reason(endpo
         assert subscriber.is_ended and subscriber.next_event() is None
 
 
+def test_a_cursor_file_begins_where_it_was_saved_and_never_anew_in_another_stream(
+    endpoint: lockstep.Endpoint, name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "reader.cursor"
+    with lockstep.CursorFile(path) as file, lockstep.Participant(endpoint, file.start_or("live")) as participant:
+        participant.begin(PATIENCE_S)
+        publish_all(participant, participant.open(name), [b"one", b"two"])
+        first = next(lockstep.messages(participant, PATIENCE_S))
+        assert participant.cursor is not None
+        file.save(participant.cursor)
+    with lockstep.CursorFile(path) as file, lockstep.Subscriber(endpoint, file.start_or("live")) as subscriber:
+        second = next(lockstep.messages(subscriber, PATIENCE_S))
+    assert (first.payload, second.payload) == (b"one", b"two")
+    path.write_text(f"{lockstep.Cursor(1, 1, 1)}\n")
+    with lockstep.CursorFile(path) as file, lockstep.Subscriber(endpoint, file.start_or("oldest")) as subscriber:
+        kinds = [event.kind for event in subscriber]
+        assert kinds[-1] in lockstep.ENDING_KINDS and Kind.MESSAGE not in kinds, kinds
+
+
 def test_a_stamped_subscription_is_bounded_by_commits(endpoint: lockstep.Endpoint, name: str) -> None:
     with (
         lockstep.Subscriber(endpoint, delivery=Delivery.STAMPED) as subscriber,

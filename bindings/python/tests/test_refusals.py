@@ -1,5 +1,6 @@
 """Wrong uses are refused by a class and a text; they need no cluster."""
 
+import os
 import pickle
 import random
 from pathlib import Path
@@ -52,6 +53,33 @@ def test_a_config_error_is_a_value_error_of_lockstep() -> None:
     assert issubclass(lockstep.ConfigError, (lockstep.LockstepError, ValueError))
     assert issubclass(lockstep.BackpressureError, lockstep.PublishError)
     assert issubclass(lockstep.TimedOutError, TimeoutError)
+
+
+def test_a_cursor_file_has_what_was_saved_and_one_reader_and_is_refused_where_it_has_no_cursor(tmp_path: Path) -> None:
+    path, cursor = tmp_path / "reader.cursor", lockstep.Cursor(0x1F, 7, 0x2A)
+    with lockstep.CursorFile(path) as file:
+        assert file.path == path and file.cursor is None and not file.closed
+        assert file.start_or("oldest") == "oldest" and file.start_or(1) == 1
+        file.save(cursor)
+        assert file.cursor == file.start_or(1) == cursor
+        with pytest.raises(lockstep.InUseError, match=f"process {os.getpid()} has it open"):
+            lockstep.CursorFile(str(path))
+        for wrong in [None, str(cursor), 7]:
+            with pytest.raises(lockstep.ArgumentError, match="is no Cursor"):
+                file.save(wrong)  # type: ignore[arg-type]
+        with pytest.raises(lockstep.ArgumentError, match="'tomorrow'"):
+            file.start_or("tomorrow")  # type: ignore[arg-type]
+    assert file.closed
+    file.close()
+    with pytest.raises(lockstep.ClosedHandleError):
+        file.save(cursor)
+    with lockstep.CursorFile(path) as file:
+        assert file.cursor == cursor and path.read_text() == f"{cursor}\n"
+    path.write_text(str(cursor)[:-1])
+    with pytest.raises(lockstep.ArgumentError, match=f"{path}.*no whole cursor"):
+        lockstep.CursorFile(path)
+    with pytest.raises(lockstep.IoError, match="nowhere/cursor"):
+        lockstep.CursorFile("/nowhere/cursor")
 
 
 def test_texts_that_are_no_cursor_are_refused() -> None:

@@ -51,7 +51,7 @@ const fn misuse(
 
 const IN_CALLBACK: &[Exception] = &[('b', &["Rust"]), ('c', &["Go", "Node", "Python"])];
 
-const MISUSES: [Misuse; 22] = [
+const MISUSES: [Misuse; 27] = [
     misuse("fork", "a call in a child of a fork", "OTHER_PROCESS", &[('a', &["Go", "Java", "Node"])]),
     misuse(
         "two-threads",
@@ -99,6 +99,16 @@ const MISUSES: [Misuse; 22] = [
         "CLOSED_HANDLE",
         &[('b', &["Rust"]), ('e', &["Python"])],
     ),
+    misuse("file-in-use", "opening a cursor file that somebody else has open", "IN_USE", &[]),
+    misuse("file-damaged", "opening a cursor file that has the text `here`", "ARGUMENT", &[]),
+    misuse("file-nowhere", "saving a cursor at seq 0", "ARGUMENT", &[]),
+    misuse(
+        "file-fork",
+        "saving to a cursor file in a child of a fork",
+        "OTHER_PROCESS",
+        &[('a', &["Go", "Java", "Node"])],
+    ),
+    misuse("file-closed", "saving to a cursor file after close", "CLOSED_HANDLE", &[('b', &["Rust"])]),
 ];
 
 impl Misuse {

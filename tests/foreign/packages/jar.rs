@@ -1,8 +1,8 @@
 //! The jar, in a folder that has nothing else: the native library is inside.
 
 use super::root;
-use crate::bindings::greets_twice;
 use crate::bindings::java::shared_jar;
+use crate::bindings::{greets_twice, is_refusal_of};
 use lockstep_testkit::processes::{self, Cluster, Outcome};
 use std::fs;
 use std::path::Path;
@@ -78,10 +78,13 @@ fn a_jar_alone_greets_as_the_example_shows_and_leaves_no_file_behind() {
     let _replicas = cluster.found();
     greets_twice(&cluster, || hello_command(folder.path(), "temporary"));
     // On the module path: it is the library that finds no cursor.
+    let damaged = folder.path().join("here");
+    fs::write(&damaged, "here").expect("a file");
     let mut module = Command::new("java");
     module.args(["-Djava.io.tmpdir=temporary", "-p", "lockstep.jar", "--add-modules", "io.lockstep"]);
     module.args(["-cp", ".", "Hello", "here"]).current_dir(folder.path());
-    assert!(refused(module).err.contains("'here' is no cursor"));
+    let words = refused(module).err;
+    assert!(is_refusal_of(&words, &damaged), "{words}");
     assert!(leftovers(folder.path()).is_empty(), "{:?}", leftovers(folder.path()));
 }
 

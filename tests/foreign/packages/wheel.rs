@@ -4,6 +4,7 @@ use super::run;
 use crate::bindings::python::shared_wheel;
 use crate::bindings::{has, with_cluster};
 use lockstep_testkit::processes::{self, Cluster};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -66,9 +67,10 @@ fn a_wheel_is_installed_without_a_compiler_and_greets_as_its_page_shows() {
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
     let mut hello = bare(&venv, "python");
-    hello.args(["-c", program]);
+    hello.args(["-c", program]).current_dir(folder.path());
     let out = processes::run(with_cluster(hello, &cluster), b"").with_code(0).out;
-    assert!(out.contains("b'buy 100 at 42'") && out.contains("resume with "), "{out}");
+    let cursor = fs::read_to_string(folder.path().join("hello.cursor")).expect("a cursor");
+    assert!(out.contains("b'buy 100 at 42'") && out.contains(&format!("resume with {cursor}")), "{out}");
 
     for typed in ["py.typed", "_native.pyi"] {
         assert!(package.join(typed).exists(), "a checker of types finds no {typed}");

@@ -1,6 +1,6 @@
-// Publishes a message, reads the stream until it is delivered, and prints the cursor with which another run goes on:
+// Publishes a message, reads the stream until it is delivered, and saves the cursor with which another run goes on:
 //
-//     LOCKSTEP_CONFIG=… hello [CURSOR]
+//     LOCKSTEP_CONFIG=… hello [FILE]          FILE is by default hello.cursor
 
 #include <chrono>
 #include <cstdint>
@@ -10,11 +10,11 @@
 
 namespace {
 
-void trade(const char* position) {
+void trade(const char* path) {
     using namespace std::chrono_literals;
+    auto file = lockstep::cursor_file::open(path).value();
     const auto endpoint = lockstep::endpoint::from_env().value();
-    const auto start = position ? lockstep::start::at(lockstep::cursor::parse(position).value())
-                                : lockstep::start::from(1);
+    const auto start = file.start_or(lockstep::start::from(1)).value();
     auto participant = lockstep::participant::connect(endpoint, start).value();
     const std::uint32_t orders = participant.open("orders", 5s).value();
     const std::uint64_t number = participant.publish(orders, "buy 100 at 42").value();
@@ -30,7 +30,9 @@ void trade(const char* position) {
         });
         if (work.value() == 0) participant.wait(10ms).value();
     }
-    std::cout << "resume with " << participant.position().value()->text() << '\n';
+    const lockstep::cursor cursor = *participant.position().value();
+    file.save(cursor).value();
+    std::cout << "resume with " << cursor.text() << '\n';
 }
 
 } // namespace
@@ -41,7 +43,7 @@ int main(int count, char** arguments) {
         return 1;
     }
     try {
-        trade(count > 1 ? arguments[1] : nullptr);
+        trade(count > 1 ? arguments[1] : "hello.cursor");
         return 0;
     } catch (const std::exception& exception) {
         std::cerr << exception.what() << '\n';

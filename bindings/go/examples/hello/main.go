@@ -1,7 +1,7 @@
-// Command hello publishes a message, reads the stream until it is delivered, and prints the cursor with which another
-// run goes on:
+// Command hello publishes a message, reads the stream until it is delivered, and saves the cursor with which another
+// run goes on, in FILE or hello.cursor:
 //
-//	LOCKSTEP_CONFIG=… hello [CURSOR]
+//	LOCKSTEP_CONFIG=… hello [FILE]
 package main
 
 import (
@@ -13,13 +13,18 @@ import (
 )
 
 func run() error {
-	start := lockstep.From(1)
+	path := "hello.cursor"
 	if len(os.Args) > 1 {
-		cursor, err := lockstep.ParseCursor(os.Args[1])
-		if err != nil {
-			return fmt.Errorf("read the cursor: %w", err)
-		}
-		start = lockstep.At(cursor)
+		path = os.Args[1]
+	}
+	file, err := lockstep.OpenCursorFile(path)
+	if err != nil {
+		return fmt.Errorf("open the cursor's file: %w", err)
+	}
+	defer file.Close()
+	start, err := file.StartOr(lockstep.From(1))
+	if err != nil {
+		return fmt.Errorf("read the cursor: %w", err)
 	}
 	endpoint, err := lockstep.EndpointFromEnv()
 	if err != nil {
@@ -77,6 +82,9 @@ func run() error {
 		return fmt.Errorf("ask for the cursor: %w", err)
 	}
 	if isBegun {
+		if err := file.Save(cursor); err != nil {
+			return fmt.Errorf("save the cursor: %w", err)
+		}
 		fmt.Printf("resume with %s\n", cursor)
 	}
 	return nil

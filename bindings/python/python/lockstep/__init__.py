@@ -6,6 +6,8 @@ belongs to one thread at a time, has no thread of its own, and works when it is 
 Every event is an `Event`, whatever its kind; `Kind` lists the fields of each. `poll_batch` brings many events in one
 call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in place.
 
+`CursorFile` stores how far a program has read, for its next start.
+
 `Machine` is the base of replicated state machines: `run` runs a copy of one on a cluster, `App` the same without a loop;
 `trial` and `twice` judge one.
 
@@ -49,6 +51,7 @@ from lockstep._native import (
     App,
     Batch,
     Cursor,
+    CursorFile,
     Endpoint,
     Event,
     Input,
@@ -82,6 +85,7 @@ __all__ = [
     "ClosedHandleError",
     "ConfigError",
     "Cursor",
+    "CursorFile",
     "Delivery",
     "DisconnectReason",
     "Endpoint",

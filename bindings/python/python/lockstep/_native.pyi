@@ -66,6 +66,38 @@ class Cursor:
     def __reduce__(self) -> tuple[type[Cursor], tuple[int, int, int]]: ...
 
 @final
+class CursorFile:
+    """The file in which a program stores the cursor behind what it has processed, for its next start. Each save replaces it
+    as a whole, and one process has it at a time, by a lock on the file beside it whose name ends with `.lock`. What a
+    program had processed since the last save comes again after a crash.
+
+    A file that is absent has no cursor, and is created by the first save. InUseError: somebody else has it open.
+    ArgumentError: it has anything but a whole cursor."""
+
+    def __new__(cls, path: str | PathLike[str]) -> Self: ...
+    @property
+    def path(self) -> Path:
+        """The file: its whole path."""
+    @property
+    def cursor(self) -> Cursor | None:
+        """The cursor that was read or saved last; None if there is none so far."""
+    def start_or(
+        self, start: int | Cursor | Literal["live", "oldest"]
+    ) -> int | Cursor | Literal["live", "oldest"]:
+        """Where a subscription begins: at the cursor, or at this start if there is none. A cursor of another history or log
+        ends the subscription with an event, and never begins anew."""
+    def save(self, cursor: Cursor) -> None:
+        """Replaces the stored cursor. When it returns, the new one is on the disk: that takes up to some milliseconds. To
+        save the cursor that is stored already costs nothing."""
+    def close(self) -> None:
+        """Gives the file to others, and saves nothing. Calls after it are refused; to close again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
 class Event:
     """An event of a handle, or a message of a journal. Fields that its kind does not use are 0; Kind lists them."""
 

@@ -2,8 +2,8 @@
 
 use super::Words;
 use lockstep_client::{
-    Delivery, EVERYBODY, Endpoint, IoError, OpenError, Participant, ParticipantEvent, PublishError,
-    PublisherEvent, Start, Subscriber, SubscriberEvent,
+    Cursor, CursorFile, Delivery, EVERYBODY, Endpoint, IoError, OpenError, Participant, ParticipantEvent,
+    PublishError, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_testkit::processes::Cluster;
 use std::collections::BTreeSet;
@@ -92,10 +92,20 @@ fn publish_in_callback(participant: &mut Participant, publisher: u32) -> &'stati
     }
 }
 
-/// The words of calls in a child of this process, which leaves them in a file; most often they are one.
-fn in_child(cluster: &Cluster, participant: &mut Participant, publisher: u32) -> String {
+/// The word of a child of this process, which leaves it in a file.
+fn in_child(cluster: &Cluster, mut word: impl FnMut() -> String) -> String {
     let path = cluster.path("words-of-a-child");
-    let work = || {
+    let work = || std::fs::write(&path, word());
+    let mut child = lockstep_process::fork::fork(work).expect("a child");
+    while child.ended().expect("a child").is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    std::fs::read_to_string(&path).expect("the words of a child")
+}
+
+/// The words of calls in a child of this process; most often they are one.
+fn in_child_with(cluster: &Cluster, participant: &mut Participant, publisher: u32) -> String {
+    in_child(cluster, || {
         let go_on = |_: ParticipantEvent<'_>| ControlFlow::Continue(());
         let mut words = BTreeSet::from([
             word(&participant.try_publish(publisher, EVERYBODY, b"child")),
@@ -106,13 +116,22 @@ fn in_child(cluster: &Cluster, participant: &mut Participant, publisher: u32) ->
         if participant.poll(64, go_on) + participant.flush() > 0 {
             words.insert("WORK");
         }
-        std::fs::write(&path, words.into_iter().collect::<Vec<_>>().join(" "))
-    };
-    let mut child = lockstep_process::fork::fork(work).expect("a child");
-    while child.ended().expect("a child").is_none() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    std::fs::read_to_string(&path).expect("the words of a child")
+        words.into_iter().collect::<Vec<_>>().join(" ")
+    })
+}
+
+/// The words of cursor files.
+fn cursor_files(cluster: &Cluster) -> [(&'static str, String); 4] {
+    let (path, damaged) = (cluster.path("reader.cursor"), cluster.path("damaged.cursor"));
+    std::fs::write(&damaged, "here").expect("a file");
+    let mut file = CursorFile::open(&path).expect("a file");
+    let cursor = Cursor { history: 1, seq: 1, chain: 0 };
+    [
+        ("file-in-use", word(&CursorFile::open(&path)).to_owned()),
+        ("file-damaged", word(&CursorFile::open(&damaged)).to_owned()),
+        ("file-nowhere", word(&file.save(Cursor { seq: 0, ..cursor })).to_owned()),
+        ("file-fork", in_child(cluster, || word(&file.save(cursor)).to_owned())),
+    ]
 }
 
 /// The words of Rust.
@@ -127,7 +146,7 @@ pub(super) fn words(cluster: &Cluster) -> Words {
     let names = names.map(|(misuse, name)| (misuse, word(&open(name))));
     let id = open("misuses-rust").expect("a name");
     // The parent goes on behind it.
-    let fork = [("fork".to_owned(), in_child(cluster, &mut participant, id))];
+    let fork = [("fork".to_owned(), in_child_with(cluster, &mut participant, id))];
     let starts = [("start-zero", 0), ("start-negative", (-1_i64) as u64)];
     let starts = starts.map(|(name, seq)| {
         (name, word(&Subscriber::connect(&endpoint, Delivery::Committed, Start::From(seq))))
@@ -143,5 +162,6 @@ pub(super) fn words(cluster: &Cluster) -> Words {
     let claimed = claimed.map(|number| once(&mut participant, id, number, &[0; 8]));
     let claims = [("unwritten-claim", claimed.unwrap_or_else(|error| error.word()))];
     let all = names.into_iter().chain(starts).chain(messages).chain(claims);
-    all.map(|(name, word)| (name.to_owned(), word.to_owned())).chain(fork).collect()
+    let all = all.map(|(name, word)| (name, word.to_owned())).chain(cursor_files(cluster));
+    all.map(|(name, word)| (name.to_owned(), word)).chain(fork).collect()
 }

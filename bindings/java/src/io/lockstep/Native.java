@@ -14,7 +14,7 @@ import java.nio.file.attribute.PosixFilePermissions;
  */
 final class Native {
     /** Rises with each change of these functions, here and in lockstep_jni.c. */
-    static final int VERSION = 1;
+    static final int VERSION = 2;
 
     static final int PUBLISHER = 0;
     static final int SUBSCRIBER = 1;
@@ -117,6 +117,16 @@ final class Native {
     static native byte[] cursorPrint(long history, long seq, long chain);
 
     static native long cursorParse(byte[] text, long[] cursor);
+
+    /** The cursor file, as an address. */
+    static native long cursorFileOpen(byte[] path);
+
+    /** Stores the cursor; 0: there is none. */
+    static native long cursorFileCursor(long file, long[] cursor);
+
+    static native long cursorFileSave(long file, long history, long seq, long chain);
+
+    static native void cursorFileClose(long file);
 
     static native long endpointFromEnv();
 

@@ -40,7 +40,7 @@ public enum Status {
     PANIC(36),
     /** The handle was connected in another process, of which this one is a fork. */
     OTHER_PROCESS(37),
-    /** A call has the handle already: that of another thread, or the poll whose handler this is. */
+    /** A call has the handle already: that of another thread, or the poll whose handler this is. Or a file is open. */
     IN_USE(38),
     /** A callback of a machine has failed: its replica, or its trial, has ended. */
     MACHINE(39),
