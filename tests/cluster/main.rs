@@ -19,6 +19,7 @@ mod metrics;
 mod night;
 mod power;
 mod rejoin;
+mod requests;
 mod runbook;
 mod start;
 mod takeover;

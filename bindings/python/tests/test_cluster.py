@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -306,6 +307,72 @@ def test_a_cursor_file_begins_where_it_was_saved_and_never_anew_in_another_strea
     with lockstep.CursorFile(path) as file, lockstep.Subscriber(endpoint, file.start_or("oldest")) as subscriber:
         kinds = [event.kind for event in subscriber]
         assert kinds[-1] in lockstep.ENDING_KINDS and Kind.MESSAGE not in kinds, kinds
+
+
+@contextmanager
+def application(endpoint: lockstep.Endpoint, name: str, go_on: threading.Event) -> Iterator[None]:
+    """An application in a thread, which answers each message for everybody once it may go on."""
+    is_over = threading.Event()
+    with lockstep.Participant(endpoint) as participant:
+        participant.begin(PATIENCE_S)
+        answers = participant.open(name, PATIENCE_S)
+
+        def run() -> None:
+            while not is_over.is_set():
+                event = participant.next_event(0.01)
+                if event is not None and event.kind == Kind.MESSAGE and event.destination == lockstep.EVERYBODY:
+                    assert go_on.wait(PATIENCE_S)
+                    participant.publish(answers, b"answer to %d" % event.publisher_seq, event.publisher)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield
+        finally:
+            is_over.set()
+            go_on.set()
+            thread.join()
+
+
+def test_a_request_has_its_answer_or_its_end_and_takes_no_event_of_others(endpoint: lockstep.Endpoint, name: str) -> None:
+    go_on = threading.Event()
+    seen: list[lockstep.Event] = []
+
+    def answer(event: lockstep.Event, number: int) -> bytes | None:
+        seen.append(event)
+        is_answer = event.kind == Kind.MESSAGE and event.destination == asks
+        return event.payload if is_answer and event.payload == b"answer to %d" % number else None
+
+    with application(endpoint, f"{name}-application", go_on), lockstep.Participant(endpoint) as participant:
+        participant.begin(PATIENCE_S)
+        asks = participant.open(name, PATIENCE_S)
+        with pytest.raises(lockstep.TimedOutError, match="request 1 has no answer within 0.3 s: it may be answered later"):
+            lockstep.request(participant, asks, b"ask", answer, timeout=0.3)
+        go_on.set()
+        late = [event for event in islice(lockstep.messages(participant, PATIENCE_S), 1)]
+        assert [event.payload for event in late] == [b"answer to 1"], "an event of a later call"
+        for number in range(2, 20):
+            assert lockstep.request(participant, asks, b"ask", answer) == b"answer to %d" % number
+        with pytest.raises(lockstep.NotOpenError):
+            lockstep.request(participant, asks + 1, b"ask", answer)
+        assert participant.drain(PATIENCE_S)
+        seen += participant.events()
+        places = [event.seq for event in seen + late if event.kind == Kind.MESSAGE]
+        assert len(set(places)) == len(places) == 2 * 19, "requests and answers, each once"
+        committed = [event.publisher_seq for event in seen if event.kind == Kind.OUTCOME_COMMITTED]
+        assert committed == list(range(1, 20))
+        # A newer process opens the name.
+        with lockstep.Participant(endpoint) as newer:
+            newer.begin(PATIENCE_S)
+            newer.open(name, PATIENCE_S)
+            with pytest.raises(lockstep.FencedError, match="request 20 has no answer: a newer process"):
+                lockstep.request(participant, asks, b"ask", answer, timeout=PATIENCE_S)
+    with lockstep.Participant(endpoint, lockstep.Cursor(1, 1, 1)) as ended:
+        asks = ended.open(name, PATIENCE_S)
+        while not ended.is_ended:
+            ended.next_event(0.01)
+        with pytest.raises(lockstep.UnansweredError, match="was not published: the subscription has ended"):
+            lockstep.request(ended, asks, b"ask", answer)
 
 
 def test_a_stamped_subscription_is_bounded_by_commits(endpoint: lockstep.Endpoint, name: str) -> None:

@@ -138,6 +138,7 @@ mod paths;
 mod publisher;
 mod queries;
 mod replay;
+mod request;
 mod sleep;
 mod status;
 mod subscriber;
@@ -172,6 +173,7 @@ pub use lockstep_wire::{
 pub use open::OpenError;
 pub use participant::Participant;
 pub use publisher::Publisher;
+pub use request::RequestError;
 pub use subscriber::Subscriber;
 
 /// For the programs of this repository: queries of nodes, their status, and the cluster's health. It may

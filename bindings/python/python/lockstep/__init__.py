@@ -6,7 +6,7 @@ belongs to one thread at a time, has no thread of its own, and works when it is 
 Every event is an `Event`, whatever its kind; `Kind` lists the fields of each. `poll_batch` brings many events in one
 call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in place.
 
-`CursorFile` stores how far a program has read, for its next start.
+`CursorFile` stores how far a program has read, for its next start; `request` publishes a message and awaits its answer.
 
 `Machine` is the base of replicated state machines: `run` runs a copy of one on a cluster, `App` the same without a loop;
 `trial` and `twice` judge one.
@@ -41,6 +41,7 @@ from lockstep._errors import (
     TimedOutError,
     TooLongError,
     TrialError,
+    UnansweredError,
 )
 from lockstep._kinds import ENDING_KINDS, EVENT_DTYPE, Delivery, DisconnectReason, InputKind, Kind
 from lockstep._machine import Machine
@@ -70,6 +71,7 @@ from lockstep._native import (
     status,
     twice,
 )
+from lockstep._request import request
 
 __all__ = [
     "CHANNELS",
@@ -118,10 +120,12 @@ __all__ = [
     "TrialCoverage",
     "TrialError",
     "TrialReport",
+    "UnansweredError",
     "__version__",
     "messages",
     "metrics",
     "metrics_text",
+    "request",
     "run",
     "status",
     "trial",

@@ -97,6 +97,13 @@ class JournalError(LockstepError):
     status = "JOURNAL"
 
 
+class UnansweredError(LockstepError):
+    """A request has no answer, and none is awaited: its outcome is unknown, no reader delivers it, or the subscription has
+    ended."""
+
+    status = "UNANSWERED"
+
+
 class ReplicaError(LockstepError):
     """A replica of a machine cannot go on: its stream, its state or its snapshots need an operator."""
 

@@ -16,7 +16,7 @@ use syn::{Attribute, Fields, ImplItem, Item, Type, UseTree, Visibility};
 
 /// The crates with a list, and how many names their front pages may have at most.
 const CRATES: [(&str, usize); 5] =
-    [("lockstep-client", 55), ("soupbintcp", 40), ("moldudp64", 30), ("ouch50", 42), ("itch50", 42)];
+    [("lockstep-client", 56), ("soupbintcp", 40), ("moldudp64", 30), ("ouch50", 42), ("itch50", 42)];
 
 const REFRESH: &str = "if that is intended, write it anew and read the diff: REWRITE=1 cargo test -p lockstep-client --test it public";
 
