@@ -3,7 +3,7 @@
 use super::Words;
 use lockstep_client::{
     Cursor, CursorFile, Delivery, EVERYBODY, Endpoint, IoError, OpenError, Participant, ParticipantEvent,
-    PublishError, PublisherEvent, Start, Subscriber, SubscriberEvent,
+    PublishError, PublisherEvent, RequestError, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_testkit::processes::Cluster;
 use std::collections::BTreeSet;
@@ -25,6 +25,12 @@ impl Status for PublishError {
 }
 
 impl Status for OpenError {
+    fn word(&self) -> &'static str {
+        self.status()
+    }
+}
+
+impl Status for RequestError {
     fn word(&self) -> &'static str {
         self.status()
     }
@@ -111,6 +117,7 @@ fn in_child_with(cluster: &Cluster, participant: &mut Participant, publisher: u3
             word(&participant.try_publish(publisher, EVERYBODY, b"child")),
             word(&participant.try_claim(publisher, EVERYBODY, 8)),
             word(&participant.wait(Duration::ZERO)),
+            word(&participant.request(publisher, EVERYBODY, b"child", PATIENCE, |_, _| None::<()>)),
             word(&participant.open("a-childs", PATIENCE, go_on)),
         ]);
         if participant.poll(64, go_on) + participant.flush() > 0 {
