@@ -1,18 +1,23 @@
 //! # dev: a cluster to write programs against
 //!
 //! Three replicas on this host until Ctrl-C, and what else a program is written against: a gateway for
-//! SoupBinTCP and FIX, feeds. It prints the path of the cluster's file and what to try. A process that ends,
-//! by a `kill -9` for instance, is started again after a second, so that a takeover and a return can be
-//! watched. Timings are patient: a busy host brings no takeovers that nobody asked for.
+//! SoupBinTCP and FIX, feeds, the page of `lockstep web`; and the program itself. It prints the path of the
+//! cluster's file and what to try. A process that ends, by a `kill -9` for instance, is started again after a
+//! second, so that a takeover and a return can be watched. Timings are patient: a busy host brings no
+//! takeovers that nobody asked for.
 
+mod app;
 mod around;
+mod beforehand;
 mod keys;
 
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
 use crate::local::LocalCluster;
 use crate::process::DemoProcess;
-use around::Around;
+use app::{AppEnvironment, Apps};
+use around::{Around, Metrics};
+use beforehand::{Beforehand, Found};
 use clap::Args;
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
@@ -20,9 +25,8 @@ use lockstep_daemon::sequencer::stop_with_stdin;
 use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
 use lockstep_wire::CHANNEL_NUMBER_MAX;
-use std::ffi::OsStr;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -53,6 +57,19 @@ pub struct DevArgs {
     /// Runs a feed of this channel, which the file then has; repeatable
     #[arg(long, value_name = "CHANNEL", value_parser = clap::value_parser!(u32).range(..=i64::from(CHANNEL_NUMBER_MAX)))]
     pub feed: Vec<u32>,
+    /// Runs the page of `lockstep web`, by default at 127.0.0.1:9480
+    #[arg(long, value_name = "ADDRESS:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:9480")]
+    pub web: Option<SocketAddrV4>,
+    /// Has each process serve its metrics, at addresses that are printed
+    #[arg(long)]
+    pub metrics: bool,
+    /// Runs this program with the cluster's file in LOCKSTEP_CONFIG, and prints its lines; its arguments stand
+    /// behind the path, as in --app "counter 1"; repeatable
+    #[arg(long, value_name = "PATH")]
+    pub app: Vec<String>,
+    /// Starts a program of --app again when its file has changed
+    #[arg(long, requires = "app")]
+    pub watch: bool,
     /// Keeps the folder with configuration, journals and logs
     #[arg(long)]
     pub keep: bool,
@@ -68,6 +85,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let wire = Wire::of(&args.wire)?;
+    let beforehand = Beforehand::of(args)?;
     let folder = cluster::create(&wire, Idle::Adapt, &[], args.keep, &[])?;
     let channels = args.feed.iter().map(|channel| format!("channels.{channel}.id={channel}"));
     let set: Vec<String> =
@@ -76,11 +94,16 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     let config = Config::load(Some(&folder.config()), &[])?;
     let cluster = LocalCluster { stop, config, folder: &folder };
     cluster.found()?;
-    let mut replicas = cluster.start_replicas()?;
+    let mut metrics = Metrics::new(args.metrics);
+    let mut replicas = cluster.start_replicas(|name| metrics.flags(name))?;
     let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
-    let mut around = Around::start(args, &cluster)?;
-    show(&cluster, &replicas, leader, &around)?;
+    let mut around = Around::start(args, &cluster, beforehand.page.as_ref(), &mut metrics)?;
+    let environment = AppEnvironment { config: folder.config(), path: beforehand.found.path() };
+    let mut apps = Apps::new(args, beforehand.apps, environment);
+    let lines = [&around.lines[..], &metrics.lines, &apps.lines()].concat();
+    show(&cluster, &replicas, leader, &beforehand.found, &lines)?;
     while !cluster.stop.load(Ordering::Acquire) {
+        apps.look();
         std::thread::sleep(LOOK);
         let restarted = restart_ended(&mut replicas, &cluster.stop)?;
         restart_ended(&mut around.processes, &cluster.stop)?;
@@ -91,6 +114,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         }
     }
     eprintln!("dev: stopping");
+    apps.end();
     for processes in [&mut around.processes, &mut replicas] {
         processes.iter_mut().for_each(DemoProcess::close_stdin);
         // One that was struck in the last moment ends by a signal: it is over all the same.
@@ -129,10 +153,10 @@ fn show(
     cluster: &LocalCluster<'_>,
     replicas: &[DemoProcess],
     leader: u32,
-    around: &Around,
+    found: &Found,
+    beside: &[String],
 ) -> Result<(), Failure> {
     let pid = pid_of(replicas, leader);
-    let found = Found::by(std::env::current_exe().ok().as_deref(), std::env::var_os("PATH").as_deref());
     let (path, lines) = match &found.folder {
         Some(folder) => (format!("  export PATH=\"{}:$PATH\"\n", folder.display()), "these lines"),
         None => (String::new(), "that line"),
@@ -150,44 +174,12 @@ fn show(
          kill -9 {pid:<32} kills the leader; it is started again",
         cluster.folder.config().display()
     )?;
-    if !around.lines.is_empty() {
-        writeln!(out, "\nbeside the replicas run:\n  {}", around.lines.join("\n  "))?;
+    if !beside.is_empty() {
+        writeln!(out, "\nbeside the replicas run:\n  {}", beside.join("\n  "))?;
     }
-    if !found.has_lockstep {
+    if found.lockstep.is_none() {
         writeln!(out, "`lockstep` is not built yet: `cargo build --release` in the clone makes it")?;
     }
     out.flush()?;
     Ok(())
-}
-
-/// How a shell finds the operators' commands.
-#[derive(PartialEq, Eq, Debug)]
-struct Found {
-    /// The folder that has to be added to its path.
-    folder: Option<PathBuf>,
-    /// Whether `lockstep` lies there, or in the path; where the demo alone is built it does not.
-    has_lockstep: bool,
-}
-
-impl Found {
-    /// With this program in its place, and the shell's path.
-    fn by(program: Option<&Path>, path: Option<&OsStr>) -> Self {
-        let lies_in = |folder: &Path| folder.join("lockstep").is_file();
-        let is_known = std::env::split_paths(path.unwrap_or_default()).any(|folder| lies_in(&folder));
-        // `cargo run` leaves the program where no shell looks for it.
-        let folder = program.and_then(Path::parent).filter(|_| !is_known).map(Path::to_owned);
-        Self { has_lockstep: is_known || folder.as_deref().is_some_and(lies_in), folder }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clone_where_the_demo_alone_is_built_lacks_the_operators_program() {
-        let missing = Path::new("/nonexistent");
-        let found = Found::by(Some(&missing.join("lockstep-demo")), Some(OsStr::new("/nonexistent/bin")));
-        assert_eq!(found, Found { folder: Some(missing.to_owned()), has_lockstep: false });
-    }
 }

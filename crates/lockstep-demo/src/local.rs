@@ -11,6 +11,7 @@ use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
 use lockstep_node::local::{Folders, found};
 use lockstep_wire::Nanos;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -33,13 +34,17 @@ impl LocalCluster<'_> {
         Ok(())
     }
 
-    /// Starts the replicas; each ends with this process.
-    pub fn start_replicas(&self) -> Result<Vec<DemoProcess>, Failure> {
+    /// Starts the replicas; each ends with this process. `more` has further flags for the process of a name.
+    pub fn start_replicas(
+        &self,
+        mut more: impl FnMut(&str) -> Result<Vec<String>, Failure>,
+    ) -> Result<Vec<DemoProcess>, Failure> {
         let start = |id: u32| {
-            let flags = ["--replica".to_owned(), id.to_string()];
-            self.start_daemon(&format!("replica-{id}"), "sequencer", flags, Wiring::Silent)
+            let name = format!("replica-{id}");
+            let flags = ["--replica".to_owned(), id.to_string()].into_iter().chain(more(&name)?);
+            self.start_daemon(&name, "sequencer", flags, Wiring::Silent)
         };
-        self.config.replicas.iter().map(|replica| start(replica.id)).collect()
+        self.config.replicas.iter().map(|replica| replica.id).map(start).collect()
     }
 
     /// Starts a command of this cluster that runs until it is stopped; it ends with this process.
@@ -50,10 +55,26 @@ impl LocalCluster<'_> {
         flags: impl IntoIterator<Item = String>,
         wiring: Wiring,
     ) -> Result<DemoProcess, Failure> {
+        DemoProcess::start(name, &self.daemon_args(command, flags), self.folder.disk(), wiring)
+    }
+
+    /// The same of another program, which has that command.
+    pub fn start_daemon_of(
+        &self,
+        program: &Path,
+        name: &str,
+        command: &str,
+        flags: impl IntoIterator<Item = String>,
+    ) -> Result<DemoProcess, Failure> {
+        let args = self.daemon_args(command, flags);
+        DemoProcess::start_program(program, name, &args, self.folder.disk(), Wiring::Silent)
+    }
+
+    fn daemon_args(&self, command: &str, flags: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut args = vec![command.to_owned(), "--until-stdin-ends".to_owned()];
         args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
         args.extend(flags);
-        DemoProcess::start(name, &args, self.folder.disk(), wiring)
+        args
     }
 
     /// Waits for one leader and two standbys, and returns the leader's id.

@@ -25,6 +25,7 @@ pub enum Wiring {
 /// A child. Dropping it ends it.
 pub struct DemoProcess {
     name: String,
+    program: PathBuf,
     args: Vec<String>,
     wiring: Wiring,
     child: LoggedChild,
@@ -38,20 +39,39 @@ impl DemoProcess {
     /// Starts this program anew with `args`; its stderr goes to a file in `folder`. Variables of our name
     /// stay out: the demo's configuration is its own.
     pub fn start(name: &str, args: &[String], folder: &Path, wiring: Wiring) -> Result<Self, Failure> {
-        Self::start_over(name, args, folder.join(format!("{name}.log")), wiring)
+        let own = std::env::current_exe();
+        let own = own.map_err(|error| IoError::new(format!("start the demo's {name}"), error))?;
+        Self::start_program(&own, name, args, folder, wiring)
+    }
+
+    /// The same of another program.
+    pub fn start_program(
+        program: &Path,
+        name: &str,
+        args: &[String],
+        folder: &Path,
+        wiring: Wiring,
+    ) -> Result<Self, Failure> {
+        Self::start_over(program, name, args, folder.join(format!("{name}.log")), wiring)
     }
 
     /// The same; what was said before stays in the log.
-    fn start_over(name: &str, args: &[String], stderr: PathBuf, wiring: Wiring) -> Result<Self, Failure> {
+    fn start_over(
+        program: &Path,
+        name: &str,
+        args: &[String],
+        stderr: PathBuf,
+        wiring: Wiring,
+    ) -> Result<Self, Failure> {
         let fails = |error| IoError::new(format!("start the demo's {name}"), error);
-        let mut command = Command::new(std::env::current_exe().map_err(fails)?);
+        let mut command = Command::new(program);
         command.args(args);
         clear_settings(&mut command);
         let stdout = if wiring == Wiring::Talking { Stdio::piped() } else { Stdio::null() };
         let mut child = LoggedChild::start(command, stdout, stderr).map_err(fails)?;
         let (stdin, stdout) = (child.child_mut().stdin.take(), child.child_mut().stdout.take());
-        let (name, args) = (name.to_owned(), args.to_vec());
-        Ok(Self { name, args, wiring, child, stdin, stdout, struck: None })
+        let (name, program, args) = (name.to_owned(), program.to_owned(), args.to_vec());
+        Ok(Self { name, program, args, wiring, child, stdin, stdout, struck: None })
     }
 
     /// Kills it, or stops it where it is: until it is back it counts as alive.
@@ -80,7 +100,8 @@ impl DemoProcess {
 
     /// Starts it anew, with the same arguments, after it has ended.
     pub fn restart(&mut self) -> Result<(), Failure> {
-        *self = Self::start_over(&self.name, &self.args, self.child.log_path().to_owned(), self.wiring)?;
+        let log = self.child.log_path().to_owned();
+        *self = Self::start_over(&self.program, &self.name, &self.args, log, self.wiring)?;
         Ok(())
     }
 

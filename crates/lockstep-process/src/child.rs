@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::ops::{Deref, DerefMut};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -17,6 +18,26 @@ pub fn clear_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
         command.env_remove(name);
     }
+}
+
+/// Has the command's process killed as soon as the thread that starts it ends, so also when this process is
+/// killed. What that process starts itself goes on.
+pub fn end_with_parent(command: &mut Command) {
+    let parent = std::process::id() as libc::pid_t;
+    let ask = move || {
+        // SAFETY: a call without pointers, which may stand between fork and exec.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: a call without arguments, which may stand there too.
+        match unsafe { libc::getppid() } == parent {
+            true => Ok(()),
+            // The parent ended before it was asked for.
+            false => Err(io::Error::from_raw_os_error(libc::ESRCH)),
+        }
+    };
+    // SAFETY: the closure makes two calls of the system, and takes neither memory nor a lock.
+    unsafe { command.pre_exec(ask) };
 }
 
 /// Waits for the end of a process; none if it does not come in time.
@@ -116,6 +137,7 @@ impl LoggedChild {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
 
     fn shell(script: &str, log: &Path) -> LoggedChild {
         let mut command = Command::new("sh");
@@ -134,6 +156,21 @@ mod tests {
         }
         let process = shell("", &log);
         assert_eq!((process.log().as_str(), process.last_lines(2, "  ")), ("a\nb\nc\n", "\n  b\n  c".into()));
+    }
+
+    #[test]
+    fn a_process_that_is_to_end_with_its_parents_thread_is_killed_then() {
+        let start = || {
+            let mut command = Command::new("sleep");
+            command.arg("60");
+            end_with_parent(&mut command);
+            command.spawn().expect("sleep")
+        };
+        let mut orphan = std::thread::spawn(start).join().expect("a thread");
+        let ended = await_end(&mut orphan, Duration::from_secs(30)).expect("a child");
+        assert_eq!(ended.and_then(|ended| ended.signal()), Some(libc::SIGKILL));
+        let mut child = ChildGuard::from(start());
+        assert_eq!(await_end(&mut child, Duration::from_millis(50)).expect("a child"), None);
     }
 
     #[test]

@@ -29,6 +29,21 @@ impl Signal {
         self.send_to_process(child.id())
     }
 
+    /// Sends it to each process of the group that such a child leads: to what it has started too.
+    ///
+    /// # Errors
+    /// The system refused: the child has ended and been waited for, or leads no group.
+    pub fn send_to_group(self, leader: &Child) -> Result<(), IoError> {
+        let pid = leader.id();
+        // SAFETY: a call without pointers.
+        let sent = unsafe { libc::killpg(pid as libc::pid_t, self.number()) };
+        if sent == 0 {
+            Ok(())
+        } else {
+            Err(IoError::last(format!("send {self:?} to the group of process {pid}")))
+        }
+    }
+
     /// Sends it to a process that such a child has started and not waited for, if it is still its child.
     ///
     /// # Errors
@@ -107,8 +122,9 @@ fn parent(pid: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::process::ExitStatusExt;
-    use std::process::Command;
+    use std::io::{BufRead, BufReader};
+    use std::os::unix::process::{CommandExt, ExitStatusExt};
+    use std::process::{Command, Stdio};
 
     #[test]
     fn a_process_that_is_not_the_right_one_or_has_ended_gets_no_signal() {
@@ -122,6 +138,28 @@ mod tests {
         // A group, everybody, and what is no number of a process.
         for none in [0, u32::MAX, i32::MIN as u32, 1 << 31] {
             assert!(!Signal::Kill.send_if(none, || true).expect("nobody has it"), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_group_ends_with_what_its_leader_has_started() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60 & echo $!; wait"]).process_group(0).stdout(Stdio::piped());
+        let mut leader = command.spawn().expect("a shell");
+        let mut line = String::new();
+        let stdout = leader.stdout.take().expect("piped");
+        BufReader::new(stdout).read_line(&mut line).expect("the number of the other one");
+        let other = line.trim().parse().expect("a number");
+        assert_eq!(parent(other), Some(leader.id()));
+        Signal::Terminate.send_to_group(&leader).expect("it is ours");
+        assert_eq!(leader.wait().expect("a child").signal(), Some(libc::SIGTERM));
+        // It is gone, or waits for whoever has inherited it to take notice.
+        let runs = || {
+            let stat = std::fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+        };
+        while runs() {
+            std::thread::yield_now();
         }
     }
 

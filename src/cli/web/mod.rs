@@ -13,7 +13,7 @@ use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_daemon::config::{Config, KeyUse};
 use lockstep_daemon::confined;
-use lockstep_daemon::sequencer::log_effective;
+use lockstep_daemon::sequencer::{log_effective, stop_with_stdin};
 use lockstep_io::capabilities;
 use lockstep_io::output::{self, OutputStream};
 use lockstep_process::confinement::{self, Becomes};
@@ -50,6 +50,9 @@ pub struct WebArgs {
     /// Does not subscribe to the stream: the page shows no messages
     #[arg(long)]
     pub no_messages: bool,
+    /// Ends when stdin does: for a parent that must not leave it behind
+    #[arg(long)]
+    pub until_stdin_ends: bool,
 }
 
 /// A look at the cluster, as a chart has it.
@@ -127,6 +130,9 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     confinement::begin(&reach);
     let mut sampler = Sampler::new(&args.sample)?;
     let stop = signals::stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
     let view = SharedView::default();
     view.locked().take(sampler.take()?);
     let is_cluster = view.locked().snapshot.as_ref().is_some_and(|one| one.source == SnapshotSource::Cluster);

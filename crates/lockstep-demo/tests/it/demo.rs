@@ -407,7 +407,7 @@ fn no_process_outlives_a_demo_that_is_killed() {
 }
 
 /// The tails and counters lie in memory, in a folder of their own.
-fn remove_memory_folder(config: &str) {
+pub fn remove_memory_folder(config: &str) {
     let tail =
         config.lines().find_map(|line| line.strip_prefix("tail = ")).expect("a tail").trim_matches('"');
     std::fs::remove_dir_all(Path::new(tail).parent().expect("a folder")).expect("it was left");

@@ -3,4 +3,5 @@
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
 mod demo;
+mod dev;
 mod orders;
