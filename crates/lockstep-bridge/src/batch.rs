@@ -1,6 +1,7 @@
 //! Messages between the subscription and the target. A message is complete once its frame was reported: the
 //! frame's header has its history and its epoch.
 
+use crate::names::OpenedNames;
 use crate::record::StreamRecord;
 use lockstep_client::internal::{PARTS_BOUNDS, Unfinished};
 use lockstep_client::{Cursor, Message};
@@ -113,8 +114,8 @@ impl PendingRecords {
         self.complete < self.rows.len()
     }
 
-    /// The complete ones, in order; none before the first frame.
-    pub fn complete(&self) -> impl Iterator<Item = StreamRecord<'_>> {
+    /// The complete ones, in order, with names of these; none before the first frame.
+    pub fn complete<'a>(&'a self, names: &'a OpenedNames) -> impl Iterator<Item = StreamRecord<'a>> {
         let rows = self
             .cursor
             .into_iter()
@@ -127,6 +128,7 @@ impl PendingRecords {
             publisher: row.publisher,
             publisher_seq: row.publisher_seq,
             destination: row.destination,
+            names: names.of(row.seq, row.publisher, row.destination),
             payload: &self.bytes[row.payload.clone()],
             cursor,
             resume: row.resume,
@@ -192,7 +194,8 @@ mod tests {
     }
 
     fn seen(pending: &PendingRecords) -> Vec<(u64, u64, Vec<u8>)> {
-        pending.complete().map(|record| (record.seq, record.epoch, record.payload.to_vec())).collect()
+        let names = OpenedNames::default();
+        pending.complete(&names).map(|record| (record.seq, record.epoch, record.payload.to_vec())).collect()
     }
 
     #[test]
@@ -204,7 +207,7 @@ mod tests {
         assert_eq!(seen(&pending), [(3, 5, b"three".to_vec())]);
         // The seq from which the stream was wanted, within that frame.
         assert_eq!(pending.cursor(), Some(Cursor { history: 7, seq: 3, chain: 11 }));
-        assert!(pending.complete().all(|record| record.history == 7));
+        assert!(pending.complete(&OpenedNames::default()).all(|record| record.history == 7));
     }
 
     #[test]
@@ -234,7 +237,8 @@ mod tests {
         [15, 16].iter().for_each(|seq| pending.push(&message(*seq, b"")));
         report(&mut pending, (14, 5, 2), 0, &[(1, 2, PART_MORE | PART_NEXT), (1, 3, PART_NEXT), (2, 2, 0)]);
         let place = |record: StreamRecord<'_>| (record.seq, record.resume.seq, record.resume.chain);
-        let resume: Vec<_> = pending.complete().map(place).collect();
+        let names = OpenedNames::default();
+        let resume: Vec<_> = pending.complete(&names).map(place).collect();
         assert_eq!(resume, [(13, 12, 1), (15, 16, 2), (16, 17, 3)]);
     }
 

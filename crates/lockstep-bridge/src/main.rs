@@ -27,6 +27,7 @@ mod headers;
 mod influx;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod names;
 #[cfg(feature = "nats")]
 mod nats;
 mod outage;

@@ -31,10 +31,8 @@ use tokio_postgres::{Client, Config, CopyInSink, NoTls, SimpleQueryMessage};
 /// The columns of the table.
 const COLUMNS: &str =
     "seq, stamped_at, timestamp_ns, history, epoch, publisher, publisher_seq, destination, payload";
-/// How many they are.
-const COLUMN_COUNT: i16 = 9;
-/// Microseconds from the Unix epoch to 2000-01-01, where PostgreSQL's timestamps begin.
-const PG_EPOCH_US: i64 = 946_684_800_000_000;
+/// Those behind them where names are asked for.
+const NAME_COLUMNS: &str = ", publisher_name, destination_name";
 /// Bytes that are handed to the connection at once.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Asks for the server's process of a session.
@@ -62,6 +60,10 @@ pub struct PostgresArgs {
     /// The table of positions, made if it is missing: one row for each table of messages
     #[arg(long, value_name = "NAME", default_value = "lockstep_position")]
     pub position_table: String,
+    /// Columns publisher_name and destination_name, as far as this bridge has read the opens; a table that is
+    /// there needs both
+    #[arg(long)]
+    pub names: bool,
     /// Commits without a look at what the table has: for one whose triggers move or change rows on purpose
     #[arg(long)]
     pub no_read_back: bool,
@@ -81,6 +83,7 @@ pub struct Postgres {
     /// Holds the lock.
     lock: Option<Connection>,
     reads_back: bool,
+    has_names: bool,
     /// What the row of positions has, of this session.
     stored: Option<TargetPosition>,
     last: Option<(u64, u64)>,
@@ -152,6 +155,7 @@ impl Postgres {
             session: None,
             lock: None,
             reads_back: !args.no_read_back,
+            has_names: args.names,
             stored: None,
             last: None,
             conflicts: 0,
@@ -170,7 +174,7 @@ impl Postgres {
         (self.session, self.lock) = (None, None);
         let connection = self.connection()?;
         let backend = first_text(&self.ask(&connection, BACKEND)?);
-        let (copy, buffer, rows) = (None, BytesMut::new(), WrittenRows::default());
+        let (copy, buffer, rows) = (None, BytesMut::new(), WrittenRows::new(self.has_names));
         self.session = Some(PostgresSession { connection, backend, copy, buffer, rows });
         Ok(())
     }
@@ -238,17 +242,42 @@ impl Postgres {
             literal(&self.positions)
         );
         if self.query(&sql)? == [[Some("f".to_owned())]] {
-            return Ok(());
+            return self.check_names();
         }
         let (table, positions) = (&self.table, &self.positions);
+        let names = if self.has_names { ", publisher_name text, destination_name text" } else { "" };
         self.query(&format!(
             "CREATE TABLE IF NOT EXISTS {table} (seq bigint PRIMARY KEY, stamped_at timestamptz NOT NULL, \
              timestamp_ns bigint NOT NULL, history text NOT NULL, epoch bigint NOT NULL, publisher bigint NOT NULL, \
-             publisher_seq bigint NOT NULL, destination bigint NOT NULL, payload bytea NOT NULL); \
+             publisher_seq bigint NOT NULL, destination bigint NOT NULL, payload bytea NOT NULL{names}); \
              CREATE TABLE IF NOT EXISTS {positions} (target text PRIMARY KEY, history text NOT NULL, seq bigint NOT \
              NULL, cursor text NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())"
         ))?;
-        Ok(())
+        // The table may have been there without the other one.
+        self.check_names()
+    }
+
+    /// A table that was there has columns for names, where they are asked for. None is changed by the bridge:
+    /// that needs its owner's rights, and other programs read it.
+    fn check_names(&self) -> Result<(), TargetError> {
+        if !self.has_names {
+            return Ok(());
+        }
+        let table = &self.table;
+        let found = self.query(&format!(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('{}') AND NOT attisdropped AND atttypid = \
+             'text'::regtype AND attname IN ('publisher_name', 'destination_name')",
+            table.replace('\'', "''")
+        ))?;
+        if first_text(&found) == "2" {
+            return Ok(());
+        }
+        let what = format!(
+            "{} has no columns for --names: ALTER TABLE {table} ADD COLUMN publisher_name text, ADD COLUMN \
+             destination_name text; or leave --names out",
+            self.name
+        );
+        Err(TargetError::fatal(USAGE, what))
     }
 
     /// The position as it is stored, by a statement that selects it.
@@ -290,7 +319,8 @@ impl Postgres {
     /// Begins the COPY of a commit.
     fn begin_copy(&mut self) -> Result<(), TargetError> {
         self.begin()?;
-        let sql = format!("COPY {} ({COLUMNS}) FROM STDIN (FORMAT binary)", self.table);
+        let names = if self.has_names { NAME_COLUMNS } else { "" };
+        let sql = format!("COPY {} ({COLUMNS}{names}) FROM STDIN (FORMAT binary)", self.table);
         let session = self.session.as_mut().ok_or_else(|| TargetError::retry("is not connected"))?;
         let sink = self.remote.call(session.connection.client.copy_in(&sql))?.map_err(refusal)?;
         session.copy = Some(Box::pin(sink));
@@ -358,11 +388,11 @@ impl Postgres {
 
     /// Compares what the table has, in the transaction that has written it, with what was sent.
     fn read_back(&mut self) -> Result<(), TargetError> {
-        let Some(rows) = self.session.as_mut().map(|session| std::mem::take(&mut session.rows)) else {
+        let Some(rows) = self.session.as_mut().map(|session| session.rows.take()) else {
             return Ok(());
         };
         let Some((first, last)) = rows.seqs().filter(|_| self.reads_back) else { return Ok(()) };
-        let found = self.query(&rows::digest_of(&self.table, first, last))?;
+        let found = self.query(&rows.digest_of(&self.table, first, last))?;
         let found = found.first().map(Vec::as_slice).unwrap_or_default();
         let text = |column: usize| found.get(column).and_then(|text| text.as_deref()).unwrap_or_default();
         let (count, digest) = (rows.count(), rows.digest());
@@ -416,7 +446,7 @@ impl Target for Postgres {
             self.begin_copy()?;
         }
         let Some(session) = self.session.as_mut() else { return Err(TargetError::retry("is not connected")) };
-        encode(record, &mut session.buffer)?;
+        rows::encode(record, self.has_names, &mut session.buffer)?;
         session.rows.push(record);
         self.last = Some((record.history, record.seq));
         if session.buffer.len() >= CHUNK_BYTES { self.send() } else { Ok(()) }
@@ -441,33 +471,6 @@ impl Target for Postgres {
         (self.last, self.conflicts) = (None, 0);
         Ok(())
     }
-}
-
-/// A row of a binary COPY.
-fn encode(record: &StreamRecord<'_>, out: &mut BytesMut) -> Result<(), TargetError> {
-    let bigint = |value: u64, column: &str| {
-        i64::try_from(value).map_err(|_| {
-            let what = format!("{column} {value} of seq {} does not fit into a bigint", record.seq);
-            TargetError::fatal(FAILED, what)
-        })
-    };
-    let (seq, epoch) = (bigint(record.seq, "seq")?, bigint(record.epoch, "epoch")?);
-    let (stamp, number) =
-        (bigint(record.timestamp, "timestamp")?, bigint(record.publisher_seq, "publisher_seq")?);
-    out.put_i16(COLUMN_COUNT);
-    for value in [seq, stamp / 1_000 - PG_EPOCH_US, stamp] {
-        out.put_i32(8);
-        out.put_i64(value);
-    }
-    out.put_i32(16);
-    out.put_slice(format!("{:016x}", record.history).as_bytes());
-    for value in [epoch, record.publisher.into(), number, record.destination.into()] {
-        out.put_i32(8);
-        out.put_i64(value);
-    }
-    out.put_i32(record.payload.len() as i32);
-    out.put_slice(record.payload);
-    Ok(())
 }
 
 /// The first text of the first row; empty without a row.
@@ -524,38 +527,6 @@ fn refusal(error: tokio_postgres::Error) -> TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_row_has_the_bytes_of_a_binary_copy_and_a_number_that_does_not_fit_is_named() {
-        let cursor = Cursor { history: 7, seq: 1, chain: 1 };
-        let record = StreamRecord {
-            history: 0xab,
-            seq: 3,
-            epoch: 4,
-            timestamp: 946_684_800_000_001_999,
-            publisher: 5,
-            publisher_seq: 6,
-            destination: u32::MAX,
-            payload: b"it",
-            cursor,
-            resume: cursor,
-        };
-        let mut out = BytesMut::new();
-        encode(&record, &mut out).expect("a row");
-        let bigint = |value: i64| [&8i32.to_be_bytes()[..], &value.to_be_bytes()].concat();
-        let mut wanted = 9i16.to_be_bytes().to_vec();
-        for value in [3, 1, 946_684_800_000_001_999] {
-            wanted.extend(bigint(value));
-        }
-        wanted.extend([0, 0, 0, 16].iter().chain(b"00000000000000ab"));
-        for value in [4, 5, 6, i64::from(u32::MAX)] {
-            wanted.extend(bigint(value));
-        }
-        wanted.extend([0, 0, 0, 2].iter().chain(b"it"));
-        assert_eq!(out.to_vec(), wanted);
-        let error = encode(&StreamRecord { seq: 1 << 63, ..record }, &mut out).expect_err("too great");
-        assert!(matches!(error, TargetError::Fatal { what, .. } if what.contains("seq 9223372036854775808")));
-    }
 
     #[test]
     fn names_of_tables_are_quoted() {

@@ -2,6 +2,7 @@
 
 use crate::batch::PendingRecords;
 use crate::failure::{BridgeFailure, FAILED, INTEGRITY, NOT_READY};
+use crate::names::OpenedNames;
 use crate::target::TargetPosition;
 use lockstep_client::internal::{PARTS_BOUNDS, QueryClient};
 use lockstep_client::{
@@ -147,11 +148,12 @@ impl BridgeReader {
         })
     }
 
-    /// One turn: complete messages are in `pending` behind it. Returns the work done.
+    /// One turn: complete messages are in `pending` behind it, and `names` has what was opened from where
+    /// messages are wanted. Returns the work done.
     ///
     /// # Errors
     /// The stream cannot be had from here on.
-    pub fn poll(&mut self) -> Result<usize, BridgeFailure> {
+    pub fn poll(&mut self, names: &mut OpenedNames) -> Result<usize, BridgeFailure> {
         let Self {
             subscriber,
             pending,
@@ -172,6 +174,12 @@ impl BridgeReader {
                     let is_wanted = destinations.is_empty() || destinations.contains(&message.destination);
                     if is_wanted && (*from..end_next).contains(&message.seq) {
                         pending.push(&message);
+                    }
+                    Ok(())
+                }
+                SubscriberEvent::Opened { seq, publisher, name, .. } => {
+                    if (*from..end_next).contains(&seq) {
+                        names.open(publisher, seq, name);
                     }
                     Ok(())
                 }

@@ -1,5 +1,6 @@
 //! A message of the stream, as targets store it.
 
+use crate::names::RecordNames;
 use lockstep_client::Cursor;
 
 /// A message of the stream.
@@ -19,6 +20,8 @@ pub struct StreamRecord<'a> {
     pub publisher_seq: u64,
     /// Its destination; 0 is everybody.
     pub destination: u32,
+    /// The names of both, as far as they are known.
+    pub names: RecordNames<'a>,
     /// Its bytes.
     pub payload: &'a [u8],
     /// A subscription that begins here reads this message, perhaps behind some that lie before it.

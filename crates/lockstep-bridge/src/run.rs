@@ -3,6 +3,7 @@
 
 use crate::clock;
 use crate::failure::BridgeFailure;
+use crate::names::OpenedNames;
 use crate::outage::Outage;
 use crate::reader::{BridgeEnd, BridgeReader, From};
 use crate::report::BridgeReport;
@@ -104,9 +105,10 @@ pub fn run(
 ) -> Result<(), BridgeFailure> {
     let mut report = BridgeReport::new(settings.report);
     let mut trouble = Trouble::default();
+    let mut names = OpenedNames::default();
     let outcome = loop {
-        let mut bridge =
-            BridgeSession { endpoint, target, settings, stop, report: &mut report, appended: None };
+        let (report, names) = (&mut report, &mut names);
+        let mut bridge = BridgeSession { endpoint, target, settings, stop, report, names, appended: None };
         let mut at_write = false;
         match bridge.run(&mut trouble, &mut at_write) {
             Ok(()) => break Ok(()),
@@ -134,6 +136,8 @@ struct BridgeSession<'a> {
     settings: &'a BridgeSettings,
     stop: &'a AtomicBool,
     report: &'a mut BridgeReport,
+    /// Those that were read so far, by this connection or one before.
+    names: &'a mut OpenedNames,
     /// Since when something is appended and not committed.
     appended: Option<Instant>,
 }
@@ -141,6 +145,8 @@ struct BridgeSession<'a> {
 impl BridgeSession<'_> {
     fn run(&mut self, trouble: &mut Trouble, at_write: &mut bool) -> Result<(), SessionEnd> {
         let position = self.target.position()?;
+        self.names.extend(&self.target.names());
+        self.target.on_names(self.names);
         trouble.on_position(self.target);
         *at_write = true;
         let BridgeSettings { from, end, destinations, batch_bytes, .. } = self.settings;
@@ -152,7 +158,7 @@ impl BridgeSession<'_> {
         let mut stored = position.and_then(|position| position.cursor);
         let mut committed_at = clock::now();
         loop {
-            let work = reader.poll()?;
+            let work = self.poll(&mut reader)?;
             let bytes = reader.pending.bytes();
             last = self.append(&mut reader)?.unwrap_or(last);
             let is_over = reader.is_done() || self.stop.load(Ordering::Acquire);
@@ -186,10 +192,20 @@ impl BridgeSession<'_> {
         }
     }
 
+    /// Reads on, and tells the target which names that brought. Returns the work done.
+    fn poll(&mut self, reader: &mut BridgeReader) -> Result<usize, BridgeFailure> {
+        let known = self.names.len();
+        let work = reader.poll(self.names)?;
+        if self.names.len() != known {
+            self.target.on_names(self.names);
+        }
+        Ok(work)
+    }
+
     /// Hands the complete messages to the target; the seq of the last one, if there was one.
     fn append(&mut self, reader: &mut BridgeReader) -> Result<Option<u64>, TargetError> {
         let mut last = None;
-        for record in reader.pending.complete() {
+        for record in reader.pending.complete(self.names) {
             last = Some(record.seq);
             if self.settings.skip.contains(&record.seq) {
                 eprintln!("lockstep-bridge: seq {} is left out, as --skip says", record.seq);

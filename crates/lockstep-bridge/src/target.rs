@@ -1,5 +1,6 @@
 //! The port to a target: what the bridge asks of it, and how it fails.
 
+use crate::names::OpenedNames;
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
 use std::fmt;
@@ -26,6 +27,16 @@ pub trait Target {
     /// Where the target ends; `None` if it is empty. Asked at each start and after each failure: it drops the
     /// connection of before, connects, and forgets what was appended and not committed.
     fn position(&mut self) -> Result<Option<TargetPosition>, TargetError>;
+
+    /// The names that the target has stored: those that were opened before its position, as far as it has
+    /// that stream.
+    fn names(&self) -> OpenedNames {
+        OpenedNames::default()
+    }
+
+    /// Names that were read so far, for a target that stores them. Some may be opened behind what is
+    /// appended and committed next.
+    fn on_names(&mut self, _names: &OpenedNames) {}
 
     /// Whether the target has this message, although it lies behind its position: it is passed over then.
     fn has(&mut self, _record: &StreamRecord<'_>) -> Result<bool, TargetError> {

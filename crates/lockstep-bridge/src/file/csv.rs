@@ -10,6 +10,9 @@ use std::io::{self, Write};
 const COLUMNS: [&str; 7] =
     ["seq", "timestamp", "epoch", "publisher", "publisher_seq", "destination", "payload"];
 
+/// Those behind them where names are asked for.
+pub const NAME_COLUMNS: [&str; 2] = ["publisher_name", "destination_name"];
+
 /// How a payload is spelt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
 pub enum PayloadText {
@@ -23,14 +26,16 @@ pub enum PayloadText {
 #[derive(Debug)]
 pub struct Csv {
     form: PayloadText,
+    has_names: bool,
     writer: Option<Writer<EncodedBytes>>,
     /// A field's text.
     text: Vec<u8>,
 }
 
 impl Csv {
-    pub fn new(form: PayloadText) -> Self {
-        Self { form, writer: None, text: Vec::new() }
+    /// With the names of publisher and destination behind the payload, if they are asked for.
+    pub fn new(form: PayloadText, has_names: bool) -> Self {
+        Self { form, has_names, writer: None, text: Vec::new() }
     }
 
     /// The line of a record; the bytes of its fields and of what is between them.
@@ -57,8 +62,16 @@ impl Csv {
             PayloadText::Hex => write_hex(&mut self.text, record.payload),
         }
         writer.write_field(&self.text)?;
+        bytes += self.text.len();
+        if self.has_names {
+            for name in [record.names.publisher, record.names.destination] {
+                let name = name.unwrap_or_default();
+                writer.write_field(name)?;
+                bytes += name.len() + 1;
+            }
+        }
         writer.write_record(None::<&[u8]>)?;
-        Ok((bytes + self.text.len() + 2) as u64)
+        Ok((bytes + 2) as u64)
     }
 }
 
@@ -70,7 +83,8 @@ impl FileEncoder for Csv {
         out: &EncodedBytes,
     ) -> Result<(), EncodeError> {
         let mut writer = WriterBuilder::new().terminator(Terminator::CRLF).from_writer(out.clone());
-        writer.write_record(COLUMNS).map_err(|error| refused(first.seq, error))?;
+        let names = NAME_COLUMNS.iter().filter(|_| self.has_names);
+        writer.write_record(COLUMNS.iter().chain(names)).map_err(|error| refused(first.seq, error))?;
         self.writer = Some(writer);
         Ok(())
     }

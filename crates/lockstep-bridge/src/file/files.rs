@@ -9,6 +9,7 @@ use super::encode::{EncodeError, EncodedBytes, FileEncoder};
 use super::manifest::{FileManifest, FileSettings, MANIFEST, ManifestPosition};
 use super::storage::FileStorage;
 use crate::failure::{FAILED, INTEGRITY, USAGE};
+use crate::names::OpenedNames;
 use crate::record::StreamRecord;
 use crate::target::{Target, TargetError, TargetPosition};
 use lockstep_client::Cursor;
@@ -21,6 +22,9 @@ const WRITE_BYTES: usize = 256 << 10;
 /// Space that is needed behind a full disk beside that of the file that did not fit.
 const SPARE_BYTES: u64 = 1 << 20;
 const DAY_NS: u64 = 86_400_000_000_000;
+
+/// The flag by which files have names.
+pub const NAMES: &str = "--names";
 
 /// Where files end, beside the end of a UTC day and of a history.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +104,8 @@ pub struct FileTarget<S> {
     limits: FileLimits,
     settings: FileSettings,
     manifest: FileManifest,
+    /// Those that were read so far; none are stored where the files have no names.
+    names: Option<OpenedNames>,
     open: Option<OpenFile>,
     encoded: EncodedBytes,
     /// Memory that is exchanged for `encoded`.
@@ -123,6 +129,7 @@ impl<S: FileStorage> FileTarget<S> {
             extension,
             limits,
             manifest: FileManifest::new(settings.clone()),
+            names: settings.contains_key(NAMES).then(OpenedNames::default),
             settings,
             open: None,
             encoded: EncodedBytes::default(),
@@ -198,6 +205,9 @@ impl<S: FileStorage> FileTarget<S> {
 
     /// Writes the manifest as it is.
     fn list(&mut self) -> Result<(), TargetError> {
+        if let Some(names) = &self.names {
+            self.manifest.set_names(names);
+        }
         let text = self.manifest.text();
         let part = format!("{MANIFEST}.part");
         let written = self.write_manifest(&part, &text);
@@ -245,6 +255,16 @@ impl<S: FileStorage> Target for FileTarget<S> {
         };
         self.probe_space()?;
         Ok(self.manifest.position())
+    }
+
+    fn names(&self) -> OpenedNames {
+        self.manifest.names().clone()
+    }
+
+    fn on_names(&mut self, names: &OpenedNames) {
+        if let Some(known) = &mut self.names {
+            known.extend(names);
+        }
     }
 
     fn append(&mut self, record: &StreamRecord<'_>) -> Result<(), TargetError> {

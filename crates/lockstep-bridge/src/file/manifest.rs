@@ -1,6 +1,7 @@
 //! The list of a folder's complete files. What it does not list is not there: it is written anew.
 
 use crate::file::files::OpenFile;
+use crate::names::OpenedNames;
 use crate::target::TargetPosition;
 use lockstep_client::Cursor;
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,10 @@ pub struct FileManifest {
     /// stream without a message for the files lies behind it.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "place")]
     position: Option<ManifestPosition>,
+    /// The names that were opened before the place where the stream is read on, if the files have names:
+    /// a bridge that begins again has those that this one has read.
+    #[serde(default, skip_serializing_if = "OpenedNames::is_empty")]
+    names: OpenedNames,
 }
 
 /// A place behind the last file.
@@ -109,7 +114,25 @@ pub struct RowsBefore {
 
 impl FileManifest {
     pub fn new(settings: FileSettings) -> Self {
-        Self { schema: SCHEMA.to_owned(), settings, files: Vec::new(), position: None }
+        Self {
+            schema: SCHEMA.to_owned(),
+            settings,
+            files: Vec::new(),
+            position: None,
+            names: OpenedNames::default(),
+        }
+    }
+
+    /// The names that were opened before the place where the stream is read on.
+    pub fn names(&self) -> &OpenedNames {
+        &self.names
+    }
+
+    /// Takes those of these that were opened before that place.
+    pub fn set_names(&mut self, names: &OpenedNames) {
+        let place = self.position();
+        let next = |place: TargetPosition| (place.seq + 1).max(place.cursor.map_or(0, |cursor| cursor.seq));
+        self.names = names.before(place.map_or(0, next));
     }
 
     /// Reads one, and compares its settings with those of this run.

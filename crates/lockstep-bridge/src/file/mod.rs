@@ -16,7 +16,7 @@ mod tests;
 use self::capture::{CaptureEncoder, CaptureForm};
 use self::csv::{Csv, PayloadText};
 use self::encode::FileEncoder;
-use self::files::{FileLimits, FileTarget};
+use self::files::{FileLimits, FileTarget, NAMES};
 use self::framed::{BinaryFile, LengthPrefixed};
 use self::manifest::FileSettings;
 use self::packets::PacketPath;
@@ -98,6 +98,10 @@ pub struct FileTargetArgs {
     /// parquet: which fields payloads have, as columns; contrib/bridge has examples
     #[arg(long, value_name = "FILE")]
     schema: Option<PathBuf>,
+    /// csv, parquet: columns publisher_name and destination_name, as far as the opens were read since the
+    /// folder began
+    #[arg(long)]
+    names: bool,
     /// parquet: how columns are compressed [default: lz4]
     #[arg(long, value_enum)]
     compression: Option<ParquetCompression>,
@@ -125,6 +129,9 @@ impl FileTargetArgs {
             let list: Vec<_> = list.iter().map(ToString::to_string).collect();
             settings.insert("destinations".into(), list.join(","));
         }
+        if self.names {
+            settings.insert(NAMES.into(), "yes".into());
+        }
         let encoder = self.encoder(&mut settings)?;
         let name = format!("folder {}", self.folder.display());
         let storage = FolderStorage::open(&self.folder)
@@ -146,6 +153,7 @@ impl FileTargetArgs {
             ("--sender", self.sender.is_some(), captures),
             ("--group", self.group.is_some(), captures),
             ("--session", self.session.is_some(), captures),
+            (NAMES, self.names, [Csv, Parquet].as_slice()),
             ("--schema", self.schema.is_some(), [Parquet].as_slice()),
             ("--compression", self.compression.is_some(), [Parquet].as_slice()),
         ];
@@ -168,7 +176,7 @@ impl FileTargetArgs {
             FileFormat::Csv => {
                 let form = self.payload.unwrap_or(PayloadText::Escaped);
                 settings.insert("--payload".into(), name_of(&form));
-                Box::new(Csv::new(form))
+                Box::new(Csv::new(form, self.names))
             }
             FileFormat::LengthPrefixed => Box::new(LengthPrefixed),
             FileFormat::BinaryFile => Box::new(BinaryFile),
@@ -177,7 +185,8 @@ impl FileTargetArgs {
             FileFormat::Parquet => {
                 let compression = self.compression.unwrap_or(ParquetCompression::Lz4);
                 settings.insert("--compression".into(), name_of(&compression));
-                Box::new(Parquet::new(self.read_schema(settings)?, compression).map_err(usage)?)
+                let schema = self.read_schema(settings)?;
+                Box::new(Parquet::new(schema, self.names, compression).map_err(usage)?)
             }
         };
         Ok(encoder)

@@ -3,6 +3,7 @@
 //! A row group is written when it has enough rows or bytes, so where it ends is a function of the records.
 //! Without compression or by LZ4: readers of every kind have both, and neither needs C.
 
+use super::csv::NAME_COLUMNS;
 use super::encode::{EncodeError, EncodedBytes, FileEncoder, refused};
 use super::manifest::RowsBefore;
 use super::schema::{
@@ -110,6 +111,8 @@ struct RowGroup {
     publisher_seq: Vec<i64>,
     destination: Vec<i32>,
     payload: Texts,
+    /// The names of publisher and destination, where they are asked for.
+    names: Option<[OptionalColumn; 2]>,
     /// The type, if there is a schema, and its columns.
     types: OptionalColumn,
     fields: Vec<OptionalColumn>,
@@ -125,6 +128,12 @@ impl RowGroup {
         self.publisher_seq.push(record.publisher_seq as i64);
         self.destination.push(record.destination as i32);
         self.payload.push(record.payload);
+        let names = [record.names.publisher, record.names.destination];
+        for (column, name) in self.names.iter_mut().flatten().zip(names) {
+            if let Some(name) = name {
+                column.push(self.rows, FieldValue::Text(name.as_bytes()));
+            }
+        }
         if let Some(message) = schema.and_then(|schema| schema.message(record.payload)) {
             self.types.push(self.rows, FieldValue::Text(message.name.as_bytes()));
             for field in &message.fields {
@@ -155,6 +164,9 @@ impl RowGroup {
         let mut column = next(&mut group)?;
         column.typed::<ByteArrayType>().write_batch(&self.payload.take(), None, None)?;
         column.close()?;
+        for names in self.names.iter_mut().flatten() {
+            names.write(next(&mut group)?, self.rows, true)?;
+        }
         if let Some(schema) = schema {
             self.types.write(next(&mut group)?, self.rows, true)?;
             for (field, FieldColumn { kind, .. }) in self.fields.iter_mut().zip(&schema.columns) {
@@ -223,9 +235,12 @@ fn field_column(name: &str, kind: FieldKind, decimals: u8) -> Result<Type, Parqu
 }
 
 /// The schema of the files.
-fn file_schema(schema: Option<&PayloadSchema>) -> Result<TypePtr, ParquetError> {
+fn file_schema(schema: Option<&PayloadSchema>, has_names: bool) -> Result<TypePtr, ParquetError> {
     let mut columns: Vec<_> =
         STREAM_COLUMNS.iter().map(|name| stream_column(name)).collect::<Result<_, _>>()?;
+    for name in NAME_COLUMNS.iter().filter(|_| has_names) {
+        columns.push(field_column(name, FieldKind::Ascii, 0)?);
+    }
     if let Some(schema) = schema {
         columns.push(field_column(TYPE_COLUMN, FieldKind::Ascii, 0)?);
         for FieldColumn { name, kind, decimals } in &schema.columns {
@@ -252,7 +267,8 @@ fn properties(schema: Option<&PayloadSchema>, compression: ParquetCompression) -
     }
     let texts = schema.into_iter().flat_map(|schema| &schema.columns);
     let texts = texts.filter(|column| column.kind == FieldKind::Ascii).map(|column| column.name.as_str());
-    for repeating in ["epoch", "publisher", "destination", TYPE_COLUMN].into_iter().chain(texts) {
+    let repeating = ["epoch", "publisher", "destination", TYPE_COLUMN].into_iter().chain(NAME_COLUMNS);
+    for repeating in repeating.chain(texts) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(repeating), true);
     }
     Arc::new(properties.build())
@@ -261,6 +277,7 @@ fn properties(schema: Option<&PayloadSchema>, compression: ParquetCompression) -
 /// Writes Parquet.
 pub struct Parquet {
     schema: Option<PayloadSchema>,
+    has_names: bool,
     file_schema: TypePtr,
     properties: WriterPropertiesPtr,
     writer: Option<SerializedFileWriter<EncodedBytes>>,
@@ -270,14 +287,32 @@ pub struct Parquet {
 }
 
 impl Parquet {
-    /// With the columns of the schema, if there is one.
+    /// With the names of publisher and destination, if they are asked for, and the columns of the schema, if
+    /// there is one.
     ///
     /// # Errors
-    /// The schema's columns are none of Parquet's.
-    pub fn new(schema: Option<PayloadSchema>, compression: ParquetCompression) -> Result<Self, EncodeError> {
-        let file_schema = file_schema(schema.as_ref()).map_err(|error| refused(0, error))?;
+    /// The schema's columns are none of Parquet's, or one is called as those of the names.
+    pub fn new(
+        schema: Option<PayloadSchema>,
+        has_names: bool,
+        compression: ParquetCompression,
+    ) -> Result<Self, EncodeError> {
+        let mut columns = schema.iter().flat_map(|schema| &schema.columns).map(|column| &*column.name);
+        if let Some(name) = columns.find(|name| has_names && NAME_COLUMNS.contains(name)) {
+            let why = format!("the schema has a field {name}, which is a column of --names: choose another");
+            return Err(refused(0, why));
+        }
+        let file_schema = file_schema(schema.as_ref(), has_names).map_err(|error| refused(0, error))?;
         let properties = properties(schema.as_ref(), compression);
-        Ok(Self { schema, file_schema, properties, writer: None, group: RowGroup::default(), seq: 0 })
+        Ok(Self {
+            schema,
+            has_names,
+            file_schema,
+            properties,
+            writer: None,
+            group: RowGroup::default(),
+            seq: 0,
+        })
     }
 
     /// Writes the row group.
@@ -297,7 +332,8 @@ impl FileEncoder for Parquet {
         out: &EncodedBytes,
     ) -> Result<(), EncodeError> {
         let columns = self.schema.as_ref().map_or(0, |schema| schema.columns.len());
-        self.group = RowGroup::default();
+        let names = self.has_names.then(Default::default);
+        self.group = RowGroup { names, ..RowGroup::default() };
         self.group.fields.resize_with(columns, OptionalColumn::default);
         let writer =
             SerializedFileWriter::new(out.clone(), self.file_schema.clone(), self.properties.clone());

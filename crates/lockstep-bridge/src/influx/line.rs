@@ -148,6 +148,7 @@ pub fn name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::RecordNames;
     use lockstep_client::Cursor;
 
     fn record(payload: &[u8]) -> StreamRecord<'_> {
@@ -159,6 +160,7 @@ mod tests {
             publisher: 6,
             publisher_seq: 7,
             destination: 8,
+            names: RecordNames::default(),
             payload,
             cursor: Cursor { history: 7, seq: 1, chain: 1 },
             resume: Cursor { history: 7, seq: 4, chain: 1 },

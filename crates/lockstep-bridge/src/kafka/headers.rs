@@ -41,7 +41,7 @@ pub fn of(record: &StreamRecord<'_>, partitions: u32, resume: ResumePoint) -> Ow
         (CURSOR, resume.cursor.to_string()),
         (PARTITIONS, partitions.to_string()),
     ];
-    let values: Vec<_> = headers::of(record).into_iter().chain(position).collect();
+    let values: Vec<_> = headers::of(record).chain(position).collect();
     let headers = OwnedHeaders::new_with_capacity(values.len());
     values.iter().fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }))
 }
@@ -66,6 +66,7 @@ pub fn read<H: Headers>(headers: &H) -> Option<TailMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::RecordNames;
 
     #[test]
     fn what_is_written_is_read_and_other_headers_are_none() {
@@ -78,6 +79,7 @@ mod tests {
             publisher: 3,
             publisher_seq: 4,
             destination: 6,
+            names: RecordNames::default(),
             payload: b"",
             cursor,
             resume: cursor,

@@ -393,6 +393,7 @@ fn not_taken(record: &StreamRecord<'_>, error: &KafkaError) -> TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::RecordNames;
 
     const CURSOR: Cursor = Cursor { history: 7, seq: 1, chain: 1 };
 
@@ -405,6 +406,7 @@ mod tests {
             publisher: 1,
             publisher_seq: seq,
             destination: 0,
+            names: RecordNames::default(),
             payload: b"",
             cursor: CURSOR,
             resume: CURSOR,

@@ -1,20 +1,42 @@
-//! What was sent in a transaction, to be compared with what the table has of it.
+//! The rows of a transaction: their bytes, and what the table must have of them.
 
+use crate::failure::FAILED;
 use crate::record::StreamRecord;
+use crate::target::TargetError;
+use bytes::{BufMut, BytesMut};
 use sha2::{Digest, Sha256};
+
+/// Columns of a row.
+const COLUMN_COUNT: i16 = 9;
+/// Those of names.
+const NAME_COLUMN_COUNT: i16 = 2;
+/// Microseconds from the Unix epoch to 2000-01-01, where PostgreSQL's timestamps begin.
+const PG_EPOCH_US: i64 = 946_684_800_000_000;
 
 /// The rows of a COPY.
 #[derive(Clone, Debug, Default)]
 pub struct WrittenRows {
     seqs: Vec<u64>,
     sha256: Sha256,
+    has_names: bool,
 }
 
 impl WrittenRows {
+    /// None, with or without names.
+    pub fn new(has_names: bool) -> Self {
+        Self { has_names, ..Self::default() }
+    }
+
+    /// All of them; none are left.
+    pub fn take(&mut self) -> Self {
+        let none = Self::new(self.has_names);
+        std::mem::replace(self, none)
+    }
+
     /// Another one, behind the others.
     pub fn push(&mut self, record: &StreamRecord<'_>) {
         self.seqs.push(record.seq);
-        let Self { sha256, .. } = self;
+        let Self { sha256, has_names, .. } = self;
         sha256.update(record.seq.to_be_bytes());
         sha256.update(record.timestamp.to_be_bytes());
         sha256.update(format!("{:016x}", record.history));
@@ -24,6 +46,11 @@ impl WrittenRows {
         }
         sha256.update((record.payload.len() as u32).to_be_bytes());
         sha256.update(record.payload);
+        let names = [record.names.publisher, record.names.destination];
+        for name in names.into_iter().filter(|_| *has_names) {
+            sha256.update(name.map_or(-1, |name| name.len() as i32).to_be_bytes());
+            sha256.update(name.unwrap_or_default());
+        }
     }
 
     /// How many.
@@ -39,6 +66,26 @@ impl WrittenRows {
     /// Their digest, as the statement of [`digest_of`] tells that of the table.
     pub fn digest(&self) -> String {
         self.sha256.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The statement that tells how many rows of these seqs a table has, and their digest.
+    pub fn digest_of(&self, table: &str, first: u64, last: u64) -> String {
+        let name = |column: &str| {
+            let text = format!("convert_to(coalesce({column}, ''), 'UTF8')");
+            format!(
+                " || int4send(CASE WHEN {column} IS NULL THEN -1 ELSE octet_length({text}) END) || {text}"
+            )
+        };
+        let names = match self.has_names {
+            true => name("publisher_name") + &name("destination_name"),
+            false => String::new(),
+        };
+        format!(
+            "SELECT count(*), encode(sha256(coalesce(string_agg(int8send(seq) || int8send(timestamp_ns) || \
+             convert_to(history, 'UTF8') || int8send(epoch) || int8send(publisher) || int8send(publisher_seq) || \
+             int8send(destination) || int4send(octet_length(payload)) || payload{names}, ''::bytea ORDER BY seq), '')), \
+             'hex') FROM {table} WHERE seq BETWEEN {first} AND {last}"
+        )
     }
 
     /// What the server's refusal of a row means, and the way past it. `place` is where it says that it was.
@@ -60,20 +107,86 @@ pub fn is_of_content(code: &str) -> bool {
     matches!(&code[..2], "22" | "23" | "P0")
 }
 
-/// Tells how many rows of these seqs a table has, and their digest.
-pub fn digest_of(table: &str, first: u64, last: u64) -> String {
-    format!(
-        "SELECT count(*), encode(sha256(coalesce(string_agg(int8send(seq) || int8send(timestamp_ns) || \
-         convert_to(history, 'UTF8') || int8send(epoch) || int8send(publisher) || int8send(publisher_seq) || \
-         int8send(destination) || int4send(octet_length(payload)) || payload, ''::bytea ORDER BY seq), '')), 'hex') \
-         FROM {table} WHERE seq BETWEEN {first} AND {last}"
-    )
+/// A row of a binary COPY.
+///
+/// # Errors
+/// A number does not fit into its column.
+pub fn encode(record: &StreamRecord<'_>, has_names: bool, out: &mut BytesMut) -> Result<(), TargetError> {
+    let bigint = |value: u64, column: &str| {
+        i64::try_from(value).map_err(|_| {
+            let what = format!("{column} {value} of seq {} does not fit into a bigint", record.seq);
+            TargetError::fatal(FAILED, what)
+        })
+    };
+    let (seq, epoch) = (bigint(record.seq, "seq")?, bigint(record.epoch, "epoch")?);
+    let (stamp, number) =
+        (bigint(record.timestamp, "timestamp")?, bigint(record.publisher_seq, "publisher_seq")?);
+    out.put_i16(if has_names { COLUMN_COUNT + NAME_COLUMN_COUNT } else { COLUMN_COUNT });
+    for value in [seq, stamp / 1_000 - PG_EPOCH_US, stamp] {
+        out.put_i32(8);
+        out.put_i64(value);
+    }
+    out.put_i32(16);
+    out.put_slice(format!("{:016x}", record.history).as_bytes());
+    for value in [epoch, record.publisher.into(), number, record.destination.into()] {
+        out.put_i32(8);
+        out.put_i64(value);
+    }
+    out.put_i32(record.payload.len() as i32);
+    out.put_slice(record.payload);
+    let names = [record.names.publisher, record.names.destination];
+    for name in names.into_iter().filter(|_| has_names) {
+        // NULL has the length -1, and nothing behind it.
+        out.put_i32(name.map_or(-1, |name| name.len() as i32));
+        out.put_slice(name.unwrap_or_default().as_bytes());
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::RecordNames;
     use lockstep_client::Cursor;
+
+    #[test]
+    fn a_row_has_the_bytes_of_a_binary_copy_and_a_number_that_does_not_fit_is_named() {
+        let cursor = Cursor { history: 7, seq: 1, chain: 1 };
+        let record = StreamRecord {
+            history: 0xab,
+            seq: 3,
+            epoch: 4,
+            timestamp: 946_684_800_000_001_999,
+            publisher: 5,
+            publisher_seq: 6,
+            destination: u32::MAX,
+            names: RecordNames::default(),
+            payload: b"it",
+            cursor,
+            resume: cursor,
+        };
+        let mut out = BytesMut::new();
+        encode(&record, false, &mut out).expect("a row");
+        let bigint = |value: i64| [&8i32.to_be_bytes()[..], &value.to_be_bytes()].concat();
+        let mut wanted = 9i16.to_be_bytes().to_vec();
+        for value in [3, 1, 946_684_800_000_001_999] {
+            wanted.extend(bigint(value));
+        }
+        wanted.extend([0, 0, 0, 16].iter().chain(b"00000000000000ab"));
+        for value in [4, 5, 6, i64::from(u32::MAX)] {
+            wanted.extend(bigint(value));
+        }
+        wanted.extend([0, 0, 0, 2].iter().chain(b"it"));
+        assert_eq!(out.to_vec(), wanted);
+        let names = RecordNames { publisher: Some("desk"), destination: None };
+        let mut named = BytesMut::new();
+        encode(&StreamRecord { names, ..record }, true, &mut named).expect("a row");
+        wanted[1] = 11;
+        wanted.extend([0, 0, 0, 4].iter().chain(b"desk").chain(&[0xff; 4]));
+        assert_eq!(named.to_vec(), wanted);
+        let error = encode(&StreamRecord { seq: 1 << 63, ..record }, false, &mut out).expect_err("too great");
+        assert!(matches!(error, TargetError::Fatal { what, .. } if what.contains("seq 9223372036854775808")));
+    }
 
     #[test]
     fn a_row_that_is_refused_is_named_with_the_way_past_it() {
@@ -88,6 +201,7 @@ mod tests {
                 publisher: 1,
                 publisher_seq: seq,
                 destination: 0,
+                names: RecordNames::default(),
                 payload: b"",
                 cursor,
                 resume: cursor,

@@ -95,6 +95,42 @@ fn the_same_range_gives_the_same_bytes_in_every_format_whatever_was_killed() {
     println!("{kills} kills, {} messages: equal bytes in {} formats", seqs.len(), FORMATS.len());
 }
 
+/// A bridge that ends behind each message and begins again has the names of one that never ended: what it
+/// has read of them is in the manifest.
+#[test]
+fn files_have_the_names_that_were_opened_before_a_message_however_often_a_bridge_begins_again() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    // The second one is addressed before it has a name.
+    for (name, to, lines) in [("desk", "2", "a\nb\n"), ("risk", "1", "c\nd\n"), ("late", "2", "e\nf\n")] {
+        cluster.run(&["publish", "--name", name, "--destination", to], lines.as_bytes()).with_code(0);
+    }
+    let seqs: Vec<String> = seqs(&cluster).iter().map(u64::to_string).collect();
+    for format in ["csv", "parquet"] {
+        let [whole, often] = ["whole", "often"].map(|name| cluster.path(&format!("names-{name}-{format}")));
+        let flags = ["--names", "--rows-per-file", "1"];
+        let copy = |folder: &Path, to: &str| {
+            run(bridge(&cluster, format, folder, &[&flags[..], &["--to", to]].concat()), b"").with_code(0);
+        };
+        copy(&whole, seqs.last().unwrap());
+        seqs.iter().for_each(|seq| copy(&often, seq));
+        assert!(files(&whole) == files(&often), "{format}: equal bytes");
+        let text = String::from_utf8(files(&whole).remove(MANIFEST).unwrap()).unwrap();
+        assert!(text.contains("\"names\"") && text.contains("\"risk\""), "{text}");
+        let other = run(bridge(&cluster, format, &whole, &["--rows-per-file", "1"]), b"").with_code(2);
+        other.saying(&["--names yes", "name another --folder"]);
+    }
+    let names: Vec<String> = listed(&cluster.path("names-whole-csv"))
+        .into_iter()
+        .map(|file| std::fs::read_to_string(file).unwrap().lines().nth(1).unwrap().to_owned())
+        .map(|line| line.split(',').skip(6).collect::<Vec<_>>().join(","))
+        .collect();
+    let wanted = ["a,desk,", "b,desk,", "c,risk,desk", "d,risk,desk", "e,late,risk", "f,late,risk"];
+    assert_eq!(names, wanted);
+    let refused = run(bridge(&cluster, "pcap", &cluster.path("names-pcap"), &["--names"]), b"").with_code(2);
+    refused.saying(&["--names is for --format csv or parquet"]);
+}
+
 /// A publisher of messages of 20,000 bytes, sixteen parts each, one after each pause.
 fn publish_in_parts(
     cluster: &Cluster,

@@ -256,6 +256,11 @@ fn what_postgresql_does_to_what_was_written_is_noticed_before_it_is_committed() 
 }
 
 #[test]
+fn postgresql_has_names_where_they_are_asked_for_and_a_table_without_them_goes_on_as_it_was() {
+    postgres::with_names();
+}
+
+#[test]
 fn a_message_that_postgresql_does_not_take_is_named_and_has_a_way_past() {
     postgres::with_a_poison_entry();
 }

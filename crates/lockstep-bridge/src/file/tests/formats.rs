@@ -2,10 +2,14 @@
 
 use super::{HISTORY, RowsBefore, Sample, TIME, encode, encoders, path, samples};
 use crate::file::capture::{CaptureEncoder, CaptureForm};
+use crate::file::csv::{Csv, PayloadText};
 use crate::file::encode::EncodeError;
 use crate::file::framed::{BinaryFile, LengthPrefixed};
 use crate::file::packets::HEADERS_LEN;
+use crate::file::parquet::{Parquet, ParquetCompression};
+use crate::file::schema::PayloadSchema;
 use moldudp64::{Downstream, Session};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use pcap_file::pcap::PcapReader;
 use pcap_file::pcapng::{Block, PcapNgReader};
 
@@ -28,6 +32,33 @@ fn csv_quotes_what_needs_it_and_escapes_what_is_no_text() {
     let hex = encode(&mut *encoders[1].1, &stream, NONE).expect("CSV");
     let expected = [header.to_owned(), line(2, "612c2262220d0a"), line(3, "5cffc3a4"), line(5, "")];
     assert_eq!(String::from_utf8(hex).expect("text"), expected.concat());
+}
+
+#[test]
+fn csv_and_parquet_have_names_behind_the_payload_where_they_are_asked_for() {
+    let stream = [sample(2, TIME, b"one"), sample(3, TIME, b"two")];
+    let csv = encode(&mut Csv::new(PayloadText::Escaped, true), &stream, NONE).expect("CSV");
+    let csv = String::from_utf8(csv).expect("text");
+    assert!(csv.starts_with(
+        "seq,timestamp,epoch,publisher,publisher_seq,destination,payload,publisher_name,destination_name\r\n"
+    ));
+    assert!(csv.ends_with(",two,desk,\r\n"), "{csv}");
+    let mut parquet = Parquet::new(None, true, ParquetCompression::Lz4).expect("columns of Parquet");
+    let bytes = encode(&mut parquet, &stream, NONE).expect("Parquet");
+    let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).expect("a file of Parquet");
+    let rows: Vec<_> =
+        file.get_row_iter(None).expect("rows").map(|row| row.expect("a row").to_string()).collect();
+    assert_eq!(rows.len(), 2);
+    assert!(
+        rows.iter().all(|row| row.ends_with("publisher_name: \"desk\", destination_name: null}")),
+        "{rows:?}"
+    );
+    let taken = "name = 'x'\n[[message]]\ntype = '1'\nname = 'one'\nfields = [\n\
+                 { name = 'publisher_name', offset = 0, length = 2, kind = 'ascii' } ]\n";
+    let schema = || Some(PayloadSchema::parse(taken).expect("a schema"));
+    assert!(Parquet::new(schema(), false, ParquetCompression::Lz4).is_ok(), "it is a column of the user's");
+    let refused = Parquet::new(schema(), true, ParquetCompression::Lz4).err().expect("two columns of a name");
+    assert!(refused.to_string().contains("publisher_name"), "{refused}");
 }
 
 #[test]

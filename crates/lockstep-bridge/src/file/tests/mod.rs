@@ -13,6 +13,7 @@ use super::manifest::RowsBefore;
 use super::packets::PacketPath;
 use super::parquet::{Parquet, ParquetCompression};
 use super::schema::PayloadSchema;
+use crate::names::RecordNames;
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
 
@@ -45,6 +46,7 @@ impl Sample {
             publisher: 7,
             publisher_seq: self.seq * 2,
             destination: 1 << 31,
+            names: RecordNames { publisher: Some("desk"), destination: None },
             payload: &self.payload,
             cursor: Cursor { history: self.history, seq: self.seq, chain: 1 },
             resume: self.resume(),
@@ -77,10 +79,10 @@ fn encoders() -> Vec<(&'static str, Box<dyn FileEncoder>)> {
          { name = 'first', offset = 0, length = 2, kind = 'ascii' },\n\
          { name = 'number', offset = 1, length = 4, kind = 'uint' } ]\n",
     );
-    let parquet = |schema, compression| Parquet::new(schema, compression).expect("columns of Parquet");
+    let parquet = |schema, compression| Parquet::new(schema, false, compression).expect("columns of Parquet");
     vec![
-        ("csv", Box::new(Csv::new(PayloadText::Escaped))),
-        ("hex", Box::new(Csv::new(PayloadText::Hex))),
+        ("csv", Box::new(Csv::new(PayloadText::Escaped, false))),
+        ("hex", Box::new(Csv::new(PayloadText::Hex, false))),
         ("raw", Box::new(LengthPrefixed)),
         ("bin", Box::new(BinaryFile)),
         ("pcap", Box::new(CaptureEncoder::new(CaptureForm::Pcap, path(), None))),

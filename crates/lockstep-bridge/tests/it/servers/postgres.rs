@@ -237,6 +237,63 @@ pub fn what_it_does_to_rows() {
     assert_equal(&cluster, &server);
 }
 
+/// Columns of names, in a table of the bridge and in one that was there without them.
+pub fn with_names() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = PostgresServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    let publish = |name: &str, to: &str, lines: &str| {
+        let args = ["publish", "--name", name, "--destination", to];
+        cluster.run(&args, lines.as_bytes()).with_code(0);
+    };
+    publish("desk", "0", "one\ntwo\n");
+    publish("risk", "1", "three\n");
+    let seq = server_seq(&cluster, 1);
+    let copy = |more: &[&str]| {
+        let mut args = server.bridge();
+        args.extend(more.iter().chain(&["--until-end"]).map(|&arg| arg.to_owned()));
+        run(bridge_command(&cluster, &args), b"")
+    };
+    let names = |table: &str| {
+        let sql = "SELECT format('%s %s %s', convert_from(payload, 'UTF8'), coalesce(publisher_name, '-'), \
+                   coalesce(destination_name, '-')) FROM ";
+        server.admin(&format!("{sql} {table} ORDER BY seq")).trim().to_owned()
+    };
+    copy(&["--names", "--table", "named"]).with_code(0);
+    assert_eq!(names("named"), "one desk -\ntwo desk -\nthree risk desk");
+    // It begins behind the first open.
+    copy(&["--names", "--table", "later", "--from", &seq]).with_code(0);
+    assert_eq!(names("later"), "two - -\nthree risk -");
+
+    copy(&[]).with_code(0);
+    let refused = copy(&["--names"]).with_code(2);
+    let alter =
+        "ALTER TABLE \"lockstep_stream\" ADD COLUMN publisher_name text, ADD COLUMN destination_name text";
+    refused.saying(&[alter, "leave --names out"]);
+    server.admin(alter);
+    publish("desk", "2", "four\n");
+    copy(&["--names"]).with_code(0);
+    assert_eq!(names("lockstep_stream"), "one - -\ntwo - -\nthree - -\nfour desk -");
+    assert_equal(&cluster, &server);
+    // A trigger that alters a name is noticed as one that alters a payload.
+    server.admin(
+        "CREATE FUNCTION renames() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.publisher_name = 'x'; RETURN NEW; \
+         END $$; CREATE TRIGGER t BEFORE INSERT ON lockstep_stream FOR EACH ROW EXECUTE FUNCTION renames()",
+    );
+    publish("desk", "0", "five\n");
+    copy(&["--names"]).with_code(3).saying(&["with another content"]);
+    // Without the flag the column is its owner's.
+    copy(&[]).with_code(0);
+    assert_equal(&cluster, &server);
+}
+
+/// The seq of a message, counted from 0.
+fn server_seq(cluster: &Cluster, number: usize) -> String {
+    let stream = cluster.read(&[]).out;
+    let line = stream.lines().nth(number).expect("a message");
+    line.split('\t').next().expect("a seq").to_owned()
+}
+
 pub fn with_a_poison_entry() {
     let cluster = Cluster::new(1, "");
     let Some(server) = PostgresServer::start(&cluster) else { return };
