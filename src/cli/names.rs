@@ -4,7 +4,7 @@ use lockstep_client::{CHANNELS, Destination, EVERYBODY, PublisherId, SubscriberE
 use std::collections::BTreeMap;
 
 /// The name that each id has. An id belongs to one name for ever.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Names(BTreeMap<PublisherId, String>);
 
 impl Names {

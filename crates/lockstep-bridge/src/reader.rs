@@ -197,19 +197,10 @@ impl BridgeReader {
                 {
                     Err(begins_before(publisher, seq))
                 }
-                SubscriberEvent::Founded { history, seq, ancestor } => {
-                    say!(
-                        "lockstep-bridge: from seq {seq} on the stream is of history {history:016x}, which was founded \
-                         on what was left of {ancestor:016x}"
-                    );
-                    Ok(())
+                event => {
+                    report(&event);
+                    why_ended(&event).map_or(Ok(()), Err)
                 }
-                SubscriberEvent::Multicast { lost } => {
-                    let state = if lost { "is received by unicast only, slower" } else { "is received again" };
-                    say!("lockstep-bridge: the leader's multicast {state}");
-                    Ok(())
-                }
-                event => why_ended(&event).map_or(Ok(()), Err),
             };
             *failed = failed.take().or(outcome.err());
             let is_enough = failed.is_some() || pending.bytes() >= *batch_bytes;
@@ -301,6 +292,23 @@ fn on_frame(
     }
     pending.on_frame(header, frame.chain_after(), frame.entries(), start.unwrap_or(0));
     Ok(())
+}
+
+/// What of the stream an operator is told.
+fn report(event: &SubscriberEvent<'_>) {
+    match *event {
+        SubscriberEvent::Founded { history, seq, ancestor } => {
+            say!(
+                "lockstep-bridge: from seq {seq} on the stream is of history {history:016x}, which was founded \
+                 on what was left of {ancestor:016x}"
+            );
+        }
+        SubscriberEvent::Multicast { lost } => {
+            let state = if lost { "is received by unicast only, slower" } else { "is received again" };
+            say!("lockstep-bridge: the leader's multicast {state}");
+        }
+        _ => {}
+    }
 }
 
 /// The failure that an event means; `None` if the subscription goes on.

@@ -63,7 +63,7 @@ pub struct DevArgs {
     /// Has each process serve its metrics, at addresses that are printed
     #[arg(long)]
     pub metrics: bool,
-    /// Runs this program with the cluster's file in LOCKSTEP_CONFIG, and prints its lines; its arguments stand
+    /// Runs this program with the cluster's file in LOCKSTEP_CONFIG, and prints its lines; arguments stand
     /// behind the path, as in --app "counter 1"; repeatable
     #[arg(long, value_name = "PATH")]
     pub app: Vec<String>,

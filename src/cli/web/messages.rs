@@ -3,6 +3,7 @@
 
 use super::SharedView;
 use crate::cli::ended::{Again, ended};
+use crate::cli::names::Names;
 use crate::cli::operator::pause;
 use crate::cli::shown::write_escaped;
 use lockstep_client::{Delivery, Endpoint, Message, Start, Subscriber, SubscriberEvent};
@@ -35,6 +36,9 @@ pub struct NewestMessages {
     count: u64,
     /// Why the last subscription ended; `None` while one runs.
     ended: Option<String>,
+    /// Of publishers whose opens were read since the page began.
+    #[serde(skip)]
+    names: Names,
 }
 
 /// A message, as it is shown.
@@ -43,8 +47,13 @@ struct ShownMessage {
     seq: u64,
     timestamp_ns: Nanos,
     publisher: u32,
+    /// Absent, as that of the destination, where it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    publisher_name: String,
     publisher_seq: u64,
     destination: u32,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    destination_name: String,
     /// Bytes of the payload, shown or not.
     len: usize,
     /// The first of them; text with escapes once somebody asks for it.
@@ -64,7 +73,12 @@ impl NewestMessages {
         let Message { seq, publisher, publisher_seq, destination, timestamp, payload } = *message;
         // The memory of the one that leaves.
         let oldest = if self.newest.len() == MESSAGES_MAX { self.newest.pop_front() } else { None };
-        let mut head = oldest.unwrap_or_default().head;
+        let ShownMessage { mut head, mut publisher_name, mut destination_name, .. } =
+            oldest.unwrap_or_default();
+        for (name, id) in [(&mut publisher_name, publisher), (&mut destination_name, destination)] {
+            name.clear();
+            name.push_str(self.names.get(id).unwrap_or_default());
+        }
         head.clear();
         head.extend_from_slice(&payload[..payload.len().min(PAYLOAD_MAX)]);
         let (timestamp_ns, len) = (timestamp, payload.len());
@@ -72,8 +86,10 @@ impl NewestMessages {
             seq,
             timestamp_ns,
             publisher,
+            publisher_name,
             publisher_seq,
             destination,
+            destination_name,
             len,
             head,
         });
@@ -102,6 +118,7 @@ fn follow(mut subscriber: Subscriber, view: &SharedView, stop: &AtomicBool) -> O
         let mut shown = view.locked();
         let messages = shown.messages.as_mut()?;
         let work = subscriber.poll(BATCH, |event| {
+            messages.names.on_event(&event);
             match &event {
                 SubscriberEvent::Message(message) => {
                     messages.ended = None;
@@ -147,7 +164,33 @@ mod tests {
         }
         assert_eq!((messages.newest.len(), messages.count), (MESSAGES_MAX, 100));
         let last = serde_json::to_value(messages.newest.back()).expect("JSON");
+        assert_eq!((last.get("publisher_name"), last.get("destination_name")), (None, None));
         assert_eq!((&last["seq"], &last["len"]), (&100.into(), &1_002.into()));
         assert_eq!(last["text"], format!("\\n\\xff{}", "x".repeat(PAYLOAD_MAX - 2)));
+    }
+
+    #[test]
+    fn a_message_has_the_names_that_are_known_and_none_of_the_one_whose_memory_it_has() {
+        let mut messages = NewestMessages::default();
+        messages.names.on_event(&SubscriberEvent::Opened {
+            seq: 1,
+            timestamp: 1,
+            publisher: 3,
+            incarnation: 1,
+            nonce: [1, 2],
+            last: 0,
+            name: "desk",
+        });
+        let mut push = |publisher, destination| {
+            let (seq, timestamp, payload) = (1, 1, &b""[..]);
+            messages.push(&Message { seq, publisher, publisher_seq: 1, destination, timestamp, payload });
+            serde_json::to_value(messages.newest.back()).expect("JSON")
+        };
+        for _ in 0..=MESSAGES_MAX {
+            let named = push(3, 3);
+            assert_eq!([&named["publisher_name"], &named["destination_name"]], ["desk", "desk"]);
+        }
+        let other = push(4, 0);
+        assert_eq!((other.get("publisher_name"), other.get("destination_name")), (None, None), "{other}");
     }
 }

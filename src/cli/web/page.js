@@ -184,6 +184,12 @@ function events(rows) {
     element("li", "", element("time", "", clock(row.at_ns)), `${row.node}: ${row.text} (${row.code})`)));
 }
 
+// A channel has a number of its own, from 2^31 on.
+function addressee(destination) {
+  if (destination === 0) return "all";
+  return destination < 2 ** 31 ? destination.toString() : `channel:${destination - 2 ** 31}`;
+}
+
 function messages(shown) {
   $("messages-section").hidden = !shown;
   if (!shown) return;
@@ -192,8 +198,8 @@ function messages(shown) {
   table("messages", [
     { title: "Stamped", text: "text", value: (row) => clock(row.timestamp_ns) },
     { title: "Seq", value: (row) => whole(row.seq) },
-    { title: "Publisher", value: (row) => `${row.publisher}:${row.publisher_seq}` },
-    { title: "To", value: (row) => (row.destination === 0 ? "all" : row.destination.toString()) },
+    { title: "Publisher", value: (row) => `${row.publisher_name ?? row.publisher}:${row.publisher_seq}` },
+    { title: "To", value: (row) => row.destination_name ?? addressee(row.destination) },
     { title: "Bytes", value: (row) => whole(row.len) },
     { title: "Payload", text: "text payload", value: (row) => row.text },
   ], shown.newest.toReversed());

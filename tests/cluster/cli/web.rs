@@ -78,6 +78,9 @@ fn a_page_has_the_figures_of_top_the_newest_messages_and_a_takeover() {
     cluster.publish("one\ntwo\n");
     let live = await_live(address, |live| newest(live).ends_with(&["one", "two"]));
     assert_eq!(live["messages"]["count"], newest(&live).len());
+    let last = live["messages"]["newest"].as_array().and_then(|rows| rows.last()).expect("a message");
+    assert_eq!(last["publisher_name"], "orders", "its open was read");
+    assert_eq!((&last["destination"], last.get("destination_name")), (&0.into(), None));
 
     let leader = cluster.leader();
     replicas[leader as usize - 1].signal("KILL");
@@ -161,7 +164,7 @@ fn people_see_who_leads_the_newest_messages_as_text_and_a_takeover() {
     let led = || await_live(address, |live| leader_of(live).is_some());
     let (before, page, after) = (led(), built(&browser, address, &calm), led());
     let leader = leader_of(&after).expect("a leader").to_owned();
-    for text in ["buy 100 at 42", "&lt;b id=planted&gt;bold", "3 of 3"] {
+    for text in ["buy 100 at 42", "orders:", "&lt;b id=planted&gt;bold", "3 of 3"] {
         assert!(page.contains(text), "{text} in {page}");
     }
     assert!(!page.contains("<b id=\"planted\"") && page.contains("<title>lockstep: "), "{page}");
