@@ -72,6 +72,15 @@ fn copy_the_rest(cluster: &Cluster, server: &impl Server) {
     run(bridge_command(cluster, &args), b"").with_code(0);
 }
 
+/// Copies messages whose publishers, and one whose destination, have names that were opened before them.
+#[cfg(any(feature = "nats", feature = "kafka"))]
+fn copy_named(cluster: &Cluster, server: &impl Server) {
+    for (name, to, line) in [("desk", "0", "one\n"), ("risk", "1", "two\n")] {
+        cluster.run(&["publish", "--name", name, "--destination", to], line.as_bytes()).with_code(0);
+    }
+    copy_the_rest(cluster, server);
+}
+
 /// The stream as a subscriber reads it.
 fn stream(cluster: &Cluster) -> Vec<String> {
     cluster.read(&[]).out.lines().map(str::to_owned).collect()

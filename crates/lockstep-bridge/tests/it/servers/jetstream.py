@@ -1,4 +1,5 @@
-"""NATS by its Python client: `jetstream.py URL read STREAM` prints what a stream has, `limit STREAM BYTES` limits it.
+"""NATS by its Python client: `jetstream.py URL read STREAM` prints what a stream has, `limit STREAM BYTES` limits it;
+`names STREAM` prints the names of publishers and destinations.
 
 A limit of 0 is what the stream has now: it is full."""
 
@@ -21,7 +22,13 @@ def line(message):
     )
 
 
-async def read(stream, name):
+def names(message):
+    headers = message.headers
+    known = [headers.get(f"Lockstep-{part}-Name") for part in ("Publisher", "Destination")]
+    return " ".join([message.data.decode(), *map(str, known)])
+
+
+async def read(stream, name, line=line):
     try:
         info = await stream.stream_info(name)
     except NotFoundError:
@@ -36,6 +43,10 @@ async def read(stream, name):
             return
 
 
+async def read_names(stream, name):
+    await read(stream, name, names)
+
+
 async def limit(stream, name, limit_bytes):
     info = await stream.stream_info(name)
     config = info.config
@@ -47,7 +58,7 @@ async def main():
     url, command, name, *more = sys.argv[1:]
     client = await nats.connect(url, allow_reconnect=False, connect_timeout=20)
     stream = client.jetstream(timeout=20)
-    await {"read": read, "limit": limit}[command](stream, name, *more)
+    await {"read": read, "names": read_names, "limit": limit}[command](stream, name, *more)
     await client.close()
 
 

@@ -189,6 +189,28 @@ fn each_message_is_in_its_destinations_partition_of_kafka_once_and_in_order() {
 }
 
 #[test]
+fn kafka_has_names_as_headers_where_they_are_known() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = KafkaServer::<1, false>::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    super::copy_named(&cluster, &server);
+    let consumer = consumer(&server.brokers);
+    let mut assignment = TopicPartitionList::new();
+    assignment.add_partition_offset(TOPIC, 0, Offset::Offset(0)).expect("an offset");
+    consumer.assign(&assignment).expect("an assignment");
+    for wanted in [[Some("desk"), None], [Some("risk"), Some("desk")]] {
+        let message = consumer.poll(PATIENCE).expect("a message in time").expect("a message");
+        let headers = message.headers().expect("headers");
+        let text = |name: &str| {
+            let header = headers.iter().find(|header| header.key == name)?;
+            header.value.map(|value| String::from_utf8_lossy(value).into_owned())
+        };
+        let names = ["Lockstep-Publisher-Name", "Lockstep-Destination-Name"].map(text);
+        assert_eq!(names.each_ref().map(|name| name.as_deref()), wanted);
+    }
+}
+
+#[test]
 fn kafka_that_is_down_stalled_or_refuses_is_tried_again_while_the_stream_goes_on() {
     super::in_trouble::<KafkaServer<1, false>>();
 }

@@ -127,6 +127,15 @@ fn each_message_is_in_jetstream_once_and_in_order_though_bridge_and_server_are_k
 }
 
 #[test]
+fn jetstream_has_names_as_headers_where_they_are_known() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = NatsServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    super::copy_named(&cluster, &server);
+    assert_eq!(server.client(&["names", "LOCKSTEP"]), "one desk None\ntwo risk desk\n");
+}
+
+#[test]
 fn jetstream_that_is_down_stalled_full_or_refuses_is_tried_again_while_the_stream_goes_on() {
     super::in_trouble::<NatsServer>();
 }
