@@ -26,6 +26,10 @@
 //! ```
 //!
 //! [`App`] is the same without the loop, for a program that has one. The tutorial is `docs/APPLY.md`.
+//!
+//! # Features
+//!
+//! * `testing`: `testing::DevCluster` is a cluster for tests of a program, by `lockstep dev`.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "clocks and threads are this crate's work")]
@@ -41,6 +45,8 @@ mod serve;
 mod settings;
 mod store;
 mod take_over;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod words;
 
 pub use app::{App, run};
