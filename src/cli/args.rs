@@ -138,6 +138,8 @@ pub enum Command {
     /// Protocols of the theory: explored, broken, priced and drawn, beside lockstep itself
     #[command(disable_help_flag = true)]
     Lab(super::beside::PassedArgs),
+    /// Makes a project with a replicated state machine, a test of it, and its trial under faults
+    New(super::new::NewArgs),
     /// Tells what each exit code means
     #[command(after_help = exit_codes())]
     ExitCodes,

@@ -42,6 +42,7 @@ mod losses;
 mod membership;
 mod metrics;
 mod names;
+mod new;
 mod new_file;
 mod operator;
 mod prove;
@@ -163,6 +164,7 @@ impl Command {
             Self::Lab(args) => LABORATORY.exec(&[], &args),
             Self::Demo(args) => DEMO.exec(&["demo"], &args),
             Self::Dev(args) => DEMO.exec(&["dev"], &args),
+            Self::New(args) => new::run(&args),
             Self::ExitCodes => {
                 writeln!(std::io::stdout(), "{}", failure::exit_codes())?;
                 Ok(0)

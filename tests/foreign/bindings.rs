@@ -5,6 +5,7 @@ mod c;
 mod go;
 pub(crate) mod java;
 mod machines;
+mod made;
 mod misuses;
 mod node;
 pub(crate) mod python;

@@ -234,6 +234,20 @@ fn the_machine_of_cpp_in_the_documentation_is_the_example_and_stands_its_trial()
 }
 
 #[test]
+fn the_machine_of_python_in_the_documentation_is_the_example_and_its_trial_is_the_examples_test() {
+    let examples = root().join("bindings/python/examples");
+    let read = |name: &str| std::fs::read_to_string(examples.join(name)).expect("a program");
+    let (counter, test) = (read("counter.py"), read("test_counter.py"));
+    let programs = programs_of("python");
+    let [page, trial] = &programs[..] else { panic!("other programs: {programs:#?}") };
+    let (_comment, body) = counter.split_once("\n\n").expect("a body behind its comment");
+    assert_eq!(page, body, "docs/APPLY.md and bindings/python/examples/counter.py differ");
+    let (_imports, trial) = trial.split_once("\n\n").expect("what follows the imports");
+    let plain = |text: &str| text.replace("\n\n\n", "\n\n");
+    assert!(plain(&test).contains(&plain(trial)), "docs/APPLY.md and test_counter.py differ: {trial}");
+}
+
+#[test]
 fn outputs_of_a_machine_of_java_are_in_the_stream_once_whichever_copy_is_killed() {
     let Some(counter) = java::with_machine("Counter") else { return };
     // The virtual machine ends by the signal, once its hooks have run.

@@ -12,13 +12,15 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// Packages of the tests, in the versions with which they pass.
-const PACKAGES: [&str; 6] = [
+const PACKAGES: [&str; 7] = [
     "maturin==1.16.0",
     "pytest==9.2.0",
     "numpy==2.4.6",
     "mypy==2.4.1",
     "nbclient==0.11.0",
     "ipykernel==7.4.0",
+    // what a project of `lockstep new` is built by
+    "setuptools==80.9.0",
 ];
 
 /// Seconds that a build may take, with every crate of it.
@@ -29,7 +31,7 @@ fn folder() -> PathBuf {
 }
 
 /// A command of the virtual environment.
-fn python_command(seconds: &str, program: &Path) -> Command {
+pub(super) fn python_command(seconds: &str, program: &Path) -> Command {
     let mut command = bounded(seconds, program);
     command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
@@ -78,7 +80,7 @@ fn build_and_install(python: &Python) {
 }
 
 /// The interpreter that the tests share; `None` where its packages or the crates cannot be had.
-fn interpreter() -> Option<&'static Path> {
+pub(super) fn interpreter() -> Option<&'static Path> {
     static PYTHON: OnceLock<Result<Python, String>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {
         let python = Python::with_all("binding", &PACKAGES)?;
