@@ -42,6 +42,15 @@ impl ClockHistory {
         }
     }
 
+    /// Its machine slept until now, if it did: what it showed before is as young as it was then, for a leader
+    /// that slept beside it.
+    fn wake(&mut self, now: Nanos) {
+        let pause = now - self.at;
+        if pause > COUNTS {
+            self.shown.iter_mut().for_each(|(at, _)| *at += pause);
+        }
+    }
+
     fn most(&self) -> Option<i64> {
         self.shown.iter().map(|(_, ahead)| *ahead).max()
     }
@@ -75,7 +84,9 @@ impl ClockJudge {
     /// The process of this identity has a turn, in which its clock shows `wall`.
     pub fn on_turn(&mut self, identity: Identity, now: Nanos, wall: Nanos) {
         self.now = now;
-        self.clocks.entry(identity).or_default().on_turn(now, wall.wrapping_sub(now) as i64);
+        let clock = self.clocks.entry(identity).or_default();
+        clock.wake(now);
+        clock.on_turn(now, wall.wrapping_sub(now) as i64);
     }
 
     /// CLOCK-1: the time of `stem`, which was stamped just now behind `before`, went no further than a quorum

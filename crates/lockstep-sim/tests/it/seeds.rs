@@ -137,6 +137,7 @@ const REGRESSIONS: &[u64] = &[
     81205837,
     83218101,
     84038597,
+    85975321,
 ];
 
 /// Those of them whose disks are full for days, by night: they take as long as all others. `nack_1_` holds
