@@ -42,11 +42,11 @@ fn names(list: &Value) -> BTreeSet<&str> {
     list.as_array().expect("a list").iter().map(|row| row["name"].as_str().expect("a name")).collect()
 }
 
-/// Words of a file that are as long as a key's digits.
-fn long_words(path: &Path) -> Vec<String> {
+/// Words of a file that are as long as a key's digits: of letters, digits and `others`.
+fn long_words(path: &Path, others: &str) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let words = text.split(|char: char| !char.is_ascii_alphanumeric()).filter(|word| word.len() >= 20);
-    words.map(str::to_owned).collect()
+    let words = text.split(|char: char| !char.is_ascii_alphanumeric() && !others.contains(char));
+    words.filter(|word| word.len() >= 20).map(str::to_owned).collect()
 }
 
 fn raw(hex: &str) -> Option<Vec<u8>> {
@@ -87,8 +87,8 @@ impl Planted {
 
         let files = ["replica.keys", "publisher.keys", "reader.keys", "alice.operator", "n.notary"];
         let mut secrets: Vec<_> =
-            files.iter().flat_map(|name| long_words(&cluster.path("keys").join(name))).collect();
-        let (keys, of_users) = (secrets.len(), long_words(&users));
+            files.iter().flat_map(|name| long_words(&cluster.path("keys").join(name), "")).collect();
+        let (keys, of_users) = (secrets.len(), long_words(&users, "+/"));
         assert!(keys >= 6 && !of_users.is_empty(), "{keys} {of_users:?}");
         secrets.extend(of_users);
         secrets.push(key);
