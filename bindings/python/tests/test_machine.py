@@ -201,7 +201,9 @@ def test_ctrl_c_ends_a_replica_whose_cluster_does_not_answer(silent_config: Path
 
 def test_the_trial_of_the_documentation_finds_nothing_in_its_machine(program: Path) -> None:
     test = program.with_name("test_counter.py")
-    test.write_text(python_of(APPLY)[1].replace("seeds=100", "seeds=5"))
+    trial = python_of(APPLY)[1]
+    assert "seeds=20)" in trial
+    test.write_text(trial.replace("seeds=20)", "seeds=5)"))
     command = [sys.executable, "-m", "pytest", "-q", str(test)]
     run = subprocess.run(command, cwd=program.parent, capture_output=True, text=True, timeout=PATIENCE_S)
     assert run.returncode == 0 and "1 passed" in run.stdout, run.stdout
