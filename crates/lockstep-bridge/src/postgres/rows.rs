@@ -63,7 +63,7 @@ impl WrittenRows {
         self.seqs.first().copied().zip(self.seqs.last().copied())
     }
 
-    /// Their digest, as the statement of [`digest_of`] tells that of the table.
+    /// Their digest, as the statement of [`Self::digest_of`] tells that of the table.
     pub fn digest(&self) -> String {
         self.sha256.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
