@@ -24,6 +24,8 @@ struct effect_row {
     int64_t key, at;
     int32_t kind, len;
 };
+_Static_assert(sizeof(struct input_row) == 72, "Machines.ROW");
+_Static_assert(sizeof(struct effect_row) == 24, "Output.ROW");
 enum { PUBLISH, TIMER_AT, TIMER_AFTER, CANCEL };
 
 /* Memory of a direct buffer of Java. */
@@ -284,7 +286,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
 
 static jlong failure(lockstep_status status) { return -(jlong)status; }
 
-/* What is in Machines.effects, which has no more room. */
+/* Hands on the effects of a Machines.effects that has no more room. */
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outputReplay(JNIEnv *env, jclass type, jlong output, jobject effects) {
     (void)type;
     return failure(replay((*env)->GetDirectBufferAddress(env, effects), (lockstep_output *)output));

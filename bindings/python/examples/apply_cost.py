@@ -5,26 +5,8 @@ import argparse
 from statistics import median
 
 import lockstep
-from lockstep import Input, InputKind, Output, _native
-
-
-class Counter(lockstep.Machine):
-    """The counter of docs/APPLY.md, as far as messages go."""
-
-    def __init__(self) -> None:
-        self.counts: dict[int, int] = {}
-
-    def apply(self, input: Input, output: Output) -> None:
-        if input.kind == InputKind.MESSAGE and input.destination == lockstep.EVERYBODY:
-            self.counts[input.publisher] = self.counts.get(input.publisher, 0) + 1
-            output.publish(b"total %d" % sum(self.counts.values()), lockstep.CHANNELS + 1)
-            output.timer_after(1, 2_000_000_000)
-
-    def snapshot(self) -> bytes:
-        return repr(sorted(self.counts.items())).encode()
-
-    def restore(self, state: bytes) -> None:
-        raise NotImplementedError
+from counter import Counter
+from lockstep import Input, Output, _native
 
 
 class Nothing(Counter):
