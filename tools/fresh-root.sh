@@ -9,8 +9,8 @@
 # from the page and run in its order, and their output is compared with what the page shows. Then everything
 # that an operator relies on is tried: the watchdog, a wrong configuration, upgrades, removal.
 #
-# Needs root, and of Debian's packages debootstrap, systemd-container and iproute2; python3 where there is
-# one. The root is kept in $FRESH_ROOT (target/fresh-root, 300 MB) for the next run. It takes two minutes
+# Needs root, and of Debian's packages debootstrap, systemd-container, iproute2 and openssh-client; python3 where
+# there is one. The root is kept in $FRESH_ROOT (target/fresh-root, 300 MB) for the next run. It takes two minutes
 # without the first download.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,7 +19,7 @@ target="${CARGO_TARGET_DIR:-target}"
 fresh="$(realpath -m "${FRESH_ROOT:-$target/fresh-root}")"
 page="$PWD/docs/DEPLOY.md"
 suite="${FRESH_SUITE:-bookworm}"
-packages=systemd,systemd-sysv,dbus,iproute2,procps,man-db,bash-completion
+packages=systemd,systemd-sysv,dbus,iproute2,procps,man-db,bash-completion,openssh-server,openssh-client
 
 fail() {
     echo "FAILED: $*" >&2
@@ -34,21 +34,22 @@ ok() { echo "ok  $((SECONDS - began)) s  $*"; }
 needs() {
     local program
     [ "$(id -u)" = 0 ] || fail "it needs root"
-    for program in debootstrap systemd-nspawn ip unshare nsenter dpkg-deb; do
+    for program in debootstrap systemd-nspawn ip unshare nsenter dpkg-deb ssh-keygen; do
         command -v "$program" >/dev/null ||
-            fail "$program is not installed (apt-get install debootstrap systemd-container iproute2)"
+            fail "$program is not installed (apt-get install debootstrap systemd-container iproute2 openssh-client)"
     done
 }
 
 base() {
-    [ -e "$fresh/base/.whole" ] && return
+    # One of other packages is of an earlier version of this script.
+    [ "$(cat "$fresh/base/.whole" 2>/dev/null)" = "$suite $packages" ] && return
     rm -rf "$fresh/base"
     mkdir -p "$fresh"
     echo "== a root of Debian $suite; its log is $fresh/debootstrap.log"
     # Without `resolv.conf` and the like of this machine: the hosts have no network but their bridge.
     debootstrap --variant=minbase --include="$packages" "$suite" "$fresh/base" >"$fresh/debootstrap.log"
     rm -f "$fresh/base/etc/resolv.conf"
-    touch "$fresh/base/.whole"
+    echo "$suite $packages" >"$fresh/base/.whole"
 }
 
 # The folders of control groups in which systemd of a container may make its own.
@@ -103,15 +104,17 @@ network() {
 
 # Lays the root of one host over the common one.
 lay() {
-    local root="$fresh/hosts/$1"
+    local root="$fresh/hosts/$1" other
     mkdir -p "$root/up" "$root/work" "$root/root"
     mount -t overlay overlay -o "lowerdir=$fresh/base,upperdir=$root/up,workdir=$root/work" "$root/root"
-    # scp, by the disks of all hosts: what it copies is root's, and has the mode that it had.
-    install -D -m 755 /dev/stdin "$root/root/usr/local/bin/scp" <<'SCP'
-#!/bin/sh
-set -e
-[ "$1" = -rp ] && host="${3%%:*}" && cp -r --preserve=mode "$2" "/mnt/${host#host-}/root/${3#*:}"
-SCP
+    # Root reaches each host by ssh, by its name and by its address. All have the host's key of the common root.
+    mkdir -p -m 700 "$root/root/root/.ssh"
+    cp "$fresh/hosts/id_ed25519" "$root/root/root/.ssh/"
+    cp "$fresh/hosts/id_ed25519.pub" "$root/root/root/.ssh/authorized_keys"
+    for other in 1 2 3; do
+        echo "10.77.0.$other host-$other" >>"$root/root/etc/hosts"
+        echo "host-$other,10.77.0.$other $(cut -d' ' -f1,2 "$fresh/base/etc/ssh/ssh_host_ed25519_key.pub")"
+    done >"$root/root/root/.ssh/known_hosts"
 }
 
 # Boots one host: `boot 2`.
@@ -340,7 +343,7 @@ processes() {
 }
 
 upgrade() {
-    local before host watcher leader count
+    local before host watcher release count
     newer_package
     # shellcheck disable=SC2016
     on 1 'nohup sh -c "i=0; until [ -e /root/enough ]; do i=\$((i + 1)); echo load-\$i; sleep 0.01; done |
@@ -355,12 +358,9 @@ upgrade() {
     on 3 "kill -KILL $watcher"
     until_on 3 'systemctl show --value -p MainPID lockstep-sequencer@3 | xargs pgrep -P'
     ok "dpkg -i of the same and of a newer version, under load: no process ended, and a dead watcher was replaced"
-    leader="$(on 1 'runuser -u lockstep -- lockstep status' | sed -n 's/^leader *\([0-9]\).*/\1/p')"
-    for host in $(seq 3 | grep -v "$leader") "$leader"; do
-        [ "$host" != "$leader" ] || on "$host" 'runuser -u lockstep -- lockstep handover' >/dev/null
-        on "$host" "systemctl restart lockstep-sequencer@$host"
-        until_on "$host" "runuser -u lockstep -- lockstep wait --for caught-up --replica $host --timeout 10s"
-    done
+    # The program of both packages has one version, which is the release that each node says.
+    release="$(on 1 'lockstep --version' | cut -d' ' -f2)"
+    rolling upgrade --to "$release" --install "'dpkg -i /mnt/newer.deb'"
     on 1 'touch /root/enough'
     until_on 1 'grep -q published /root/load.log'
     count="$(on 1 'sed -n "s/.*: \([0-9]*\) published, \1 committed.*/\1/p" /root/load.log')"
@@ -369,7 +369,51 @@ upgrade() {
     on 2 "runuser -u lockstep -- lockstep subscribe --count $((count + 2)) 2>/dev/null" | grep -o 'load-.*' >"$fresh/hosts/read"
     cmp "$fresh/hosts/read" <(seq -f 'load-%.0f' "$count") || fail "not every message is there, once and in order"
     until_on 1 'runuser -u lockstep -- lockstep status'
-    ok "then one replica after another was restarted: all $count messages are there, once and in order"
+    ok "then \`rolling upgrade\` by ssh: all $count messages are there, once and in order"
+}
+
+# A rolling change from host 1, by ssh to the addresses of the file: each node is another process afterwards.
+rolling() {
+    local before after
+    before="$(processes)"
+    on 1 "lockstep rolling $*" >"$fresh/hosts/rolling" 2>&1 || fail "rolling $*: $(cat "$fresh/hosts/rolling")"
+    after="$(processes)"
+    [ "$(comm -12 <(sort <<<"$before") <(sort <<<"$after"))" = "" ] || fail "$before is now $after: not all are other processes"
+    until_on 1 'runuser -u lockstep -- lockstep status'
+}
+
+# The rest of `lockstep rolling`, with the commands that it has by default.
+rolling_by_ssh() {
+    local printed before step leader wrong code=0
+    rolling restart --hosts 1=host-1,2=root@host-2,3=host-3
+    ok "\`rolling restart\` by ssh and systemd: three other processes"
+    before="$(processes)"
+    printed="$(on 1 'lockstep rolling reload 2>&1')" || fail "rolling reload: $printed"
+    # Keys are changed by their user, who reaches the hosts as root.
+    on 1 'home="$(getent passwd lockstep | cut -d: -f6)"; cp -r /root/.ssh "$home/"; chown -R lockstep:lockstep "$home/.ssh"'
+    for step in added retired; do
+        printed="$(on 1 "runuser -u lockstep -- lockstep rolling keys --until $step \
+            --hosts 1=root@host-1,2=root@host-2,3=root@host-3 2>&1")" || fail "rolling keys: $printed"
+    done
+    [ "$(processes)" = "$before" ] || fail "a reload has ended a process: $before is now $(processes)"
+    until_on 1 'runuser -u lockstep -- lockstep status'
+    ok "\`rolling reload\`, and \`rolling keys\` to its last step: no process ended"
+    # A host whose file is wrong: the first doubt ends it, and the leader, which would be next, is not touched.
+    leader="$(on 1 'runuser -u lockstep -- lockstep status' | sed -n 's/^leader *\([0-9]\).*/\1/p')"
+    wrong=$((leader % 3 + 1))
+    before="$(property "$leader" MainPID)"
+    on "$wrong" 'echo "nonsense = 1" >>/etc/lockstep/lockstep.toml'
+    printed="$(on 1 "lockstep rolling restart --only $wrong,$leader 2>&1")" || code=$?
+    [ "$code" = 1 ] || fail "a host whose file is wrong: exit code $code: $printed"
+    has "the restart stopped at replica $wrong" "$printed"
+    [ "$(property "$leader" MainPID)" = "$before" ] || fail "the leader is another process: $printed"
+    on "$wrong" "sed -i '/^nonsense/d' /etc/lockstep/lockstep.toml; systemctl reset-failed
+        systemctl start lockstep-sequencer@$wrong"
+    until_on 1 'runuser -u lockstep -- lockstep status'
+    on 1 "lockstep rolling restart --only $leader" >/dev/null 2>&1
+    [ "$(property "$leader" MainPID)" != "$before" ] || fail "the leader is the process from before"
+    until_on 1 'runuser -u lockstep -- lockstep status'
+    ok "a host whose file is wrong ends it at once, before the leader; mended, --only goes on"
 }
 
 removal() {
@@ -404,6 +448,8 @@ inside() {
     trap '[ $? = 0 ] || last_words' EXIT
     mount --make-rprivate /
     rm -rf "$fresh/hosts"
+    mkdir -p "$fresh/hosts"
+    ssh-keygen -q -t ed25519 -N "" -C fresh-root -f "$fresh/hosts/id_ed25519"
     network
     for host in 1 2 3; do lay "$host"; done
     for host in 1 2 3; do boot "$host"; done
@@ -415,6 +461,7 @@ inside() {
     watchdog
     wrong_configuration
     upgrade
+    rolling_by_ssh
     removal
     echo "all good: $((SECONDS - began)) s"
 }
