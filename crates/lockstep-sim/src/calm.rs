@@ -116,9 +116,8 @@ impl World {
         rings.max().unwrap_or(1)
     }
 
-    /// Whether a takeover waits for a replica that is broken for ever: it continued to lead, half connected,
-    /// and no healed replica that stores segments has the frames that have left the rings of the witnesses
-    /// that received from it.
+    /// Whether a takeover waits for a replica that is broken for ever: it led on, half connected, and no
+    /// healed one that stores segments has what the rings of the witnesses around it have dropped.
     pub(super) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
         let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
         let holds = |index: usize| match &self.nodes[index].actor {
@@ -131,9 +130,7 @@ impl World {
             && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
     }
 
-    /// Whether a gateway or feed waits for the next trading day: no healthy journal has the start of the
-    /// present one, as all began later, or retention has removed it (DECISIONS 11), and the archiver that had
-    /// it is broken for ever. Or a replica waits for its operator.
+    /// Whether an edge waits for the start of a trading day (DECISIONS 11), or a replica for its operator.
     pub(super) fn waits_for_another_day(&self) -> bool {
         let lacks = |node: &SimNode| match &node.actor {
             Actor::Edge(edge) => edge.lacks_beginning(),

@@ -9,6 +9,7 @@
 //! Buffered frames stand in `receiver::buffered`, requests for gaps in `receiver::ask`; a takeover goes
 //! through `receiver::takeover`, another history through `receiver::histories`.
 
+mod acks;
 mod ask;
 mod buffered;
 mod divergence;
@@ -31,6 +32,7 @@ use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
+use acks::UnlistedAcks;
 pub use ask::NACK_LEN_MAX;
 use ask::RepairRequests;
 use histories::OtherHistories;
@@ -152,8 +154,9 @@ pub struct Receiver {
     replaying: bool,
     /// The history that is read, and its ancestors.
     lineage: Lineage,
-    /// Its leader was heard since another history was last looked at.
+    /// Its leader was heard since another history, or what the unlisted tell, was last looked at.
     is_led: bool,
+    unlisted: UnlistedAcks,
     other_histories: OtherHistories,
     superseded: Option<Superseded>,
     /// The member that was last told to speak in a former history.
@@ -212,6 +215,7 @@ impl Receiver {
             replaying: false,
             lineage: Lineage::of(limits.history),
             is_led: false,
+            unlisted: UnlistedAcks::default(),
             other_histories: OtherHistories::default(),
             superseded: None,
             ancestor_reported: (0, Identity::default()),
@@ -299,6 +303,7 @@ impl Receiver {
     pub fn forget_times(&mut self) {
         self.requests.forget();
         self.other_histories.forget();
+        self.unlisted.forget();
         self.joined = true;
         self.prefer = None;
     }
@@ -356,56 +361,6 @@ impl Receiver {
         if self.limits.nack.apart_ns > 0 {
             self.announced_next = next;
             self.requests.rearm();
-        }
-    }
-
-    /// A replica's ack: it counts, and it tells of an epoch and a bound.
-    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
-        counters.add(Counter::AcksIn, 1);
-        let epoch = header.epoch();
-        self.commit.on_announced(epoch, header.commit_next);
-        let others = planted(Mutation::AckOfAnyEpochCounts);
-        if self.follow.is_newer(epoch) && self.follow.epoch() != Epoch::NONE && !self.lists(header) {
-            return counters.add(Counter::AcksUnlisted, 1);
-        }
-        if !self.on_epoch_seen(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
-            if self.is_divergent(header) {
-                self.report_divergence(header, events);
-            } else {
-                self.commit.on_ack(header.identity(), epoch, header.first_seq);
-                self.learn_of_end(header, counters);
-            }
-        }
-    }
-
-    /// Whether what `header` tells of the stream is a member's word, or the leader's, as far as is known
-    /// here.
-    fn lists(&self, header: &Header) -> bool {
-        let from = header.identity();
-        self.follow.membership.lists(from)
-            || self.commit.lists(from)
-            || from == self.follow.epoch().leader()
-            || planted(Mutation::AnyBoundBelieved)
-    }
-
-    /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the
-    /// membership does not list is remembered, as an entry that is still missing may list it, and tells
-    /// nothing.
-    #[inline]
-    fn learn_of_end(&mut self, header: &Header, counters: &mut Counters) {
-        // A delivered frame brings nothing new, whoever says it.
-        if self.end.is_none_or(|end| end.next < header.first_seq) {
-            self.learn_of_new_end(header, counters);
-        }
-    }
-
-    fn learn_of_new_end(&mut self, header: &Header, counters: &mut Counters) {
-        if !self.lists(header) {
-            return counters.add(Counter::AcksUnlisted, 1);
-        }
-        if self.believes(header, false, counters) {
-            self.seen_next = self.seen_next.max(header.first_seq);
-            self.begin_by_acks(header);
         }
     }
 

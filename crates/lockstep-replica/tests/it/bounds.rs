@@ -3,6 +3,7 @@
 use super::replica::{leader, standby};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_core::engine::receiver::UNLED_NS;
 use lockstep_core::proto::rounds::JUMP_MAX;
 use lockstep_memory::log::{Log, written};
 use lockstep_memory::world::*;
@@ -35,6 +36,30 @@ fn an_ack_of_whom_nobody_lists_tells_nothing_of_the_stream() {
     let requests = requests_in(&node.wait(1_000_000));
     assert_eq!(requests[0].ranges, [(log.end.next, far)], "a member's word is believed");
     assert_eq!(node.count(Counter::AcksUnlisted), 1);
+}
+
+/// GAP-3: this node's log is old, and of those who hold more it lists nobody (seed 90552211).
+#[test]
+fn where_no_leader_is_heard_an_ack_of_whom_nobody_lists_tells_of_the_next_entry_alone() {
+    for is_of_later_epoch in [false, true] {
+        let mut log = log();
+        let mut node = standby(&log, |_| {});
+        let (next, far) = (log.end.next, log.end.next + 10);
+        let ack = log.ack_with(9, far, |header, _| {
+            if is_of_later_epoch {
+                header.epoch = epoch(7, 9).0;
+            }
+        });
+        node.hear(&[log.heartbeat(), ack.clone()]);
+        assert!(requests_in(&node.wait(1_000_000)).is_empty(), "a leader tells more");
+        let sent: Vec<_> = (0..UNLED_NS / 1_000_000).flat_map(|_| node.wait(1_000_000)).collect();
+        assert!(requests_in(&sent).is_empty(), "it was heard just now");
+        node.hear(&[ack]);
+        let sent: Vec<_> = (0..2 * UNLED_NS / 1_000_000).flat_map(|_| node.wait(1_000_000)).collect();
+        let requests = requests_in(&sent);
+        assert!(!requests.is_empty(), "nobody else tells of it");
+        assert!(requests.iter().all(|request| request.ranges == [(next, next + 1)]), "{requests:?}");
+    }
 }
 
 /// GAP-3.

@@ -241,7 +241,10 @@ impl Receiver {
     /// When something is to be asked for; `Nanos::MAX` while nothing is.
     pub fn next_deadline(&self) -> Nanos {
         let start = self.requests.start.map_or(Nanos::MAX, |ask| ask.deadline());
-        start.min(self.requests.gaps.next_deadline()).min(self.other_histories.next_deadline())
+        start
+            .min(self.requests.gaps.next_deadline())
+            .min(self.other_histories.next_deadline())
+            .min(self.unlisted.next_deadline())
     }
 
     /// How long an answer takes, smoothed; 0 while it is not known.
@@ -295,6 +298,7 @@ impl Receiver {
             && self.store.len() <= self.ready
             && self.epoch_update.0 == Epoch::NONE
             && !self.other_histories.is_any()
+            && !self.unlisted.is_any()
             && self.requests.is_at_rest()
     }
 
@@ -328,6 +332,15 @@ impl Receiver {
             let kind = Kind::AddressProof as u8;
             let header = Header { kind, flags, ..self.nack_header(number, epoch) };
             return Some((write_address_proof(out, &self.limits.keys, header, demanded), to));
+        }
+        if (self.other_histories.is_any() || self.unlisted.is_any()) && std::mem::take(&mut self.is_led) {
+            self.other_histories.on_led(now);
+            self.unlisted.on_led();
+        }
+        if let Some(end) = self.end.filter(|_| self.unlisted.is_any())
+            && self.unlisted.prove_next(now, end.next)
+        {
+            self.seen_next = self.seen_next.max(end.next + 1);
         }
         if self.other_histories.is_any()
             && let Some(asked) = self.query_history(now, number, out, counters)

@@ -93,6 +93,27 @@ impl OtherHistories {
         self.attempts_failed = 0;
     }
 
+    /// A replica speaks in another history. What it says is noted if that may have been founded on `ours`.
+    fn on_received(&mut self, header: &Header, ours: &Lineage) {
+        let is_replica_model = matches!(
+            Kind::from_u8(header.kind),
+            Some(Kind::Frame | Kind::Heartbeat | Kind::Ack | Kind::PreVote | Kind::Prepare)
+        );
+        let (history, epoch) = (header.history, header.epoch());
+        let is_new = is_replica_model
+            && history != 0
+            && epoch.round() > 0
+            && ours.left_at(history).is_none()
+            && !self.is_passed_over(history, epoch);
+        if is_new && self.attempts_failed > 0 && self.seen.0 != history {
+            (self.seen, self.attempts_failed) = ((0, Epoch::NONE), 0);
+            (self.ask, self.unled_since) = (None, None);
+        }
+        if is_new && (self.seen.0 == 0 || self.seen.0 == history) {
+            self.seen = (history, self.seen.1.max(epoch));
+        }
+    }
+
     /// Whether another history is received.
     #[inline]
     pub(super) fn is_any(&self) -> bool {
@@ -120,6 +141,11 @@ impl OtherHistories {
         self.ask.as_mut()
     }
 
+    /// The own history's leader is heard: another one is noise for the present.
+    pub(super) fn on_led(&mut self, now: Nanos) {
+        (self.unled_since, self.ask) = (self.is_any().then_some(now), None);
+    }
+
     /// Forgets what only measures time.
     pub(super) fn forget(&mut self) {
         (self.ask, self.unled_since) = (None, None);
@@ -139,30 +165,8 @@ impl Receiver {
             self.lineage = Lineage::of(header.history);
             return Ok(());
         }
-        self.on_other(header);
+        self.other_histories.on_received(header, &self.lineage);
         Err(Reject::History { seen: header.history })
-    }
-
-    /// A replica speaks in another history. What it says is noted if that may have been founded on ours.
-    fn on_other(&mut self, header: &Header) {
-        let is_replica_model = matches!(
-            Kind::from_u8(header.kind),
-            Some(Kind::Frame | Kind::Heartbeat | Kind::Ack | Kind::PreVote | Kind::Prepare)
-        );
-        let (history, epoch) = (header.history, header.epoch());
-        let others = &mut self.other_histories;
-        let is_new = is_replica_model
-            && history != 0
-            && epoch.round() > 0
-            && self.lineage.left_at(history).is_none()
-            && !others.is_passed_over(history, epoch);
-        if is_new && others.attempts_failed > 0 && others.seen.0 != history {
-            (others.seen, others.attempts_failed) = ((0, Epoch::NONE), 0);
-            (others.ask, others.unled_since) = (None, None);
-        }
-        if is_new && (others.seen.0 == 0 || others.seen.0 == history) {
-            others.seen = (history, others.seen.1.max(epoch));
-        }
     }
 
     /// Whether a frame, live or repaired, is of the history that is read, or of a former one where a giver of
@@ -342,10 +346,6 @@ impl Receiver {
         counters: &mut Counters,
     ) -> Option<(usize, SocketAddrV4)> {
         let (_, epoch) = self.other_histories.seen;
-        if std::mem::take(&mut self.is_led) {
-            // It is noise for the present.
-            (self.other_histories.unled_since, self.other_histories.ask) = (Some(now), None);
-        }
         let since = *self.other_histories.unled_since.get_or_insert(now);
         if now < since + UNLED_NS {
             return None;
