@@ -27,7 +27,8 @@
 //! * S9: the file is replaced in one step, and nothing is said of the longer log before the device has it: a
 //!   crash leaves the checkpoint of which everything was said, or the later one.
 //! * S12: whether another process of this identity runs is no part of the log: the answer stays. A candidacy
-//!   ends, as it does by a restart.
+//!   ends, as it does by a restart. A node that has gone over to a later history stays in it, and has no vote
+//!   by what is listed below its founding (seed 92091711).
 
 use super::{FollowerRole, Following, LeaderMemory, Recovered, ReplicaCore, ReplicaEngine, RoleState};
 use crate::journal::{Checkpoint, base};
@@ -75,6 +76,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let recovered = Recovered::of_base(checkpoint, core.limits.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let granted = start::role(core.identity(), &end, &recovered.membership, before, promised);
+        let lived_in = *core.rx.lineage();
         let mut begun = ReplicaCore::new(end, promised, recovered, core.limits.clone());
         swap(&mut begun.counters, &mut core.counters);
         swap(&mut begun.losses, &mut core.losses);
@@ -89,8 +91,11 @@ impl<P: Ports> ReplicaEngine<P> {
         *core = begun;
         core.report_history();
         core.check_durability();
+        // S12: whoever has gone over to a later history stays there, and copies what lies below its founding.
+        let left = lived_in.left_at(core.lineage().history()).filter(|left| end.next <= left.next);
+        let may_vote = !core.standing.is_archiver && left.is_none();
         let begins_as = match granted {
-            StartRole::Standby if !core.standing.is_archiver => FollowerRole::Standby,
+            StartRole::Standby if may_vote => FollowerRole::Standby,
             StartRole::Standby | StartRole::Learner => FollowerRole::Learner,
             StartRole::Blank | StartRole::Lead(_) => unreachable!("S12: a log whose first epoch has begun"),
         };
@@ -101,6 +106,9 @@ impl<P: Ports> ReplicaEngine<P> {
                 core.losses.leave();
             } else {
                 following.transition(core, begins_as, &end);
+            }
+            if let Some(left) = left {
+                following.switch_history(core, lived_in, left);
             }
         }
     }

@@ -102,7 +102,7 @@ impl Following {
 
     /// We continue in the history that was founded on ours. The start of its epoch, which is learned next,
     /// decides how much of our log belongs to it.
-    fn switch_history(&mut self, core: &mut ReplicaCore, lineage: Lineage, left: Ancestor) {
+    pub(super) fn switch_history(&mut self, core: &mut ReplicaCore, lineage: Lineage, left: Ancestor) {
         core.rx.go_over(lineage, left);
         // A blank node may have followed one epoch of the former history alone (seed 77060665).
         core.rx.raise_floor(core.acceptor.promised());

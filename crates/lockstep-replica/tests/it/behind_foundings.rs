@@ -172,3 +172,26 @@ fn s6_a_node_without_a_record_begins_again_behind_a_checkpoint_of_the_later_hist
         assert!(!late.may_begin_behind(&later), "{what}");
     }
 }
+
+/// Retention went on while it asked for what lies below the founding (seed 92091711).
+#[test]
+fn s12_a_node_that_went_over_has_no_vote_behind_a_later_checkpoint_of_the_former_history() {
+    let (mut cluster, founded) = founded();
+    let before = checkpoints_before_it(&cluster, founded);
+    let (first, mut later) = (&before[0], before[before.len() - 1].clone());
+    later.members.push(MemberBody::full(founder(LATE), address(LATE)));
+    cluster.replicas[LATE as usize - 1] = late(Epoch::NONE);
+    cluster.replicas[LATE as usize - 1].install(first);
+    cluster.dead = vec![1];
+    cluster.lost = |_, to, bytes| to == LATE && Header::peek(bytes).is_some_and(|it| it.history == HISTORY);
+    let went_over = |cluster: &Cluster| cluster.replicas[LATE as usize - 1].core.history() == LATER;
+    assert!(cluster.run_until(went_over), "{}", cluster.describe());
+    let late = &mut cluster.replicas[LATE as usize - 1];
+    assert!(late.may_begin_behind(&later), "it holds no record, and continues its log");
+    late.install(&later);
+    late.invariants();
+    assert_eq!((late.role(), late.core.history()), (Role::Learner, LATER), "a list of the former history");
+    cluster.lost = |_, _, _| false;
+    assert!(cluster.run_until(follows), "{}", cluster.describe());
+    assert_eq!(cluster.replicas[LATE as usize - 1].role(), Role::Learner);
+}

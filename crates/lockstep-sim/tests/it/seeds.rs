@@ -139,6 +139,7 @@ const REGRESSIONS: &[u64] = &[
     84038597,
     85975321,
     90552211,
+    92091711,
 ];
 
 /// Those of them that take as long as all others, by night: disks that are full for days (`nack_1_` holds
