@@ -26,7 +26,7 @@ use lockstep_replica::journal::{
 };
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The interval at which a chore of the side thread is polled.
 pub(super) const CHORE_NS: Nanos = 1_000_000;
@@ -119,6 +119,8 @@ pub(super) struct Machine {
     pub(super) remarks: Vec<SideEvent>,
     /// Segments of which a bit has changed while the process ran, with their original bytes.
     pub(super) rotten: BTreeMap<u64, Vec<u8>>,
+    /// The segments that changed while no process ran.
+    pub(super) damaged_segments: BTreeSet<u64>,
     /// Files that have vanished.
     pub(super) vanished: Vanished,
     /// How often other nodes were asked in vain for the missing part of a segment.
@@ -187,6 +189,7 @@ impl Machine {
             remarks: Vec::new(),
             cold: false,
             rotten: BTreeMap::new(),
+            damaged_segments: BTreeSet::new(),
             vanished: Vanished::default(),
             asked: 0,
         })

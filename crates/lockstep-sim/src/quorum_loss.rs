@@ -218,7 +218,7 @@ impl Machine {
     fn take_files(&mut self, files: SimDisk) -> Result<(), JournalOpenError> {
         (self.store, self.state) = (files, MachineState::Down(None, Nanos::MAX));
         // What the former files lacked, these do not.
-        (self.rotten, self.vanished) = Default::default();
+        (self.rotten, self.damaged_segments, self.vanished) = Default::default();
         for file in self.store.list()? {
             match file {
                 FileName::Superblock | FileName::Spare => self.store.remove(file)?,

@@ -245,14 +245,17 @@ impl Machine {
         plain.truncate(read);
         let bit = rng.below(len * 8);
         self.store.file_mut(file)?[(bit / 8) as usize] ^= 1 << (bit % 8);
-        self.rotten.entry(number).or_insert(plain);
+        // Of one that was damaged before nobody knows what it was.
+        let original = if self.damaged_segments.contains(&number) { Vec::new() } else { plain };
+        self.rotten.entry(number).or_insert(original);
         Some(number)
     }
 
     /// A segment was mended: it must equal the original. The mark of its last group may differ, and records
     /// that a takeover has replaced may be lost: then the log of all segments must be the one that it was.
     pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
-        let Some(was) = self.rotten.remove(&number) else { return Ok(()) };
+        self.damaged_segments.remove(&number);
+        let Some(was) = self.rotten.remove(&number).filter(|was| !was.is_empty()) else { return Ok(()) };
         // The judge's own: no fault that waits for the process strikes them, nor is its death theirs.
         let mut now = self.store.clone();
         now.disarm();
@@ -303,6 +306,9 @@ impl Machine {
                 let Some(bytes) = self.store.file_mut(file).filter(|bytes| !bytes.is_empty()) else {
                     return false;
                 };
+                if let FileName::Segment(number) = file {
+                    self.damaged_segments.insert(number);
+                }
                 match disk_fault {
                     FaultKind::StaleBlock if bytes.len() >= 8_192 => {
                         let blocks = bytes.len() as u64 / 4_096;

@@ -140,6 +140,7 @@ const REGRESSIONS: &[u64] = &[
     85975321,
     90552211,
     92091711,
+    93532326,
 ];
 
 /// Those of them that take as long as all others, by night: disks that are full for days (`nack_1_` holds
