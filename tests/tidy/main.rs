@@ -93,7 +93,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
-    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "moldudp64"]),
+    ("schema", "crates/lockstep-schema/src/", &["wire"]),
+    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "schema", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
     ("c", "bindings/c/src/", &["process", "client", "app", "sim", "flat"]),
     (

@@ -8,7 +8,6 @@ mod framed;
 mod manifest;
 mod packets;
 mod parquet;
-pub(crate) mod schema;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -21,17 +20,17 @@ use self::framed::{BinaryFile, LengthPrefixed};
 use self::manifest::FileSettings;
 use self::packets::PacketPath;
 use self::parquet::{Parquet, ParquetCompression};
-use self::schema::PayloadSchema;
 use self::storage::FolderStorage;
 use crate::failure::{BridgeFailure, FAILED, FENCED, USAGE};
 use clap::{Args, ValueEnum};
 use lockstep_client::Destination;
+use lockstep_schema::PayloadSchema;
 use moldudp64::Session;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::num::NonZeroU64;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Where the packets of a capture come from: an address of RFC 5737, which nobody has.
 const SENDER: &str = "192.0.2.1:26477";
@@ -216,12 +215,20 @@ impl FileTargetArgs {
 
     fn read_schema(&self, settings: &mut FileSettings) -> Result<Option<PayloadSchema>, BridgeFailure> {
         let Some(path) = &self.schema else { return Ok(None) };
-        let (schema, text) = PayloadSchema::read(path)?;
+        let (schema, text) = read_schema(path)?;
         let digest: String =
             Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
         settings.insert("--schema".into(), format!("{} (SHA-256 {digest})", schema.name));
         Ok(Some(schema))
     }
+}
+
+/// The schema of a file that was named with `--schema`, and its text.
+///
+/// # Errors
+/// The file cannot be read, or is wrong.
+pub(crate) fn read_schema(path: &Path) -> Result<(PayloadSchema, String), BridgeFailure> {
+    PayloadSchema::read(path).map_err(|error| usage(format!("--schema {}: {error}", path.display())))
 }
 
 /// The value of a flag as it is written.

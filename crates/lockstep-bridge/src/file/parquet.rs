@@ -6,12 +6,12 @@
 use super::csv::NAME_COLUMNS;
 use super::encode::{EncodeError, EncodedBytes, FileEncoder, refused};
 use super::manifest::RowsBefore;
-use super::schema::{
+use crate::record::StreamRecord;
+use lockstep_schema::{
     FieldColumn, FieldKind, FieldValue, PRICE_DIGITS, PayloadSchema, STREAM_COLUMNS, TYPE_COLUMN,
 };
-use crate::record::StreamRecord;
 use parquet::basic::{Compression, Encoding, LogicalType, Repetition, TimeUnit, Type as Physical};
-use parquet::data_type::{ByteArray, ByteArrayType, Int32Type, Int64Type};
+use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
@@ -65,6 +65,8 @@ impl Texts {
 #[derive(Debug, Default)]
 struct OptionalColumn {
     numbers: Vec<i64>,
+    floats: Vec<f64>,
+    bools: Vec<bool>,
     texts: Texts,
     /// By row: 1 where there is a value. Rows at the end that have none are added when it is written.
     levels: Vec<i16>,
@@ -78,6 +80,8 @@ impl OptionalColumn {
         match value {
             FieldValue::Number(number) => self.numbers.push(number),
             FieldValue::Text(text) => self.texts.push(text),
+            FieldValue::Bool(value) => self.bools.push(value),
+            FieldValue::Float(value) => self.floats.push(value),
         }
     }
 
@@ -86,16 +90,24 @@ impl OptionalColumn {
         &mut self,
         mut column: SerializedColumnWriter<'_>,
         rows: usize,
-        is_text: bool,
+        kind: FieldKind,
     ) -> Result<(), ParquetError> {
         self.levels.resize(rows, 0);
         let levels = Some(&self.levels[..]);
-        match is_text {
-            true => column.typed::<ByteArrayType>().write_batch(&self.texts.take(), levels, None)?,
-            false => column.typed::<Int64Type>().write_batch(&self.numbers, levels, None)?,
+        match kind {
+            FieldKind::Ascii | FieldKind::Enum => {
+                column.typed::<ByteArrayType>().write_batch(&self.texts.take(), levels, None)?
+            }
+            FieldKind::Bool => column.typed::<BoolType>().write_batch(&self.bools, levels, None)?,
+            FieldKind::Float => column.typed::<DoubleType>().write_batch(&self.floats, levels, None)?,
+            FieldKind::Uint | FieldKind::Int | FieldKind::Price => {
+                column.typed::<Int64Type>().write_batch(&self.numbers, levels, None)?
+            }
         };
         self.levels.clear();
         self.numbers.clear();
+        self.floats.clear();
+        self.bools.clear();
         column.close()
     }
 }
@@ -165,12 +177,12 @@ impl RowGroup {
         column.typed::<ByteArrayType>().write_batch(&self.payload.take(), None, None)?;
         column.close()?;
         for names in self.names.iter_mut().flatten() {
-            names.write(next(&mut group)?, self.rows, true)?;
+            names.write(next(&mut group)?, self.rows, FieldKind::Ascii)?;
         }
         if let Some(schema) = schema {
-            self.types.write(next(&mut group)?, self.rows, true)?;
+            self.types.write(next(&mut group)?, self.rows, FieldKind::Ascii)?;
             for (field, FieldColumn { kind, .. }) in self.fields.iter_mut().zip(&schema.columns) {
-                field.write(next(&mut group)?, self.rows, *kind == FieldKind::Ascii)?;
+                field.write(next(&mut group)?, self.rows, *kind)?;
             }
         }
         self.rows = 0;
@@ -220,14 +232,18 @@ fn stream_column(name: &str) -> Result<Type, ParquetError> {
 /// The column of the file for one of a user's schema.
 fn field_column(name: &str, kind: FieldKind, decimals: u8) -> Result<Type, ParquetError> {
     let (physical, logical) = match kind {
-        FieldKind::Ascii => (Physical::BYTE_ARRAY, LogicalType::String),
-        FieldKind::Uint => (Physical::INT64, LogicalType::integer(64, false)),
-        FieldKind::Int => (Physical::INT64, LogicalType::integer(64, true)),
-        FieldKind::Price => (Physical::INT64, LogicalType::decimal(i32::from(decimals), PRICE_DIGITS as i32)),
+        FieldKind::Ascii | FieldKind::Enum => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        FieldKind::Uint => (Physical::INT64, Some(LogicalType::integer(64, false))),
+        FieldKind::Int => (Physical::INT64, Some(LogicalType::integer(64, true))),
+        FieldKind::Price => {
+            (Physical::INT64, Some(LogicalType::decimal(i32::from(decimals), PRICE_DIGITS as i32)))
+        }
+        FieldKind::Bool => (Physical::BOOLEAN, None),
+        FieldKind::Float => (Physical::DOUBLE, None),
     };
     let column = Type::primitive_type_builder(name, physical)
         .with_repetition(Repetition::OPTIONAL)
-        .with_logical_type(Some(logical));
+        .with_logical_type(logical);
     match kind {
         FieldKind::Price => column.with_precision(PRICE_DIGITS as i32).with_scale(decimals.into()).build(),
         _ => column.build(),
@@ -266,7 +282,7 @@ fn properties(schema: Option<&PayloadSchema>, compression: ParquetCompression) -
         properties = properties.set_column_encoding(ColumnPath::from(rising), Encoding::DELTA_BINARY_PACKED);
     }
     let texts = schema.into_iter().flat_map(|schema| &schema.columns);
-    let texts = texts.filter(|column| column.kind == FieldKind::Ascii).map(|column| column.name.as_str());
+    let texts = texts.filter(|column| column.kind.is_text()).map(|column| column.name.as_str());
     let repeating = ["epoch", "publisher", "destination", TYPE_COLUMN].into_iter().chain(NAME_COLUMNS);
     for repeating in repeating.chain(texts) {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(repeating), true);

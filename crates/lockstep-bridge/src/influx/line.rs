@@ -2,9 +2,9 @@
 
 use crate::failure::{FAILED, USAGE};
 use crate::file::csv::{write_escaped, write_hex};
-use crate::file::schema::{FieldKind, FieldValue, PayloadSchema, TYPE_COLUMN};
 use crate::record::StreamRecord;
 use crate::target::TargetError;
+use lockstep_schema::{FieldKind, FieldValue, PayloadSchema, TYPE_COLUMN};
 use std::io::{self, Write};
 
 /// Longest text of a field, as the server takes it.
@@ -100,7 +100,12 @@ impl PointWriter {
                 }
                 (Some(FieldValue::Number(number)), _) => write!(out, ",{}={number}i", column.name)?,
                 (Some(FieldValue::Text(text)), _) => write_text(out, &column.name, text)?,
-                (None, _) => {}
+                (Some(FieldValue::Bool(value)), _) => write!(out, ",{}={value}", column.name)?,
+                // Nor has it infinities, or what is no number.
+                (Some(FieldValue::Float(value)), _) if value.is_finite() => {
+                    write!(out, ",{}={value}", column.name)?;
+                }
+                (Some(FieldValue::Float(_)) | None, _) => {}
             }
         }
         writeln!(out, " {time}")
@@ -200,6 +205,19 @@ mod tests {
             (decimal(5, 4), decimal(5, 0), decimal(12_345, 2)),
             ("0.0005".into(), "5".into(), "123.45".into())
         );
+    }
+
+    #[test]
+    fn bools_enums_and_floats_are_fields_and_a_number_that_the_server_lacks_is_none() {
+        let schema = "name = 'x'\n[[message]]\nname = 'all'\nfields = [\
+            { name = 'on', offset = 0, length = 1, kind = 'bool' }, \
+            { name = 'side', offset = 1, length = 1, kind = 'enum', values = { buy = 'B' } }, \
+            { name = 'ratio', offset = 2, length = 4, kind = 'float' }]";
+        let of = |ratio: f32| {
+            point(&[b"\x01B", &ratio.to_be_bytes()[..]].concat(), InfluxPayload::None, Some(schema))
+        };
+        assert!(of(-2.5).ends_with(",on=true,side=\"buy\",ratio=-2.5 9\n"), "{}", of(-2.5));
+        assert!(of(f32::NAN).ends_with(",on=true,side=\"buy\" 9\n"), "{}", of(f32::NAN));
     }
 
     #[test]

@@ -7,7 +7,7 @@
 mod line;
 
 use crate::failure::{BridgeFailure, INTEGRITY, USAGE};
-use crate::file::schema::PayloadSchema;
+use crate::file::read_schema;
 use crate::record::StreamRecord;
 use crate::remote::secret;
 use crate::target::{Target, TargetError, TargetPosition};
@@ -122,7 +122,7 @@ impl Influx {
             (None, Some(token)) => Some(format!("Token {token}")),
             (None, None) => None,
         };
-        let schema = args.schema.as_deref().map(PayloadSchema::read).transpose()?.map(|(schema, _)| schema);
+        let schema = args.schema.as_deref().map(read_schema).transpose()?.map(|(schema, _)| schema);
         let writer = PointWriter::new(&args.measurement, args.payload, schema);
         let writer = writer.map_err(|error| match error {
             TargetError::Retry(what) | TargetError::Fatal { what, .. } => usage(what),

@@ -3,7 +3,6 @@
 mod folder;
 mod formats;
 mod memory;
-mod schemas;
 
 use super::capture::{CaptureEncoder, CaptureForm};
 use super::csv::{Csv, PayloadText};
@@ -12,10 +11,10 @@ use super::framed::{BinaryFile, LengthPrefixed};
 use super::manifest::RowsBefore;
 use super::packets::PacketPath;
 use super::parquet::{Parquet, ParquetCompression};
-use super::schema::PayloadSchema;
 use crate::names::RecordNames;
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
+use lockstep_schema::PayloadSchema;
 
 /// 2026-11-27, half past nine.
 const TIME: u64 = 1_795_771_800_000_000_000;

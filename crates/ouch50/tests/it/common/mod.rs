@@ -1,7 +1,7 @@
 //! The specification's tables once more, written down apart from the crate: offset, width and value set of
 //! each field, the options of each message. What the crate reads and writes is compared with them.
 
-#![allow(dead_code, reason = "the tests of the bridge use their part")]
+#![allow(dead_code, reason = "the tests of schemas use their part")]
 
 pub mod samples;
 

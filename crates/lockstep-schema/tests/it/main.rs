@@ -1,20 +1,22 @@
 //! Schemas: what is refused, what a field has, and the examples beside the codecs.
 
-#[path = "../../../../itch50/tests/it/common/samples.rs"]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+#[path = "../../../itch50/tests/it/common/samples.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod itch_samples;
 
-#[path = "../../../../ouch50/tests/it/common/mod.rs"]
+#[path = "../../../ouch50/tests/it/common/mod.rs"]
 mod ouch_tables;
 
-use crate::file::schema::{FieldKind, FieldValue, PayloadSchema};
 use itch_samples::Value;
+use lockstep_schema::{FieldKind, FieldValue, PayloadSchema};
 use ouch_tables::Content;
 use std::collections::BTreeMap;
 
-const ITCH: &str = include_str!("../../../../../contrib/bridge/itch50.toml");
-const OUCH_INBOUND: &str = include_str!("../../../../../contrib/bridge/ouch50-inbound.toml");
-const OUCH_OUTBOUND: &str = include_str!("../../../../../contrib/bridge/ouch50-outbound.toml");
+const ITCH: &str = include_str!("../../../../contrib/bridge/itch50.toml");
+const OUCH_INBOUND: &str = include_str!("../../../../contrib/bridge/ouch50-inbound.toml");
+const OUCH_OUTBOUND: &str = include_str!("../../../../contrib/bridge/ouch50-outbound.toml");
 
 fn one(field: &str) -> String {
     format!("name = 'x'\n[[message]]\ntype = 'A'\nname = 'a'\nfields = [ {{ {field} }} ]\n")
@@ -30,7 +32,26 @@ fn a_schema_that_is_wrong_is_refused_with_the_place_and_the_reason() {
         (one("name = 'a', offset = 65536, length = 1, kind = 'ascii'"), "ends beyond 65536 bytes"),
         (one("name = 'a', offset = 0, length = 4, kind = 'price'"), "a price needs decimals, from 0 to 18"),
         (one("name = 'a', offset = 0, length = 4, kind = 'uint', decimals = 1"), "decimals are for prices"),
-        (one("name = 'a', offset = 0, length = 4, kind = 'float'"), "unknown variant `float`"),
+        (one("name = 'a', offset = 0, length = 4, kind = 'double'"), "unknown variant `double`"),
+        (one("name = 'a', offset = 0, length = 3, kind = 'float'"), "length 3: choose 4 or 8"),
+        (one("name = 'a', offset = 0, length = 2, kind = 'bool'"), "length 2: choose 1"),
+        (one("name = 'a', offset = 0, length = 1, kind = 'enum'"), "an enum needs values"),
+        (
+            one("name = 'a', offset = 0, length = 1, kind = 'uint', values = { b = 1 }"),
+            "values are for enums",
+        ),
+        (
+            one("name = 'a', offset = 0, length = 1, kind = 'enum', values = { b = 256 }"),
+            "value 'b' is 256, more than length 1 has",
+        ),
+        (
+            one("name = 'a', offset = 0, length = 1, kind = 'enum', values = { b = 'BUY' }"),
+            "value 'b' has 3 letters, and the length is 1",
+        ),
+        (
+            one("name = 'a', offset = 0, length = 1, kind = 'enum', values = { b = 'B', c = 66 }"),
+            "values 'b' and 'c' are the same",
+        ),
         (one("name = 'A b', offset = 0, length = 4, kind = 'uint'"), "small letters, digits and '_'"),
         (one("name = 'seq', offset = 0, length = 4, kind = 'uint'"), "every file has a column of this name"),
         (one("name = 'a', offset = 0, length = 4, kind = 'uint'").replace("'A'", "'\u{e4}'"), "not ASCII"),
@@ -71,6 +92,8 @@ fn a_field_is_read_by_its_kind_and_order_or_is_nothing() {
         message.fields[0].value(payload).map(|value| match value {
             FieldValue::Number(number) => number.to_string(),
             FieldValue::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            FieldValue::Bool(value) => value.to_string(),
+            FieldValue::Float(value) => value.to_string(),
         })
     };
     let text = |text: &str| Some(text.to_owned());
@@ -91,6 +114,106 @@ fn a_field_is_read_by_its_kind_and_order_or_is_nothing() {
     assert_eq!(value("name = 'f', offset = 1, length = 4, kind = 'ascii'", b"A B "), None, "too short");
     let schema = PayloadSchema::parse(&one(little)).expect("a schema");
     assert!(schema.message(b"B").is_none() && schema.message(b"").is_none());
+}
+
+/// A schema with its type at `place`, and these messages.
+fn placed(place: &str, messages: &[&str]) -> String {
+    let messages = messages.iter().map(|head| format!("[[message]]\n{head}\n"));
+    format!("name = 'x'\nbyte_order = 'little'\n{place}\n{}", messages.collect::<String>())
+}
+
+#[test]
+fn a_type_is_found_at_its_place_as_a_number_or_letters_and_every_other_payload_is_the_default() {
+    let messages = ["type = 258\nname = 'number'", "type = 'AB'\nname = 'letters'", "name = 'other'"];
+    let name = |text: &str, payload: &[u8]| {
+        let schema = PayloadSchema::parse(text).expect(text);
+        schema.message(payload).map(|message| message.name.clone())
+    };
+    let little = placed("[type]\noffset = 2\nlength = 2", &messages);
+    let big = placed("[type]\noffset = 2\nlength = 2\nbyte_order = 'big'", &messages);
+    for (text, payload, expected) in [
+        (&little, &b"..\x02\x01"[..], "number"),
+        (&big, b"..\x01\x02", "number"),
+        (&big, b"..\x02\x01", "other"),
+        (&little, b"..AB", "letters"),
+        (&big, b"..AB", "letters"),
+        (&little, b"..BA", "other"),
+        (&little, b"..A", "other"),
+        (&little, b"", "other"),
+    ] {
+        assert_eq!(name(text, payload).as_deref(), Some(expected), "{text}{payload:?}");
+    }
+    let strict = placed("[type]\noffset = 2\nlength = 2", &messages[..2]);
+    assert_eq!((name(&strict, b"..BA"), name(&strict, b"..A")), (None, None));
+    let first = placed("", &["type = 200\nname = 'byte'"]);
+    assert_eq!(
+        name(&first, b"\xc8").as_deref(),
+        Some("byte"),
+        "the first byte, unless the schema says where"
+    );
+}
+
+#[test]
+fn a_type_that_no_payload_can_have_is_refused_with_the_message_and_the_reason() {
+    let two = "[type]\nlength = 2";
+    for (text, reason) in [
+        (placed("[type]\nlength = 9", &["name = 'a'"]), "[type]: length 9: choose from 1 to 8"),
+        (placed("[type]\nlength = 0", &["name = 'a'"]), "[type]: length 0: choose from 1 to 8"),
+        (placed("[type]\noffset = 65535\nlength = 2", &["name = 'a'"]), "[type]: it ends beyond 65536 bytes"),
+        (
+            placed(two, &["type = 65536\nname = 'a'"]),
+            "message 65536: its type is 65536, more than length 2 has",
+        ),
+        (
+            placed(two, &["type = 'A'\nname = 'a'"]),
+            "message 'A': its type has 1 letters, and the length is 2",
+        ),
+        (placed(two, &["type = -1\nname = 'a'"]), "a number from 0, or letters in quotes"),
+        (
+            placed(two, &["type = 'AB'\nname = 'a'", "type = 0x4241\nname = 'b'"]),
+            "message 16961: the file has two messages of this type",
+        ),
+        (
+            placed(two, &["name = 'a'", "name = 'b'"]),
+            "message without a type 'b': the file has two messages without a type",
+        ),
+    ] {
+        let error = PayloadSchema::parse(&text).expect_err(&text).to_string();
+        assert!(error.contains(reason), "{error}\n{text}");
+    }
+}
+
+#[test]
+fn bools_enums_and_floats_are_read_in_both_orders_or_are_nothing() {
+    let check = |field: &str, payload: &[u8], expected: Option<FieldValue<'_>>| {
+        let text = one(field);
+        let schema = PayloadSchema::parse(&text).expect(&text);
+        let message = schema.message(payload).expect("the type");
+        assert_eq!(message.fields[0].value(payload), expected, "{field} of {payload:?}");
+    };
+    let bool = "name = 'f', offset = 1, length = 1, kind = 'bool'";
+    check(bool, b"A\0", Some(FieldValue::Bool(false)));
+    check(bool, b"A\x01", Some(FieldValue::Bool(true)));
+    check(bool, b"A\x02", None);
+    check(bool, b"A", None);
+    let side = "name = 'f', offset = 1, length = 1, kind = 'enum', values = { buy = 'B', short = 7 }";
+    check(side, b"AB", Some(FieldValue::Text(b"buy")));
+    check(side, b"A\x07", Some(FieldValue::Text(b"short")));
+    check(side, b"AX", None);
+    check(side, b"A", None);
+    let pair = "name = 'f', offset = 1, length = 2, kind = 'enum', values = { it = 'XY', n = 1 }";
+    let little = |field: &str| format!("{field}, byte_order = 'little'");
+    check(pair, b"AXY", Some(FieldValue::Text(b"it")));
+    check(&little(pair), b"AXY", Some(FieldValue::Text(b"it")));
+    check(pair, b"A\0\x01", Some(FieldValue::Text(b"n")));
+    check(&little(pair), b"A\x01\0", Some(FieldValue::Text(b"n")));
+    for (len, bytes) in [(4, 1.5f32.to_be_bytes().to_vec()), (8, 1.5f64.to_be_bytes().to_vec())] {
+        let float = format!("name = 'f', offset = 1, length = {len}, kind = 'float'");
+        let turned: Vec<u8> = bytes.iter().rev().copied().collect();
+        check(&float, &[b"A", &bytes[..]].concat(), Some(FieldValue::Float(1.5)));
+        check(&little(&float), &[b"A", &turned[..]].concat(), Some(FieldValue::Float(1.5)));
+        check(&float, &[b"A", &bytes[..len - 1]].concat(), None);
+    }
 }
 
 #[test]
