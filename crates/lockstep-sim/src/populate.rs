@@ -320,6 +320,7 @@ impl World {
             device: SimDevice::default(),
             wake_at: self.now,
             idle_ns: 0,
+            vain_turns: 0,
             led: None,
             draining: None,
             notice: Vec::new(),

@@ -66,6 +66,8 @@ pub(super) struct SimNode {
     pub(super) wake_at: Nanos,
     /// It had no work for this long, and so polls less often.
     pub(super) idle_ns: Nanos,
+    /// So many turns in a row had no work, and were called at once for a deadline.
+    pub(super) vain_turns: u32,
     /// The epoch that it leads, ...
     pub(super) led: Option<Epoch>,
     /// It is to hand over.
@@ -413,7 +415,7 @@ impl World {
             node.wake_at = node.wake_at.min(deadline);
         }
         if let Some(deadline) = node.actor.next_deadline() {
-            node.wake_at = node.wake_at.min(deadline.max(self.now + 1 + turn_ns / 8));
+            node.wake_by(deadline, (self.now, work), self.now + 1 + turn_ns / 8);
         }
     }
 

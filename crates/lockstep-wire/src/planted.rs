@@ -270,6 +270,7 @@ mutations! {
     RejoinsAtOnce "REJOIN-1" "a replica gives up its journal while another change is open",
     TooOldAskedFirst "NACK-3" "who has said that its ring begins later is asked first for what is older",
     RequestsWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
+    DeadlineStays "idle" "a deadline that has passed stays the next one, and nothing is done at it",
 }
 
 #[cfg(debug_assertions)]

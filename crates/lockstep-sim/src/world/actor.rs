@@ -7,7 +7,28 @@ use crate::machine::{Machine, MachineState};
 use crate::net::SimNet;
 use lockstep_wire::Nanos;
 
+/// A deadline that is due again so soon behind a turn is due at once.
+const AT_ONCE_NS: Nanos = 100_000;
+/// No state of a process is due at once for so many turns that find nothing to do.
+const VAIN_TURNS_MAX: u32 = 5_000;
+
 impl SimNode {
+    /// The next turn of a process behind one that did `work` at `now`, which wants it by `deadline`, at
+    /// `earliest` or later.
+    ///
+    /// # Panics
+    /// The deadlines of thousands of turns brought no work: one that has passed stays, and a process that
+    /// sleeps until its next deadline never sleeps.
+    pub(super) fn wake_by(&mut self, deadline: Nanos, (now, work): (Nanos, usize), earliest: Nanos) {
+        self.wake_at = self.wake_at.min(deadline.max(earliest));
+        let in_vain = work == 0 && deadline <= now + AT_ONCE_NS;
+        self.vain_turns = if in_vain { self.vain_turns + 1 } else { 0 };
+        assert!(
+            self.vain_turns < VAIN_TURNS_MAX,
+            "DEADLINE: {VAIN_TURNS_MAX} turns in vain until {deadline} ns"
+        );
+    }
+
     /// A replica's machine, and the keys of its process.
     pub(crate) fn machine(&mut self) -> Option<(&mut Machine, &HostKeys)> {
         match &mut self.actor {
