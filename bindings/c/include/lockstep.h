@@ -1321,11 +1321,12 @@ lockstep_status lockstep_app_look(lockstep_app *app, lockstep_app_state *out);
 lockstep_status lockstep_app_digest(lockstep_app *app, uint64_t *out);
 
 // Puts the version of this replica in force, from the entry on that it stamps now: replicas of other
-// versions go on as shadows. One whose version is in force already does nothing.
+// versions go on as shadows. Returns 1, or a failure as a negative `lockstep_status`; or 0, and does
+// nothing, where it is none of the shadows: its version is in force already, or none has taken over so far.
 //
 // # Safety
 // `app` is NULL or a handle that is not closed.
-lockstep_status lockstep_app_take_over(lockstep_app *app);
+int64_t lockstep_app_take_over(lockstep_app *app);
 
 // Stores the machine at `out`, as `create` or `restore` made it, until the next call with the handle. To
 // change it makes a copy that has parted from the others.

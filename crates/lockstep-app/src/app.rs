@@ -334,10 +334,14 @@ impl<M: StateMachine> App<M> {
     /// Puts the version of this replica in force, from the entry on that it stamps now: replicas of this
     /// version publish what follows from the inputs behind it, and those of another one go on as shadows. All
     /// outputs of the inputs before it are the same in both versions, as a shadow has compared. Returns what
-    /// it does, in words.
+    /// it does, in words. A replica that is no shadow does nothing.
     pub fn take_over(&mut self) -> String {
         if !self.replica.is_shadow() {
-            return format!("version {} is in force already\n", self.version());
+            let why = match self.replica.core.in_force() {
+                Some(_) => "is in force already",
+                None => "publishes already: no version has taken over so far",
+            };
+            return format!("version {} {why}\n", self.version());
         }
         self.replica.take_over();
         format!("version {} takes over\n", self.version())
