@@ -162,8 +162,8 @@ pub fn name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::RecordNames;
     use lockstep_client::Cursor;
+    use lockstep_names::RecordNames;
 
     fn record(payload: &[u8]) -> StreamRecord<'_> {
         StreamRecord {

@@ -13,9 +13,9 @@ use super::manifest::RowsBefore;
 use super::packets::PacketPath;
 use super::parquet::{Parquet, ParquetCompression};
 use super::schema::PayloadSchema;
-use crate::names::RecordNames;
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
+use lockstep_names::RecordNames;
 
 /// 2026-11-27, half past nine.
 const TIME: u64 = 1_795_771_800_000_000_000;
