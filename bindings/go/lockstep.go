@@ -44,6 +44,7 @@ const (
 	StatusTimedOut      Status = C.LOCKSTEP_STATUS_TIMED_OUT
 	StatusTableFull     Status = C.LOCKSTEP_STATUS_TABLE_FULL
 	StatusNotAllowed    Status = C.LOCKSTEP_STATUS_NOT_ALLOWED
+	StatusUnanswered    Status = C.LOCKSTEP_STATUS_UNANSWERED
 	StatusIo            Status = C.LOCKSTEP_STATUS_IO
 	StatusConfig        Status = C.LOCKSTEP_STATUS_CONFIG
 	StatusArgument      Status = C.LOCKSTEP_STATUS_ARGUMENT
@@ -142,7 +143,7 @@ type guard struct{ mutex sync.Mutex }
 // call makes a call with the handle.
 func (g *guard) call(function func() C.lockstep_status) error {
 	if !g.mutex.TryLock() {
-		return &Error{StatusInUse, "another goroutine is in a call with this handle, which belongs to one at a time"}
+		return &Error{StatusInUse, "another goroutine is in a call with this handle, or this function is asked by a request of it: a handle is in one call at a time"}
 	}
 	defer g.mutex.Unlock()
 	return call(function)
@@ -187,6 +188,14 @@ func text(status Status, words string) (*C.char, error) {
 		return nil, &Error{status, fmt.Sprintf("%q has a 0 byte in it", words)}
 	}
 	return C.CString(words), nil
+}
+
+// bytesOf is where a payload begins; nil of one that is empty.
+func bytesOf(payload []byte) *C.uint8_t {
+	if len(payload) == 0 {
+		return nil
+	}
+	return (*C.uint8_t)(unsafe.Pointer(&payload[0]))
 }
 
 // Event is an event; its Kind says which fields have a meaning. The others are 0.
@@ -399,13 +408,9 @@ func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
 // Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
 // it.
 func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, error) {
-	var bytes *C.uint8_t
-	if len(payload) > 0 {
-		bytes = (*C.uint8_t)(unsafe.Pointer(&payload[0]))
-	}
 	var number C.uint64_t
 	err := p.guard.call(func() C.lockstep_status {
-		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), C.uint32_t(destination), bytes,
+		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
 			C.size_t(len(payload)), &number)
 	})
 	return uint64(number), err
@@ -460,6 +465,10 @@ type Outcomes struct {
 func (p *Publisher) Outcomes() (Outcomes, error) {
 	var counts C.lockstep_outcomes
 	err := p.guard.call(func() C.lockstep_status { return C.lockstep_publisher_outcomes(p.publisher, &counts) })
+	return outcomesOf(counts), err
+}
+
+func outcomesOf(counts C.lockstep_outcomes) Outcomes {
 	return Outcomes{
 		Committed: uint64(counts.committed),
 		Discarded: uint64(counts.discarded),
@@ -468,7 +477,7 @@ func (p *Publisher) Outcomes() (Outcomes, error) {
 		Closed:    uint64(counts.closed),
 		Unknown:   uint64(counts.unknown),
 		Open:      uint64(counts.open),
-	}, err
+	}
 }
 
 // IsDrained is whether every published message has its outcome, whichever: Outcomes tells.

@@ -61,6 +61,7 @@ func TestMisuses(t *testing.T) {
 	_, err = publisher.PollBatch(-1)
 	answer("negative-limit", err)
 	cursorFiles(t)
+	requests(t, endpoint)
 	publisher.Close()
 	_, err = publisher.Publish(id, Everybody, nil)
 	answer("use-after-close", err)
@@ -69,6 +70,55 @@ func TestMisuses(t *testing.T) {
 	endpoint.Close()
 	_, err = ConnectPublisher(endpoint)
 	answer("closed-endpoint", err)
+}
+
+func participant(t *testing.T, endpoint *Endpoint, start Start, name string) (*Participant, uint32) {
+	participant, err := ConnectParticipant(endpoint, Committed, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(participant.Close)
+	id, err := participant.Open(name, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return participant, id
+}
+
+func requests(t *testing.T, endpoint *Endpoint) {
+	asking, id := participant(t, endpoint, Live(), "misuses-go-requests")
+	var nested error
+	_, err := asking.Request(id, Everybody, []byte("ask"), 10*time.Second, func(event *Event, _ []byte, number uint64) bool {
+		_, nested = asking.Publish(id, Everybody, nil)
+		return event.Kind == KindMessage && event.Publisher == id && event.PublisherSeq == number
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer("call-in-request", nested)
+	none := func(*Event, []byte, uint64) bool { return false }
+	_, err = asking.Request(id, Everybody, nil, time.Millisecond, none)
+	answer("request-late", err)
+	_, err = asking.Request(id, Everybody, nil, -time.Millisecond, none)
+	answer("request-negative", err)
+	first, fenced := participant(t, endpoint, Live(), "fenced")
+	participant(t, endpoint, Live(), "fenced")
+	_, err = first.Request(fenced, Everybody, nil, 10*time.Second, none)
+	answer("request-fenced", err)
+	cursor, err := ParseCursor("1:1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, other := participant(t, endpoint, At(cursor), "misuses-go-elsewhere")
+	for {
+		if isEnded, err := elsewhere.IsEnded(); isEnded || err != nil {
+			break
+		}
+		elsewhere.Wait(time.Millisecond)
+		elsewhere.PollBatch(64)
+	}
+	_, err = elsewhere.Request(other, Everybody, nil, 10*time.Second, none)
+	answer("request-ended", err)
 }
 
 func cursorFiles(t *testing.T) {

@@ -45,6 +45,12 @@ class Batch {
   }
 }
 
+/** Where a handle begins to read: the kind of start, and what that kind needs. */
+function startOf({ from, cursor, oldest }) {
+  const kind = cursor !== undefined ? 3 : oldest ? 2 : from !== undefined ? 1 : 0;
+  return [kind, from ?? 0n, cursor ?? ''];
+}
+
 /** Which cluster, and how it is reached. Handles are connected with it, and do not need it afterwards. */
 class Endpoint {
   #handle;
@@ -73,8 +79,12 @@ class Endpoint {
    * run), from the `oldest` entry that a journal has, or without any of these live.
    */
   subscriber({ delivery = Delivery.COMMITTED, from, cursor, oldest = false } = {}) {
-    const kind = cursor !== undefined ? 3 : oldest ? 2 : from !== undefined ? 1 : 0;
-    return new Subscriber(native.connectSubscriber(this.#handle, delivery, kind, from ?? 0n, cursor ?? ''));
+    return new Subscriber(native.connectSubscriber(this.#handle, delivery, ...startOf({ from, cursor, oldest })));
+  }
+
+  /** A handle that publishes and reads the stream, over one device; the start is as that of a subscriber. */
+  participant({ delivery = Delivery.COMMITTED, from, cursor, oldest = false } = {}) {
+    return new Participant(native.connectParticipant(this.#handle, delivery, ...startOf({ from, cursor, oldest })));
   }
 
   /** Frees it; handles that were connected with it go on. */
@@ -167,6 +177,88 @@ class Subscriber {
   }
 }
 
+/** Publishes messages and reads the stream, over one device. Its events are those of a Publisher and of a Subscriber. */
+class Participant {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
+  open(name, timeoutMs) {
+    return native.open(this.#handle, name, timeoutMs);
+  }
+
+  /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
+  publish(id, payload, destination = EVERYBODY) {
+    return native.publish(this.#handle, id, destination, payload);
+  }
+
+  /**
+   * Publishes a request, blocks this thread until `answer(event, number)` returns something that is not undefined, at most
+   * for the timeout, and returns that. `answer` receives every event of these polls, as every event is the program's and
+   * none comes again, and the request's number (0n before it is published: what it returns then is not looked at); the
+   * entries of the stream behind the answer are left for the next poll. It may close this handle; all else with it is
+   * refused (IN_USE). What it throws ends the request, which may be published and answered then. The answering application
+   * says in its message which request it answers. A leader's death is no end: the request is sent again by itself, and is
+   * in the stream once.
+   *
+   * TIMED_OUT: no answer came in time, and one may come later, as an event of a later poll. BACKPRESSURE: the window was
+   * full for the whole time, and the request was not published. At once: FENCED, CLOSED, NOT_ALLOWED, and UNANSWERED where
+   * nobody knows an answer and none will be read.
+   */
+  request(id, payload, timeoutMs, answer, destination = EVERYBODY) {
+    let found;
+    native.request(this.#handle, id, destination, payload, timeoutMs, (row, bytes, number) => {
+      const returned = answer(new Batch([1, row, bytes]).event(0), number);
+      if (number !== 0n && found === undefined) found = returned;
+      return found !== undefined;
+    });
+    return found;
+  }
+
+  /** One turn: receives, sends, and returns at most `limit` messages and every other event as a Batch. Never blocks. */
+  poll(limit = 256) {
+    return new Batch(native.participantPoll(this.#handle, limit));
+  }
+
+  /** Sends what is written, and blocks this thread until there is something to poll for. */
+  wait(timeoutMs) {
+    return native.participantWait(this.#handle, timeoutMs) === 1;
+  }
+
+  /** Sends what is written; returns the number of datagrams. */
+  flush() {
+    return native.flush(this.#handle);
+  }
+
+  /** What became of the messages so far, as of a Publisher. */
+  outcomes() {
+    return native.outcomes(this.#handle);
+  }
+
+  /** Whether every published message has its outcome, whichever: outcomes() tells. */
+  isDrained() {
+    return native.isDrained(this.#handle) === 1;
+  }
+
+  /** Whether the subscription has ended: the event before gave the reason. */
+  isEnded() {
+    return native.isEnded(this.#handle) === 1;
+  }
+
+  /** The position behind the last event as a text, or null before the subscription has begun. */
+  cursor() {
+    return native.cursor(this.#handle);
+  }
+
+  /** Frees it and closes its sockets. Messages without an outcome may be stamped or not. */
+  close() {
+    native.close(this.#handle);
+  }
+}
+
 /**
  * The file in which a program stores the cursor behind what it has processed, for its next start. Each save replaces it as
  * a whole, and one process has it at a time, by a lock on the file beside it whose name ends with `.lock`. What a program
@@ -216,4 +308,16 @@ class CursorFile {
 }
 
 const { Kind, Status } = native;
-module.exports = { Batch, CursorFile, Delivery, EVERYBODY, Endpoint, Kind, Publisher, Status, Subscriber, version: native.version };
+module.exports = {
+  Batch,
+  CursorFile,
+  Delivery,
+  EVERYBODY,
+  Endpoint,
+  Kind,
+  Participant,
+  Publisher,
+  Status,
+  Subscriber,
+  version: native.version,
+};

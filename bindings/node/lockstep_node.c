@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER, CURSOR_FILE };
+enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER, PARTICIPANT, CURSOR_FILE };
 
 struct handle {
     enum kind kind;
@@ -14,11 +14,22 @@ struct handle {
         lockstep_endpoint *endpoint;
         lockstep_publisher *publisher;
         lockstep_subscriber *subscriber;
+        lockstep_participant *participant;
         lockstep_cursor_file *cursor_file;
     } of;
 };
 
-#define ARGUMENTS_MAX 5
+#define ARGUMENTS_MAX 6
+
+/* A function of the handles that publish. */
+#define OF_PUBLISHING(handle, function, ...)                                                            \
+    ((handle)->kind == PUBLISHER ? lockstep_publisher_##function((handle)->of.publisher, ##__VA_ARGS__) \
+                                 : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
+
+/* A function of the handles that read. */
+#define OF_READING(handle, function, ...)                                                                \
+    ((handle)->kind == SUBSCRIBER ? lockstep_subscriber_##function((handle)->of.subscriber, ##__VA_ARGS__) \
+                                  : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
 
 /* ------------------------------------------------------------------------ failures */
 
@@ -50,14 +61,28 @@ static bool arguments(napi_env env, napi_callback_info info, size_t wanted, napi
     return false;
 }
 
-static struct handle *handle_of(napi_env env, napi_value value, enum kind kind) {
+/* A handle of one of these kinds. */
+static struct handle *either_of(napi_env env, napi_value value, enum kind one, enum kind other) {
     void *data = NULL;
     napi_valuetype type;
     if (napi_typeof(env, value, &type) == napi_ok && type == napi_external &&
-        napi_get_value_external(env, value, &data) == napi_ok && ((struct handle *)data)->kind == kind)
+        napi_get_value_external(env, value, &data) == napi_ok &&
+        (((struct handle *)data)->kind == one || ((struct handle *)data)->kind == other))
         return data;
     fail_argument(env, "the first argument is no handle of this kind");
     return NULL;
+}
+
+static struct handle *handle_of(napi_env env, napi_value value, enum kind kind) {
+    return either_of(env, value, kind, kind);
+}
+
+static struct handle *publishing_of(napi_env env, napi_value value) {
+    return either_of(env, value, PUBLISHER, PARTICIPANT);
+}
+
+static struct handle *reading_of(napi_env env, napi_value value) {
+    return either_of(env, value, SUBSCRIBER, PARTICIPANT);
 }
 
 static bool uint32_of(napi_env env, napi_value value, const char *what, uint32_t *out) {
@@ -104,6 +129,7 @@ static void close_handle(struct handle *handle) {
     case ENDPOINT: lockstep_endpoint_close(&handle->of.endpoint); break;
     case PUBLISHER: lockstep_publisher_close(&handle->of.publisher); break;
     case SUBSCRIBER: lockstep_subscriber_close(&handle->of.subscriber); break;
+    case PARTICIPANT: lockstep_participant_close(&handle->of.participant); break;
     case CURSOR_FILE: lockstep_cursor_file_close(&handle->of.cursor_file); break;
     }
 }
@@ -160,7 +186,7 @@ static napi_value connect_publisher(napi_env env, napi_callback_info info) {
 }
 
 /* (endpoint, delivery, kind of start, seq as a BigInt, cursor as a text). */
-static napi_value connect_subscriber(napi_env env, napi_callback_info info) {
+static napi_value connect_reading(napi_env env, napi_callback_info info, enum kind kind) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 5, values)) return NULL;
     const struct handle *endpoint = handle_of(env, values[0], ENDPOINT);
@@ -178,10 +204,20 @@ static napi_value connect_subscriber(napi_env env, napi_callback_info info) {
     lockstep_status status = LOCKSTEP_STATUS_OK;
     if (start.kind == LOCKSTEP_START_KIND_CURSOR) status = lockstep_cursor_parse(text, &start.cursor);
     free(text);
-    struct handle handle = {.kind = SUBSCRIBER};
+    struct handle handle = {.kind = kind};
+    const lockstep_endpoint *of = endpoint->of.endpoint;
     if (status == LOCKSTEP_STATUS_OK)
-        status = lockstep_subscriber_connect(endpoint->of.endpoint, delivery, &start, &handle.of.subscriber);
+        status = kind == SUBSCRIBER ? lockstep_subscriber_connect(of, delivery, &start, &handle.of.subscriber)
+                                    : lockstep_participant_connect(of, delivery, &start, &handle.of.participant);
     return of_handle(env, status, handle);
+}
+
+static napi_value connect_subscriber(napi_env env, napi_callback_info info) {
+    return connect_reading(env, info, SUBSCRIBER);
+}
+
+static napi_value connect_participant(napi_env env, napi_callback_info info) {
+    return connect_reading(env, info, PARTICIPANT);
 }
 
 static napi_value close_any(napi_env env, napi_callback_info info) {
@@ -193,39 +229,54 @@ static napi_value close_any(napi_env env, napi_callback_info info) {
     return NULL;
 }
 
-/* (publisher, name, milliseconds) -> id. */
+/* (publisher or participant, name, milliseconds) -> id. */
 static napi_value open_name(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 3, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    const struct handle *handle = publishing_of(env, values[0]);
     uint32_t timeout, id = 0;
     if (handle == NULL || !uint32_of(env, values[2], "the timeout is no number of milliseconds", &timeout)) return NULL;
     char *name = text_of(env, values[1], LOCKSTEP_STATUS_NAME, "the name is no text without a 0");
     if (name == NULL) return NULL;
-    lockstep_status status = lockstep_publisher_open(handle->of.publisher, name, nanos(timeout), &id);
+    lockstep_status status =
+        handle->kind == PUBLISHER
+            ? lockstep_publisher_open(handle->of.publisher, name, nanos(timeout), &id)
+            : lockstep_participant_open(handle->of.participant, name, nanos(timeout), NULL, NULL, &id);
     free(name);
     return status == LOCKSTEP_STATUS_OK ? of_int64(env, id) : fail_last(env, status);
 }
 
-/* (publisher, id, destination, Uint8Array) -> number as a BigInt, or null for backpressure. */
+/* What is published: the handle, the id, the destination, and a Uint8Array. */
+struct message {
+    const struct handle *handle;
+    uint32_t id, destination;
+    void *payload;
+    size_t len;
+};
+
+static bool message_of(napi_env env, const napi_value *values, struct message *out) {
+    out->handle = publishing_of(env, values[0]);
+    if (out->handle == NULL || !uint32_of(env, values[1], "the publisher's id is no number of 32 bits", &out->id) ||
+        !uint32_of(env, values[2], "the destination is no number of 32 bits", &out->destination))
+        return false;
+    napi_typedarray_type type;
+    bool is_array = false;
+    if (napi_is_typedarray(env, values[3], &is_array) == napi_ok && is_array &&
+        napi_get_typedarray_info(env, values[3], &type, &out->len, &out->payload, NULL, NULL) == napi_ok &&
+        type == napi_uint8_array)
+        return true;
+    fail_argument(env, "the payload is no Buffer and no Uint8Array");
+    return false;
+}
+
+/* (handle, id, destination, Uint8Array) -> number as a BigInt, or null for backpressure. */
 static napi_value publish(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
-    if (!arguments(env, info, 4, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
-    uint32_t id, destination;
-    if (handle == NULL || !uint32_of(env, values[1], "the publisher's id is no number of 32 bits", &id) ||
-        !uint32_of(env, values[2], "the destination is no number of 32 bits", &destination))
-        return NULL;
-    napi_typedarray_type type;
-    size_t len = 0;
-    void *payload = NULL;
-    bool is_array = false;
-    if (napi_is_typedarray(env, values[3], &is_array) != napi_ok || !is_array ||
-        napi_get_typedarray_info(env, values[3], &type, &len, &payload, NULL, NULL) != napi_ok ||
-        type != napi_uint8_array)
-        return fail_argument(env, "the payload is no Buffer and no Uint8Array");
+    struct message message = {0};
+    if (!arguments(env, info, 4, values) || !message_of(env, values, &message)) return NULL;
     uint64_t number = 0;
-    lockstep_status status = lockstep_publisher_publish(handle->of.publisher, id, destination, payload, len, &number);
+    lockstep_status status = OF_PUBLISHING(
+        message.handle, publish, message.id, message.destination, message.payload, message.len, &number);
     if (status == LOCKSTEP_STATUS_BACKPRESSURE) {
         napi_get_null(env, &result);
         return result;
@@ -233,6 +284,52 @@ static napi_value publish(napi_env env, napi_callback_info info) {
     if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
     napi_create_bigint_uint64(env, number, &result);
     return result;
+}
+
+/* The function of a request. What it throws is pending until the library has returned. */
+struct asker {
+    napi_env env;
+    napi_value function;
+};
+
+/* Calls it with a row, its payload, and the number; true: it has returned true, or thrown. */
+static bool is_answer(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
+    const struct asker *asker = context;
+    napi_env env = asker->env;
+    napi_handle_scope scope;
+    napi_value arguments[3], receiver, result;
+    bool is_pending = false, is_over = false;
+    if (napi_is_exception_pending(env, &is_pending) != napi_ok || is_pending) return true;
+    if (napi_open_handle_scope(env, &scope) != napi_ok) return true;
+    lockstep_event row = *event;
+    row.payload_at = 0;
+    if (napi_create_buffer_copy(env, sizeof row, &row, NULL, &arguments[0]) != napi_ok ||
+        napi_create_buffer_copy(env, event->payload_len, payload, NULL, &arguments[1]) != napi_ok ||
+        napi_create_bigint_uint64(env, number, &arguments[2]) != napi_ok ||
+        napi_get_undefined(env, &receiver) != napi_ok ||
+        napi_call_function(env, receiver, asker->function, 3, arguments, &result) != napi_ok ||
+        napi_get_value_bool(env, result, &is_over) != napi_ok)
+        is_over = true;
+    napi_close_handle_scope(env, scope);
+    return is_over;
+}
+
+/* (participant, id, destination, Uint8Array, milliseconds, function). */
+static napi_value request(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    struct message message = {0};
+    uint32_t timeout;
+    if (!arguments(env, info, 6, values) || handle_of(env, values[0], PARTICIPANT) == NULL ||
+        !message_of(env, values, &message) ||
+        !uint32_of(env, values[4], "the timeout is no number of milliseconds", &timeout))
+        return NULL;
+    struct asker asker = {.env = env, .function = values[5]};
+    lockstep_status status =
+        lockstep_participant_request(message.handle->of.participant, message.id, message.destination, message.payload,
+                                     message.len, nanos(timeout), is_answer, &asker, NULL);
+    bool is_pending = false;
+    if (napi_is_exception_pending(env, &is_pending) == napi_ok && is_pending) return NULL;
+    return status == LOCKSTEP_STATUS_OK ? NULL : fail_last(env, status);
 }
 
 /* (handle, limit) -> [work, rows, payloads]: new Buffers, which nothing changes later. */
@@ -243,8 +340,9 @@ static napi_value poll_of(napi_env env, napi_callback_info info, enum kind kind)
     const struct handle *handle = handle_of(env, values[0], kind);
     if (handle == NULL || !uint32_of(env, values[1], "the limit is no number of 32 bits", &limit)) return NULL;
     lockstep_batch batch = {0};
-    int64_t work = kind == PUBLISHER ? lockstep_publisher_poll_batch(handle->of.publisher, limit, &batch)
-                                     : lockstep_subscriber_poll_batch(handle->of.subscriber, limit, &batch);
+    int64_t work = kind == PUBLISHER    ? lockstep_publisher_poll_batch(handle->of.publisher, limit, &batch)
+                   : kind == SUBSCRIBER ? lockstep_subscriber_poll_batch(handle->of.subscriber, limit, &batch)
+                                        : lockstep_participant_poll_batch(handle->of.participant, limit, &batch);
     if (work < 0) return fail_last(env, (lockstep_status)-work);
     if (napi_create_array_with_length(env, 3, &result) != napi_ok ||
         napi_set_element(env, result, 0, of_int64(env, work)) != napi_ok ||
@@ -260,6 +358,8 @@ static napi_value publisher_poll(napi_env env, napi_callback_info info) { return
 
 static napi_value subscriber_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, SUBSCRIBER); }
 
+static napi_value participant_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, PARTICIPANT); }
+
 /* (handle, milliseconds) -> 1 if a datagram has arrived. */
 static napi_value wait_of(napi_env env, napi_callback_info info, enum kind kind) {
     napi_value values[ARGUMENTS_MAX];
@@ -267,36 +367,38 @@ static napi_value wait_of(napi_env env, napi_callback_info info, enum kind kind)
     if (!arguments(env, info, 2, values)) return NULL;
     const struct handle *handle = handle_of(env, values[0], kind);
     if (handle == NULL || !uint32_of(env, values[1], "the timeout is no number of milliseconds", &timeout)) return NULL;
-    return number_or_fail(env, kind == PUBLISHER ? lockstep_publisher_wait(handle->of.publisher, nanos(timeout))
-                                                 : lockstep_subscriber_wait(handle->of.subscriber, nanos(timeout)));
+    if (kind == PUBLISHER) return number_or_fail(env, lockstep_publisher_wait(handle->of.publisher, nanos(timeout)));
+    return number_or_fail(env, OF_READING(handle, wait, nanos(timeout)));
 }
 
 static napi_value publisher_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, PUBLISHER); }
 
 static napi_value subscriber_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, SUBSCRIBER); }
 
+static napi_value participant_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, PARTICIPANT); }
+
 static napi_value flush(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
-    return handle == NULL ? NULL : number_or_fail(env, lockstep_publisher_flush(handle->of.publisher));
+    const struct handle *handle = publishing_of(env, values[0]);
+    return handle == NULL ? NULL : number_or_fail(env, OF_PUBLISHING(handle, flush));
 }
 
 static napi_value is_drained(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
-    return handle == NULL ? NULL : number_or_fail(env, lockstep_publisher_is_drained(handle->of.publisher));
+    const struct handle *handle = publishing_of(env, values[0]);
+    return handle == NULL ? NULL : number_or_fail(env, OF_PUBLISHING(handle, is_drained));
 }
 
 /* What became of the messages so far: an object of numbers. */
 static napi_value outcomes(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], PUBLISHER);
+    const struct handle *handle = publishing_of(env, values[0]);
     if (handle == NULL) return NULL;
     lockstep_outcomes counts;
-    lockstep_status status = lockstep_publisher_outcomes(handle->of.publisher, &counts);
+    lockstep_status status = OF_PUBLISHING(handle, outcomes, &counts);
     if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
     const struct {
         const char *name;
@@ -318,20 +420,20 @@ static napi_value outcomes(napi_env env, napi_callback_info info) {
 static napi_value is_ended(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], SUBSCRIBER);
-    return handle == NULL ? NULL : number_or_fail(env, lockstep_subscriber_is_ended(handle->of.subscriber));
+    const struct handle *handle = reading_of(env, values[0]);
+    return handle == NULL ? NULL : number_or_fail(env, OF_READING(handle, is_ended));
 }
 
 /* The cursor of a handle as a text, or null where it has none so far. */
-static napi_value cursor_of(napi_env env, napi_callback_info info, enum kind kind) {
+static napi_value cursor_of(napi_env env, napi_callback_info info, bool is_file) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], kind);
+    const struct handle *handle = is_file ? handle_of(env, values[0], CURSOR_FILE) : reading_of(env, values[0]);
     if (handle == NULL) return NULL;
     lockstep_cursor position;
     char text[LOCKSTEP_CURSOR_TEXT] = "";
-    int64_t stored = kind == SUBSCRIBER ? lockstep_subscriber_cursor(handle->of.subscriber, &position)
-                                        : lockstep_cursor_file_cursor(handle->of.cursor_file, &position);
+    int64_t stored = is_file ? lockstep_cursor_file_cursor(handle->of.cursor_file, &position)
+                             : OF_READING(handle, cursor, &position);
     if (stored < 0) return fail_last(env, (lockstep_status)-stored);
     if (stored == 0) {
         napi_get_null(env, &result);
@@ -342,9 +444,9 @@ static napi_value cursor_of(napi_env env, napi_callback_info info, enum kind kin
     return result;
 }
 
-static napi_value cursor(napi_env env, napi_callback_info info) { return cursor_of(env, info, SUBSCRIBER); }
+static napi_value cursor(napi_env env, napi_callback_info info) { return cursor_of(env, info, false); }
 
-static napi_value cursor_file_cursor(napi_env env, napi_callback_info info) { return cursor_of(env, info, CURSOR_FILE); }
+static napi_value cursor_file_cursor(napi_env env, napi_callback_info info) { return cursor_of(env, info, true); }
 
 static napi_value cursor_file_open(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
@@ -389,13 +491,17 @@ static const struct {
     {"endpointFromFile", endpoint_from_file},
     {"connectPublisher", connect_publisher},
     {"connectSubscriber", connect_subscriber},
+    {"connectParticipant", connect_participant},
     {"close", close_any},
     {"open", open_name},
     {"publish", publish},
+    {"request", request},
     {"publisherPoll", publisher_poll},
     {"subscriberPoll", subscriber_poll},
+    {"participantPoll", participant_poll},
     {"publisherWait", publisher_wait},
     {"subscriberWait", subscriber_wait},
+    {"participantWait", participant_wait},
     {"flush", flush},
     {"outcomes", outcomes},
     {"isDrained", is_drained},
@@ -465,6 +571,7 @@ static const struct named STATUSES[] = {
     {"TIMED_OUT", LOCKSTEP_STATUS_TIMED_OUT},
     {"TABLE_FULL", LOCKSTEP_STATUS_TABLE_FULL},
     {"NOT_ALLOWED", LOCKSTEP_STATUS_NOT_ALLOWED},
+    {"UNANSWERED", LOCKSTEP_STATUS_UNANSWERED},
     {"IO", LOCKSTEP_STATUS_IO},
     {"CONFIG", LOCKSTEP_STATUS_CONFIG},
     {"ARGUMENT", LOCKSTEP_STATUS_ARGUMENT},

@@ -1,8 +1,8 @@
 //! Which messages of the stream `subscribe` prints.
 
-use super::names::Names;
 use clap::builder::NonEmptyStringValueParser;
 use lockstep_client::{Destination, Message, PublisherId};
+use lockstep_names::OpenedNames;
 
 /// Flags by which messages are chosen.
 #[derive(clap::Args, Debug, Default)]
@@ -41,7 +41,7 @@ impl Filter {
     }
 
     /// Whether a message is chosen, by the names that were read so far.
-    pub fn has(&self, message: &Message<'_>, names: &Names) -> bool {
+    pub fn has(&self, message: &Message<'_>, names: &OpenedNames) -> bool {
         let is_publishers = match &self.publisher {
             None => true,
             Some(PublisherFilter::Id(id)) => *id == message.publisher,
@@ -53,7 +53,7 @@ impl Filter {
     }
 
     /// The name of which nothing is known at the end: nothing of it was printed.
-    pub fn unknown_name(&self, names: &Names) -> Option<&str> {
+    pub fn unknown_name(&self, names: &OpenedNames) -> Option<&str> {
         match &self.publisher {
             Some(PublisherFilter::Name(name)) if !names.has(name) => Some(name),
             _ => None,

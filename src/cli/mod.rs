@@ -41,7 +41,6 @@ mod keys;
 mod losses;
 mod membership;
 mod metrics;
-mod names;
 mod new;
 mod new_file;
 mod operator;

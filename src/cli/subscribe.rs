@@ -4,7 +4,6 @@ use super::args::{Beginning, SubscribeArgs};
 use super::ended::{Again, abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::filter::Filter;
-use super::names::Names;
 use super::notary::notaries;
 use super::text::{EntryLine, Form};
 use super::waiting::Stall;
@@ -18,6 +17,7 @@ use lockstep_daemon::config::KeyUse;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::output::{self, OutputStream};
+use lockstep_names::OpenedNames;
 use lockstep_wire::{Nanos, Seq};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
@@ -62,7 +62,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
-    let (filter, names) = (Filter::new(&args.filter), Names::default());
+    let (filter, names) = (Filter::new(&args.filter), OpenedNames::default());
     let (events, pending, failed) = (args.events, None, None);
     let mut print = Print { out, form, filter, names, events, pending, end, count, digest, failed };
     if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
@@ -189,7 +189,7 @@ struct Print<W: Write> {
     out: W,
     form: Form,
     filter: Filter,
-    names: Names,
+    names: OpenedNames,
     /// An entry that is no message is printed too.
     events: bool,
     /// The line of the last such entry, which may tell more.

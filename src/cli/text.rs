@@ -3,9 +3,9 @@
 use super::Failure;
 use super::args::SubscribeArgs;
 use super::failure::INTEGRITY;
-use super::names::Names;
 use super::shown::{shown, write_escaped};
 use lockstep_client::{Message, SubscriberEvent};
+use lockstep_names::OpenedNames;
 use lockstep_wire::{EntryKind, Seq};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -43,7 +43,7 @@ impl Form {
     }
 
     /// Writes one message.
-    pub fn write(self, out: &mut impl Write, message: &Message<'_>, names: &Names) -> io::Result<()> {
+    pub fn write(self, out: &mut impl Write, message: &Message<'_>, names: &OpenedNames) -> io::Result<()> {
         let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
         match self {
             Self::Text { names: by_name } => {
@@ -175,7 +175,7 @@ impl EntryLine {
     }
 }
 
-fn json_of(message: &Message<'_>, text: bool, names: &Names) -> Value {
+fn json_of(message: &Message<'_>, text: bool, names: &OpenedNames) -> Value {
     let mut line = json!({
         "schema": MESSAGE_SCHEMA,
         "seq": message.seq,
@@ -206,8 +206,8 @@ mod tests {
     use super::*;
 
     /// Publisher 1 is known by its name.
-    fn names() -> Names {
-        let mut names = Names::default();
+    fn names() -> OpenedNames {
+        let mut names = OpenedNames::default();
         names.on_event(&SubscriberEvent::Opened {
             seq: 1,
             timestamp: 0,

@@ -9,6 +9,7 @@ mod made;
 mod misuses;
 mod node;
 pub(crate) mod python;
+mod requests;
 
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Cut, Network, Place};

@@ -94,7 +94,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
-    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "config", "io", "schema", "moldudp64"]),
+    ("names", "crates/lockstep-names/src/", &["client"]),
+    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "names", "config", "io", "schema", "moldudp64"]),
     ("flat", "bindings/flat/src/", &["client"]),
     ("c", "bindings/c/src/", &["process", "client", "app", "sim", "flat"]),
     (
@@ -132,7 +133,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "src/cli/",
         &[
             "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
-            "notary", "gateway", "metrics", "top", "config", "values", "local", "daemon",
+            "notary", "gateway", "metrics", "top", "names", "config", "values", "local", "daemon",
         ],
     ),
     (

@@ -57,6 +57,8 @@ enum lockstep_status
     LOCKSTEP_STATUS_TABLE_FULL = 18,
     // The key of this process does not allow it.
     LOCKSTEP_STATUS_NOT_ALLOWED = 19,
+    // A request has no answer: nobody knows one, and none will be read.
+    LOCKSTEP_STATUS_UNANSWERED = 20,
     // The operating system refused a call.
     LOCKSTEP_STATUS_IO = 32,
     // The configuration is wrong or cannot be read.
@@ -431,6 +433,16 @@ typedef struct {
     // For `LOCKSTEP_START_KIND_CURSOR`.
     lockstep_cursor cursor;
 } lockstep_start;
+
+// Receives one event while a request awaits its answer, and the request's number, which is 0 before the
+// request is published. `payload` has `event->payload_len` bytes and is valid until the call returns.
+// Returns true if the event is the answer; what it returns before the request is published is not looked at.
+// All calls with the handle are refused with `LOCKSTEP_STATUS_IN_USE`, but for closing: then the handle is
+// freed when the request has ended. It does not leave by an exception or `longjmp`.
+typedef bool (*lockstep_is_answer)(void *context,
+                                   const lockstep_event *event,
+                                   const uint8_t *payload,
+                                   uint64_t publisher_seq);
 
 // The settings of a replica. `lockstep_app_settings_init` fills them with the defaults; what differs is
 // changed behind it. Texts belong to the caller, until the call that is given the settings returns.
@@ -1134,6 +1146,32 @@ int64_t lockstep_participant_poll(lockstep_participant *participant,
 // `participant` is NULL or a handle that is not closed; `out` may be written to.
 int64_t lockstep_participant_poll_batch(lockstep_participant *participant, size_t limit, lockstep_batch *out);
 
+// Publishes a request of `len` bytes for `destination` and polls until `is_answer` returns true, at most for
+// `timeout_ns`. Its number is stored at `out`; 0 where it was not published.
+//
+// `is_answer` receives every event of these polls, as every event is the program's and none comes again. The
+// entries of the stream behind the answer are left for the next poll. The answering application says in its
+// message which request it answers. A leader's death is no end: the request is sent again by itself, and
+// stamped once.
+//
+// `LOCKSTEP_STATUS_TIMED_OUT`: no answer came in time, and one may come later, as an event of a later poll.
+// `LOCKSTEP_STATUS_BACKPRESSURE`: the window was full for the whole time, and the request was not published.
+// At once: `LOCKSTEP_STATUS_FENCED`, `LOCKSTEP_STATUS_CLOSED`, `LOCKSTEP_STATUS_NOT_ALLOWED`, and
+// `LOCKSTEP_STATUS_UNANSWERED`, where nobody knows an answer and none will be read.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed; `payload` has `len` bytes;
+// `out` is NULL or may be written to.
+lockstep_status lockstep_participant_request(lockstep_participant *participant,
+                                             uint32_t id,
+                                             uint32_t destination,
+                                             const uint8_t *payload,
+                                             size_t len,
+                                             uint64_t timeout_ns,
+                                             lockstep_is_answer is_answer,
+                                             void *context,
+                                             uint64_t *out);
+
 // Opens the file at `path` and reads its cursor; a file that is absent has none, and is created by the first
 // save. `LOCKSTEP_STATUS_IN_USE`: somebody else has it open. `LOCKSTEP_STATUS_ARGUMENT`: it has anything but
 // a whole cursor.
@@ -1283,11 +1321,12 @@ lockstep_status lockstep_app_look(lockstep_app *app, lockstep_app_state *out);
 lockstep_status lockstep_app_digest(lockstep_app *app, uint64_t *out);
 
 // Puts the version of this replica in force, from the entry on that it stamps now: replicas of other
-// versions go on as shadows. One whose version is in force already does nothing.
+// versions go on as shadows. Returns 1, or a failure as a negative `lockstep_status`; or 0, and does
+// nothing, where it is none of the shadows: its version is in force already, or none has taken over so far.
 //
 // # Safety
 // `app` is NULL or a handle that is not closed.
-lockstep_status lockstep_app_take_over(lockstep_app *app);
+int64_t lockstep_app_take_over(lockstep_app *app);
 
 // Stores the machine at `out`, as `create` or `restore` made it, until the next call with the handle. To
 // change it makes a copy that has parted from the others.

@@ -285,6 +285,28 @@ struct caller {
     }
 };
 
+/// A callback of C++ that finds an answer, behind one of C: its exception ends the request.
+template <class F, class A>
+struct asker {
+    F& callback;
+    A answer{};
+    std::exception_ptr thrown = nullptr;
+
+    static bool is_answer(void* context, const lockstep_event* row, const std::uint8_t* payload,
+                          std::uint64_t number) noexcept {
+        auto& self = *static_cast<asker*>(context);
+        if (self.thrown) return true;
+        try {
+            A answer = std::invoke(self.callback, event{*row, {payload, row->payload_len}}, number);
+            if (number != 0 && answer.has_value() && !self.answer.has_value()) self.answer = std::move(answer);
+            return self.answer.has_value();
+        } catch (...) {
+            self.thrown = std::current_exception();
+            return true;
+        }
+    }
+};
+
 /// What each handle has.
 template <class H, class F>
 class handle {
@@ -684,6 +706,26 @@ public:
 
     result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
         return open(name, timeout, [](const event&) {});
+    }
+
+    /// Publishes a request and polls until `callback` returns the answer, at most for `timeout`. `callback` takes a
+    /// `const event&` and the request's number (0 before it is published), and returns a `std::optional`: what is in it is
+    /// the answer. It receives every event of these polls, and may close this handle; all else with it is refused with
+    /// `LOCKSTEP_STATUS_IN_USE`. An exception of it ends the request, which may be published and answered then. The entries
+    /// of the stream behind the answer are left for the next poll. The failures are those of
+    /// `lockstep_participant_request`.
+    template <class C, class A = std::invoke_result_t<C&, const event&, std::uint64_t>>
+    result<typename A::value_type> request(std::uint32_t id, bytes payload, std::chrono::nanoseconds timeout, C&& callback,
+                                           std::uint32_t destination = LOCKSTEP_EVERYBODY) {
+        return detail::within(timeout, [&](std::uint64_t most) -> result<typename A::value_type> {
+            detail::asker<std::remove_reference_t<C>, A> asker{callback};
+            const lockstep_status status =
+                lockstep_participant_request(raw_, id, destination, payload.data(), payload.size(), most,
+                                             &decltype(asker)::is_answer, &asker, nullptr);
+            if (asker.thrown) std::rethrow_exception(asker.thrown);
+            if (status != LOCKSTEP_STATUS_OK) return failure(status, lockstep_error());
+            return *std::move(asker.answer);
+        });
     }
 };
 

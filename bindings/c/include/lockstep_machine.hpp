@@ -312,9 +312,12 @@ public:
         return finished(lockstep_app_digest(raw_, &digest), [&] { return digest; });
     }
 
-    /// Puts the version of this replica in force.
-    result<> take_over() {
-        return finished(lockstep_app_take_over(raw_), [] { return none{}; });
+    /// Puts the version of this replica in force: whether it does. It does nothing where it is none of the shadows: its
+    /// version is in force already, or none has taken over so far.
+    result<bool> take_over() {
+        const std::int64_t answer = lockstep_app_take_over(raw_);
+        const auto status = static_cast<lockstep_status>(answer < 0 ? -answer : 0);
+        return finished(status, [&] { return answer != 0; });
     }
 
 private:

@@ -399,18 +399,20 @@ pub unsafe extern "C" fn lockstep_app_digest(app: *mut lockstep_app, out: *mut u
 }
 
 /// Puts the version of this replica in force, from the entry on that it stamps now: replicas of other
-/// versions go on as shadows. One whose version is in force already does nothing.
+/// versions go on as shadows. Returns 1, or a failure as a negative `lockstep_status`; or 0, and does
+/// nothing, where it is none of the shadows: its version is in force already, or none has taken over so far.
 ///
 /// # Safety
 /// `app` is NULL or a handle that is not closed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockstep_app_take_over(app: *mut lockstep_app) -> lockstep_status {
+pub unsafe extern "C" fn lockstep_app_take_over(app: *mut lockstep_app) -> i64 {
     // SAFETY: as the caller promises.
-    status(unsafe {
+    number(unsafe {
         with(app, |state| {
             state.working(|app| {
+                let is_shadow = app.replica().is_shadow();
                 app.take_over();
-                Ok(())
+                Ok(usize::from(is_shadow))
             })
         })
     })

@@ -26,7 +26,7 @@ pub struct lockstep_participant(Guarded<State>);
 
 #[derive(Debug)]
 pub(crate) struct State {
-    handle: Participant,
+    pub(crate) handle: Participant,
     batch: Batch,
     /// Outcomes of a poll, until it has ended.
     outcomes: Vec<FlatEvent>,
@@ -496,9 +496,14 @@ pub unsafe extern "C" fn lockstep_participant_poll_batch(
 /// Gives an event of either half to a callback of C.
 #[inline]
 fn on(event: &ParticipantEvent<'_>, on_event: lockstep_on_event, context: *mut c_void) -> ControlFlow<()> {
-    let row = match event {
+    row_of(event).map_or(ControlFlow::Continue(()), |(row, payload)| give(on_event, context, &row, payload))
+}
+
+/// An event of either half as C has it; none of a kind without a number.
+#[inline]
+pub(crate) fn row_of<'a>(event: &ParticipantEvent<'a>) -> Option<(FlatEvent, &'a [u8])> {
+    match event {
         ParticipantEvent::Subscriber(event) => FlatEvent::of_subscriber(event),
         ParticipantEvent::Publisher(event) => FlatEvent::of_publisher(event).map(|row| (row, [].as_slice())),
-    };
-    row.map_or(ControlFlow::Continue(()), |(row, payload)| give(on_event, context, &row, payload))
+    }
 }

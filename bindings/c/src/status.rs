@@ -1,6 +1,6 @@
 //! Status codes and their texts.
 
-use lockstep_client::{OpenError, PublishError};
+use lockstep_client::{OpenError, PublishError, RequestError};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 
@@ -33,6 +33,8 @@ pub enum lockstep_status {
     TableFull = 18,
     /// The key of this process does not allow it.
     NotAllowed = 19,
+    /// A request has no answer: nobody knows one, and none will be read.
+    Unanswered = 20,
     /// The operating system refused a call.
     Io = 32,
     /// The configuration is wrong or cannot be read.
@@ -102,16 +104,21 @@ impl Failure {
     }
 }
 
+/// The status with this name.
+fn status_named(name: &str) -> Status {
+    let named = NAMES.iter().find(|(_, one)| one.to_bytes() == name.as_bytes());
+    named.map_or(Status::Io, |(status, _)| *status)
+}
+
 impl From<lockstep_client::IoError> for Failure {
     fn from(error: lockstep_client::IoError) -> Self {
-        let status = match error.status() {
-            "TIMED_OUT" => Status::TimedOut,
-            "ARGUMENT" => Status::Argument,
-            "IN_USE" => Status::InUse,
-            "OTHER_PROCESS" => Status::OtherProcess,
-            _ => Status::Io,
-        };
-        Self::new(status, error.to_string())
+        Self::new(status_named(error.status()), error.to_string())
+    }
+}
+
+impl From<RequestError> for Failure {
+    fn from(error: RequestError) -> Self {
+        Self::new(status_named(error.status()), error.to_string())
     }
 }
 
@@ -150,7 +157,7 @@ impl From<PublishError> for Failure {
 }
 
 /// The names of the statuses.
-const NAMES: [(Status, &CStr); 21] = [
+const NAMES: [(Status, &CStr); 22] = [
     (Status::Ok, c"OK"),
     (Status::Backpressure, c"BACKPRESSURE"),
     (Status::NotOpen, c"NOT_OPEN"),
@@ -162,6 +169,7 @@ const NAMES: [(Status, &CStr); 21] = [
     (Status::TimedOut, c"TIMED_OUT"),
     (Status::TableFull, c"TABLE_FULL"),
     (Status::NotAllowed, c"NOT_ALLOWED"),
+    (Status::Unanswered, c"UNANSWERED"),
     (Status::Io, c"IO"),
     (Status::Config, c"CONFIG"),
     (Status::Argument, c"ARGUMENT"),

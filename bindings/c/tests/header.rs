@@ -14,8 +14,10 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
     {
         builder = builder.with_src(folder.join(source));
     }
-    for source in ["src/participant.rs", "src/cursor_file.rs", "src/machine.rs", "src/app.rs", "src/trial.rs"]
-    {
+    for source in ["src/participant.rs", "src/request.rs", "src/cursor_file.rs"] {
+        builder = builder.with_src(folder.join(source));
+    }
+    for source in ["src/machine.rs", "src/app.rs", "src/trial.rs"] {
         builder = builder.with_src(folder.join(source));
     }
     for source in ["kind.rs", "event.rs", "input.rs"] {

@@ -322,9 +322,13 @@ void copies(const std::string& folder, const std::string& address) {
     auto next = open(4, 300, 2, "");
     turn_until({&first, &next}, [&] { return is_done(next) && next.look().value().is_shadow != 0; });
     CHECK(first.look().value().is_shadow == 0);
-    next.take_over().value();
+    CHECK(!first.take_over().value());
+    turn_until({&first, &next}, [&] { return is_done(first) && is_done(next); });
+    CHECK(next.look().value().is_shadow != 0);
+    CHECK(next.take_over().value());
     turn_until({&first, &next}, [&] { return first.look().value().is_shadow != 0; });
     turn_until({&first, &next}, [&] { return next.look().value().is_shadow == 0; });
+    CHECK(!next.take_over().value());
 
     std::fputs("asks\n", stderr);
     turn_until({&first}, [] { return limited::is_ended; });

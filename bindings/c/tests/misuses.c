@@ -197,6 +197,44 @@ static void unwritten_claim(struct user *user) {
     answer("unwritten-claim", status == LOCKSTEP_STATUS_OK ? once(user) : lockstep_status_name(status));
 }
 
+/* Whether the event is the request itself; calls the handle in which it is asked. */
+static bool is_own(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
+    (void)payload;
+    struct user *user = context;
+    if (number != 0) user->published = lockstep_participant_publish(user->participant, user->id, 0, NULL, 0, NULL);
+    return event->kind == LOCKSTEP_EVENT_KIND_MESSAGE && event->publisher == user->id && event->publisher_seq == number;
+}
+
+static bool is_none(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
+    (void)context;
+    (void)event;
+    (void)payload;
+    (void)number;
+    return false;
+}
+
+static lockstep_status request(const struct user *user, uint64_t timeout, lockstep_is_answer is_answer, void *context) {
+    return lockstep_participant_request(user->participant, user->id, 0, (const uint8_t *)"ask", 3, timeout, is_answer,
+                                        context, NULL);
+}
+
+static void requests(lockstep_endpoint *endpoint, struct user *user) {
+    CHECK(request(user, 10 * SECOND, is_own, user) == LOCKSTEP_STATUS_OK);
+    refused("call-in-request", user->published);
+    refused("request-late", request(user, SECOND / 1000, is_none, NULL));
+    struct user first = connected(endpoint, "fenced"), second = connected(endpoint, "fenced");
+    refused("request-fenced", request(&first, 10 * SECOND, is_none, NULL));
+    lockstep_participant_close(&first.participant);
+    lockstep_participant_close(&second.participant);
+    struct user elsewhere = {.id = 0};
+    const lockstep_start start = {.kind = LOCKSTEP_START_KIND_CURSOR, .cursor = {.history = 1, .seq = 1, .chain = 1}};
+    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &elsewhere.participant) ==
+          LOCKSTEP_STATUS_OK);
+    while (lockstep_participant_is_ended(elsewhere.participant) == 0) poll_once(&elsewhere);
+    refused("request-ended", request(&elsewhere, 10 * SECOND, is_none, NULL));
+    lockstep_participant_close(&elsewhere.participant);
+}
+
 static void closes(struct user *user) {
     ask(user);
     user->closes = true;
@@ -220,6 +258,7 @@ int main(int count, char **values) {
     two_threads(&user);
     arguments(endpoint, &user);
     unwritten_claim(&user);
+    requests(endpoint, &user);
     closes(&user);
     lockstep_endpoint_close(&endpoint);
     refused("closed-endpoint",

@@ -160,6 +160,29 @@ void unwritten_claim(user& user) {
                                       : lockstep_status_name(claimed.status()));
 }
 
+const auto none = [](const lockstep::event&, std::uint64_t) { return std::optional<int>(); };
+
+void requests(const lockstep::endpoint& endpoint, user& user) {
+    lockstep::result<std::uint64_t> nested(0);
+    const auto is_own = [&](const lockstep::event& event, std::uint64_t number) {
+        if (number != 0) nested = user.participant.publish(user.id, "nested");
+        return user.is_message(event, number) ? std::optional<int>(1) : std::nullopt;
+    };
+    CHECK(user.participant.request(user.id, "ask", patience, is_own).value() == 1);
+    answer("call-in-request", nested);
+    answer("request-late", user.participant.request(user.id, "ask", pause, none));
+    answer("request-negative", user.participant.request(user.id, "ask", -pause, none));
+    class user first(endpoint, "fenced"), second(endpoint, "fenced");
+    answer("request-fenced", first.participant.request(first.id, "ask", patience, none));
+    const auto cursor = lockstep::cursor::parse("1:1:1").value();
+    auto elsewhere = lockstep::participant::connect(endpoint, lockstep::start::at(cursor)).value();
+    while (!elsewhere.is_ended().value()) {
+        elsewhere.wait(pause).value();
+        elsewhere.poll(64, [](const lockstep::event&) {}).value();
+    }
+    answer("request-ended", elsewhere.request(nobody, "ask", patience, none));
+}
+
 void closes(user& user) {
     const std::uint64_t asked = user.ask();
     bool is_closed = false;
@@ -189,6 +212,7 @@ int main(int count, char** values) {
     two_threads(user);
     arguments(endpoint, user);
     unwritten_claim(user);
+    requests(endpoint, user);
     closes(user);
     const auto taken = std::move(endpoint);
     answer("closed-endpoint", lockstep::publisher::connect(endpoint));

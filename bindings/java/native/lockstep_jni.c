@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 2
+#define INTERFACE_VERSION 3
 
 /* Bytes of a message of an array that are copied by way of the stack. */
 #define STACK_BYTES 2048
@@ -318,7 +318,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_poll(JNIEnv *env, jclass type, j
     return work;
 }
 
-/* ------------------------------------------------------------------------ events of open and begin */
+/* ------------------------------------------------------------------------ events of open, begin and requests */
 
 struct receiver {
     JNIEnv *env;
@@ -327,8 +327,9 @@ struct receiver {
     struct handle *handle;
 };
 
-/* Stores one event, and calls Handle.onNativeEvent, which keeps what it throws for itself. */
-static bool on_event(void *context, const lockstep_event *event, const uint8_t *payload) {
+/* Stores one event, and calls Handle.onNativeEvent, which keeps what it throws for itself. Returns whether that ends a
+ * request. */
+static bool is_answer(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
     const struct receiver *receiver = context;
     JNIEnv *env = receiver->env;
     if ((*env)->ExceptionCheck(env)) return true;
@@ -339,12 +340,16 @@ static bool on_event(void *context, const lockstep_event *event, const uint8_t *
         .bytes_len = event->payload_len,
     };
     store(receiver->handle);
-    (*env)->CallVoidMethod(env, receiver->java, receiver->on_event);
+    return (*env)->CallBooleanMethod(env, receiver->java, receiver->on_event, (jlong)number) || (*env)->ExceptionCheck(env);
+}
+
+static bool on_event(void *context, const lockstep_event *event, const uint8_t *payload) {
+    is_answer(context, event, payload, 0);
     return true;
 }
 
 static bool find_receiver(JNIEnv *env, jobject java, struct handle *handle, struct receiver *receiver) {
-    jmethodID method = (*env)->GetMethodID(env, (*env)->GetObjectClass(env, java), "onNativeEvent", "()V");
+    jmethodID method = (*env)->GetMethodID(env, (*env)->GetObjectClass(env, java), "onNativeEvent", "(J)Z");
     *receiver = (struct receiver){.env = env, .java = java, .on_event = method, .handle = handle};
     return method != NULL;
 }
@@ -374,6 +379,24 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_begin(JNIEnv *env, jclass type, 
     struct receiver receiver;
     if (!find_receiver(env, java, handle, &receiver)) return 0;
     lockstep_status status = OF_READING(handle, begin, (uint64_t)timeout, on_event, &receiver);
+    handle->batch = (lockstep_batch){0};
+    return failure(status);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_request(JNIEnv *env, jclass type, jlong address, jint id,
+                                                        jint destination, jbyteArray array, jlong timeout,
+                                                        jobject java) {
+    (void)type;
+    struct handle *handle = use(address);
+    struct receiver receiver;
+    if (!find_receiver(env, java, handle, &receiver)) return 0;
+    jint len = (*env)->GetArrayLength(env, array);
+    uint8_t *payload = copy_of(env, array, 0, len);
+    if (payload == NULL) return 0;
+    lockstep_status status =
+        lockstep_participant_request(handle->of.participant, (uint32_t)id, (uint32_t)destination, payload, (size_t)len,
+                                     (uint64_t)timeout, is_answer, &receiver, NULL);
+    free(payload);
     handle->batch = (lockstep_batch){0};
     return failure(status);
 }

@@ -398,7 +398,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appDigest(JNIEnv *env, jclass ty
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appTakeOver(JNIEnv *env, jclass type, jlong address) {
     (void)env;
     (void)type;
-    return failure(lockstep_app_take_over(((struct app *)address)->app));
+    return lockstep_app_take_over(((struct app *)address)->app);
 }
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appMachine(JNIEnv *env, jclass type, jlong address) {

@@ -357,8 +357,11 @@ final class MachineCheck {
                     List<App> versions = List.of(first, next);
                     turnUntil(versions, () -> isDone(next) && next.state().isShadow());
                     check(!first.state().isShadow(), first.state());
-                    next.takeOver();
+                    check(!first.takeOver(), "none has taken over so far");
+                    turnUntil(versions, () -> isDone(first) && isDone(next));
+                    check(next.state().isShadow() && next.takeOver(), "a shadow takes over");
                     turnUntil(versions, () -> first.state().isShadow() && !next.state().isShadow());
+                    check(!next.takeOver(), "it is in force already");
                 }
 
                 System.err.println("asks");

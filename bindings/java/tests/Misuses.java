@@ -144,6 +144,38 @@ final class Misuses {
         answer("negative-limit", () -> participant.poll(-1, event -> { }));
     }
 
+    private Object request(Participant asking, int publisher, Duration timeout) {
+        return asking.request(publisher, 0, bytes("ask"), timeout, (event, number) -> null);
+    }
+
+    private Participant live() {
+        return Participant.connect(endpoint, Delivery.COMMITTED, Start.live());
+    }
+
+    private void requests() {
+        String[] nested = new String[1];
+        participant.request(id, 0, bytes("ask"), TIMEOUT, (event, number) -> {
+            nested[0] = word(() -> participant.publish(id, bytes("nested")));
+            return isMessage(event, number) ? Boolean.TRUE : null;
+        });
+        answer("call-in-request", nested[0]);
+        answer("request-late", () -> request(participant, id, Duration.ofMillis(1)));
+        answer("request-negative", () -> request(participant, id, NEGATIVE));
+        try (Participant first = live(); Participant second = live()) {
+            int fenced = first.open("fenced", TIMEOUT, event -> { });
+            second.open("fenced", TIMEOUT, event -> { });
+            answer("request-fenced", () -> request(first, fenced, TIMEOUT));
+        }
+        Start other = Start.at(new Cursor(1, 1, 1));
+        try (Participant elsewhere = Participant.connect(endpoint, Delivery.COMMITTED, other)) {
+            while (!elsewhere.isEnded()) {
+                elsewhere.await(MILLISECOND);
+                elsewhere.poll(64, event -> { });
+            }
+            answer("request-ended", () -> request(elsewhere, id, TIMEOUT));
+        }
+    }
+
     private static void cursorFiles() throws IOException {
         Path folder = Files.createTempDirectory("lockstep-misuses-");
         String path = folder.resolve("cursor").toString();
@@ -168,6 +200,7 @@ final class Misuses {
         long[] number = new long[1];
         String claimed = word(() -> number[0] = participant.claim(id, 0, 8));
         answer("unwritten-claim", claimed.equals("OK") ? once(number[0], new byte[8]) : claimed);
+        requests();
         answer("close-in-callback", () -> asked(participant::close));
         answer("use-after-close", () -> participant.publish(id, bytes("x")));
         answer("close-twice", participant::close);

@@ -6,7 +6,7 @@
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
-const { CursorFile, Endpoint, Status } = require('lockstep');
+const { CursorFile, Endpoint, Kind, Status } = require('lockstep');
 
 const NAMES = new Map(Object.entries(Status).map(([name, number]) => [number, name]));
 
@@ -39,6 +39,34 @@ answer('start-text', () => endpoint.subscriber({ cursor: 'here' }));
 answer('negative-wait', () => publisher.wait(-1));
 answer('negative-open', () => publisher.open('another', -1));
 answer('negative-limit', () => publisher.poll(-1));
+
+const none = () => undefined;
+const asking = endpoint.participant();
+const asks = asking.open('misuses-node-requests', 10_000);
+let nested = () => {};
+asking.request(asks, Buffer.from('ask'), 10_000, (event, number) => {
+  try {
+    asking.publish(asks, Buffer.from('nested'));
+  } catch (error) {
+    nested = () => { throw error; };
+  }
+  return event.kind === Kind.MESSAGE && event.publisher === asks && event.publisherSeq === number ? true : undefined;
+});
+answer('call-in-request', nested);
+answer('request-late', () => asking.request(asks, Buffer.from('ask'), 1, none));
+answer('request-negative', () => asking.request(asks, Buffer.from('ask'), -1, none));
+const first = endpoint.participant();
+const second = endpoint.participant();
+const fenced = first.open('fenced', 10_000);
+second.open('fenced', 10_000);
+answer('request-fenced', () => first.request(fenced, Buffer.from('ask'), 10_000, none));
+const elsewhere = endpoint.participant({ cursor: '1:1:1' });
+while (!elsewhere.isEnded()) {
+  elsewhere.wait(1);
+  elsewhere.poll(64);
+}
+answer('request-ended', () => elsewhere.request(asks, Buffer.from('ask'), 10_000, none));
+for (const handle of [asking, first, second, elsewhere]) handle.close();
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lockstep-misuses-'));
 const damaged = path.join(folder, 'damaged');

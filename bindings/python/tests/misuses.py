@@ -75,6 +75,22 @@ def cursor_files(folder: Path) -> None:
     answer("file-closed", lambda: file.save(position))
 
 
+def requests(endpoint: lockstep.Endpoint, participant: lockstep.Participant, orders: int) -> None:
+    def request(asking: lockstep.Participant, publisher: int, timeout: float) -> None:
+        lockstep.request(asking, publisher, b"ask", lambda _event, _number: None, timeout=timeout)
+
+    answer("request-late", lambda: request(participant, orders, 0.001))
+    answer("request-negative", lambda: request(participant, orders, -0.001))
+    with lockstep.Participant(endpoint) as first, lockstep.Participant(endpoint) as second:
+        fenced = first.open("fenced", TIMEOUT_S)
+        second.open("fenced", TIMEOUT_S)
+        answer("request-fenced", lambda: request(first, fenced, TIMEOUT_S))
+    with lockstep.Participant(endpoint, start=lockstep.Cursor(1, 1, 1)) as elsewhere:
+        while not elsewhere.is_ended:
+            elsewhere.poll_batch(timeout=0.001)
+        answer("request-ended", lambda: request(elsewhere, orders, TIMEOUT_S))
+
+
 def main() -> None:
     endpoint = lockstep.Endpoint.from_env()
     participant = lockstep.Participant(endpoint)
@@ -97,6 +113,7 @@ def main() -> None:
     answer("negative-wait", lambda: participant.wait(-0.001))
     answer("negative-open", lambda: participant.open("another", -0.001))
     answer("negative-limit", lambda: participant.events(-1))
+    requests(endpoint, participant, orders)
     with tempfile.TemporaryDirectory() as folder:
         cursor_files(Path(folder))
     participant.close()

@@ -8,6 +8,7 @@ use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use crate::words::print_without_a_logger;
+use crate::writing::Writing;
 use lockstep_client::{Counted, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent};
 use lockstep_io::clock::random_u64;
 use lockstep_machine::{
@@ -15,9 +16,9 @@ use lockstep_machine::{
     SnapshotNotice, StateMachine,
 };
 use lockstep_metrics::ShownProcess;
-use lockstep_process::fork::{ForkedChild, fork};
 use lockstep_process::page::PageAnswer;
 use lockstep_process::stop::Stop;
+use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::SocketAddrV4;
@@ -59,16 +60,6 @@ pub struct App<M> {
     server: Option<Served>,
     counted: Counted,
     counts: AppCounts,
-}
-
-/// A snapshot on its way to the disk.
-struct Writing {
-    /// The child that writes it, and has not ended.
-    child: Option<ForkedChild>,
-    /// Every entry below is in it.
-    next: Seq,
-    /// It was final when it was begun: whoever wrote it has completed it.
-    was_final: bool,
 }
 
 /// What a replica has anew at its start and at each roll-back.
@@ -334,10 +325,14 @@ impl<M: StateMachine> App<M> {
     /// Puts the version of this replica in force, from the entry on that it stamps now: replicas of this
     /// version publish what follows from the inputs behind it, and those of another one go on as shadows. All
     /// outputs of the inputs before it are the same in both versions, as a shadow has compared. Returns what
-    /// it does, in words.
+    /// it does, in words. A replica that is no shadow does nothing.
     pub fn take_over(&mut self) -> String {
         if !self.replica.is_shadow() {
-            return format!("version {} is in force already\n", self.version());
+            let why = match self.replica.core.in_force() {
+                Some(_) => "is in force already",
+                None => "publishes already: no version has taken over so far",
+            };
+            return format!("version {} {why}\n", self.version());
         }
         self.replica.take_over();
         format!("version {} takes over\n", self.version())
@@ -401,15 +396,12 @@ impl<M: StateMachine> App<M> {
             return Ok(());
         }
         let Some(store) = self.store.clone() else { return Ok(()) };
-        if let Some(Writing { child, next, was_final }) = &mut self.writing {
-            let (next, was_final) = (*next, *was_final);
-            if let Some(writer) = child {
-                let Some(outcome) = writer.ended()? else { return Ok(()) };
-                *child = None;
-                if let Err(error) = outcome {
-                    self.writing = None;
-                    return self.on_written(next, Err(error));
-                }
+        if let Some(writing) = &mut self.writing {
+            let Some(outcome) = writing.ended()? else { return Ok(()) };
+            let &mut Writing { next, was_final, .. } = writing;
+            if let Err(error) = outcome {
+                self.writing = None;
+                return self.on_written(next, Err(error));
             }
             // What may be taken back is no snapshot.
             if was_final || next <= self.replica.final_next() {
@@ -423,25 +415,20 @@ impl<M: StateMachine> App<M> {
         let (core, deliver_next) = (&self.replica.core, self.subscriber.deliver_next());
         self.saved_next = next;
         let was_final = next <= self.replica.final_next();
-        // All that takes the disk's time: to remove a large file takes longer than to fork.
-        let write = || {
-            store.trim(next).map_err(|error| io::Error::other(error.to_string()))?;
-            store.write_part(next, |out| core.save(cursor, deliver_next, out))?;
-            if was_final { store.complete(next).map(|_| ()) } else { Ok(()) }
-        };
-        let child = match self.settings.snapshot_mode {
-            SnapshotMode::Pause => write().map(|()| None),
-            _ => fork(write).map(Some).map_err(|error| io::Error::other(error.to_string())),
-        };
-        match child {
-            Ok(child) => self.writing = Some(Writing { child, next, was_final }),
+        let save = |out: &mut _| core.save(cursor, deliver_next, out);
+        match Writing::begin(&store, self.settings.snapshot_mode, (next, was_final), save) {
+            Ok(writing) => self.writing = Some(writing),
             Err(error) => self.on_written(next, Err(error))?,
         }
         Ok(())
     }
 
     /// A snapshot is on the disk, or could not be written: then the next one follows in its time.
-    fn on_written(&mut self, next: Seq, written: io::Result<StoredSnapshot>) -> Result<(), AppError> {
+    fn on_written(
+        &mut self,
+        next: Seq,
+        written: Result<StoredSnapshot, impl Display>,
+    ) -> Result<(), AppError> {
         match written {
             Ok(stored) => self.announce(&stored),
             Err(error) => {
@@ -523,7 +510,7 @@ impl<M: StateMachine> App<M> {
 
     /// Whether a snapshot is being written beside this thread.
     pub fn is_writing_snapshot(&self) -> bool {
-        self.writing.as_ref().is_some_and(|writing| writing.child.is_some())
+        self.writing.as_ref().is_some_and(Writing::is_beside)
     }
 
     /// Whether every output and every report is committed.

@@ -48,6 +48,7 @@ mod take_over;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod words;
+mod writing;
 
 pub use app::{App, run};
 pub use bisect::bisect;

@@ -1,10 +1,10 @@
 //! Messages between the subscription and the target. A message is complete once its frame was reported: the
 //! frame's header has its history and its epoch.
 
-use crate::names::OpenedNames;
 use crate::record::StreamRecord;
 use lockstep_client::internal::{PARTS_BOUNDS, Unfinished};
 use lockstep_client::{Cursor, Message};
+use lockstep_names::OpenedNames;
 use lockstep_wire::{Entry, Header, Seq};
 use std::ops::Range;
 

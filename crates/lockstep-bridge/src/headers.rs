@@ -49,8 +49,8 @@ pub fn history(value: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::RecordNames;
     use lockstep_client::Cursor;
+    use lockstep_names::RecordNames;
 
     #[test]
     fn names_stand_beside_numbers_where_they_are_known_and_are_a_line() {

@@ -27,7 +27,6 @@ mod headers;
 mod influx;
 #[cfg(feature = "kafka")]
 mod kafka;
-mod names;
 #[cfg(feature = "nats")]
 mod nats;
 mod outage;

@@ -2,13 +2,13 @@
 
 use crate::batch::PendingRecords;
 use crate::failure::{BridgeFailure, FAILED, INTEGRITY, NOT_READY};
-use crate::names::OpenedNames;
 use crate::target::TargetPosition;
 use lockstep_client::internal::{PARTS_BOUNDS, QueryClient};
 use lockstep_client::{
     Cursor, Delivery, Destination, Endpoint, PartsBound, ReplayEndReason, Seq, Start, Subscriber,
     SubscriberEvent,
 };
+use lockstep_names::OpenedNames;
 use lockstep_wire::FrameView;
 use std::ops::ControlFlow;
 use std::time::Duration;

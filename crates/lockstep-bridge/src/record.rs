@@ -1,7 +1,7 @@
 //! A message of the stream, as targets store it.
 
-use crate::names::RecordNames;
 use lockstep_client::Cursor;
+use lockstep_names::RecordNames;
 
 /// A message of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,12 +3,12 @@
 
 use crate::clock;
 use crate::failure::BridgeFailure;
-use crate::names::OpenedNames;
 use crate::outage::Outage;
 use crate::reader::{BridgeEnd, BridgeReader, From};
 use crate::report::BridgeReport;
 use crate::target::{Target, TargetError};
 use lockstep_client::{Cursor, Destination, Endpoint};
+use lockstep_names::OpenedNames;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

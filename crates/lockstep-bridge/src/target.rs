@@ -1,8 +1,8 @@
 //! The port to a target: what the bridge asks of it, and how it fails.
 
-use crate::names::OpenedNames;
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
+use lockstep_names::OpenedNames;
 use std::fmt;
 
 /// Where a target ends.

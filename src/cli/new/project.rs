@@ -106,6 +106,7 @@ pub fn files(name: &str, language: Language) -> Vec<NewFile> {
             file("Makefile", filled(include_str!("java/Makefile.in"))),
             file("src/Counter.java", renamed(body(JAVA_COUNTER), name)),
             file("test/CounterTest.java", include_str!("java/CounterTest.java").to_owned()),
+            file("test/ClusterTest.java", include_str!("java/ClusterTest.java").to_owned()),
             file("README.md", filled(include_str!("java/README.md.in"))),
             file(".gitignore", filled("/out/\n/lockstep.jar\n/@NAME@-*/\n")),
             file(".github/workflows/test.yml", filled(&workflow(include_str!("java/steps.yml")))),

@@ -3,10 +3,10 @@
 
 use super::SharedView;
 use crate::cli::ended::{Again, ended};
-use crate::cli::names::Names;
 use crate::cli::operator::pause;
 use crate::cli::shown::write_escaped;
 use lockstep_client::{Delivery, Endpoint, Message, Start, Subscriber, SubscriberEvent};
+use lockstep_names::OpenedNames;
 use lockstep_wire::Nanos;
 use serde::{Serialize, Serializer};
 use std::collections::VecDeque;
@@ -38,7 +38,7 @@ pub struct NewestMessages {
     ended: Option<String>,
     /// Of publishers whose opens were read since the page began.
     #[serde(skip)]
-    names: Names,
+    names: OpenedNames,
 }
 
 /// A message, as it is shown.

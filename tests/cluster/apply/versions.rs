@@ -85,6 +85,7 @@ fn a_shadow_takes_over_by_an_entry_and_each_output_is_that_of_the_version_in_for
     cluster.publish("friend one\nfriend two\n");
     assert!(turned(&mut old, &mut new, has_read(2)).is_none());
     assert!(new.replica().is_shadow());
+    assert_eq!(old.take_over(), "version 1 publishes already: no version has taken over so far\n");
     assert_eq!(new.take_over(), "version 2 takes over\n");
     assert!(turned(&mut old, &mut new, |new, _| !new.replica().is_shadow()).is_none());
     assert_eq!(new.take_over(), "version 2 is in force already\n");

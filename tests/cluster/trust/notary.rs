@@ -288,7 +288,7 @@ fn a_notary_needs_its_key_and_the_replicas_and_says_so() {
     assert!(why.contains("a notary's name is at most 16 letters"), "{why}");
     std::fs::write(&cursor, "what is this\n").expect("a file");
     let why = run(&["notary", "--cursor", &cursor]).with_code(2).err;
-    assert!(why.contains("is no cursor") && why.contains("name another file at --cursor"), "{why}");
+    assert!(why.contains("it has no whole cursor") && why.contains("name another file at --cursor"), "{why}");
     std::fs::remove_file(cluster.path("keys/replica.keys")).expect("a file");
     std::fs::remove_file(&cursor).expect("a file");
     let why = run(&["notary", "--cursor", &cursor]).with_code(2).err;
@@ -296,4 +296,35 @@ fn a_notary_needs_its_key_and_the_replicas_and_says_so() {
     std::fs::write(cluster.path("keys/notaries"), "abc\n").expect("a file");
     let why = run(&["prove", "5"]).with_code(2).err;
     assert!(why.contains("line 1: 'abc' is no public key"), "{why}");
+}
+
+/// Two notaries with one file would each pass over what the other one has read, and a file of which the last
+/// digits are gone has a chain of no stream.
+#[test]
+fn a_notarys_cursor_file_has_a_whole_cursor_and_one_process() {
+    let Signed { cluster, replicas, notary } = start(1);
+    cluster.publish("one\n");
+    read_attested(&cluster);
+    let file = cluster.path("first.cursor");
+    let path = file.to_string_lossy().into_owned();
+    cluster.run(&["notary", "key", "second"], b"").with_code(0);
+    let second = || cluster.run(&["notary", "--name", "second", "--cursor", &path], b"").with_code(2).err;
+    let why = second();
+    assert!(why.contains(&format!("process {} has it open", notary.pid())), "{why}");
+    assert!(!notary.log().contains("is not written"), "{}", notary.log());
+    end(vec![notary]);
+    let whole = std::fs::read_to_string(&file).expect("a cursor");
+    let cut = &whole[..whole.len() - 3];
+    std::fs::write(&file, cut).expect("a file");
+    let why = second();
+    assert!(why.contains("it has no whole cursor") && why.contains("--cursor"), "{why}");
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), cut, "it is left to its owner");
+    // As the release before has written it.
+    std::fs::write(&file, &whole).expect("a file");
+    let again = start_notary(&cluster, "first");
+    cluster.publish("two\n");
+    assert_eq!(payloads(&read_attested(&cluster)), ["one", "two"]);
+    assert!(!again.log().contains("is not written"), "{}", again.log());
+    end(vec![again]);
+    end(replicas);
 }

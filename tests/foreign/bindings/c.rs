@@ -1,5 +1,6 @@
 //! C and C++.
 
+use super::requests::{answered_late, answered_while_leaders_are_killed};
 use super::{
     Installed, RETRACTIONS, built, greets_twice, has, installed, messages, root, stays_flat, takeovers,
     while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
@@ -66,6 +67,15 @@ pub(super) fn misuses() -> Vec<(&'static str, Command)> {
         .collect()
 }
 
+/// The programs that make requests.
+fn requests() -> Vec<(&'static str, PathBuf)> {
+    static C: OnceLock<PathBuf> = OnceLock::new();
+    static CPP: OnceLock<PathBuf> = OnceLock::new();
+    let c = sanitized(&C, "cc", "-std=c11", "tests/requests.c").map(|program| ("from-c", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "tests/requests.cpp").map(|program| ("from-cpp", program));
+    c.into_iter().chain(cpp).collect()
+}
+
 fn check(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);
@@ -122,6 +132,20 @@ fn c_and_cpp_tell_what_became_of_messages_and_refuse_a_number_that_nobody_reache
         let cluster = Cluster::new(1, "");
         let _replicas = cluster.found();
         run(with_cluster(check(&program, &["outcomes", name]), &cluster), b"").with_code(0);
+    }
+}
+
+#[test]
+fn each_request_of_c_and_cpp_has_its_answer_and_each_event_comes_once_although_leaders_die() {
+    for (name, program) in requests() {
+        answered_while_leaders_are_killed(check(&program, &["load", name, takeovers()]));
+    }
+}
+
+#[test]
+fn a_request_of_c_and_cpp_that_is_not_answered_in_time_says_so_and_its_answer_is_a_later_event() {
+    for (name, program) in requests() {
+        answered_late(check(&program, &["late", name]));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Go.
 
-use super::{Installed, finished, greets_twice, installed, root, run_s, with_cluster};
+use super::requests::{answered_late, answered_while_leaders_are_killed};
+use super::{Installed, finished, greets_twice, installed, root, run_s, takeovers, with_cluster};
 use lockstep_testkit::processes::{Cluster, run};
 use std::path::Path;
 use std::process::Command;
@@ -73,6 +74,26 @@ fn each_message_of_go_has_one_outcome_and_what_is_wrong_is_refused() {
     for test in ["TestEachMessageHasOneOutcome", "TestAHandleIsClosedBesideACall"] {
         assert!(outcome.out.contains(&format!("--- PASS: {test}")), "{}", outcome.out);
     }
+}
+
+/// The program that runs one test of requests.
+fn requests(test: &str) -> Option<Command> {
+    let mut check = program("check")?;
+    check.env("LOCKSTEP_BINDINGS_TAKEOVERS", takeovers());
+    check.args(["-test.v", "-test.run", &format!("^{test}$"), "-test.timeout", &format!("{}s", run_s())]);
+    Some(check)
+}
+
+#[test]
+fn each_request_of_go_has_its_answer_and_each_event_comes_once_although_leaders_die() {
+    let Some(check) = requests("TestEachRequestHasItsAnswer") else { return };
+    answered_while_leaders_are_killed(check);
+}
+
+#[test]
+fn a_request_of_go_that_is_not_answered_in_time_says_so_and_its_answer_is_a_later_event() {
+    let Some(check) = requests("TestALateAnswerIsAnEventOfALaterCall") else { return };
+    answered_late(check);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Java.
 
+use super::requests::{answered_late, answered_while_leaders_are_killed};
 use super::{
     Installed, RETRACTIONS, greets_twice, has, installed, messages, root, stays_flat, takeovers,
     while_leaders_are_cut_off, while_leaders_are_killed, with_cluster,
@@ -35,7 +36,11 @@ impl Java {
     }
 
     fn check(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command("Check");
+        self.program("Check", arguments)
+    }
+
+    fn program(&self, class: &str, arguments: &[&str]) -> Command {
+        let mut command = self.command(class);
         command.args(arguments);
         command
     }
@@ -64,6 +69,7 @@ fn java() -> Option<&'static Java> {
         compile.arg("-cp").arg(java.jar()).arg("-d").arg(java.out().join("programs"));
         let sources = root().join("bindings/java");
         compile.arg(sources.join("tests/Check.java")).arg(sources.join("tests/Misuses.java"));
+        compile.arg(sources.join("tests/Requests.java"));
         compile.arg(sources.join("examples/Hello.java")).arg(sources.join("examples/Counter.java"));
         compile.arg(sources.join("examples/ApplyCost.java")).arg(sources.join("tests/MachineCheck.java"));
         run(compile, b"").with_code(0);
@@ -111,6 +117,20 @@ fn each_message_of_java_has_one_outcome_and_one_place_whoever_leads() {
     let command = java.check(&["load", "from-java", takeovers()]);
     let outcome = while_leaders_are_killed(&cluster, &mut replicas, command);
     assert!(outcome.out.contains("messages, each with one outcome"), "{}", outcome.out);
+}
+
+#[test]
+fn each_request_of_java_has_its_answer_and_each_event_comes_once_although_leaders_die() {
+    let Some(java) = java() else { return };
+    answered_while_leaders_are_killed(java.program("Requests", &["load", "from-java", takeovers()]));
+}
+
+#[test]
+fn a_request_of_java_that_is_not_answered_in_time_says_so_and_its_answer_is_a_later_event() {
+    let Some(java) = java() else { return };
+    let mut command = Command::new("java");
+    command.arg("-Xcheck:jni").args(java.program("Requests", &["late", "from-java"]).get_args());
+    answered_late(command);
 }
 
 #[test]

@@ -211,10 +211,22 @@ fn a_project_of_java_is_built_by_make_passes_its_tests_and_finds_what_is_planted
     let test = || {
         let mut command = bounded(SECONDS, "make");
         command.arg("test").arg(format!("JAR={}", jar.display())).current_dir(&project);
+        command.env("PATH", path_with_lockstep());
         finished(command)
     };
     let passed = test().with_code(0).out;
-    assert!(passed.contains("both tests passed"), "{passed}");
+    assert!(passed.contains("both tests passed") && !passed.contains("SKIPPED"), "{passed}");
+    assert!(passed.contains("the test beside a cluster passed"), "{passed}");
+    let skipped = {
+        let java = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+            .map(|folder| folder.join("java"))
+            .find(|java| java.is_file());
+        let mut without = Command::new(java.expect("java is in the PATH"));
+        without.arg("-cp").arg(std::env::join_paths([jar.as_path(), Path::new("out")]).expect("paths"));
+        without.arg("ClusterTest").current_dir(&project).env("PATH", "/nonexistent");
+        finished(without).with_code(0).out
+    };
+    assert!(skipped.contains("SKIPPED: the program `lockstep` is not in the PATH"), "{skipped}");
     let machine = project.join("src/Counter.java");
     let right = fs::read_to_string(&machine).expect("the machine");
     plant(&machine, "Long.valueOf(words[1])", "1L");

@@ -25,7 +25,7 @@ type Exception = (char, &'static [&'static str]);
 const REASONS: [(char, &str); 7] = [
     ('a', "its processes do not fork while they run"),
     ('b', "the compiler refuses it: a call borrows the handle alone, and closing takes it away"),
-    ('c', "it has no callbacks: the handle is free while a program looks at events"),
+    ('c', "its library calls no program back: the handle is free while that looks at an event"),
     ('d', "no thread but the one that made a handle can reach it"),
     ('e', "the binding has no such call"),
     ('f', "the type of the argument has no such value"),
@@ -51,7 +51,9 @@ const fn misuse(
 
 const IN_CALLBACK: &[Exception] = &[('b', &["Rust"]), ('c', &["Go", "Node", "Python"])];
 
-const MISUSES: [Misuse; 27] = [
+const IN_REQUEST: &[Exception] = &[('b', &["Rust"]), ('c', &["Python"])];
+
+const MISUSES: [Misuse; 32] = [
     misuse("fork", "a call in a child of a fork", "OTHER_PROCESS", &[('a', &["Go", "Java", "Node"])]),
     misuse(
         "two-threads",
@@ -93,6 +95,11 @@ const MISUSES: [Misuse; 27] = [
     misuse("negative-wait", "a wait with a negative timeout", "ARGUMENT", &[('f', &["C", "Rust"])]),
     misuse("negative-open", "an open with a negative timeout", "ARGUMENT", &[('f', &["C", "Rust"])]),
     misuse("negative-limit", "a poll with a negative limit", "ARGUMENT", &[('f', &["C", "C++", "Rust"])]),
+    misuse("call-in-request", "a call in the callback of a request of that handle", "IN_USE", IN_REQUEST),
+    misuse("request-late", "a request that nobody answers in its time", "TIMED_OUT", &[]),
+    misuse("request-fenced", "a request under a name that a newer process has opened", "FENCED", &[]),
+    misuse("request-ended", "a request of a subscription that has ended", "UNANSWERED", &[]),
+    misuse("request-negative", "a request with a negative timeout", "ARGUMENT", &[('f', &["C", "Rust"])]),
     misuse(
         "closed-endpoint",
         "connecting with an endpoint that is closed",

@@ -1,6 +1,9 @@
 //! Node.
 
-use super::{Installed, bounded, finished, greets_twice, has, installed, root, run_s, with_cluster};
+use super::requests::{answered_late, answered_while_leaders_are_killed};
+use super::{
+    Installed, bounded, finished, greets_twice, has, installed, root, run_s, takeovers, with_cluster,
+};
 use lockstep_testkit::processes::{Cluster, run};
 use std::path::Path;
 use std::process::Command;
@@ -56,6 +59,22 @@ fn each_message_of_node_has_one_outcome_and_what_is_wrong_is_refused() {
     let outcome = finished(with_cluster(node(out.path(), "tests/check.js"), &cluster)).with_code(0);
     println!("{}", outcome.out.trim_end());
     assert!(outcome.out.contains(" messages, each with one outcome"), "{}", outcome.out);
+}
+
+#[test]
+fn each_request_of_node_has_its_answer_and_each_event_comes_once_although_leaders_die() {
+    let Some((out, _)) = module() else { return };
+    let mut requests = node(out.path(), "tests/requests.js");
+    requests.args(["load", takeovers()]);
+    answered_while_leaders_are_killed(requests);
+}
+
+#[test]
+fn a_request_of_node_that_is_not_answered_in_time_says_so_and_its_answer_is_a_later_event() {
+    let Some((out, _)) = module() else { return };
+    let mut requests = node(out.path(), "tests/requests.js");
+    requests.arg("late");
+    answered_late(requests);
 }
 
 #[test]

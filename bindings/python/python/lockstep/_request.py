@@ -60,7 +60,7 @@ def request(
 
     if participant.is_ended:
         raise UnansweredError("the request was not published: the subscription has ended, and no answer would be read")
-    participant.begin(left())
+    participant.begin(timeout)
     number = participant.publish(publisher, payload, destination, left())
     while (event := participant.next_event(left())) is not None:
         found = answer(event, number)

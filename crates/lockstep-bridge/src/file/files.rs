@@ -9,11 +9,11 @@ use super::encode::{EncodeError, EncodedBytes, FileEncoder};
 use super::manifest::{FileManifest, FileSettings, MANIFEST, ManifestPosition};
 use super::storage::FileStorage;
 use crate::failure::{FAILED, INTEGRITY, USAGE};
-use crate::names::OpenedNames;
 use crate::record::StreamRecord;
 use crate::target::{Target, TargetError, TargetPosition};
 use lockstep_client::Cursor;
 use lockstep_io::clock::Utc;
+use lockstep_names::OpenedNames;
 use sha2::{Digest, Sha256};
 use std::io;
 

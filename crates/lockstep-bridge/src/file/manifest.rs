@@ -1,9 +1,9 @@
 //! The list of a folder's complete files. What it does not list is not there: it is written anew.
 
 use crate::file::files::OpenFile;
-use crate::names::OpenedNames;
 use crate::target::TargetPosition;
 use lockstep_client::Cursor;
+use lockstep_names::OpenedNames;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,7 +1,10 @@
 //! Points of the line protocol.
+//!
+//! Names are fields, and no tags: tags say which point it is, and a message that is written again by a bridge
+//! that has not read the open would be a second point.
 
 use crate::failure::{FAILED, USAGE};
-use crate::file::csv::{write_escaped, write_hex};
+use crate::file::csv::{NAME_COLUMNS, write_escaped, write_hex};
 use crate::record::StreamRecord;
 use crate::target::TargetError;
 use lockstep_schema::{FieldKind, FieldValue, PayloadSchema, TYPE_COLUMN};
@@ -28,6 +31,8 @@ pub struct PointWriter {
     measurement: String,
     payload: InfluxPayload,
     schema: Option<PayloadSchema>,
+    /// Names are fields.
+    has_names: bool,
     text: Vec<u8>,
 }
 
@@ -40,13 +45,16 @@ impl PointWriter {
         measurement: &str,
         payload: InfluxPayload,
         schema: Option<PayloadSchema>,
+        has_names: bool,
     ) -> Result<Self, TargetError> {
-        let columns = schema.iter().flat_map(|schema| &schema.columns);
-        if columns.clone().any(|column| column.name == "history" || column.name == "time") {
-            let what = "--schema: history and time are fields of every point: choose another name";
-            return Err(TargetError::fatal(USAGE, what));
+        let of_names = NAME_COLUMNS.into_iter().filter(|_| has_names);
+        for own in ["history", "time"].into_iter().chain(of_names) {
+            if schema.iter().flat_map(|schema| &schema.columns).any(|column| column.name == own) {
+                let what = format!("--schema: {own} is a field of every point: choose another name");
+                return Err(TargetError::fatal(USAGE, what));
+            }
         }
-        Ok(Self { measurement: name(measurement), payload, schema, text: Vec::new() })
+        Ok(Self { measurement: name(measurement), payload, schema, has_names, text: Vec::new() })
     }
 
     /// Appends the point of `record` at `time`.
@@ -64,7 +72,7 @@ impl PointWriter {
     }
 
     fn write_point(&mut self, record: &StreamRecord<'_>, time: i64, out: &mut Vec<u8>) -> io::Result<()> {
-        let Self { measurement, payload, schema, text } = self;
+        let Self { measurement, payload, schema, has_names, text } = self;
         let message = schema.as_ref().and_then(|schema| schema.message(record.payload));
         write!(out, "{measurement},destination={},publisher={}", record.destination, record.publisher)?;
         if let Some(message) = message {
@@ -88,6 +96,12 @@ impl PointWriter {
                 _ => write_hex(text, record.payload),
             }
             write_text(out, "payload", text)?;
+        }
+        for (field, name) in NAME_COLUMNS.into_iter().zip([record.names.publisher, record.names.destination])
+        {
+            if let Some(name) = name.filter(|_| *has_names) {
+                write_text(out, field, name.as_bytes())?;
+            }
         }
         for field in message.into_iter().flat_map(|message| &message.fields) {
             let columns = schema.as_ref().map_or(&[][..], |schema| &schema.columns);
@@ -153,8 +167,8 @@ pub fn name(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::RecordNames;
     use lockstep_client::Cursor;
+    use lockstep_names::RecordNames;
 
     fn record(payload: &[u8]) -> StreamRecord<'_> {
         StreamRecord {
@@ -174,7 +188,7 @@ mod tests {
 
     fn point(payload: &[u8], form: InfluxPayload, schema: Option<&str>) -> String {
         let schema = schema.map(|text| PayloadSchema::parse(text).expect("a schema"));
-        let mut writer = PointWriter::new("my feed", form, schema).expect("names");
+        let mut writer = PointWriter::new("my feed", form, schema, false).expect("names");
         let mut out = Vec::new();
         writer.write(&record(payload), 9, &mut out).expect("a point");
         String::from_utf8(out).expect("text")
@@ -221,8 +235,31 @@ mod tests {
     }
 
     #[test]
+    fn names_that_are_known_and_asked_for_are_fields_which_do_not_say_which_point_it_is() {
+        let known = RecordNames { publisher: Some("desk \"1\""), destination: None };
+        let written = |has_names, names| {
+            let mut writer = PointWriter::new("m", InfluxPayload::None, None, has_names).expect("names");
+            let (mut out, record) = (Vec::new(), StreamRecord { names, ..record(b"") });
+            writer.write(&record, 9, &mut out).expect("a point");
+            String::from_utf8(out).expect("text")
+        };
+        let without = written(true, RecordNames::default());
+        assert_eq!(written(false, known), without);
+        let (point, fields) = without.split_once(' ').expect("tags and fields");
+        let named = fields.replace(" 9\n", ",publisher_name=\"desk \\\"1\\\"\" 9\n");
+        assert_eq!(written(true, known), format!("{point} {named}"));
+        let schema = "name = 'x'\n[[message]]\ntype = 'T'\nname = 'trade'\nfields = [\
+            { name = 'publisher_name', offset = 1, length = 4, kind = 'ascii' }]";
+        let schema = || Some(PayloadSchema::parse(schema).expect("a schema"));
+        PointWriter::new("m", InfluxPayload::None, schema(), false).expect("the name is free");
+        let refused =
+            PointWriter::new("m", InfluxPayload::None, schema(), true).expect_err("it is the bridge's");
+        assert!(matches!(refused, TargetError::Fatal { what, .. } if what.contains("publisher_name")));
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_with_its_seq() {
-        let mut writer = PointWriter::new("m", InfluxPayload::Hex, None).expect("names");
+        let mut writer = PointWriter::new("m", InfluxPayload::Hex, None, false).expect("names");
         let long = vec![0; 40_000];
         let error = writer.write(&record(&long), 9, &mut Vec::new()).expect_err("too long");
         assert!(

@@ -57,6 +57,9 @@ pub struct InfluxArgs {
     /// Fields of payloads become fields of points, and the type of a message its tag (docs/BRIDGES.md)
     #[arg(long, value_name = "FILE")]
     pub schema: Option<PathBuf>,
+    /// Fields publisher_name and destination_name, as far as this bridge has read the opens
+    #[arg(long)]
+    pub names: bool,
 }
 
 /// A measurement.
@@ -123,7 +126,7 @@ impl Influx {
             (None, None) => None,
         };
         let schema = args.schema.as_deref().map(read_schema).transpose()?.map(|(schema, _)| schema);
-        let writer = PointWriter::new(&args.measurement, args.payload, schema);
+        let writer = PointWriter::new(&args.measurement, args.payload, schema, args.names);
         let writer = writer.map_err(|error| match error {
             TargetError::Retry(what) | TargetError::Fatal { what, .. } => usage(what),
         })?;

@@ -66,7 +66,7 @@ pub fn read<H: Headers>(headers: &H) -> Option<TailMessage> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::RecordNames;
+    use lockstep_names::RecordNames;
 
     #[test]
     fn what_is_written_is_read_and_other_headers_are_none() {

@@ -393,7 +393,7 @@ fn not_taken(record: &StreamRecord<'_>, error: &KafkaError) -> TargetError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::RecordNames;
+    use lockstep_names::RecordNames;
 
     const CURSOR: Cursor = Cursor { history: 7, seq: 1, chain: 1 };
 

@@ -146,8 +146,8 @@ pub fn encode(record: &StreamRecord<'_>, has_names: bool, out: &mut BytesMut) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::RecordNames;
     use lockstep_client::Cursor;
+    use lockstep_names::RecordNames;
 
     #[test]
     fn a_row_has_the_bytes_of_a_binary_copy_and_a_number_that_does_not_fit_is_named() {

@@ -305,6 +305,11 @@ fn a_second_bridge_into_influxdb_writes_nothing_twice_and_takes_over() {
 }
 
 #[test]
+fn influxdb_has_names_as_fields_and_a_message_that_is_written_again_is_one_point() {
+    influx::with_names();
+}
+
+#[test]
 fn influxdb_with_another_history_is_refused() {
     of_another_history::<InfluxServer>();
 }

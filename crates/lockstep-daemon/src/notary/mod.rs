@@ -1,6 +1,5 @@
 //! `lockstep notary`: signs what the committed stream was, and publishes the signatures into it.
 
-mod files;
 mod run;
 
 pub use run::NotaryCounts;

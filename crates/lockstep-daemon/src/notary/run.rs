@@ -1,16 +1,17 @@
 //! A notary that runs: a subscriber of frames, and a publisher of signatures.
 
-use super::{NotaryRunArgs, files};
+use super::NotaryRunArgs;
 use crate::config::{Config, KeyUse};
 use crate::ended::{Again, abandoned, ended};
-use crate::failure::{FAILED, FENCED, INTEGRITY};
+use crate::failure::{FAILED, FENCED, INTEGRITY, USAGE};
 use crate::follows::FollowsLog;
 use crate::reloader::{Daemon, Reloader};
 use crate::secret::NOTARY;
 use crate::sequencer::{log_effective, stop_with_stdin};
 use crate::{Failure, acting, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{
-    Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+    Counted, CursorFile, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber,
+    SubscriberEvent,
 };
 use lockstep_core::engine::counters::counter_group;
 use lockstep_io::clock::random_u64;
@@ -26,7 +27,7 @@ use lockstep_wire::{
 };
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -53,10 +54,19 @@ counter_group! {
     }
 }
 
-/// Where it stores how far it has signed.
-fn cursor_file(args: &NotaryRunArgs) -> PathBuf {
+/// The path at which it stores how far it has signed.
+fn cursor_path(args: &NotaryRunArgs) -> PathBuf {
     let cursor = args.cursor.clone();
     cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into())
+}
+
+/// Opens the file that stores how far it has signed.
+fn cursor_file(path: &Path) -> Result<CursorFile, Failure> {
+    CursorFile::open(path).map_err(|error| {
+        let remedy =
+            "name another file at --cursor, and the notary signs the stream from its oldest entry on";
+        Failure::new(USAGE, format!("{error}; {remedy}"))
+    })
 }
 
 /// The notary of this secret, which is locked in memory.
@@ -80,9 +90,9 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
     begin(&config)?;
-    let cursor = cursor_file(args);
+    let path = cursor_path(args);
     let reloader = Reloader::new(Daemon::Notary, &args.cluster, &[], &config)?;
-    let reach = confined::of_notary((&config, reloader.file()), &cursor);
+    let reach = confined::of_notary((&config, reloader.file()), &path);
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
@@ -92,11 +102,11 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     let notary = open_notary(args, &config)?;
-    let cursor_before = files::read_cursor(&cursor)?;
+    let cursors = cursor_file(&path)?;
     let endpoint = Endpoint::for_node(&config)?;
     let observed = reloader.observed();
     let answers = reloader.start(endpoint.keys().clone(), config.key_file(KeyUse::Node))?;
-    let start = cursor_before.map_or(Start::Oldest, Start::Cursor);
+    let start = cursors.start_or(Start::Oldest);
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
     subscriber.report_frames();
     let mut publisher = Publisher::connect(&endpoint)?;
@@ -114,12 +124,12 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     let mut counted = counters_or_warning(&observed, created);
     answers.begin_beside(counted.as_ref());
     confined::complete(&reach, Becomes::Other);
-    let first = cursor_before.map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq));
+    let first = cursors.cursor().map_or("the oldest entry".to_owned(), |at| format!("seq {}", at.seq));
     let (name, public) = (&args.name, notary.public());
     output::write_line(OutputStream::Out, format_args!("notary {name} signs with {public} from {first}"));
     let mut waiter = endpoint.idle().waiter(&[subscriber.sockets(), publisher.sockets()].concat())?;
     let interval_ns = args.interval.as_nanos() as Nanos;
-    let mut signing = Signing::new(notary, id, (interval_ns, endpoint.leaderless_ns_max()), cursor);
+    let mut signing = Signing::new(notary, id, (interval_ns, endpoint.leaderless_ns_max()), cursors);
     while !stop.load(Ordering::Acquire) {
         let now = subscriber.now();
         let mut work = 0;
@@ -160,8 +170,9 @@ struct Signing {
     /// ... and what is signed and published, and not committed yet.
     published: VecDeque<(PublisherSeq, Cursor, Nanos)>,
     cursor: Option<Cursor>,
-    written: (Option<Cursor>, Nanos),
-    path: PathBuf,
+    /// Where it stores that, and when it did so last.
+    cursors: CursorFile,
+    written_at: Nanos,
     follows: FollowsLog,
     counts: NotaryCounts,
     failure: Option<Failure>,
@@ -172,7 +183,7 @@ impl Signing {
         notary: Notary,
         id: PublisherId,
         (interval_ns, leaderless_ns_max): (Nanos, Nanos),
-        path: PathBuf,
+        cursors: CursorFile,
     ) -> Self {
         Self {
             notary,
@@ -183,8 +194,8 @@ impl Signing {
             closed: VecDeque::new(),
             published: VecDeque::new(),
             cursor: None,
-            written: (None, 0),
-            path,
+            cursors,
+            written_at: 0,
             follows: FollowsLog::new("nothing new is signed", leaderless_ns_max),
             counts: NotaryCounts::default(),
             failure: None,
@@ -253,8 +264,8 @@ impl Signing {
         publisher.flush();
         self.follows.look(now, publisher.is_connected());
         self.counts.lag = self.lag(now);
-        if now >= self.written.1 + CURSOR_NS && self.written.0 != self.cursor {
-            self.written.1 = now;
+        if now >= self.written_at + CURSOR_NS {
+            self.written_at = now;
             self.write_cursor();
         }
         Ok(())
@@ -297,12 +308,8 @@ impl Signing {
     /// A notary that cannot write it begins a little earlier next time.
     fn write_cursor(&mut self) {
         let Some(cursor) = self.cursor else { return };
-        match files::write_cursor(&self.path, cursor) {
-            Ok(()) => self.written.0 = self.cursor,
-            Err(error) => tracing::warn!(
-                "how far this notary has signed is not written: {}: {error}",
-                self.path.display()
-            ),
+        if let Err(error) = self.cursors.save(cursor) {
+            tracing::warn!("how far this notary has signed is not written: {error}");
         }
     }
 }

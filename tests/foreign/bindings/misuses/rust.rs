@@ -141,6 +141,26 @@ fn cursor_files(cluster: &Cluster) -> [(&'static str, String); 4] {
     ]
 }
 
+/// The words of requests.
+fn requests(endpoint: &Endpoint, participant: &mut Participant, id: u32) -> [(&'static str, String); 3] {
+    let go_on = |_: ParticipantEvent<'_>| ControlFlow::Continue(());
+    let none = |_: ParticipantEvent<'_>, _| None::<()>;
+    let connect = |start| Participant::connect(endpoint, Delivery::Committed, start).expect("a participant");
+    let late = participant.request(id, EVERYBODY, b"ask", Duration::from_millis(1), none);
+    let (mut first, mut second) = (connect(Start::Live), connect(Start::Live));
+    let fenced = first.open("fenced", PATIENCE, go_on).expect("a name");
+    second.open("fenced", PATIENCE, go_on).expect("a name");
+    let fenced = first.request(fenced, EVERYBODY, b"ask", PATIENCE, none);
+    let mut elsewhere = connect(Start::Cursor(Cursor { history: 1, seq: 1, chain: 1 }));
+    while !elsewhere.is_ended() {
+        elsewhere.wait(Duration::from_millis(1)).expect("a descriptor");
+        elsewhere.poll(64, go_on);
+    }
+    let ended = elsewhere.request(id, EVERYBODY, b"ask", PATIENCE, none);
+    [("request-late", late), ("request-fenced", fenced), ("request-ended", ended)]
+        .map(|(misuse, answered)| (misuse, word(&answered).to_owned()))
+}
+
 /// The words of Rust.
 pub(super) fn words(cluster: &Cluster) -> Words {
     let endpoint = Endpoint::from_file(cluster.config()).expect("an endpoint");
@@ -170,5 +190,6 @@ pub(super) fn words(cluster: &Cluster) -> Words {
     let claims = [("unwritten-claim", claimed.unwrap_or_else(|error| error.word()))];
     let all = names.into_iter().chain(starts).chain(messages).chain(claims);
     let all = all.map(|(name, word)| (name, word.to_owned())).chain(cursor_files(cluster));
+    let all = all.chain(requests(&endpoint, &mut participant, id));
     all.map(|(name, word)| (name.to_owned(), word)).chain(fork).collect()
 }

@@ -106,9 +106,14 @@ public final class App implements AutoCloseable {
         return digest[0];
     }
 
-    /** Puts the version of this replica in force: replicas of other versions go on as shadows. */
-    public synchronized void takeOver() {
-        checked(Native.appTakeOver(opened()));
+    /**
+     * Puts the version of this replica in force: replicas of other versions go on as shadows.
+     *
+     * @return whether it does; false where it is none of the shadows, and nothing is done: its version is in force
+     *     already, or none has taken over so far
+     */
+    public synchronized boolean takeOver() {
+        return checked(Native.appTakeOver(opened())) != 0;
     }
 
     /**

@@ -43,9 +43,12 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** Where claimed messages are written, once there was one; in the order little-endian. */
     private ByteBuffer claims;
 
-    /** The receiver of events of {@code open} or {@code begin}, and the first exception that it has thrown. */
-    private EventHandler receiver;
+    /** The receiver of events of {@code open}, {@code begin} or a request, and the first exception that it has thrown. */
+    private AnswerHandler<?> receiver;
     private Throwable thrown;
+
+    /** What the receiver has returned for the answer to a request. */
+    private Object answer;
 
     /** Whether a poll calls a handler, and whether it has left events because that has thrown. */
     private boolean isDelivering;
@@ -66,7 +69,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         Thread current = Thread.currentThread();
         Thread other = (Thread) USER.compareAndExchangeAcquire(this, (Thread) null, current);
         if (other == current) {
-            throw new LockstepException(Status.IN_USE, "a handler of open or begin must not call its own handle");
+            throw new LockstepException(Status.IN_USE, "a handler of open, begin or a request must not call its own handle");
         }
         if (other != null) {
             throw new LockstepException(Status.IN_USE, "the handle is in use by the thread '" + other.getName()
@@ -279,31 +282,37 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    // ------------------------------------------------------------------------ events of open and begin
+    // ------------------------------------------------------------------------ events of open, begin and requests
 
-    /** The native side has an event of {@code open} or {@code begin}. What is thrown here waits for their end. */
-    final void onNativeEvent() {
-        try {
-            store(1);
-            receiver.onEvent(batch.take());
-        } catch (Throwable error) {
-            if (thrown == null) {
+    /**
+     * The native side has an event of {@code open}, {@code begin}, or a request with this number. What is thrown here
+     * waits for their end. Returns whether a request ends.
+     */
+    final boolean onNativeEvent(long publisherSeq) {
+        if (thrown == null) {
+            try {
+                store(1);
+                Object found = receiver.onEvent(batch.take(), publisherSeq);
+                answer = answer == null && publisherSeq != 0 ? found : answer;
+            } catch (Throwable error) {
                 thrown = error;
             }
         }
+        return thrown != null || answer != null;
     }
 
-    /** Calls {@code open} or {@code begin}, while events go to {@code handler}. */
-    private long receiving(EventHandler handler, LongUnaryOperator call) {
-        Objects.requireNonNull(handler, "handler");
+    /** Calls {@code open}, {@code begin} or {@code request}, while events go to {@code handler}. */
+    private long receiving(AnswerHandler<?> handler, LongUnaryOperator call) {
         refuseWithin();
         if (hasLeft || unstored >= 0) {
-            throw new LockstepException(Status.IN_USE, "a poll has left events: poll before you open a name or begin");
+            throw new LockstepException(Status.IN_USE,
+                    "a poll has left events: poll before you open a name, begin or make a request");
         }
         long current = enter();
         try {
             receiver = handler;
             thrown = null;
+            answer = null;
             batch.clear();
             long result = call.applyAsLong(current);
             batch.clear();
@@ -318,6 +327,14 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
+    private static AnswerHandler<Void> without(EventHandler handler) {
+        Objects.requireNonNull(handler, "handler");
+        return (event, publisherSeq) -> {
+            handler.onEvent(event);
+            return null;
+        };
+    }
+
     /** Throws it as it is: a handler of a language without checked exceptions may throw any. */
     @SuppressWarnings("unchecked")
     private static <T extends Throwable> T unchecked(Throwable error) throws T {
@@ -330,12 +347,23 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
         byte[] text = text("name", name);
         long nanos = nanos(timeout);
-        return (int) receiving(handler, current -> Native.open(current, text, nanos, this));
+        return (int) receiving(without(handler), current -> Native.open(current, text, nanos, this));
     }
 
     final void doBegin(Duration timeout, EventHandler handler) {
         long nanos = nanos(timeout);
-        receiving(handler, current -> Native.begin(current, nanos, this));
+        receiving(without(handler), current -> Native.begin(current, nanos, this));
+    }
+
+    final <A> A doRequest(int publisher, int destination, byte[] payload, Duration timeout, AnswerHandler<A> handler) {
+        Objects.requireNonNull(payload, "payload");
+        Objects.requireNonNull(handler, "handler");
+        long nanos = nanos(timeout);
+        receiving(handler, current -> Native.request(current, publisher, destination, payload, nanos, this));
+        @SuppressWarnings("unchecked")
+        A found = (A) answer;
+        answer = null;
+        return found;
     }
 
     // ------------------------------------------------------------------------ those that publish

@@ -14,7 +14,7 @@ import java.nio.file.attribute.PosixFilePermissions;
  */
 final class Native {
     /** Rises with each change of these functions, here and in lockstep_jni.c. */
-    static final int VERSION = 2;
+    static final int VERSION = 3;
 
     static final int PUBLISHER = 0;
     static final int SUBSCRIBER = 1;
@@ -161,6 +161,9 @@ final class Native {
 
     /** Calls {@link Handle#onNativeEvent} for each event. */
     static native long begin(long handle, long timeout, Handle events);
+
+    /** Calls {@link Handle#onNativeEvent} for each event, until that has an answer. */
+    static native long request(long handle, int publisher, int destination, byte[] payload, long timeout, Handle events);
 
     static native long publishArray(long handle, int publisher, int destination, byte[] array, int offset, int length);
 

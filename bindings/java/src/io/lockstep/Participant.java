@@ -37,4 +37,26 @@ public final class Participant extends Handle implements PublishingHandle, Readi
     public int open(String name, Duration timeout, EventHandler handler) {
         return doOpen(name, timeout, handler);
     }
+
+    /**
+     * Publishes a request and polls until {@code handler} returns the answer, at most for {@code timeout}. The handler
+     * receives every event of these polls, as every event is the program's and none comes again; the entries of the
+     * stream behind the answer are left for the next poll. The answering application says in its message which request
+     * it answers. A leader's death is no end: the request is sent again by itself, and is in the stream once.
+     *
+     * @param <A> what the program makes of an answer
+     * @param publisher the id of an open name
+     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
+     * @param payload the request
+     * @param timeout how long at most
+     * @param handler finds the answer
+     * @return what the handler has returned for it
+     * @throws LockstepException with {@link Status#TIMED_OUT} if no answer came in time: one may come later, as an event
+     *     of a later poll; with {@link Status#BACKPRESSURE} if the window was full for the whole time, and the request
+     *     was not published; at once with {@link Status#FENCED}, {@link Status#CLOSED}, {@link Status#NOT_ALLOWED}, and
+     *     {@link Status#UNANSWERED} where nobody knows an answer and none will be read
+     */
+    public <A> A request(int publisher, int destination, byte[] payload, Duration timeout, AnswerHandler<A> handler) {
+        return doRequest(publisher, destination, payload, timeout, handler);
+    }
 }

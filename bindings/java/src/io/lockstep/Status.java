@@ -28,6 +28,8 @@ public enum Status {
     TABLE_FULL(18),
     /** The key of this process does not allow it. */
     NOT_ALLOWED(19),
+    /** A request has no answer: nobody knows one, and none will be read. */
+    UNANSWERED(20),
     /** The operating system refused a call. */
     IO(32),
     /** The configuration is wrong or cannot be read. */

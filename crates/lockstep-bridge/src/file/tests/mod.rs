@@ -11,9 +11,9 @@ use super::framed::{BinaryFile, LengthPrefixed};
 use super::manifest::RowsBefore;
 use super::packets::PacketPath;
 use super::parquet::{Parquet, ParquetCompression};
-use crate::names::RecordNames;
 use crate::record::StreamRecord;
 use lockstep_client::Cursor;
+use lockstep_names::RecordNames;
 use lockstep_schema::PayloadSchema;
 
 /// 2026-11-27, half past nine.

@@ -1,7 +1,7 @@
 //! An InfluxDB server of Debian's package, in a folder of its own.
 
-use super::Server;
-use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address};
+use super::{Server, bridge_command};
+use lockstep_testkit::processes::{Cluster, PATIENCE, Process, free_address, run};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -147,4 +147,40 @@ impl Server for InfluxServer {
     fn refusal(&self) -> &'static str {
         "refuses the right"
     }
+}
+
+/// Fields of names, and a message that is written again without them.
+pub fn with_names() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = InfluxServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    // Each has a stamp of its own, and so a time that says nothing of the message before.
+    for (name, to, line) in [("desk", "0", "one\n"), ("desk", "0", "two\n"), ("risk", "1", "three\n")] {
+        cluster.run(&["publish", "--name", name, "--destination", to], line.as_bytes()).with_code(0);
+    }
+    let stream = cluster.read(&[]).out;
+    let last = stream.lines().nth(2).and_then(|line| line.split('\t').next()).expect("a seq");
+    let copy = |more: &[&str]| {
+        let mut args = server.bridge();
+        args.extend(more.iter().chain(&["--until-end"]).map(|&arg| arg.to_owned()));
+        run(bridge_command(&cluster, &args), b"").with_code(0);
+    };
+    let named = || {
+        let statement = "SELECT payload, publisher_name, destination_name FROM lockstep ORDER BY time";
+        let answer = server.query(statement).expect("an answer");
+        answer["results"][0]["series"][0]["values"].as_array().cloned().unwrap_or_default()
+    };
+    let fields = |rows: &[serde_json::Value]| {
+        rows.iter().map(|row| format!("{} {} {}", row[1], row[2], row[3])).collect::<Vec<_>>()
+    };
+    copy(&["--names"]);
+    let all = ["\"one\" \"desk\" null", "\"two\" \"desk\" null", "\"three\" \"risk\" \"desk\""];
+    assert_eq!(fields(&named()), all);
+    // Bridges that do not know a name, or are not asked for names, replace the same points.
+    server.admin("DROP MEASUREMENT lockstep_position");
+    copy(&["--names", "--from", last]);
+    assert_eq!(fields(&named()), all);
+    server.admin("DROP MEASUREMENT lockstep_position");
+    copy(&[]);
+    assert_eq!(fields(&named()), all);
 }

@@ -1,7 +1,14 @@
-//! Names of publishers, as far as a bridge has read their opens. A message has the names that were opened
-//! before it, so that they follow from the stream and not from how far a bridge has read ahead.
+//! Names of publishers beside their numbers, as far as the stream that was read has opened them.
+//!
+//! ```text
+//!  an open: number, seq, name ─▶ OpenedNames ─▶ of a message: those that were opened before it (a bridge, which
+//!                                    │          reads ahead: names follow from the stream alone)
+//!                                    └────────▶ of a number: for people (subscribe, web)
+//! ```
 
-use lockstep_client::{Destination, PublisherId, Seq};
+#![forbid(unsafe_code)]
+
+use lockstep_client::{CHANNELS, Destination, EVERYBODY, PublisherId, Seq, SubscriberEvent};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -10,6 +17,7 @@ use std::collections::BTreeMap;
 pub struct OpenedName {
     /// The first open that was read.
     pub seq: Seq,
+    /// The name.
     pub name: String,
 }
 
@@ -36,6 +44,37 @@ impl OpenedNames {
             self.0.insert(publisher, OpenedName { seq, name: name.to_owned() });
         }
         is_new
+    }
+
+    /// An event that may be an open.
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) {
+        if let SubscriberEvent::Opened { publisher, seq, name, .. } = *event {
+            self.open(publisher, seq, name);
+        }
+    }
+
+    /// The name of a publisher, if its open was read.
+    pub fn get(&self, publisher: PublisherId) -> Option<&str> {
+        self.0.get(&publisher).map(|opened| &*opened.name)
+    }
+
+    /// Whether the open of this name was read.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.values().any(|opened| opened.name == name)
+    }
+
+    /// A publisher for people: its name, or its id where the name is not known.
+    pub fn publisher(&self, publisher: PublisherId) -> String {
+        self.get(publisher).map_or_else(|| publisher.to_string(), str::to_owned)
+    }
+
+    /// A destination for people: `everybody`, a name, `channel:N`, or an id whose name is not known.
+    pub fn destination(&self, destination: Destination) -> String {
+        match destination {
+            EVERYBODY => "everybody".to_owned(),
+            CHANNELS.. => format!("channel:{}", destination - CHANNELS),
+            publisher => self.publisher(publisher),
+        }
     }
 
     /// Those of another list as well.

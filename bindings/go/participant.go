@@ -1,0 +1,191 @@
+package lockstep
+
+/*
+#include <lockstep.h>
+#include <stdlib.h>
+
+extern bool lockstepIsAnswer(void *context, lockstep_event *event, uint8_t *payload, uint64_t number);
+*/
+import "C"
+
+import (
+	"runtime/cgo"
+	"time"
+	"unsafe"
+)
+
+// Participant publishes messages into the stream and delivers the stream, over one device. Its events are those of a
+// Publisher and of a Subscriber.
+type Participant struct {
+	guard       guard
+	participant *C.lockstep_participant
+}
+
+// ConnectParticipant opens the sockets. The stream begins with the first poll.
+func ConnectParticipant(endpoint *Endpoint, delivery Delivery, start Start) (*Participant, error) {
+	endpoint.mutex.RLock()
+	defer endpoint.mutex.RUnlock()
+	participant := &Participant{}
+	err := call(func() C.lockstep_status {
+		return C.lockstep_participant_connect(endpoint.endpoint, C.uint32_t(delivery), &start.start,
+			&participant.participant)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return participant, nil
+}
+
+// Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not. It waits for the end
+// of a call of another goroutine.
+func (p *Participant) Close() { p.guard.close(func() { C.lockstep_participant_close(&p.participant) }) }
+
+// Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
+func (p *Participant) Open(name string, timeout time.Duration) (uint32, error) {
+	most, err := nanos(timeout)
+	if err != nil {
+		return 0, err
+	}
+	words, err := text(StatusName, name)
+	if err != nil {
+		return 0, err
+	}
+	defer C.free(unsafe.Pointer(words))
+	var id C.uint32_t
+	err = p.guard.call(func() C.lockstep_status {
+		return C.lockstep_participant_open(p.participant, words, most, nil, nil, &id)
+	})
+	return uint32(id), err
+}
+
+// Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
+// it.
+func (p *Participant) Publish(id, destination uint32, payload []byte) (uint64, error) {
+	var number C.uint64_t
+	err := p.guard.call(func() C.lockstep_status {
+		return C.lockstep_participant_publish(p.participant, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
+			C.size_t(len(payload)), &number)
+	})
+	return uint64(number), err
+}
+
+// Request publishes a request and polls until isAnswer returns true, at most for the timeout. It returns the request's
+// number; 0 where it was not published.
+//
+// isAnswer receives every event of these polls, its payload, which is valid until it returns, and the request's number (0
+// before it is published: what it returns then is not looked at). Every event is the program's and none comes again; the
+// entries of the stream behind the answer are left for the next poll. A call with the handle in isAnswer is refused with
+// StatusInUse, but Close would wait for the end of the request: leave that to another goroutine. A panic ends the request,
+// which may be published and answered then. The answering application says in its message which request it answers. A
+// leader's death is no end: the request is sent again by itself, and is in the stream once.
+//
+// StatusTimedOut: no answer came in time, and one may come later, as an event of a later poll. ErrBackpressure: the window
+// was full for the whole time, and the request was not published. At once: StatusFenced, StatusClosed, StatusNotAllowed,
+// and StatusUnanswered, where nobody knows an answer and none will be read.
+func (p *Participant) Request(id, destination uint32, payload []byte, timeout time.Duration,
+	isAnswer func(event *Event, payload []byte, number uint64) bool) (uint64, error) {
+	most, err := nanos(timeout)
+	if err != nil {
+		return 0, err
+	}
+	asked := &request{isAnswer: isAnswer}
+	context := cgo.NewHandle(asked)
+	defer context.Delete()
+	var number C.uint64_t
+	err = p.guard.call(func() C.lockstep_status {
+		return C.lockstep_participant_request(p.participant, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
+			C.size_t(len(payload)), most, C.lockstep_is_answer(C.lockstepIsAnswer), unsafe.Pointer(&context), &number)
+	})
+	if asked.panicked {
+		panic(asked.panic)
+	}
+	return uint64(number), err
+}
+
+// request is the function of a request, and the panic that has left it: that waits until the library has returned.
+type request struct {
+	isAnswer func(event *Event, payload []byte, number uint64) bool
+	panicked bool
+	panic    any
+}
+
+func (r *request) ask(event *Event, payload []byte, number uint64) (isOver bool) {
+	if r.panicked {
+		return true
+	}
+	r.panicked = true
+	defer func() {
+		if r.panicked {
+			r.panic, isOver = recover(), true
+		}
+	}()
+	isOver = r.isAnswer(event, payload, number)
+	r.panicked = false
+	return isOver
+}
+
+//export lockstepIsAnswer
+func lockstepIsAnswer(context unsafe.Pointer, event *C.lockstep_event, payload *C.uint8_t, number C.uint64_t) C.bool {
+	asked := (*(*cgo.Handle)(context)).Value().(*request)
+	row := *(*Event)(unsafe.Pointer(event))
+	row.payloadAt = 0
+	bytes := unsafe.Slice((*byte)(unsafe.Pointer(payload)), int(row.payloadLen))
+	return C.bool(asked.ask(&row, bytes, uint64(number)))
+}
+
+// PollBatch is one turn: it receives, sends, and returns at most limit messages and every other event. Never blocks.
+func (p *Participant) PollBatch(limit int) (Batch, error) {
+	if err := notNegative("limit", int64(limit)); err != nil {
+		return Batch{}, err
+	}
+	var batch C.lockstep_batch
+	work, err := p.guard.number(func() C.int64_t {
+		return C.lockstep_participant_poll_batch(p.participant, C.size_t(limit), &batch)
+	})
+	if err != nil {
+		return Batch{}, err
+	}
+	return newBatch(work, &batch), nil
+}
+
+// Wait sends what is written, and sleeps until there is something to poll for.
+func (p *Participant) Wait(timeout time.Duration) error {
+	most, err := nanos(timeout)
+	if err == nil {
+		_, err = p.guard.number(func() C.int64_t { return C.lockstep_participant_wait(p.participant, most) })
+	}
+	return err
+}
+
+// Flush sends what is written, and returns the number of datagrams.
+func (p *Participant) Flush() (int64, error) {
+	return p.guard.number(func() C.int64_t { return C.lockstep_participant_flush(p.participant) })
+}
+
+// Outcomes tells what became of the messages so far.
+func (p *Participant) Outcomes() (Outcomes, error) {
+	var counts C.lockstep_outcomes
+	err := p.guard.call(func() C.lockstep_status { return C.lockstep_participant_outcomes(p.participant, &counts) })
+	return outcomesOf(counts), err
+}
+
+// IsDrained is whether every published message has its outcome, whichever: Outcomes tells.
+func (p *Participant) IsDrained() (bool, error) {
+	result, err := p.guard.number(func() C.int64_t { return C.lockstep_participant_is_drained(p.participant) })
+	return result == 1, err
+}
+
+// IsEnded is whether the subscription has ended: the event before gave the reason.
+func (p *Participant) IsEnded() (bool, error) {
+	result, err := p.guard.number(func() C.int64_t { return C.lockstep_participant_is_ended(p.participant) })
+	return result == 1, err
+}
+
+// Cursor is the position behind the last delivered event; false before the subscription has begun.
+func (p *Participant) Cursor() (Cursor, bool, error) {
+	var cursor Cursor
+	stored, err := p.guard.number(func() C.int64_t {
+		return C.lockstep_participant_cursor(p.participant, &cursor.cursor)
+	})
+	return cursor, stored == 1, err
+}
