@@ -535,7 +535,8 @@ impl<M: StateMachine> App<M> {
 
 /// Runs a replica of an application until SIGTERM or SIGINT. Where the program has installed no subscriber of
 /// `tracing`, its lines go to stderr: where it begins, when it has read the stream up to its end, snapshots.
-/// Where the environment has [`DEBUG_VARIABLE`](crate::DEBUG_VARIABLE) it is [`debug`](crate::debug()) instead.
+/// Where the environment has [`DEBUG_VARIABLE`](crate::DEBUG_VARIABLE) it is [`debug`](crate::debug())
+/// instead.
 ///
 /// # Errors
 /// As of [`App::connect`] and [`App::turn`].

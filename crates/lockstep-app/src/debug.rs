@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Where this is set in the environment, and not empty, [`run`](crate::run) opens the debugger in the place of
-/// a replica.
+/// Where this is set in the environment, and not empty, [`run`](crate::run) opens the debugger in the place
+/// of a replica.
 pub const DEBUG_VARIABLE: &str = "LOCKSTEP_DEBUG";
 /// The path of a file into which [`run`](crate::run) writes the machine's name, so that `lockstep dev` knows
 /// that the program has a machine, and that [`DEBUG_VARIABLE`] has an effect.
@@ -37,9 +37,9 @@ pub fn note_machine(settings: &AppSettings) {
     }
 }
 
-/// Opens a terminal on stdin and stdout that steps the machine along the committed stream, forward and back,
-/// from its beginning. `h` lists its commands. It publishes nothing, and opens no name. It ends with stdin, or
-/// by the command `x`.
+/// Opens a terminal on stdin and stdout that steps the machine along the committed stream, forward and
+/// back, from its beginning. `h` lists its commands. It publishes nothing, and opens no name. It ends with
+/// stdin, or by the command `x`.
 ///
 /// # Errors
 /// The stream cannot be read from its beginning, or stdin or stdout fails.

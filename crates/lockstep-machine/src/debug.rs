@@ -22,7 +22,7 @@ use crate::output::Output;
 use lockstep_core::engine::outputs::Divergence;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_wire::{Cursor, Nanos, Seq};
-use words::Names;
+use words::InputWords;
 
 /// Steps between two snapshots at first; where there are too many snapshots it doubles.
 const EVERY: u64 = 64;
@@ -99,7 +99,7 @@ pub struct Debugger<M, R> {
     new: Box<dyn Fn() -> M>,
     recording: R,
     core: MachineCore<M>,
-    names: Names,
+    names: InputWords,
     /// Steps that are applied.
     number: u64,
     /// The last one; none at the stream's beginning.
@@ -130,7 +130,7 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
             settings,
             new: Box::new(new),
             recording,
-            names: Names::default(),
+            names: InputWords::default(),
             number: 0,
             step: None,
             snapshots: Vec::new(),
@@ -350,7 +350,7 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
 
 /// The stream's output and this machine's, in words.
 fn of_outputs(
-    names: &Names,
+    names: &InputWords,
     message: &Message<'_>,
     output: u64,
     own: Option<(Seq, lockstep_wire::Destination, &[u8])>,

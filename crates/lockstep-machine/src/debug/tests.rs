@@ -1,5 +1,6 @@
 use super::*;
 use crate::machine::InputEvent;
+use crate::report::ReplicaReport;
 use lockstep_wire::{EVERYBODY, PublisherId};
 use proptest::prelude::*;
 use std::io::{self, Read, Write};
@@ -44,7 +45,8 @@ impl StateMachine for Sum {
     }
 }
 
-/// Entries of a stream: payloads, each with its publisher. Entry 1 opens the client's name, 2 the machine's.
+/// Entries of a stream: payloads, each with its publisher, or `open ` and a name. Entry 1 opens the client's
+/// name, 2 the machine's.
 #[derive(Clone, Debug)]
 struct Recorded {
     rows: Vec<(PublisherId, Vec<u8>)>,
@@ -92,6 +94,11 @@ impl Recording for Recorded {
             2 => show(&opened(MACHINE, NAME)),
             _ => {
                 let Some((publisher, payload)) = self.rows.get(seq as usize - 3) else { return Ok(false) };
+                if let Some(name) = payload.strip_prefix(b"open ") {
+                    show(&opened(*publisher, std::str::from_utf8(name).expect("a name")));
+                    self.next += 1;
+                    return Ok(true);
+                }
                 show(&SubscriberEvent::Message(Message {
                     seq,
                     publisher: *publisher,
@@ -282,4 +289,26 @@ fn a_machine_that_restores_another_state_is_stepped_back_by_the_whole_stream() {
     assert!(walk.go_to(25).expect("a recording") && walk.go_to(12).expect("a recording"));
     assert_eq!(seen(&walk), at_12);
     assert!(walk.snapshot_error().is_some_and(|why| why.contains("do not agree")));
+}
+
+/// Outputs alone do not show it.
+#[test]
+fn another_digest_that_a_replica_has_reported_is_a_difference() {
+    const REPLICA: PublisherId = 12;
+    let every_10 = || MachineSettings { digest_every: 10, ..settings() };
+    let mut rows = vec![(REPLICA, b"open sum/replica/2".to_vec())];
+    rows.extend((0..9).map(|_| (CLIENT, vec![4])));
+    let mut straight = Debugger::new(every_10(), Recorded::of(rows.clone()), Sum::default).expect("rows");
+    assert!(straight.go_to(9).expect("rows"));
+    let own = straight.digest();
+    for (digest, differs) in [(own, false), (own ^ 1, true)] {
+        let report = ReplicaReport::Digest { version: 1, at: 10, digest };
+        let mut rows = rows.clone();
+        rows.push((REPLICA, report.to_bytes()));
+        let mut walk = Debugger::new(every_10(), Recorded::of(rows), Sum::default).expect("rows");
+        let found = walk.forward_to_difference().expect("rows");
+        assert_eq!(found.is_some(), differs, "{found:?}");
+        let text = found.map_or(String::new(), |found| found.text);
+        assert!(!differs || text.starts_with("replica 2 has another state before seq 10"), "{text}");
+    }
 }

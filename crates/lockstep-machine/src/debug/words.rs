@@ -11,12 +11,12 @@ const PAYLOAD_SHOWN: usize = 400;
 
 /// The names of publishers, as far as their opens were read.
 #[derive(Debug, Default)]
-pub struct Names(BTreeMap<PublisherId, String>);
+pub struct InputWords(BTreeMap<PublisherId, String>);
 
-impl Names {
+impl InputWords {
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>) {
         if let SubscriberEvent::Opened { publisher, name, .. } = event
-            && self.0.get(publisher).is_none_or(|former| former != name)
+            && self.0.get(publisher).is_none_or(|earlier| earlier != name)
         {
             self.0.insert(*publisher, (*name).to_owned());
         }
