@@ -95,7 +95,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("top", "crates/lockstep-top/src/", &[]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
     ("names", "crates/lockstep-names/src/", &["client"]),
-    ("bridge", "crates/lockstep-bridge/src/", &["wire", "client", "names", "config", "io", "schema", "moldudp64"]),
+    (
+        "bridge",
+        "crates/lockstep-bridge/src/",
+        &["wire", "client", "names", "config", "io", "schema", "moldudp64"],
+    ),
     ("flat", "bindings/flat/src/", &["client"]),
     ("c", "bindings/c/src/", &["process", "client", "app", "sim", "flat"]),
     (

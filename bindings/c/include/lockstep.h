@@ -1337,7 +1337,8 @@ lockstep_status lockstep_app_machine(lockstep_app *app, const void **out);
 
 // Runs a replica until `goes_on` returns false, or until it cannot go on; with NULL until SIGTERM or SIGINT,
 // which it then handles. It waits as its endpoint says, a millisecond at most. Lines that say where it is go
-// to stderr. Failures are those of `lockstep_app_open` and `lockstep_app_turn`.
+// to stderr. Failures are those of `lockstep_app_open` and `lockstep_app_turn`. Where the environment
+// has LOCKSTEP_DEBUG it is `lockstep_debug` instead.
 //
 // # Safety
 // As for `lockstep_app_open`; `goes_on` may be called with `context` until this returns.
@@ -1346,6 +1347,19 @@ lockstep_status lockstep_app_run(const lockstep_endpoint *endpoint,
                                  const lockstep_machine *machine,
                                  lockstep_goes_on goes_on,
                                  void *context);
+
+// Opens a terminal on stdin and stdout that steps a machine along the committed stream, forward and back,
+// from its beginning; `h` lists its commands. It publishes nothing, and opens no name. It returns when stdin
+// ends, or after the command `x`.
+//
+// `LOCKSTEP_STATUS_MACHINE`: a callback has failed. `LOCKSTEP_STATUS_REPLICA`: the stream cannot be read
+// from its beginning.
+//
+// # Safety
+// As for `lockstep_app_open`.
+lockstep_status lockstep_debug(const lockstep_endpoint *endpoint,
+                               const lockstep_app_settings *settings,
+                               const lockstep_machine *machine);
 
 // Runs a whole cluster in a simulated network, with gateways, clients that send the messages of `plan`, and
 // copies of the machine that are killed and come back, once for each seed. A seed gives the same run every

@@ -352,6 +352,16 @@ inline result<> run(const endpoint& endpoint, const app_settings& settings, fact
 
 } // namespace detail
 
+/// A terminal on stdin and stdout that steps the machine along the committed stream, forward and back; `h` lists its
+/// commands. It publishes nothing. `run` opens it where the environment has LOCKSTEP_DEBUG.
+inline result<> debug(const endpoint& endpoint, const app_settings& settings, factory factory) {
+    detail::machines machines(std::move(factory));
+    const lockstep_app_settings raw = settings.raw();
+    const lockstep_status status = lockstep_debug(endpoint.get(), &raw, machines.table());
+    machines.rethrow(status);
+    return detail::done(status);
+}
+
 /// Runs a replica until SIGTERM or SIGINT, or until it cannot go on. Lines that say where it is go to stderr.
 inline result<> run(const endpoint& endpoint, const app_settings& settings, factory factory) {
     return detail::run(endpoint, settings, std::move(factory), nullptr, nullptr);

@@ -7,7 +7,8 @@ use crate::machine::lockstep_machine;
 use crate::status::{Failure, lockstep_status};
 use crate::types::{delivery, lockstep_delivery};
 use ::lockstep_app::{
-    App, AppError, AppSettings, DivergencePolicy, Pace, SnapshotMode, print_without_a_logger,
+    App, AppError, AppSettings, DivergencePolicy, Pace, SnapshotMode, debug_is_asked, note_machine,
+    print_without_a_logger,
 };
 use lockstep_process::stop::Stop;
 use std::ffi::{c_char, c_void};
@@ -439,7 +440,8 @@ pub type lockstep_goes_on = Option<unsafe extern "C" fn(context: *mut c_void) ->
 
 /// Runs a replica until `goes_on` returns false, or until it cannot go on; with NULL until SIGTERM or SIGINT,
 /// which it then handles. It waits as its endpoint says, a millisecond at most. Lines that say where it is go
-/// to stderr. Failures are those of [`lockstep_app_open`] and [`lockstep_app_turn`].
+/// to stderr. Failures are those of [`lockstep_app_open`] and [`lockstep_app_turn`]. Where the environment
+/// has LOCKSTEP_DEBUG it is [`lockstep_debug`] instead.
 ///
 /// # Safety
 /// As for [`lockstep_app_open`]; `goes_on` may be called with `context` until this returns.
@@ -457,6 +459,7 @@ pub unsafe extern "C" fn lockstep_app_run(
         // SAFETY: as the caller promises.
         let table = unsafe { self::table(machine) }?;
         match goes_on {
+            _ if debug_is_asked() => debug(endpoint, &settings, table),
             // SAFETY: as the caller promises.
             Some(goes_on) => run(endpoint, settings, table, move || unsafe { goes_on(context) }),
             None => {
@@ -467,6 +470,41 @@ pub unsafe extern "C" fn lockstep_app_run(
     }))
 }
 
+/// Opens a terminal on stdin and stdout that steps a machine along the committed stream, forward and back,
+/// from its beginning; `h` lists its commands. It publishes nothing, and opens no name. It returns when stdin
+/// ends, or after the command `x`.
+///
+/// `LOCKSTEP_STATUS_MACHINE`: a callback has failed. `LOCKSTEP_STATUS_REPLICA`: the stream cannot be read
+/// from its beginning.
+///
+/// # Safety
+/// As for [`lockstep_app_open`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_debug(
+    endpoint: *const lockstep_endpoint,
+    settings: *const lockstep_app_settings,
+    machine: *const lockstep_machine,
+) -> lockstep_status {
+    status(guarded(|| {
+        // SAFETY: as the caller promises.
+        let (endpoint, settings) = unsafe { (self::endpoint(endpoint)?, self::settings(settings)?) };
+        // SAFETY: as the caller promises.
+        debug(endpoint, &settings, unsafe { self::table(machine) }?)
+    }))
+}
+
+fn debug(
+    endpoint: &lockstep_client::Endpoint,
+    settings: &AppSettings,
+    table: &lockstep_machine,
+) -> Result<(), Failure> {
+    let kit = Kit::new(table)?;
+    let new = Rc::clone(&kit);
+    let done = ::lockstep_app::debug(endpoint, settings, move || CMachine::new(&new));
+    kit.failed().map_or(Ok(()), Err)?;
+    Ok(done?)
+}
+
 fn run(
     endpoint: &lockstep_client::Endpoint,
     settings: AppSettings,
@@ -474,6 +512,7 @@ fn run(
     goes_on: impl Fn() -> bool + Clone + 'static,
 ) -> Result<(), Failure> {
     print_without_a_logger();
+    note_machine(&settings);
     let Some(mut state) = State::connect(endpoint, settings, table, goes_on.clone())? else { return Ok(()) };
     let mut pace = Pace::begin(&state.app)?;
     while goes_on() {

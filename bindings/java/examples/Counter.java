@@ -70,9 +70,8 @@ final class Counter implements Machine {
                 Thread.currentThread().interrupt();
             }
         }));
-        try (Endpoint endpoint = Endpoint.fromEnv(); App app = App.open(endpoint, settings, Counter::new)) {
-            System.err.println("this copy begins at seq " + app.state().next());
-            app.run(goesOn::get);
+        try (Endpoint endpoint = Endpoint.fromEnv()) {
+            App.run(endpoint, settings, Counter::new, goesOn::get);
         }
     }
 }

@@ -355,6 +355,22 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appOpen(JNIEnv *env, jclass type
     return failure(status);
 }
 
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_debug(JNIEnv *env, jclass type, jlong endpoint, jobject machines,
+                                                      jint version, jbyteArray name, jbyteArray folder) {
+    (void)type;
+    struct kit kit;
+    if (!begin(&kit, env, machines, version)) return 0;
+    char *texts[] = {text_of(env, name), text_of(env, folder)};
+    lockstep_app_settings settings;
+    lockstep_status status = lockstep_app_settings_init(texts[0], 1, texts[1], &settings);
+    if (status == LOCKSTEP_STATUS_OK) {
+        status = lockstep_debug((const lockstep_endpoint *)endpoint, &settings, &kit.table);
+    }
+    for (size_t at = 0; at < sizeof(texts) / sizeof *texts; at++) free(texts[at]);
+    (*env)->DeleteGlobalRef(env, kit.machines);
+    return failure(status);
+}
+
 JNIEXPORT void JNICALL Java_io_lockstep_Native_appClose(JNIEnv *env, jclass type, jlong address) {
     (void)type;
     struct app *app = (struct app *)address;

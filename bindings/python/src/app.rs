@@ -351,6 +351,7 @@ impl App {
 ///
 /// An exception of the machine ends the replica, and is raised here with its traceback: nothing of its input
 /// is published, and nothing more is applied. ReplicaError: stream, state or snapshots need an operator.
+/// Where the environment has LOCKSTEP_DEBUG it is `debug` instead.
 #[pyfunction]
 #[pyo3(signature = (factory, name, number, folder, *, endpoint = None, **settings),
        text_signature = "(factory, name, number, folder, *, endpoint=None, **settings)")]
@@ -365,5 +366,41 @@ pub(crate) fn run(
 ) -> PyResult<()> {
     lockstep_app::print_without_a_logger();
     let (settings, endpoint) = (self::settings((name, number, folder), settings)?, endpoint_of(endpoint)?);
+    if lockstep_app::debug_is_asked() {
+        return open_debugger(py, &endpoint, &settings, factory);
+    }
+    lockstep_app::note_machine(&settings);
     Replica::connect(py, &endpoint, settings, factory)?.run(py)
+}
+
+/// Opens a terminal on stdin and stdout that steps a machine along the committed stream, forward and back,
+/// from its beginning; `h` lists its commands. It publishes nothing, and opens no name. It returns when stdin
+/// ends, or after the command `x`. `name` is that of the machine, and `endpoint` by default that of the
+/// environment.
+///
+/// An exception of the machine is raised when the terminal has ended. ReplicaError: the stream cannot be read
+/// from its beginning.
+#[pyfunction]
+#[pyo3(signature = (factory, name, *, endpoint = None), text_signature = "(factory, name, *, endpoint=None)")]
+pub(crate) fn debug(
+    py: Python<'_>,
+    factory: &Bound<'_, PyAny>,
+    name: String,
+    endpoint: Option<&Bound<'_, Endpoint>>,
+) -> PyResult<()> {
+    let settings = AppSettings::new(name, 1, "");
+    open_debugger(py, &endpoint_of(endpoint)?, &settings, factory)
+}
+
+fn open_debugger(
+    py: Python<'_>,
+    endpoint: &lockstep_client::Endpoint,
+    settings: &AppSettings,
+    factory: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let kit = Arc::new(Kit::new(factory)?);
+    let new = Arc::clone(&kit);
+    let done = py.detach(|| lockstep_app::debug(endpoint, settings, move || PyMachine::new(&new)));
+    done.map_err(|error| failure(py, &kit, error))?;
+    kit.take_failure().map_or(Ok(()), Err)
 }

@@ -39,7 +39,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _native {
     #[pymodule_export]
-    use super::app::{App, run};
+    use super::app::{App, debug, run};
     #[pymodule_export]
     use super::batch::{Batch, BatchEvents, Payloads};
     #[pymodule_export]

@@ -1,6 +1,7 @@
 //! A replica of an application on its handles.
 
 use crate::counters::{AppCounts, ROWS, values};
+use crate::debug::{debug, debug_is_asked, note_machine};
 use crate::error::AppError;
 use crate::pace::Pace;
 use crate::peers::{NoneWillDo, Peers, fetched, restored};
@@ -521,6 +522,8 @@ impl<M: StateMachine> App<M> {
 
 /// Runs a replica of an application until SIGTERM or SIGINT. Where the program has installed no subscriber of
 /// `tracing`, its lines go to stderr: where it begins, when it has read the stream up to its end, snapshots.
+/// Where the environment has [`DEBUG_VARIABLE`](crate::DEBUG_VARIABLE) it is [`debug`](crate::debug())
+/// instead.
 ///
 /// # Errors
 /// As of [`App::connect`] and [`App::turn`].
@@ -530,6 +533,10 @@ pub fn run<M: StateMachine>(
     new: impl Fn() -> M + 'static,
 ) -> Result<(), AppError> {
     print_without_a_logger();
+    if debug_is_asked() {
+        return debug(endpoint, &settings, new);
+    }
+    note_machine(&settings);
     let stop = Stop::by_signals()?;
     let flag = Arc::clone(stop.flag());
     let goes_on = move || !flag.load(Ordering::Acquire);

@@ -10,6 +10,8 @@ mod app;
 mod around;
 mod beforehand;
 mod keys;
+mod shadow;
+mod word;
 
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
@@ -18,10 +20,9 @@ use crate::process::DemoProcess;
 use app::{AppEnvironment, Apps};
 use around::{Around, Metrics};
 use beforehand::{Beforehand, Found};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
-use lockstep_daemon::sequencer::stop_with_stdin;
 use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
 use lockstep_wire::CHANNEL_NUMBER_MAX;
@@ -30,6 +31,7 @@ use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use word::Words;
 
 /// Between two looks at the replicas.
 const LOOK: Duration = Duration::from_millis(50);
@@ -67,9 +69,13 @@ pub struct DevArgs {
     /// behind the path, as in --app "counter 1"; repeatable
     #[arg(long, value_name = "PATH")]
     pub app: Vec<String>,
-    /// Starts a program of --app again when its file has changed
+    /// Starts a program of --app again when its file has changed; one with a machine is run over the recorded
+    /// stream before, beside the former version
     #[arg(long, requires = "app")]
     pub watch: bool,
+    /// What --watch does with a version of a machine that does something else with the recorded stream
+    #[arg(long, requires = "watch", value_enum, value_name = "WHAT", default_value = "ask")]
+    pub watch_differs: WatchDiffers,
     /// Keeps the folder with configuration, journals and logs
     #[arg(long)]
     pub keep: bool,
@@ -78,12 +84,22 @@ pub struct DevArgs {
     pub until_stdin_ends: bool,
 }
 
+/// What becomes of a version whose outputs or timers differ from those of the one that runs.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WatchDiffers {
+    /// It waits for a line on stdin: `take` or `leave`
+    Ask,
+    /// It is started, once the difference was shown
+    Take,
+}
+
 /// Runs the cluster until SIGTERM or SIGINT, or until stdin ends.
 pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     let stop = stop_flag()?;
-    if args.until_stdin_ends {
-        stop_with_stdin(Arc::clone(&stop))?;
-    }
+    let words = match args.until_stdin_ends {
+        true => Words::reading(Some(Arc::clone(&stop))),
+        false => Words::default(),
+    };
     let wire = Wire::of(&args.wire)?;
     let beforehand = Beforehand::of(args)?;
     let folder = cluster::create(&wire, Idle::Adapt, &[], args.keep, &[])?;
@@ -99,7 +115,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
     let mut around = Around::start(args, &cluster, beforehand.page.as_ref(), &mut metrics)?;
     let environment = AppEnvironment { config: folder.config(), path: beforehand.found.path() };
-    let mut apps = Apps::new(args, beforehand.apps, environment);
+    let mut apps = Apps::new(args, beforehand.apps, environment, words);
     let lines = [&around.lines[..], &metrics.lines, &apps.lines()].concat();
     show(&cluster, &replicas, leader, &beforehand.found, &lines)?;
     while !cluster.stop.load(Ordering::Acquire) {

@@ -211,6 +211,11 @@ impl<M: StateMachine> MachineCore<M> {
         self.timers.len()
     }
 
+    /// Key and time of each timer that is pending, the next one first.
+    pub fn pending_timers(&self) -> Vec<(u64, Nanos)> {
+        self.timers.pending().collect()
+    }
+
     /// Inputs that this process has applied.
     pub fn inputs(&self) -> u64 {
         self.inputs

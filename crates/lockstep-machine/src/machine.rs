@@ -66,6 +66,12 @@ pub trait StateMachine: Sized {
         String::new()
     }
 
+    /// The state as a text for people, which a debugger prints; `None`, as without an own implementation: it
+    /// prints the snapshot.
+    fn state_text(&self) -> Option<String> {
+        None
+    }
+
     /// Answers a question about the state, which it must not change: appends to `answer`. Without an own
     /// implementation nothing is answered.
     fn query(&self, request: &[u8], answer: &mut Vec<u8>) {

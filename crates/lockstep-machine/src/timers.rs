@@ -99,6 +99,11 @@ impl Timers {
         self.by_due.first_key_value().map(|(place, _)| place.0)
     }
 
+    /// Key and time of each that is pending, the next one first.
+    pub fn pending(&self) -> impl Iterator<Item = (u64, Nanos)> {
+        self.by_due.values().map(|timer| (timer.key, timer.due))
+    }
+
     /// How many are pending.
     pub fn len(&self) -> usize {
         self.by_due.len()

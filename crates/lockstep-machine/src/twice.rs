@@ -186,6 +186,10 @@ impl<M: StateMachine> StateMachine for Twice<M> {
         self.one.settings()
     }
 
+    fn state_text(&self) -> Option<String> {
+        self.one.state_text()
+    }
+
     fn query(&self, request: &[u8], answer: &mut Vec<u8>) {
         self.one.query(request, answer);
     }

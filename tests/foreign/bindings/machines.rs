@@ -18,19 +18,19 @@ fn machine() -> Option<PathBuf> {
 }
 
 /// The counter of docs/APPLY.md.
-fn counter() -> Option<PathBuf> {
+pub fn counter() -> Option<PathBuf> {
     static COUNTER: OnceLock<PathBuf> = OnceLock::new();
     sanitized(&COUNTER, "c++", "-std=c++17", "examples/counter.cpp")
 }
 
 /// The totals in the stream, in order.
-fn totals(cluster: &Cluster) -> Vec<u64> {
+pub fn totals(cluster: &Cluster) -> Vec<u64> {
     let text = cluster.read(&[]).out;
     payloads(&text).iter().filter_map(|payload| payload.strip_prefix("total ")?.parse().ok()).collect()
 }
 
 /// Waits until a replica has counted so many.
-fn await_total(address: SocketAddrV4, process: &mut Process, total: u64) {
+pub fn await_total(address: SocketAddrV4, process: &mut Process, total: u64) {
     let (began, wanted) = (Instant::now(), format!("total {total}"));
     loop {
         let answer = lockstep_app::query(address, b"");

@@ -9,7 +9,7 @@ call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in 
 `CursorFile` stores how far a program has read, for its next start; `request` publishes a message and awaits its answer.
 
 `Machine` is the base of replicated state machines: `run` runs a copy of one on a cluster, `App` the same without a loop;
-`trial` and `twice` judge one.
+`debug` steps one along the stream, `trial` and `twice` judge one.
 
 `lockstep.aio` iterates in an event loop; `Journal` reads the messages of a journal's folder; `status` and `metrics` show
 how the cluster does.
@@ -65,6 +65,7 @@ from lockstep._native import (
     TrialCoverage,
     TrialReport,
     __version__,
+    debug,
     metrics,
     metrics_text,
     run,
@@ -122,6 +123,7 @@ __all__ = [
     "TrialReport",
     "UnansweredError",
     "__version__",
+    "debug",
     "messages",
     "metrics",
     "metrics_text",

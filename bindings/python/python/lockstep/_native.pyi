@@ -636,7 +636,16 @@ def run(
     'never'), serve ('address:port'), hosts, peers, proof_wait (seconds, 30).
 
     An exception of the machine ends the replica, and is raised here with its traceback: nothing of its input is published,
-    and nothing more is applied. ReplicaError: stream, state or snapshots need an operator."""
+    and nothing more is applied. ReplicaError: stream, state or snapshots need an operator. Where the environment has
+    LOCKSTEP_DEBUG it is debug instead."""
+
+def debug(factory: Callable[[], Machine], name: str, *, endpoint: Endpoint | None = None) -> None:
+    """Opens a terminal on stdin and stdout that steps a machine along the committed stream, forward and back, from its
+    beginning; h lists its commands. It publishes nothing, and opens no name. It returns when stdin ends, or after the command
+    x. `name` is that of the machine, and `endpoint` by default that of the environment.
+
+    An exception of the machine is raised when the terminal has ended. ReplicaError: the stream cannot be read from its
+    beginning."""
 
 @final
 class TrialCoverage:

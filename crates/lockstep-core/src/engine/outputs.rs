@@ -423,6 +423,13 @@ impl Outputs {
         self.count + (self.waiting.len() - self.read) as u64
     }
 
+    /// The oldest output that was produced, and not read in the stream: the entry that it follows from, its
+    /// destination and its content.
+    pub fn awaited(&self) -> Option<(Seq, Destination, &[u8])> {
+        let output = self.waiting.get(self.read)?;
+        Some((output.of, output.destination, &output.payload))
+    }
+
     /// The name's id, once the stream or the handle has shown it.
     pub fn publisher(&self) -> Option<PublisherId> {
         self.own

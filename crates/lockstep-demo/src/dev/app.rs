@@ -2,7 +2,10 @@
 //! and each line that it prints is printed behind its name. One that ends by an error is started again,
 //! some times in a row; with `--watch` each is started again once its file has changed.
 
-use super::{AGAIN, DevArgs};
+use super::shadow::{Compared, Versions};
+use super::word::Words;
+use super::{AGAIN, DevArgs, WatchDiffers};
+use lockstep_app::MACHINE_FILE_VARIABLE;
 use lockstep_process::child::{ChildGuard, clear_settings, end_with_parent};
 use lockstep_process::signal::Signal;
 use std::ffi::OsString;
@@ -27,6 +30,9 @@ const ORDERLY: Duration = Duration::from_secs(5);
 const LAST_LINES: Duration = Duration::from_millis(500);
 /// Between two looks while programs end.
 const LOOK: Duration = Duration::from_millis(10);
+/// A copy of the file that was started last, and what `run` of a machine writes.
+const EARLIER: &str = "former";
+const MACHINE: &str = "machine";
 /// Bytes of a line that are printed as one.
 const LINE_MAX: u64 = 64 << 10;
 
@@ -79,26 +85,33 @@ pub struct AppEnvironment {
     pub path: OsString,
 }
 
+impl AppEnvironment {
+    /// Gives it to a program.
+    pub fn set(&self, command: &mut Command) {
+        command.env("LOCKSTEP_CONFIG", &self.config).env("PATH", &self.path);
+    }
+
+    /// The folder of what is known of a program.
+    fn folder(&self, name: &str) -> PathBuf {
+        self.config.with_file_name("apps").join(name)
+    }
+}
+
 /// Their programs and what became of them.
 pub struct Apps {
     apps: Vec<App>,
     environment: AppEnvironment,
     watch: bool,
+    differs: WatchDiffers,
+    words: Words,
 }
 
 impl Apps {
     /// None of them runs yet: the first look starts them.
-    pub fn new(args: &DevArgs, commands: Vec<AppCommand>, environment: AppEnvironment) -> Self {
+    pub fn new(args: &DevArgs, commands: Vec<AppCommand>, environment: AppEnvironment, words: Words) -> Self {
         let now = Instant::now();
-        let app = |command| App {
-            command,
-            state: State::Due(now),
-            stamp: None,
-            failures: 0,
-            changed: None,
-            output: Vec::new(),
-        };
-        Self { apps: commands.into_iter().map(app).collect(), environment, watch: args.watch }
+        let apps = commands.into_iter().map(|command| App::of(command, State::Due(now), None)).collect();
+        Self { apps, environment, watch: args.watch, differs: args.watch_differs, words }
     }
 
     /// The line of each that is printed at the start.
@@ -117,14 +130,15 @@ impl Apps {
         let now = Instant::now();
         for app in &mut self.apps {
             if self.watch && app.has_new_file(now) {
-                say(&format!(
-                    "{} has changed; {} is started again",
-                    app.command.path.display(),
-                    app.command.name
-                ));
-                app.renew(now);
+                app.on_new_file(now, &self.environment);
+            }
+            if let Some(compared) = app.take_compared() {
+                app.on_compared(now, compared, self.differs, &mut self.words);
             }
             app.look(now, &self.environment, self.watch);
+        }
+        while let Some(line) = self.words.next() {
+            self.apps.iter_mut().for_each(|app| app.on_word(now, line.trim()));
         }
     }
 
@@ -155,6 +169,11 @@ struct App {
     changed: Option<(Stamp, Instant)>,
     /// Threads that print what it prints.
     output: Vec<JoinHandle<()>>,
+    /// The file that is compared with the former one, or was.
+    compared: Option<Stamp>,
+    comparing: Option<JoinHandle<Compared>>,
+    /// The compared file differs, and the developer has not said what becomes of it.
+    asks: bool,
 }
 
 enum State {
@@ -189,10 +208,104 @@ impl Stamp {
 }
 
 impl App {
+    fn of(command: AppCommand, state: State, stamp: Option<Stamp>) -> Self {
+        Self {
+            command,
+            state,
+            stamp,
+            failures: 0,
+            changed: None,
+            output: Vec::new(),
+            compared: None,
+            comparing: None,
+            asks: false,
+        }
+    }
+
+    /// Begins to compare the new file with the one that runs, if that has a machine; else it is started.
+    fn on_new_file(&mut self, now: Instant, environment: &AppEnvironment) {
+        let AppCommand { name, path, .. } = &self.command;
+        let folder = environment.folder(name);
+        let earlier = folder.join(EARLIER);
+        let is_machine = folder.join(MACHINE).exists() && earlier.exists();
+        if !(is_machine && matches!(self.state, State::Running { .. })) {
+            say(&format!("{} has changed; {name} is started again", path.display()));
+            return self.renew(now);
+        }
+        say(&format!("{} has changed; it is compared with the version that runs", path.display()));
+        (self.compared, self.changed, self.asks) = (Stamp::of(path), None, false);
+        let versions = Versions { command: self.command.clone(), environment: environment.clone(), earlier };
+        self.comparing = Some(std::thread::spawn(move || versions.compare()));
+    }
+
+    /// What the comparison has found, unless the file has changed once more.
+    fn take_compared(&mut self) -> Option<Compared> {
+        let thread = self.comparing.take_if(|thread| thread.is_finished())?;
+        let compared =
+            thread.join().unwrap_or_else(|_| Compared::Differs("the comparison failed".to_owned()));
+        (self.compared == Stamp::of(&self.command.path)).then_some(compared)
+    }
+
+    fn on_compared(&mut self, now: Instant, compared: Compared, differs: WatchDiffers, words: &mut Words) {
+        let name = &self.command.name;
+        let text = match compared {
+            Compared::Equal { inputs, state_from } => {
+                let state = state_from.map_or_else(String::new, |seq| {
+                    format!(", though the state has another digest from seq {seq} on")
+                });
+                say(&format!(
+                    "{name} does the same with {inputs} inputs of the stream{state}: it takes over"
+                ));
+                return self.renew(now);
+            }
+            Compared::Differs(text) => text,
+        };
+        say(&format!("{name} differs from the version that runs: {}", text.trim_end()));
+        if differs == WatchDiffers::Take {
+            say(&format!("{name} takes over"));
+            return self.renew(now);
+        }
+        say(&format!(
+            "the version that runs goes on. Write `take {name}` to start the new one (it ends at the first output that the              stream has otherwise: a new `dev` has a new stream), `leave {name}` to leave it, or change it once more"
+        ));
+        self.asks = true;
+        words.begin();
+    }
+
+    /// A line of the developer.
+    fn on_word(&mut self, now: Instant, line: &str) {
+        let (word, of) = line.split_once(' ').unwrap_or((line, &self.command.name));
+        if !self.asks || of.trim() != self.command.name {
+            return;
+        }
+        match word {
+            "take" => {
+                say(&format!("{} takes over", self.command.name));
+                self.renew(now);
+            }
+            "leave" => self.asks = false,
+            _ => say(&format!("write `take {of}` or `leave {of}`")),
+        }
+    }
+
+    /// Begins what is known of it beside its process: a copy of its file, and not yet that it has a machine.
+    fn begin_watch(&self, folder: &Path) -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        match fs::remove_file(folder.join(MACHINE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // Another file, and not the same one: a process may still run the one that is there.
+        let (copy, part) = (folder.join(EARLIER), folder.join("part"));
+        fs::copy(&self.command.path, &part)?;
+        fs::rename(part, copy)
+    }
+
     /// Whether its file is another one than that which was started, and rests.
     fn has_new_file(&mut self, now: Instant) -> bool {
         let stamp =
             Stamp::of(&self.command.path).filter(|stamp| self.stamp.is_some_and(|started| started != *stamp));
+        let stamp = stamp.filter(|stamp| self.compared != Some(*stamp));
         self.changed = match (stamp, self.changed) {
             (None, _) => None,
             (Some(stamp), Some((seen, since))) if stamp == seen => Some((stamp, since)),
@@ -204,6 +317,7 @@ impl App {
     /// Has it started with the file that is there now.
     fn renew(&mut self, now: Instant) {
         (self.failures, self.changed) = (0, None);
+        (self.compared, self.asks) = (None, false);
         self.stamp = Stamp::of(&self.command.path);
         match &self.state {
             State::Running { .. } => self.ask_to_end(now + ORDERLY),
@@ -261,7 +375,7 @@ impl App {
     fn start(&mut self, now: Instant, environment: &AppEnvironment, watch: bool) {
         // Before: a file that changes meanwhile is another one.
         self.stamp = Stamp::of(&self.command.path);
-        match self.spawn(environment) {
+        match self.spawn(environment, watch) {
             Ok(child) => {
                 say(&format!("{} is process {}", self.command.name, child.id()));
                 self.state = State::Running { child, since: now };
@@ -270,12 +384,19 @@ impl App {
         }
     }
 
-    fn spawn(&mut self, environment: &AppEnvironment) -> io::Result<ChildGuard> {
+    fn spawn(&mut self, environment: &AppEnvironment, watch: bool) -> io::Result<ChildGuard> {
+        let folder = environment.folder(&self.command.name);
+        if watch {
+            self.begin_watch(&folder)?;
+        }
         let AppCommand { name, path, args } = &self.command;
         let mut command = Command::new(path);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         clear_settings(&mut command);
-        command.env("LOCKSTEP_CONFIG", &environment.config).env("PATH", &environment.path);
+        environment.set(&mut command);
+        if watch {
+            command.env(MACHINE_FILE_VARIABLE, folder.join(MACHINE));
+        }
         // A group of its own: Ctrl-C in a terminal reaches `dev`, which ends them in order.
         command.process_group(0);
         end_with_parent(&mut command);
@@ -381,8 +502,7 @@ mod tests {
         let path = folder.path().join("program");
         fs::write(&path, "1").expect("a file");
         let command = AppCommand { name: "program".to_owned(), path: path.clone(), args: Vec::new() };
-        let (state, stamp) = (State::Over, Stamp::of(&path));
-        let mut app = App { command, state, stamp, failures: 0, changed: None, output: Vec::new() };
+        let mut app = App::of(command, State::Over, Stamp::of(&path));
         let mut now = Instant::now();
         let mut after = |app: &mut App, rest: Duration| {
             now += rest;

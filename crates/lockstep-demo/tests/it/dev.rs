@@ -18,15 +18,15 @@ const LOOK: Duration = Duration::from_millis(20);
 const LOCAL: &str = "Host: localhost\r\n";
 
 /// A cluster for development that runs, and the lines that it prints.
-struct Dev {
-    process: Process,
+pub struct Dev {
+    pub process: Process,
     lines: Box<dyn Iterator<Item = String>>,
     _logs: TempDir,
 }
 
 impl Dev {
     /// Starts it. The operators' program lies beside it.
-    fn start(args: &[&str]) -> Self {
+    pub fn start(args: &[&str]) -> Self {
         assert!(lockstep_testkit::processes::program().exists());
         let logs = TempDir::new().expect("a folder");
         let command = command_of(Command::new(PROGRAM), &[&["dev", "--until-stdin-ends"], args].concat());
@@ -37,14 +37,14 @@ impl Dev {
 
     /// The rest of the next line with this.
     #[track_caller]
-    fn after(&mut self, mark: &str) -> String {
+    pub fn after(&mut self, mark: &str) -> String {
         let line = self.lines.by_ref().find(|line| line.contains(mark));
         let line = line.unwrap_or_else(|| panic!("no line with {mark}: {}", self.process.log()));
         line.split_once(mark).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
     }
 
     /// The number of the process of this name, as it was started the `times`-th time.
-    fn pid_of(&mut self, name: &str, times: usize) -> u32 {
+    pub fn pid_of(&mut self, name: &str, times: usize) -> u32 {
         let mark = format!("dev: {name} is process ");
         self.process.await_log_times(&mark, times);
         let log = self.process.log();
@@ -53,7 +53,7 @@ impl Dev {
     }
 
     /// Ends it as its parent does, and returns its log.
-    fn end(mut self) -> String {
+    pub fn end(mut self) -> String {
         drop(self.process.stdin().take());
         assert!(self.process.wait().success(), "{}", self.process.log());
         self.process.log()
@@ -69,7 +69,7 @@ fn refused(args: &[&str]) -> (Option<i32>, String) {
 }
 
 /// A program of these lines of a shell.
-fn script(folder: &TempDir, name: &str, lines: &str) -> PathBuf {
+pub fn script(folder: &TempDir, name: &str, lines: &str) -> PathBuf {
     let (path, new) = (folder.path().join(name), folder.path().join("new"));
     fs::write(&new, format!("#!/bin/sh\n{lines}\n")).expect("a script");
     fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).expect("a script that runs");
@@ -114,7 +114,7 @@ fn await_end_of(pid: u32) {
 
 /// The stream from its beginning, until it has a message with these bytes.
 #[track_caller]
-fn await_message(file: &str, payload: &[u8]) {
+pub fn await_message(file: &str, payload: &[u8]) {
     let endpoint = Endpoint::from_file(Path::new(file)).unwrap_or_else(|error| panic!("{error}"));
     let mut subscriber =
         Subscriber::connect(&endpoint, Delivery::Committed, Start::Oldest).expect("a subscriber");

@@ -23,6 +23,43 @@ public final class App implements AutoCloseable {
     }
 
     /**
+     * Opens a replica, prints where it begins to stderr, and runs it until {@code goesOn} returns false. Where the
+     * environment has LOCKSTEP_DEBUG it is {@link #debug} instead.
+     *
+     * @param endpoint the cluster
+     * @param settings the settings
+     * @param factory makes a machine at the stream's beginning
+     * @param goesOn asked between two turns
+     * @throws LockstepException as of {@link #open} and {@link #turn}
+     */
+    public static void run(Endpoint endpoint, AppSettings settings, Supplier<? extends Machine> factory,
+            BooleanSupplier goesOn) {
+        String asked = System.getenv("LOCKSTEP_DEBUG");
+        if (asked != null && !asked.isEmpty()) {
+            debug(endpoint, settings, factory);
+            return;
+        }
+        try (App app = open(endpoint, settings, factory)) {
+            System.err.println("this copy begins at seq " + app.state().next());
+            app.run(goesOn);
+        }
+    }
+
+    /**
+     * Opens a terminal on stdin and stdout that steps a machine along the committed stream, forward and back, from its
+     * beginning; {@code h} lists its commands. It publishes nothing, and opens no name. It returns when stdin ends, or
+     * after the command {@code x}.
+     *
+     * @param endpoint the cluster
+     * @param settings the settings, of which it takes the name
+     * @param factory makes a machine at the stream's beginning
+     * @throws LockstepException with {@link Status#REPLICA} if the stream cannot be read from its beginning
+     */
+    public static void debug(Endpoint endpoint, AppSettings settings, Supplier<? extends Machine> factory) {
+        endpoint.debug(settings, new Machines(factory, null, null));
+    }
+
+    /**
      * Restores the newest snapshot of the replica's folder, or of a peer, or begins with the factory's machine at the
      * beginning of the stream, and opens its names.
      *

@@ -78,6 +78,15 @@ public final class Endpoint implements AutoCloseable {
         return app;
     }
 
+    /** A debugger of a machine of this name. */
+    synchronized void debug(AppSettings settings, Machines machines) {
+        long done = Native.debug(opened(), machines, machines.version, Handle.text("name", settings.name),
+                Handle.text("folder", settings.folder));
+        if (done < 0) {
+            throw machines.failure(done);
+        }
+    }
+
     private long opened() {
         if (endpoint == 0) {
             throw new LockstepException(Status.CLOSED_HANDLE, "the endpoint is closed");

@@ -212,6 +212,9 @@ final class Native {
     static native long appOpen(long endpoint, Machines machines, int version, byte[] name, byte[] folder, byte[] serve,
             byte[] hosts, byte[] peers, long[] numbers);
 
+    /** Opens the debugger of a machine, and returns when that has ended; all as of {@link #appOpen}. */
+    static native long debug(long endpoint, Machines machines, int version, byte[] name, byte[] folder);
+
     static native void appClose(long app);
 
     static native long appTurn(long app);
