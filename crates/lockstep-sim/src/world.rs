@@ -401,10 +401,9 @@ impl World {
         let turn_ns = self.plan.turn_of(&self.nodes[index].device, self.now);
         let (idle_ns_max, growth) = self.idleness();
         let (is_long, clock) = (self.plan.is_long(), self.plan.clock(index));
-        let mut has_arrivals = self.net_mut(index).is_some_and(|net| net.has_arrivals());
-        if self.has_second_handle(index) {
-            has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
-        }
+        let has_second = self.has_second_handle(index);
+        let mut arrives = |at| self.net_mut(at).is_some_and(|net| net.has_arrivals());
+        let has_arrivals = arrives(index) || has_second && arrives(index + 1);
         let node = &mut self.nodes[index];
         // A reader whose subscription has ended receives nothing any more, and would be called without end.
         let is_over = is_long && node.actor.is_over();
