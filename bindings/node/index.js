@@ -4,10 +4,10 @@
 // about each function. Calls never leave the thread; `wait` blocks it. A failure is an Error with `status`, a number of
 // `Status`; its message says what failed, where, and what to do.
 
+const { Delivery, Kind, StartKind, Status } = require('./constants.js');
 const native = require('./lockstep.node');
 
 const EVERYBODY = 0;
-const Delivery = Object.freeze({ STAMPED: 0, COMMITTED: 1 });
 const ROW = 64;
 
 /** The events of one poll, in the order of the stream. Nothing changes them later. */
@@ -73,7 +73,8 @@ class Endpoint {
    * run), from the `oldest` entry that a journal has, or without any of these live.
    */
   subscriber({ delivery = Delivery.COMMITTED, from, cursor, oldest = false } = {}) {
-    const kind = cursor !== undefined ? 3 : oldest ? 2 : from !== undefined ? 1 : 0;
+    const kind = cursor !== undefined ? StartKind.CURSOR : oldest ? StartKind.OLDEST
+      : from !== undefined ? StartKind.FROM : StartKind.LIVE;
     return new Subscriber(native.connectSubscriber(this.#handle, delivery, kind, from ?? 0n, cursor ?? ''));
   }
 
@@ -215,5 +216,4 @@ class CursorFile {
   }
 }
 
-const { Kind, Status } = native;
 module.exports = { Batch, CursorFile, Delivery, EVERYBODY, Endpoint, Kind, Publisher, Status, Subscriber, version: native.version };

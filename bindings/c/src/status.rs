@@ -11,6 +11,7 @@ pub const LOCKSTEP_ABI_VERSION: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(i32)]
 pub enum lockstep_status {
+    // Written from bindings/api.toml: statuses.
     /// It is done.
     Ok = 0,
     /// The window is full: poll, and publish again.
@@ -54,6 +55,7 @@ pub enum lockstep_status {
     Replica = 40,
     /// A machine does not stand its trial: the text has the rule, what has broken it, and the story.
     Trial = 41,
+    // End of what is written from bindings/api.toml.
 }
 
 use lockstep_status as Status;
@@ -150,6 +152,7 @@ impl From<PublishError> for Failure {
 }
 
 /// The names of the statuses.
+// Written from bindings/api.toml: names of statuses.
 const NAMES: [(Status, &CStr); 21] = [
     (Status::Ok, c"OK"),
     (Status::Backpressure, c"BACKPRESSURE"),
@@ -173,6 +176,7 @@ const NAMES: [(Status, &CStr); 21] = [
     (Status::Replica, c"REPLICA"),
     (Status::Trial, c"TRIAL"),
 ];
+// End of what is written from bindings/api.toml.
 
 /// The name of a status: `IN_USE` of `LOCKSTEP_STATUS_IN_USE`. It is the same in every language. `UNKNOWN` of
 /// a number that is none.
