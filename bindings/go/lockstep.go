@@ -33,6 +33,7 @@ type Status int32
 
 // The statuses of lockstep.h.
 const (
+	// Written from bindings/api.toml: statuses.
 	StatusOk            Status = C.LOCKSTEP_STATUS_OK
 	StatusBackpressure  Status = C.LOCKSTEP_STATUS_BACKPRESSURE
 	StatusNotOpen       Status = C.LOCKSTEP_STATUS_NOT_OPEN
@@ -55,6 +56,7 @@ const (
 	StatusMachine       Status = C.LOCKSTEP_STATUS_MACHINE
 	StatusReplica       Status = C.LOCKSTEP_STATUS_REPLICA
 	StatusTrial         Status = C.LOCKSTEP_STATUS_TRIAL
+	// End of what is written from bindings/api.toml.
 )
 
 // String is the status' name, which is the same in every language: IN_USE.
@@ -65,6 +67,7 @@ type Kind uint32
 
 // The kinds of lockstep.h, which says what the fields of each mean.
 const (
+	// Written from bindings/api.toml: kinds of events.
 	KindMessage          Kind = C.LOCKSTEP_EVENT_KIND_MESSAGE
 	KindCommitted        Kind = C.LOCKSTEP_EVENT_KIND_COMMITTED
 	KindRetract          Kind = C.LOCKSTEP_EVENT_KIND_RETRACT
@@ -103,16 +106,20 @@ const (
 	KindOutcomeClosed    Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_CLOSED
 	KindOutcomesUnknown  Kind = C.LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN
 	KindOutcomeDiscarded Kind = C.LOCKSTEP_EVENT_KIND_OUTCOME_DISCARDED
+	// End of what is written from bindings/api.toml.
 )
 
 // Delivery is when a message is delivered.
 type Delivery uint32
 
 const (
+	// Written from bindings/api.toml: deliveries.
+
 	// Stamped is when the leader's datagram arrives; a takeover may retract it.
 	Stamped Delivery = C.LOCKSTEP_DELIVERY_STAMPED
 	// Committed is when a quorum holds it; final.
 	Committed Delivery = C.LOCKSTEP_DELIVERY_COMMITTED
+	// End of what is written from bindings/api.toml.
 )
 
 // Error is why a call has failed: what failed, where, and what to do.

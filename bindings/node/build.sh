@@ -32,7 +32,7 @@ fi
     fail "$headers/node_api.h is missing: it is in Debian's package libnode-dev; NODE_INCLUDE names another folder"
 
 mkdir -p "$out/lockstep"
-install -m 644 "$here/index.js" "$here/package.json" "$out/lockstep/"
+install -m 644 "$here/index.js" "$here/constants.js" "$here/package.json" "$out/lockstep/"
 # Nothing of the C library can be seen from outside: another copy of it in the process is another library. The functions
 # of Node are found in the program that loads the module.
 "$cc" -std=gnu11 -O2 -g -Wall -Wextra -Wconversion -Werror -fPIC -fvisibility=hidden -shared \

@@ -4,10 +4,10 @@
 // about each function. Calls never leave the thread; `wait` blocks it. A failure is an Error with `status`, a number of
 // `Status`; its message says what failed, where, and what to do.
 
+const { Delivery, Kind, StartKind, Status } = require('./constants.js');
 const native = require('./lockstep.node');
 
 const EVERYBODY = 0;
-const Delivery = Object.freeze({ STAMPED: 0, COMMITTED: 1 });
 const ROW = 64;
 
 /** The events of one poll, in the order of the stream. Nothing changes them later. */
@@ -47,7 +47,8 @@ class Batch {
 
 /** Where a handle begins to read: the kind of start, and what that kind needs. */
 function startOf({ from, cursor, oldest }) {
-  const kind = cursor !== undefined ? 3 : oldest ? 2 : from !== undefined ? 1 : 0;
+  const kind = cursor !== undefined ? StartKind.CURSOR : oldest ? StartKind.OLDEST
+    : from !== undefined ? StartKind.FROM : StartKind.LIVE;
   return [kind, from ?? 0n, cursor ?? ''];
 }
 
@@ -307,7 +308,6 @@ class CursorFile {
   }
 }
 
-const { Kind, Status } = native;
 module.exports = {
   Batch,
   CursorFile,

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
 mod bindings;
+mod dialect;
 mod exchange;
 mod interop;
 mod packages;

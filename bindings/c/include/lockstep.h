@@ -57,7 +57,8 @@ enum lockstep_status
     LOCKSTEP_STATUS_TABLE_FULL = 18,
     // The key of this process does not allow it.
     LOCKSTEP_STATUS_NOT_ALLOWED = 19,
-    // A request has no answer: nobody knows one, and none will be read.
+    // A request has no answer, and none is awaited: its outcome is unknown, no reader delivers it, or the
+    // subscription has ended.
     LOCKSTEP_STATUS_UNANSWERED = 20,
     // The operating system refused a call.
     LOCKSTEP_STATUS_IO = 32,
@@ -244,12 +245,12 @@ enum lockstep_input_kind
   : uint32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
-    // A message of anybody but this machine: `publisher`, `publisher_seq`, `destination`, the user where the
+    // A message of anybody but this machine: `publisher`, `publisher_seq`, `destination`, `user` where the
     // publisher is a client of a gateway; the payload.
     LOCKSTEP_INPUT_KIND_MESSAGE = 1,
-    // A client has logged in at a gateway: `publisher`, the user.
+    // A client has logged in at a gateway: `publisher`, `user`.
     LOCKSTEP_INPUT_KIND_CONNECTED = 2,
-    // A client is gone: `publisher`, the user; `detail` is the reason, `value` is 1 if its user wants its
+    // A client is gone: `publisher`, `user`; `detail` is the reason, `value` is 1 if its user wants its
     // orders to be cancelled then.
     LOCKSTEP_INPUT_KIND_DISCONNECTED = 3,
     // A name that is no gateway's client is opened: `publisher`; `detail` is how often it was opened; the

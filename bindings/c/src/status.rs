@@ -11,6 +11,7 @@ pub const LOCKSTEP_ABI_VERSION: u32 = 1;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(i32)]
 pub enum lockstep_status {
+    // Written from bindings/api.toml: statuses.
     /// It is done.
     Ok = 0,
     /// The window is full: poll, and publish again.
@@ -33,7 +34,8 @@ pub enum lockstep_status {
     TableFull = 18,
     /// The key of this process does not allow it.
     NotAllowed = 19,
-    /// A request has no answer: nobody knows one, and none will be read.
+    /// A request has no answer, and none is awaited: its outcome is unknown, no reader delivers it, or the
+    /// subscription has ended.
     Unanswered = 20,
     /// The operating system refused a call.
     Io = 32,
@@ -56,6 +58,7 @@ pub enum lockstep_status {
     Replica = 40,
     /// A machine does not stand its trial: the text has the rule, what has broken it, and the story.
     Trial = 41,
+    // End of what is written from bindings/api.toml.
 }
 
 use lockstep_status as Status;
@@ -157,6 +160,7 @@ impl From<PublishError> for Failure {
 }
 
 /// The names of the statuses.
+// Written from bindings/api.toml: names of statuses.
 const NAMES: [(Status, &CStr); 22] = [
     (Status::Ok, c"OK"),
     (Status::Backpressure, c"BACKPRESSURE"),
@@ -181,6 +185,7 @@ const NAMES: [(Status, &CStr); 22] = [
     (Status::Replica, c"REPLICA"),
     (Status::Trial, c"TRIAL"),
 ];
+// End of what is written from bindings/api.toml.
 
 /// The name of a status: `IN_USE` of `LOCKSTEP_STATUS_IN_USE`. It is the same in every language. `UNKNOWN` of
 /// a number that is none.

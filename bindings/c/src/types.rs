@@ -94,10 +94,12 @@ impl From<Outcomes> for lockstep_outcomes {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u32)]
 pub enum lockstep_delivery {
+    // Written from bindings/api.toml: deliveries.
     /// When the leader's datagram arrives; a takeover may retract it.
     Stamped = 0,
     /// When a quorum holds it; final.
     Committed = 1,
+    // End of what is written from bindings/api.toml.
 }
 
 pub(crate) fn delivery(number: u32) -> Result<lockstep_client::Delivery, Failure> {
@@ -138,6 +140,7 @@ impl From<lockstep_cursor> for Cursor {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u32)]
 pub enum lockstep_start_kind {
+    // Written from bindings/api.toml: kinds of starts.
     /// At the end of the stream as it is at the first poll.
     Live = 0,
     /// At `seq`.
@@ -146,6 +149,7 @@ pub enum lockstep_start_kind {
     Oldest = 2,
     /// At `cursor`.
     Cursor = 3,
+    // End of what is written from bindings/api.toml.
 }
 
 /// Where a subscription begins: a `lockstep_start_kind` and what that kind needs.

@@ -5,12 +5,13 @@
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u32)]
 pub enum FlatInputKind {
-    /// A message of anybody but this machine: `publisher`, `publisher_seq`, `destination`, the user where the
+    // Written from bindings/api.toml: kinds of inputs.
+    /// A message of anybody but this machine: `publisher`, `publisher_seq`, `destination`, `user` where the
     /// publisher is a client of a gateway; the payload.
     Message = 1,
-    /// A client has logged in at a gateway: `publisher`, the user.
+    /// A client has logged in at a gateway: `publisher`, `user`.
     Connected = 2,
-    /// A client is gone: `publisher`, the user; `detail` is the reason, `value` is 1 if its user wants its
+    /// A client is gone: `publisher`, `user`; `detail` is the reason, `value` is 1 if its user wants its
     /// orders to be cancelled then.
     Disconnected = 3,
     /// A name that is no gateway's client is opened: `publisher`; `detail` is how often it was opened; the
@@ -30,10 +31,12 @@ pub enum FlatInputKind {
     TimeSetBack = 10,
     /// The cluster has `value` members from here on.
     Membership = 11,
+    // End of what is written from bindings/api.toml.
 }
 
 impl FlatInputKind {
     /// All of them, by number.
+    // Written from bindings/api.toml: all kinds of inputs.
     pub const ALL: [Self; 11] = [
         Self::Message,
         Self::Connected,
@@ -47,6 +50,7 @@ impl FlatInputKind {
         Self::TimeSetBack,
         Self::Membership,
     ];
+    // End of what is written from bindings/api.toml.
 
     /// The kind of this number, if there is one.
     pub fn from_u32(number: u32) -> Option<Self> {

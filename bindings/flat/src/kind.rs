@@ -6,6 +6,7 @@
 #[repr(u32)]
 #[non_exhaustive]
 pub enum FlatKind {
+    // Written from bindings/api.toml: kinds of events.
     /// The next message: `seq`, `publisher`, `publisher_seq`, `destination`, `timestamp`; the payload.
     Message = 1,
     /// Everything below `seq` is final (`stamped` subscriptions, once per poll).
@@ -65,7 +66,6 @@ pub enum FlatKind {
     Diverged = 24,
     /// A replica of a state machine reports to the others of that machine: `seq`, `publisher`.
     MachineReport = 25,
-
     /// A publisher's name is open: `publisher`; `publisher_seq` is the number of its next message, `value`
     /// that of its last committed one, `detail` the ticket of the call that opened it.
     NameOpened = 65,
@@ -97,10 +97,12 @@ pub enum FlatKind {
     /// A message in parts has its place for ever, and no reader delivers it, as its publisher was held up
     /// between its parts: `publisher`, `publisher_seq`, `seq`. Publish it again, if it still holds.
     OutcomeDiscarded = 77,
+    // End of what is written from bindings/api.toml.
 }
 
 impl FlatKind {
     /// All of them, by number.
+    // Written from bindings/api.toml: all kinds of events.
     pub const ALL: [Self; 38] = [
         Self::Message,
         Self::Committed,
@@ -141,6 +143,7 @@ impl FlatKind {
         Self::OutcomesUnknown,
         Self::OutcomeDiscarded,
     ];
+    // End of what is written from bindings/api.toml.
 
     /// The kind of this number, if there is one.
     pub fn from_u32(number: u32) -> Option<Self> {

@@ -11,13 +11,11 @@
 mod rust;
 
 use super::{c, finished, go, java, node, python, root, with_cluster};
+use crate::dialect::description::{Description, LANGUAGES};
 use lockstep_testkit::processes::Cluster;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::process::Command;
-
-/// The languages, in the order of the columns.
-const LANGUAGES: [&str; 7] = ["C", "C++", "Go", "Java", "Node", "Python", "Rust"];
 
 /// Why a language has no word for a misuse: the letter of a cell, the languages, and the reason.
 type Exception = (char, &'static [&'static str]);
@@ -193,6 +191,14 @@ fn a_word_that_differs_and_one_that_is_missing_are_named() {
             "Go: the table has no row yawn",
         ]
     );
+}
+
+#[test]
+fn each_word_of_a_misuse_is_a_status_of_the_description() {
+    let statuses = Description::read().status;
+    for Misuse { name, word, .. } in &MISUSES {
+        assert!(statuses.iter().any(|status| status.name == *word), "{name}: {word} is no status");
+    }
 }
 
 const PAGE: &str = "docs/BINDINGS.md";

@@ -107,9 +107,13 @@ class UnansweredError(LockstepError):
 class ReplicaError(LockstepError):
     """A replica of a machine cannot go on: its stream, its state or its snapshots need an operator."""
 
+    status = "REPLICA"
+
 
 class TrialError(LockstepError, AssertionError):
     """A machine does not stand its trial; the text has the rule, what has broken it, and the story."""
+
+    status = "TRIAL"
 
 
 class ClosedHandleError(LockstepError, ValueError):

@@ -6,17 +6,20 @@ from enum import IntEnum
 class Delivery(IntEnum):
     """When a message is delivered."""
 
+    # Written from bindings/api.toml: deliveries.
     STAMPED = 0
     """When the leader's datagram arrives; a takeover may retract it."""
 
     COMMITTED = 1
-    """When a quorum has stored it; final."""
+    """When a quorum holds it; final."""
+    # End of what is written from bindings/api.toml.
 
 
 class Kind(IntEnum):
     """What an event reports. A later version may add kinds: ignore a number that is none of these. Fields that a kind
     does not list are 0."""
 
+    # Written from bindings/api.toml: kinds of events.
     MESSAGE = 1
     """The next message: seq, publisher, publisher_seq, destination, timestamp; the payload."""
 
@@ -52,16 +55,16 @@ class Kind(IntEnum):
     """A trading day begins (detail 1) or ends (0): seq, timestamp; the payload is the day's name."""
 
     ORDERED = 12
-    """The leader carries out an operator's order: seq, timestamp; detail is the order; the payload is the name of
-    the operator's key. Of an order of time (6), which sets the stream's time back to timestamp, value is the time
+    """The leader carries out an operator's order: seq, timestamp; detail is the order; the payload is the name of the
+    operator's key. Of an order of time (6), which sets the stream's time back to timestamp, value is the time
     before."""
 
     GAP = 13
     """Messages from seq to below value are missing, and requested."""
 
     ABANDONED = 14
-    """The subscription has ended: nobody sends what is missing from seq on. value is the oldest seq that can be
-    had, detail the reason."""
+    """The subscription has ended: nobody sends what is missing from seq on. value is the oldest seq that can be had,
+    detail the reason."""
 
     PARTS_DISCARDED = 15
     """A message in parts that began at seq is discarded, and the subscription goes on: publisher; detail is 1 for the
@@ -78,19 +81,18 @@ class Kind(IntEnum):
     """Entries from seq on that nobody has in memory are read from a journal over TCP."""
 
     REFUSED = 19
-    """The subscription has ended: it cannot begin, or continue, at seq. detail is the reason, 0 if no journal could
-    be reached."""
+    """The subscription has ended: it cannot begin, or continue, at seq. detail is the reason, 0 if no journal could be
+    reached."""
 
     FOUNDED = 20
     """From seq on the stream is of the history value, founded on the history value2."""
 
     HISTORY_LOST = 21
-    """The subscription has ended, or the publisher's outcomes are unknown: the history value was founded at seq,
-    below what was final here, value2."""
+    """The subscription has ended, or the publisher's outcomes are unknown: the history value was founded at seq, below
+    what was final here, value2."""
 
     AHEAD = 22
-    """The subscription has ended: the leader's log ends at value, and seq would be next here; value2 is the
-    epoch."""
+    """The subscription has ended: the leader's log ends at value, and seq would be next here; value2 is the epoch."""
 
     LAG = 23
     """Commit has lagged behind stamping by value entries for value2 nanoseconds."""
@@ -102,12 +104,12 @@ class Kind(IntEnum):
     """A replica of a state machine reports to the others of that machine: seq, publisher."""
 
     NAME_OPENED = 65
-    """A publisher's name is open: publisher; publisher_seq is the number of its next message, value that of its
-    last committed one, detail the ticket of the call that opened it."""
+    """A publisher's name is open: publisher; publisher_seq is the number of its next message, value that of its last
+    committed one, detail the ticket of the call that opened it."""
 
     NAME_REFUSED = 66
-    """The leader refuses a name: detail is its ticket; value is 1 if the table of publishers is full (then value2
-    is its size), 2 if the key of this process does not allow the name."""
+    """The leader refuses a name: detail is its ticket; value is 1 if the table of publishers is full (then value2 is
+    its size), 2 if the key of this process does not allow the name."""
 
     NOT_ALLOWED = 67
     """The key of this process does not allow a message: publisher, publisher_seq. It is sent again until the key's
@@ -144,14 +146,16 @@ class Kind(IntEnum):
     OUTCOME_DISCARDED = 77
     """A message in parts has its place for ever, and no reader delivers it, as its publisher was held up between its
     parts: publisher, publisher_seq, seq. Publish it again, if it still holds."""
+    # End of what is written from bindings/api.toml.
 
 
 class InputKind(IntEnum):
     """What an input of a machine is. Each has seq and time. Fields that a kind does not list are 0, empty or None."""
 
+    # Written from bindings/api.toml: kinds of inputs.
     MESSAGE = 1
-    """A message of anybody but the machine: publisher, publisher_seq, destination, payload; user where the publisher is a
-    client of a gateway."""
+    """A message of anybody but the machine: publisher, publisher_seq, destination, payload; user where the publisher is
+    a client of a gateway."""
 
     CONNECTED = 2
     """A client has logged in at a gateway: user, publisher."""
@@ -182,6 +186,7 @@ class InputKind(IntEnum):
 
     MEMBERSHIP = 11
     """The cluster has so many members from here on: members."""
+    # End of what is written from bindings/api.toml.
 
 
 class DisconnectReason(IntEnum):

@@ -7,6 +7,7 @@ package io.lockstep;
 public enum InputKind {
     /** A kind that this version does not know. */
     UNKNOWN,
+    // Written from bindings/api.toml: kinds of inputs.
     /**
      * A message of anybody but this machine: {@code publisher}, {@code publisherSeq}, {@code destination}, {@code user}
      * where the publisher is a client of a gateway; the payload.
@@ -38,6 +39,7 @@ public enum InputKind {
     TIME_SET_BACK,
     /** The cluster has {@code value} members from here on. */
     MEMBERSHIP;
+    // End of what is written from bindings/api.toml.
 
     private static final InputKind[] BY_NUMBER = values();
 

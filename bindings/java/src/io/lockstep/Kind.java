@@ -9,9 +9,10 @@ import java.util.Arrays;
 public enum Kind {
     /** A kind that this version does not know: {@link Event#kindNumber} has its number. */
     UNKNOWN(-1),
+    // Written from bindings/api.toml: kinds of events.
     /**
-     * The next message: {@code seq}, {@code publisher}, {@code publisherSeq}, {@code destination},
-     * {@code timestamp}; the payload.
+     * The next message: {@code seq}, {@code publisher}, {@code publisherSeq}, {@code destination}, {@code timestamp};
+     * the payload.
      */
     MESSAGE(1),
     /** Everything below {@code seq} is final ({@code stamped} subscriptions, once per poll). */
@@ -23,9 +24,9 @@ public enum Kind {
     /** The membership from {@code seq} on has {@code value} members. */
     MEMBERSHIP(5),
     /**
-     * A name is opened: {@code seq}, {@code timestamp}, {@code publisher}; {@code publisherSeq} is the number of
-     * its last message, {@code detail} its incarnation, {@code value} and {@code value2} its nonce; the payload is
-     * the name.
+     * A name is opened: {@code seq}, {@code timestamp}, {@code publisher}; {@code publisherSeq} is the number of its
+     * last message, {@code detail} its incarnation, {@code value} and {@code value2} its nonce; the payload is the
+     * name.
      */
     OPENED(6),
     /**
@@ -70,8 +71,8 @@ public enum Kind {
     /** Entries from {@code seq} on that nobody has in memory are read from a journal over TCP. */
     REPLAYING(18),
     /**
-     * The subscription has ended: it cannot begin, or continue, at {@code seq}. {@code detail} is the reason, 0 if
-     * no journal could be reached.
+     * The subscription has ended: it cannot begin, or continue, at {@code seq}. {@code detail} is the reason, 0 if no
+     * journal could be reached.
      */
     REFUSED(19),
     /** From {@code seq} on the stream is of the history {@code value}, founded on the history {@code value2}. */
@@ -98,18 +99,16 @@ public enum Kind {
      */
     NAME_OPENED(65),
     /**
-     * The leader refuses a name: {@code detail} is its ticket; {@code value} is 1 if the table of publishers is
-     * full (then {@code value2} is its size), 2 if the key of this process does not allow the name.
+     * The leader refuses a name: {@code detail} is its ticket; {@code value} is 1 if the table of publishers is full
+     * (then {@code value2} is its size), 2 if the key of this process does not allow the name.
      */
     NAME_REFUSED(66),
     /**
-     * The key of this process does not allow a message: {@code publisher}, {@code publisherSeq}. It is sent again
-     * until the key's rights change.
+     * The key of this process does not allow a message: {@code publisher}, {@code publisherSeq}. It is sent again until
+     * the key's rights change.
      */
     NOT_ALLOWED(67),
-    /**
-     * A message has its place: {@code publisher}, {@code publisherSeq}, {@code seq}. A takeover may take it back.
-     */
+    /** A message has its place: {@code publisher}, {@code publisherSeq}, {@code seq}. A takeover may take it back. */
     OUTCOME_STAMPED(68),
     /**
      * The reported place of a message did not survive a takeover; it is sent again by itself: {@code publisher},
@@ -138,6 +137,7 @@ public enum Kind {
      * parts: {@code publisher}, {@code publisherSeq}, {@code seq}. Publish it again, if it still holds.
      */
     OUTCOME_DISCARDED(77);
+    // End of what is written from bindings/api.toml.
 
     private static final Kind[] BY_NUMBER = byNumber();
 

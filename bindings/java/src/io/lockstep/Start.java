@@ -4,10 +4,12 @@ import java.util.Objects;
 
 /** Where a subscription begins. */
 public final class Start {
+    // Written from bindings/api.toml: kinds of starts.
     static final int LIVE = 0;
     static final int FROM = 1;
     static final int OLDEST = 2;
     static final int CURSOR = 3;
+    // End of what is written from bindings/api.toml.
 
     private static final Cursor NOWHERE = new Cursor(0, 0, 0);
 

@@ -6,6 +6,7 @@ import java.util.Arrays;
 public enum Status {
     /** A status that this version does not know: {@link LockstepException#code} has its number. */
     UNKNOWN(-1),
+    // Written from bindings/api.toml: statuses.
     /** It is done. */
     OK(0),
     /** The window is full: poll, and publish again. */
@@ -14,7 +15,7 @@ public enum Status {
     NOT_OPEN(2),
     /** The message is longer than the stream, the channel or (for a claim) one datagram takes. */
     TOO_LONG(3),
-    /** Numbers before the given one are missing. */
+    /** Numbers before the given one are missing: neither handed in here nor read in the stream. */
     AHEAD_OF_NUMBER(4),
     /** A newer process has opened the name. */
     FENCED(5),
@@ -28,13 +29,16 @@ public enum Status {
     TABLE_FULL(18),
     /** The key of this process does not allow it. */
     NOT_ALLOWED(19),
-    /** A request has no answer: nobody knows one, and none will be read. */
+    /**
+     * A request has no answer, and none is awaited: its outcome is unknown, no reader delivers it, or the subscription
+     * has ended.
+     */
     UNANSWERED(20),
     /** The operating system refused a call. */
     IO(32),
     /** The configuration is wrong or cannot be read. */
     CONFIG(33),
-    /** An argument is none of those that the call takes: out of its range, or a text that is not UTF-8. */
+    /** An argument is NULL where it may not be, not UTF-8, or out of its range. */
     ARGUMENT(34),
     /** The handle is NULL: it was closed, or never connected. */
     CLOSED_HANDLE(35),
@@ -42,7 +46,10 @@ public enum Status {
     PANIC(36),
     /** The handle was connected in another process, of which this one is a fork. */
     OTHER_PROCESS(37),
-    /** A call has the handle already: that of another thread, or the poll whose handler this is. Or a file is open. */
+    /**
+     * A call has the handle already: that of another thread, or the poll whose callback this is. Or somebody else has
+     * the file open.
+     */
     IN_USE(38),
     /** A callback of a machine has failed: its replica, or its trial, has ended. */
     MACHINE(39),
@@ -50,6 +57,7 @@ public enum Status {
     REPLICA(40),
     /** A machine does not stand its trial: the text has the rule, what has broken it, and the story. */
     TRIAL(41);
+    // End of what is written from bindings/api.toml.
 
     private static final Status[] BY_NUMBER = byNumber();
 
