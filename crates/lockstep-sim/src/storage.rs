@@ -277,10 +277,12 @@ impl Machine {
     }
 
     /// Whether the device has everything that was acknowledged or promised, by the superblock: nothing is
-    /// lost with the memory.
+    /// lost with the memory. The weaker one of its copies alone is a start that was interrupted before it
+    /// sent anything.
     pub(super) fn is_on_device(&self) -> bool {
-        matches!(Superblock::load(&self.store), Ok(Ok(copies))
-            if copies.newest.run.clean || copies.newest.run.weakest_durability == Durability::Power)
+        let Ok(Ok(copies)) = Superblock::load(&self.store) else { return false };
+        let is_safe = |copy: Superblock| copy.run.clean || copy.run.weakest_durability == Durability::Power;
+        is_safe(copies.newest) || copies.older.is_some_and(is_safe)
     }
 
     /// Something in the journal changes while no process runs. Returns whether there was anything to change.

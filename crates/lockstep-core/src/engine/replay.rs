@@ -456,8 +456,12 @@ impl ReplayReader {
             |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind { is_empty: false, .. });
         let is_followed = self.answers.iter().any(has_own_history);
         let refuses = |answer: &SourceAnswer| match answer {
-            // It may have joined behind a checkpoint of a former history, and follows into this one.
-            SourceAnswer::Refused(ReplayEndReason::OtherHistory, _) => !is_followed,
+            // It says nothing of what a follower will have: it may have joined behind a checkpoint of a former
+            // history and follow into this one, its own disk may be damaged, or it leaves replays to others.
+            SourceAnswer::Refused(
+                ReplayEndReason::OtherHistory | ReplayEndReason::Damaged | ReplayEndReason::IsLeader,
+                _,
+            ) => !is_followed,
             answer => matches!(answer, SourceAnswer::Refused(..)),
         };
         if self.answers.iter().any(lies_behind) && !self.answers.iter().any(refuses) {

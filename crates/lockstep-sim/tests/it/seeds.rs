@@ -141,6 +141,7 @@ const REGRESSIONS: &[u64] = &[
     90552211,
     92091711,
     93532326,
+    94171106,
 ];
 
 /// Those of them that take as long as all others, by night: disks that are full for days (`nack_1_` holds
