@@ -117,8 +117,9 @@ pub(super) struct Machine {
     pub(super) recorded: RecordedEvents,
     /// The events that its side thread has reported.
     pub(super) remarks: Vec<SideEvent>,
-    /// Segments of which a bit has changed while the process ran, with their original bytes.
-    pub(super) rotten: BTreeMap<u64, Vec<u8>>,
+    /// Segments of which a bit has changed while the process ran, with their original bytes where those are
+    /// known.
+    pub(super) rotten: BTreeMap<u64, Option<Vec<u8>>>,
     /// The segments that changed while no process ran.
     pub(super) damaged_segments: BTreeSet<u64>,
     /// Files that have vanished.

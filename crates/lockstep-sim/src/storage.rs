@@ -246,7 +246,7 @@ impl Machine {
         let bit = rng.below(len * 8);
         self.store.file_mut(file)?[(bit / 8) as usize] ^= 1 << (bit % 8);
         // Of one that was damaged before nobody knows what it was.
-        let original = if self.damaged_segments.contains(&number) { Vec::new() } else { plain };
+        let original = (!self.damaged_segments.contains(&number)).then_some(plain);
         self.rotten.entry(number).or_insert(original);
         Some(number)
     }
@@ -255,7 +255,7 @@ impl Machine {
     /// that a takeover has replaced may be lost: then the log of all segments must be the one that it was.
     pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
         self.damaged_segments.remove(&number);
-        let Some(was) = self.rotten.remove(&number).filter(|was| !was.is_empty()) else { return Ok(()) };
+        let Some(was) = self.rotten.remove(&number).flatten() else { return Ok(()) };
         // The judge's own: no fault that waits for the process strikes them, nor is its death theirs.
         let mut now = self.store.clone();
         now.disarm();

@@ -456,8 +456,9 @@ impl ReplayReader {
             |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind { is_empty: false, .. });
         let is_followed = self.answers.iter().any(has_own_history);
         let refuses = |answer: &SourceAnswer| match answer {
-            // It says nothing of what a follower will have: it may have joined behind a checkpoint of a former
-            // history and follow into this one, its own disk may be damaged, or it leaves replays to others.
+            // It says nothing of what a follower will have: it may have joined behind a checkpoint of a
+            // former history and follow into this one, its own disk may be damaged, or it leads and leaves
+            // replays to others.
             SourceAnswer::Refused(
                 ReplayEndReason::OtherHistory | ReplayEndReason::Damaged | ReplayEndReason::IsLeader,
                 _,
