@@ -5,6 +5,7 @@ use super::coverage::Event;
 use super::payload;
 use super::sleeper::SleepOutcome;
 use super::story::Happening;
+use super::wire::NodeSet;
 use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
 use crate::net::SimNet;
 use lockstep_core::engine::participant::ParticipantEvent;
@@ -79,7 +80,7 @@ impl World {
         }
         let by_replay = Cell::new(false);
         let mut stop = draws[1] % 16;
-        let mut reads = ReaderTurn::new(index, &mut reading.slept, &by_replay);
+        let mut reads = ReaderTurn::new(index, reading.source.unreached, &mut reading.slept, &by_replay);
         let mut publishes = PublisherTurn::new(index, work);
         let limit = 1 + (draws[0] % 9) as usize;
         let mut done = process.poll(shown, wall, limit, |event| match event {
@@ -313,7 +314,7 @@ fn read(
     mut stop: u64,
 ) -> Result<(usize, Vec<String>), Violation> {
     let by_replay = Cell::new(false);
-    let mut turn = ReaderTurn::new(who, &mut reading.slept, &by_replay);
+    let mut turn = ReaderTurn::new(who, reading.source.unreached, &mut reading.slept, &by_replay);
     let mut on_event = |event: SubscriberEvent<'_>| turn.on_event(oracle, &event, &mut stop);
     let mut work = process.poll(now, limit, &mut on_event);
     by_replay.set(true);
@@ -326,6 +327,8 @@ fn read(
 /// The events of a subscriber in one turn, while they are judged.
 struct ReaderTurn<'a> {
     who: usize,
+    /// The nodes whose journals could not be reached when they were asked last.
+    unreached: NodeSet,
     slept: &'a mut SleepOutcome,
     /// Whether the delivered messages came by replay.
     by_replay: &'a Cell<bool>,
@@ -339,8 +342,8 @@ struct ReaderTurn<'a> {
 }
 
 impl<'a> ReaderTurn<'a> {
-    fn new(who: usize, slept: &'a mut SleepOutcome, by_replay: &'a Cell<bool>) -> Self {
-        Self { who, slept, by_replay, lines: Vec::new(), last: None, ended: false, failure: None }
+    fn new(who: usize, unreached: NodeSet, slept: &'a mut SleepOutcome, by_replay: &'a Cell<bool>) -> Self {
+        Self { who, unreached, slept, by_replay, lines: Vec::new(), last: None, ended: false, failure: None }
     }
 
     /// Judges an event. The application stops the stream when `stop` events have come.
@@ -430,9 +433,9 @@ impl<'a> ReaderTurn<'a> {
                 )
             }
             SubscriberEvent::Refused { why: Some(ReplayEndReason::Damaged), next }
-                if oracle.coverage.get(Event::LastCopies) > 0 =>
+                if oracle.coverage.get(Event::LastCopies) > 0 || self.unreached != 0 =>
             {
-                self.end_by(oracle, format!("refused at {next}: the only journal that has it is damaged"))
+                self.end_by(oracle, format!("refused at {next}: no journal that is whole can be reached"))
             }
             SubscriberEvent::Refused { ref why, next } => {
                 Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))

@@ -3,6 +3,7 @@
 use super::machine::CLUSTER;
 use super::populate::address;
 use super::replay::{ReplayChunk, answer, denial, next_request};
+use super::wire::NodeSet;
 use super::world::{Actor, SimNode, World};
 use crate::coverage::Event;
 use lockstep_core::engine::receiver::ReceiverLimits;
@@ -27,6 +28,8 @@ pub(super) struct SimReplaySource {
     marked_at: Nanos,
     /// Arrived and not taken yet.
     pub(super) buffered: Vec<u8>,
+    /// The nodes that could not be reached when they were asked last: they may have what the others lack.
+    pub(super) unreached: NodeSet,
 }
 
 /// The limits of replays to this receiver.
@@ -58,7 +61,7 @@ impl World {
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
                 let repairer = (0..self.plan.replicas).find(|node| address(*node) == to);
                 let keys = repairer.map(|node| &self.nodes[node].keys.replica);
-                *source = SimReplaySource::default();
+                source.close();
                 match request.as_deref().zip(keys).map(|(bytes, keys)| Datagram::decode(bytes, keys)) {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
                         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
@@ -68,16 +71,16 @@ impl World {
                     _ => return core.on_replay_lost(shown),
                 }
             }
-            Some(ReplayStep::Close) => *source = SimReplaySource::default(),
+            Some(ReplayStep::Close) => source.close(),
             None => {}
         }
         let (Some(repairer), Some(order)) = (source.repairer, source.order) else { return };
         if !source.buffered.is_empty() {
             return;
         }
-        match self.ask(index, repairer, &order) {
+        match source.note(repairer, self.ask(index, repairer, &order)) {
             None => {
-                *source = SimReplaySource::default();
+                source.close();
                 core.on_replay_lost(shown);
             }
             Some(ReplayChunk::Denied(end, seq)) => {
@@ -119,6 +122,18 @@ fn sent_by(SimNode { actor, keys, .. }: &SimNode) -> (Identity, u64, &Keys) {
 }
 
 impl SimReplaySource {
+    /// The connection ends.
+    fn close(&mut self) {
+        *self = Self { unreached: self.unreached, ..Self::default() };
+    }
+
+    /// Notes whether this node could be reached.
+    fn note(&mut self, repairer: usize, reply: Option<ReplayChunk>) -> Option<ReplayChunk> {
+        self.unreached &= !(1 << repairer);
+        self.unreached |= NodeSet::from(reply.is_none()) << repairer;
+        reply
+    }
+
     fn say(&mut self, (repairer, history, keys): (Identity, u64, &Keys), body: ReplayBody) {
         let kind = if self.answered { Kind::ReplayMark } else { Kind::ReplayAnswer };
         let header = Header {

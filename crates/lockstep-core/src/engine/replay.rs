@@ -13,8 +13,8 @@
 //!
 //! A source that dies in the middle is followed by the next one, which continues behind the last frame that
 //! was taken: the request names the chain there. It fails only when every source has reported why it cannot
-//! help, cannot be reached for long, or lies behind for long what the others have removed: it waits for them,
-//! as this reader does.
+//! help, cannot be reached for long, is damaged for long, or lies behind for long what the others have
+//! removed: it waits for them, as this reader does.
 
 mod stall;
 #[cfg(test)]
@@ -71,9 +71,9 @@ impl ReplayLimits {
     }
 }
 
-/// Rounds of sources after which one that cannot be reached, or lies behind, counts as gone. Where the others
-/// have refused, the reader goes on without it. A process that restarts is back by then: its host refuses
-/// connections at once, so that the rounds take seconds.
+/// Rounds of sources after which one that cannot be reached, is damaged, or lies behind, counts as gone.
+/// Where the others have refused, the reader goes on without it. A process that restarts is back by then: its
+/// host refuses connections at once, so that the rounds take seconds.
 const LOST_ROUNDS: u32 = 8;
 /// A source that does not answer at all has had [`ReplayLimits::silence_ns`] for it: that counts as so many
 /// rounds, or a host that is gone would be waited for eight times as long.
@@ -124,8 +124,21 @@ enum SourceAnswer {
     Lost(u32),
     /// It does not have as much itself, for so many rounds; one that is empty is to be given the log itself.
     Behind { rounds: u32, is_empty: bool },
+    /// Its journal is damaged there, for so many rounds: it mends that from its peers.
+    Damaged(u32),
     /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::BeyondCommit`].
     Refused(ReplayEndReason, Seq),
+}
+
+impl SourceAnswer {
+    /// Its reason not to give anything, and the oldest that it holds.
+    fn reason(&self) -> Option<(ReplayEndReason, Seq)> {
+        match self {
+            Self::Refused(end, oldest) => Some((*end, *oldest)),
+            Self::Damaged(_) => Some((ReplayEndReason::Damaged, 0)),
+            Self::Nothing | Self::Lost(_) | Self::Behind { .. } => None,
+        }
+    }
 }
 
 /// No source can help.
@@ -370,8 +383,8 @@ impl ReplayReader {
         self.state = ReplayState::Reading { received_at: now };
         self.at_end = false;
         let source = self.source();
-        // One that lies behind gives what it has: nothing, for as long as no frame comes.
-        if !matches!(self.answers[source], SourceAnswer::Behind { .. }) {
+        // One that lies behind, or is damaged there, gives what it has: nothing, until a frame comes.
+        if !matches!(self.answers[source], SourceAnswer::Behind { .. } | SourceAnswer::Damaged(_)) {
             self.answers[source] = SourceAnswer::Nothing;
         }
         true
@@ -390,15 +403,18 @@ impl ReplayReader {
 
     /// The source's answer where it gives nothing for this reason.
     fn refused(&self, end: ReplayEndReason, seq: Seq) -> SourceAnswer {
-        if end != ReplayEndReason::Ahead {
-            return SourceAnswer::Refused(end, seq);
-        }
         let is_empty = seq == 0;
-        let rounds = match self.answers[self.source()] {
-            SourceAnswer::Behind { rounds, is_empty: was_empty } if was_empty == is_empty => rounds,
-            _ => 0,
-        };
-        SourceAnswer::Behind { rounds: rounds + 1, is_empty }
+        match (end, self.answers[self.source()]) {
+            (ReplayEndReason::Ahead, SourceAnswer::Behind { rounds, is_empty: was_empty })
+                if was_empty == is_empty =>
+            {
+                SourceAnswer::Behind { rounds: rounds + 1, is_empty }
+            }
+            (ReplayEndReason::Ahead, _) => SourceAnswer::Behind { rounds: 1, is_empty },
+            (ReplayEndReason::Damaged, SourceAnswer::Damaged(rounds)) => SourceAnswer::Damaged(rounds + 1),
+            (ReplayEndReason::Damaged, _) => SourceAnswer::Damaged(1),
+            _ => SourceAnswer::Refused(end, seq),
+        }
     }
 
     /// A frame, or a part of a checkpoint, came. Returns whether it was asked for.
@@ -444,6 +460,8 @@ impl ReplayReader {
             SourceAnswer::Behind { rounds, is_empty } => {
                 (*is_empty && is_removed || *rounds >= LOST_ROUNDS) && !planted(Mutation::BehindNeverGone)
             }
+            // What the others have removed is not waited for: a reader without a log begins behind it.
+            SourceAnswer::Damaged(rounds) => is_removed || *rounds >= LOST_ROUNDS,
             SourceAnswer::Refused(end, _) => {
                 !matches!(end, ReplayEndReason::Done | ReplayEndReason::TooMany | ReplayEndReason::Stopping)
             }
@@ -455,23 +473,20 @@ impl ReplayReader {
         let has_own_history =
             |answer: &SourceAnswer| matches!(answer, SourceAnswer::Behind { is_empty: false, .. });
         let is_followed = self.answers.iter().any(has_own_history);
-        let refuses = |answer: &SourceAnswer| match answer {
+        let refuses = |answer: &SourceAnswer| match answer.reason() {
             // It says nothing of what a follower will have: it may have joined behind a checkpoint of a
             // former history and follow into this one, its own disk may be damaged, or it leads and leaves
             // replays to others.
-            SourceAnswer::Refused(
+            Some((
                 ReplayEndReason::OtherHistory | ReplayEndReason::Damaged | ReplayEndReason::IsLeader,
                 _,
-            ) => !is_followed,
-            answer => matches!(answer, SourceAnswer::Refused(..)),
+            )) => !is_followed,
+            reason => reason.is_some(),
         };
         if self.answers.iter().any(lies_behind) && !self.answers.iter().any(refuses) {
             return None; // none has removed it: more may be committed a moment later
         }
-        let refused = self.answers.iter().filter_map(|answer| match answer {
-            SourceAnswer::Refused(end, oldest) => Some((*end, *oldest)),
-            _ => None,
-        });
+        let refused = self.answers.iter().filter_map(SourceAnswer::reason);
         let order = [
             ReplayEndReason::BeyondCommit,
             ReplayEndReason::ChainMismatch,

@@ -220,6 +220,39 @@ fn sources_that_say_nothing_of_it_do_not_outweigh_those_that_follow() {
     }
 }
 
+/// A replica mends its segment from its peers within seconds. A reader that can reach no other journal
+/// meanwhile waits for it as for one that is gone (seed 94046002).
+#[test]
+fn a_damaged_journal_is_asked_again_until_its_peers_have_mended_it() {
+    let read = |is_found_at_once: bool, mended_at: Nanos| {
+        let (mut replay, mut now, mut has_frame) = (replay(3), 0, false);
+        replay.begin(0);
+        while !has_frame && replay.failed().is_none() {
+            match replay.poll(now) {
+                Some(ReplayStep::Open(to)) if to.ip().octets()[3] == 1 => {
+                    let end = if now < mended_at { ReplayEndReason::Damaged as u32 } else { 0 };
+                    if is_found_at_once || end == 0 {
+                        replay.on_answer(now, &body(end, 0));
+                    } else {
+                        replay.on_answer(now, &body(0, 1));
+                        replay.on_mark(now, &body(end, 1));
+                    }
+                    has_frame = replay.on_frame(now);
+                }
+                Some(ReplayStep::Open(_)) => replay.on_lost(now),
+                _ => now += 1_000_000,
+            }
+        }
+        (replay.failed().map(|failed| failed.why), now)
+    };
+    for is_found_at_once in [true, false] {
+        assert_eq!(read(is_found_at_once, 1_500_000_000).0, None, "it is read where it is mended");
+        let (why, at) = read(is_found_at_once, 60_000_000_000);
+        assert_eq!(why, Some(Some(ReplayEndReason::Damaged)), "what is not mended is named");
+        assert!((2_000_000_000..=5_000_000_000).contains(&at), "{at}");
+    }
+}
+
 #[test]
 fn nobody_there_is_told_after_some_rounds() {
     let mut replay = replay(2);
