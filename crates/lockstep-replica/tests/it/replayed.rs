@@ -35,12 +35,18 @@ fn replay_item(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
 pub fn replay_item_of(history: u64, kind: Kind, end: u32, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, history, ..Header::new(kind) };
-    let len = write_replay(
-        &mut out,
-        &Keyring::none(CLUSTER),
-        header,
-        ReplayBody { next, oldest_seq: 1, end, reserved: 0 },
-    );
+    let body = ReplayBody { next, oldest_seq: 1, end, reserved: 0 };
+    let len = write_replay(&mut out, &Keyring::none(CLUSTER), header, body);
+    out.truncate(len);
+    out
+}
+
+/// The refusal of a journal whose oldest entry is `oldest_seq`.
+fn refusal(why: ReplayEndReason, oldest_seq: Seq) -> Vec<u8> {
+    let mut out = vec![0; SMALL_LEN_MAX];
+    let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::ReplayAnswer) };
+    let body = ReplayBody { next: 1, oldest_seq, end: why as u32, reserved: 0 };
+    let len = write_replay(&mut out, &Keyring::none(CLUSTER), header, body);
     out.truncate(len);
     out
 }
@@ -198,6 +204,37 @@ fn who_is_far_behind_and_finds_no_journal_goes_on_with_repairs_and_asks_journals
     // Repairers have it.
     (0..log.frames.len()).for_each(|index| reader.repair(log.repair(index, 2, log.end.next)));
     assert_eq!(reader.messages(), ["a", "b", "c", "d", "e"]);
+}
+
+/// The rounds of a reader that was far behind stand where every ring has lost what it lacks as well. It began
+/// them anew, and waited for the source that lies behind twice (seed 95029704).
+#[test]
+fn who_is_far_behind_ends_at_once_where_repairers_and_journals_have_lost_it() {
+    let mut log = Log::begun(3);
+    (0..5).for_each(|number| drop(log.push(&[&format!("{number}")])));
+    let mut reader = hasty_reader(Start::From(1));
+    reader.hear(&log.frames[1]);
+    reader.hear(log.frames.last().unwrap());
+    let mut rounds = 0;
+    while !reader.subscriber.core.is_ended() {
+        match reader.step() {
+            Some(ReplayStep::Open(to)) if to == address(8) => {
+                reader.replay(&refusal(ReplayEndReason::TooOld, 30));
+            }
+            Some(ReplayStep::Open(_)) => {
+                reader.replay(&refusal(ReplayEndReason::Ahead, 1));
+                rounds += 1;
+            }
+            _ => reader.wait(5_000_000),
+        }
+        for request in reader.requests() {
+            let number = u32::from(request.to.ip().octets()[3]);
+            reader.repair(log.answer(number, request.token, RepairReject::TooOld, 30));
+        }
+        reader.hear(log.frames.last().unwrap());
+        assert!(rounds <= 8, "the one that lies behind is asked for eight rounds, and no second time");
+    }
+    assert_eq!(reader.events.last(), Some(&News::Abandoned(1, 30)));
 }
 
 #[test]

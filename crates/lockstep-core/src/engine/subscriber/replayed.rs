@@ -203,6 +203,10 @@ impl SubscriberCore {
         if stands_still && !self.rx.is_whole() {
             self.replay.on_behind(now);
         }
+        if let Some((_, oldest, _)) = self.rx.needs_replay().filter(|_| self.is_shortcut) {
+            // Every ring has lost it meanwhile: what the journals have answered stands.
+            (self.is_shortcut, self.needed) = (false, Some(oldest));
+        }
         let Some(failed) = self.replay.failed() else { return };
         if self.is_shortcut {
             // Repairers may have it all the same: they are asked meanwhile.
