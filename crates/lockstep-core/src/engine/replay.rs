@@ -454,14 +454,19 @@ impl ReplayReader {
             |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(ReplayEndReason::TooOld, _));
         // A source that holds nothing waits for the others: it never gets what one of them has removed.
         let is_removed = self.answers.iter().any(removed);
+        let contradicts = |answer: &SourceAnswer| {
+            use ReplayEndReason::{BeyondCommit, ChainMismatch};
+            matches!(answer, SourceAnswer::Refused(BeyondCommit | ChainMismatch, _))
+        };
+        let is_contradicted = self.answers.iter().any(contradicts);
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
             SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::LostNeverGone),
             SourceAnswer::Behind { rounds, is_empty } => {
                 (*is_empty && is_removed || *rounds >= LOST_ROUNDS) && !planted(Mutation::BehindNeverGone)
             }
-            // What the others have removed is not waited for: a reader without a log begins behind it.
-            SourceAnswer::Damaged(rounds) => is_removed || *rounds >= LOST_ROUNDS,
+            // It may have what the others have removed, but no other log than they.
+            SourceAnswer::Damaged(rounds) => is_contradicted || *rounds >= LOST_ROUNDS,
             SourceAnswer::Refused(end, _) => {
                 !matches!(end, ReplayEndReason::Done | ReplayEndReason::TooMany | ReplayEndReason::Stopping)
             }
