@@ -169,10 +169,15 @@ impl Reader {
     }
 
     /// Time passes.
+    ///
+    /// # Panics
+    /// A deadline that has passed is still the next one behind turns that do no work: a process that sleeps
+    /// until then never sleeps.
     pub fn wait(&mut self, ns: Nanos) {
         self.poll();
         self.now += ns;
-        self.poll();
+        let is_due = |reader: &Self| reader.subscriber.core.next_deadline() <= reader.now;
+        assert!((0..64).any(|_| self.poll() > 0 || !is_due(self)), "a deadline that has passed stays");
     }
 
     /// The requests since the last look.

@@ -127,8 +127,7 @@ impl<N: Net> ParticipantEngine<N> {
     pub fn next_deadline(&self) -> Nanos {
         let Self { publisher, subscriber, .. } = self;
         let publishes = if publisher.is_lost() { Nanos::MAX } else { publisher.next_deadline() };
-        let reads = if subscriber.is_ended() { Nanos::MAX } else { subscriber.next_deadline() };
-        publishes.min(reads)
+        publishes.min(subscriber.next_deadline())
     }
 
     /// Holds after each turn. Panics with the rule that is broken.

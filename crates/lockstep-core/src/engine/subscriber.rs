@@ -329,7 +329,8 @@ impl SubscriberCore {
     /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if
     /// nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        self.rx.next_deadline().min(self.unicast_probe.next_deadline())
+        let due = self.rx.next_deadline().min(self.unicast_probe.next_deadline());
+        if self.ended { Nanos::MAX } else { due }
     }
 
     /// Whether the subscription has ended (abandoned, refused, diverged, ahead).

@@ -6,6 +6,7 @@ use crate::engine::counters::{Counter, Counters};
 use crate::engine::event::{Events, ReplicaEvent};
 use crate::proto::gap::{DueRanges, Gaps};
 use crate::proto::nack::{NackLimits, RequestTimer, Requests, Rtt};
+use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::{Repairer, Repairers};
 use lockstep_wire::{
     ADDRESS_PROOF_RETURNED, AddressProofBody, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX,
@@ -213,6 +214,19 @@ impl RepairRequests {
         Some((due, token))
     }
 
+    /// Whether there is anybody to ask.
+    fn has_repairer(&self, prefer: Option<SocketAddrV4>) -> bool {
+        prefer.is_some() || !self.repairers.is_empty()
+    }
+
+    /// When something is to be asked for. Where gaps wait, theirs is no deadline: one at which nothing is
+    /// done keeps a process awake (seed 95213046).
+    fn next_deadline(&self, asks_gaps: bool) -> Nanos {
+        let start = self.start.map_or(Nanos::MAX, |ask| ask.deadline());
+        let waits = !asks_gaps && !planted(Mutation::DeadlineStays);
+        if waits { start } else { start.min(self.gaps.next_deadline()) }
+    }
+
     /// Sets the timers by what came since the last check.
     fn poll(&mut self, now: Nanos, counters: &mut Counters) {
         let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
@@ -240,11 +254,9 @@ impl Receiver {
 
     /// When something is to be asked for; `Nanos::MAX` while nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        let start = self.requests.start.map_or(Nanos::MAX, |ask| ask.deadline());
-        start
-            .min(self.requests.gaps.next_deadline())
-            .min(self.other_histories.next_deadline())
-            .min(self.unlisted.next_deadline())
+        let has_turn = self.requests.start.is_none() || self.is_start_refused();
+        let due = self.requests.next_deadline(has_turn && self.requests.has_repairer(self.prefer));
+        due.min(self.other_histories.next_deadline()).min(self.unlisted.next_deadline())
     }
 
     /// How long an answer takes, smoothed; 0 while it is not known.
@@ -366,7 +378,7 @@ impl Receiver {
         let is_due = now >= self.requests.gaps.next_deadline();
         let bound = self.seen_next.max(from + 1);
         self.sync(now, from, bound);
-        if !is_due || self.requests.repairers.is_empty() && self.prefer.is_none() {
+        if !is_due || !self.requests.has_repairer(self.prefer) {
             return None;
         }
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];

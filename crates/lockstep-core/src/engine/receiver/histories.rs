@@ -143,8 +143,7 @@ impl OtherHistories {
 
     /// The own history's leader is heard: another one is noise for the present.
     pub(super) fn on_led(&mut self, now: Nanos) {
-        let is_noted = self.is_any() || planted(Mutation::DeadlineStays);
-        (self.unled_since, self.ask) = (is_noted.then_some(now), None);
+        (self.unled_since, self.ask) = (self.is_any().then_some(now), None);
     }
 
     /// Forgets what only measures time.

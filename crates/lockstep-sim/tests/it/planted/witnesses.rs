@@ -300,7 +300,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::RejoinsAtOnce, Seed(12199)),
     (Mutation::TooOldAskedFirst, Test("slower, and in time all the same; proto/repairers.rs")),
     (Mutation::RequestsWithoutRoom, Test("a disk full for days, one seed in twenty thousand; it/full.rs")),
-    (Mutation::DeadlineStays, Night),
+    (Mutation::DeadlineStays, Seed(95213046)),
     (Mutation::BaseAboveCommit, Test("what retention has cut is committed, however far; it/install.rs")),
     (Mutation::BaseUnderRecords, Night),
     (Mutation::BaseNotPromised, Night),
