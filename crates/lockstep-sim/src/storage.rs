@@ -93,7 +93,8 @@ impl Machine {
     /// Whether it has named what has vanished, and made anew what it can.
     fn judge_vanished(&mut self, now: Nanos) -> Result<(), Violation> {
         let Self { vanished, store, side: Some(side), .. } = self else { return Ok(()) };
-        let is_able = side.stuck().is_none() && !store.is_dead() && self.rotten.is_empty();
+        let has_room = now >= self.disk_full_until;
+        let is_able = has_room && side.stuck().is_none() && !store.is_dead() && self.rotten.is_empty();
         let events = vanished.judge(now, (side, store), is_able);
         self.noted.extend(events.map_err(|why| format!("{why}, at {}", self.identity))?);
         Ok(())
