@@ -18,6 +18,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -145,7 +147,11 @@ func call(function func() C.lockstep_status) error {
 }
 
 // guard lets one call at a time have a handle.
-type guard struct{ mutex sync.Mutex }
+type guard struct {
+	mutex sync.Mutex
+	// asker is the thread of a request, which runs nothing but its function meanwhile; 0 without a request.
+	asker atomic.Int64
+}
 
 // call makes a call with the handle.
 func (g *guard) call(function func() C.lockstep_status) error {
@@ -156,8 +162,25 @@ func (g *guard) call(function func() C.lockstep_status) error {
 	return call(function)
 }
 
-// close waits until no call has the handle, and closes it.
+// ask makes a request with the handle, whose function may close it.
+func (g *guard) ask(function func() C.lockstep_status) error {
+	return g.call(func() C.lockstep_status {
+		g.asker.Store(int64(syscall.Gettid()))
+		defer g.asker.Store(0)
+		return function()
+	})
+}
+
+// close waits until no call has the handle, and closes it. The library frees the handle behind the request whose function
+// closes it.
 func (g *guard) close(function func()) {
+	// A request that begins now runs on another thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if g.asker.Load() == int64(syscall.Gettid()) {
+		function()
+		return
+	}
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	function()

@@ -37,7 +37,7 @@ func ConnectParticipant(endpoint *Endpoint, delivery Delivery, start Start) (*Pa
 }
 
 // Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not. It waits for the end
-// of a call of another goroutine.
+// of a call of another goroutine, and not in the function of a request.
 func (p *Participant) Close() { p.guard.close(func() { C.lockstep_participant_close(&p.participant) }) }
 
 // Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
@@ -74,10 +74,10 @@ func (p *Participant) Publish(id, destination uint32, payload []byte) (uint64, e
 //
 // isAnswer receives every event of these polls, its payload, which is valid until it returns, and the request's number (0
 // before it is published: what it returns then is not looked at). Every event is the program's and none comes again; the
-// entries of the stream behind the answer are left for the next poll. A call with the handle in isAnswer is refused with
-// StatusInUse, but Close would wait for the end of the request: leave that to another goroutine. A panic ends the request,
-// which may be published and answered then. The answering application says in its message which request it answers. A
-// leader's death is no end: the request is sent again by itself, and is in the stream once.
+// entries of the stream behind the answer are left for the next poll. isAnswer may close the handle, which ends with the
+// request; all else with it is refused with StatusInUse. A panic ends the request, which may be published and answered
+// then. The answering application says in its message which request it answers. A leader's death is no end: the request is
+// sent again by itself, and is in the stream once.
 //
 // StatusTimedOut: no answer came in time, and one may come later, as an event of a later poll. ErrBackpressure: the window
 // was full for the whole time, and the request was not published. At once: StatusFenced, StatusClosed, StatusNotAllowed,
@@ -92,7 +92,7 @@ func (p *Participant) Request(id, destination uint32, payload []byte, timeout ti
 	context := cgo.NewHandle(asked)
 	defer context.Delete()
 	var number C.uint64_t
-	err = p.guard.call(func() C.lockstep_status {
+	err = p.guard.ask(func() C.lockstep_status {
 		return C.lockstep_participant_request(p.participant, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
 			C.size_t(len(payload)), most, C.lockstep_is_answer(C.lockstepIsAnswer), unsafe.Pointer(&context), &number)
 	})

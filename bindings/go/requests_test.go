@@ -136,5 +136,32 @@ func TestALateAnswerIsAnEventOfALaterCall(t *testing.T) {
 	if _, err = a.request("ask", patience); err != nil {
 		t.Fatalf("the handle goes on: %v", err)
 	}
+	a.closes()
 	fmt.Println("answered later")
+}
+
+// closes ends a request whose function closes the handle, and looks whether that waits for itself.
+func (a *asker) closes() {
+	ended := make(chan error)
+	go func() {
+		_, err := a.participant.Request(a.id, Everybody, nil, patience, func(*Event, []byte, uint64) bool {
+			a.participant.Close()
+			a.participant.Close()
+			return true
+		})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			a.t.Fatalf("a request whose function closes the handle: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		a.t.Fatal("Close in the function of a request waits for the end of that request")
+	}
+	_, err := a.participant.Publish(a.id, Everybody, nil)
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Status != StatusClosedHandle {
+		a.t.Fatalf("not CLOSED_HANDLE: %v", err)
+	}
 }
