@@ -437,11 +437,11 @@ func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
 
 // Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
 // it.
-func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, error) {
+func (p *Publisher) Publish(id uint32, payload []byte, destination uint32) (uint64, error) {
 	var number C.uint64_t
 	err := p.guard.call(func() C.lockstep_status {
-		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
-			C.size_t(len(payload)), &number)
+		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
+			C.uint32_t(destination), &number)
 	})
 	return uint64(number), err
 }
@@ -523,12 +523,12 @@ type Subscriber struct {
 }
 
 // ConnectSubscriber opens the sockets. The stream begins with the first poll.
-func ConnectSubscriber(endpoint *Endpoint, delivery Delivery, start Start) (*Subscriber, error) {
+func ConnectSubscriber(endpoint *Endpoint, start Start, delivery Delivery) (*Subscriber, error) {
 	endpoint.mutex.RLock()
 	defer endpoint.mutex.RUnlock()
 	subscriber := &Subscriber{}
 	err := call(func() C.lockstep_status {
-		return C.lockstep_subscriber_connect(endpoint.endpoint, C.uint32_t(delivery), &start.start,
+		return C.lockstep_subscriber_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery),
 			&subscriber.subscriber)
 	})
 	if err != nil {

@@ -12,8 +12,8 @@ public interface AnswerHandler<A> {
      * throws, the request ends with that exception; it may be published and answered then.
      *
      * @param event the event, valid until the call returns: the same object shows the next one
-     * @param publisherSeq the request's number; 0 before it is published: what is returned then is not looked at
+     * @param number the request's number; 0 before it is published: what is returned then is not looked at
      * @return what the program makes of the answer; null if the event is not that
      */
-    A onEvent(Event event, long publisherSeq);
+    A onEvent(Event event, long number);
 }

@@ -57,9 +57,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** The work of a poll whose events are not stored yet, for want of memory; -1: there is none. */
     private long unstored = -1;
 
-    Handle(Endpoint endpoint, int kind, Delivery delivery, Start start) {
+    Handle(Endpoint endpoint, int kind, Start start, Delivery delivery) {
         Objects.requireNonNull(delivery, "delivery");
-        handle = endpoint.connect(kind, delivery, Objects.requireNonNull(start, "start"));
+        handle = endpoint.connect(kind, Objects.requireNonNull(start, "start"), delivery);
         Native.setMemory(handle, batch.rows, batch.bytes);
     }
 
@@ -173,7 +173,26 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     }
 
     /**
-     * One turn as {@link #pollBatch}, whose events are passed to {@code handler} one by one. The handler may publish
+     * One turn as {@link #pollBatch(int)}, with the default limit.
+     *
+     * @return the events, valid until the next poll of this handle; the same object each time
+     */
+    public final Batch pollBatch() {
+        return pollBatch(Defaults.BATCH_LIMIT);
+    }
+
+    /**
+     * One turn as {@link #poll(int, EventHandler)}, with the default limit.
+     *
+     * @param handler receives the events
+     * @return the work done; 0 is an idle turn
+     */
+    public final long poll(EventHandler handler) {
+        return poll(Defaults.LIMIT, handler);
+    }
+
+    /**
+     * One turn as {@link #pollBatch(int)}, whose events are passed to {@code handler} one by one. The handler may publish
      * with this handle, and close it. If it throws, the next poll begins with the events behind the one at which it has
      * thrown.
      *
@@ -355,7 +374,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         receiving(without(handler), current -> Native.begin(current, nanos, this));
     }
 
-    final <A> A doRequest(int publisher, int destination, byte[] payload, Duration timeout, AnswerHandler<A> handler) {
+    final <A> A doRequest(int publisher, byte[] payload, int destination, Duration timeout, AnswerHandler<A> handler) {
         Objects.requireNonNull(payload, "payload");
         Objects.requireNonNull(handler, "handler");
         long nanos = nanos(timeout);
@@ -376,7 +395,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         return result;
     }
 
-    final long doPublish(int publisher, int destination, byte[] array, int offset, int length) {
+    final long doPublish(int publisher, byte[] array, int offset, int length, int destination) {
         Objects.checkFromIndexSize(offset, length, array.length);
         long current = enter();
         try {
@@ -386,10 +405,10 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doPublish(int publisher, int destination, ByteBuffer payload) {
+    final long doPublish(int publisher, ByteBuffer payload, int destination) {
         if (!payload.isDirect()) {
-            return doPublish(publisher, destination, array(payload), payload.arrayOffset() + payload.position(),
-                    payload.remaining());
+            return doPublish(publisher, array(payload), payload.arrayOffset() + payload.position(),
+                    payload.remaining(), destination);
         }
         long current = enter();
         try {
@@ -400,7 +419,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doPublishAt(int publisher, long number, int destination, byte[] array, int offset, int length) {
+    final long doPublishAt(int publisher, long number, byte[] array, int offset, int length, int destination) {
         Objects.checkFromIndexSize(offset, length, array.length);
         long current = enter();
         try {
@@ -410,10 +429,10 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doPublishAt(int publisher, long number, int destination, ByteBuffer payload) {
+    final long doPublishAt(int publisher, long number, ByteBuffer payload, int destination) {
         if (!payload.isDirect()) {
-            return doPublishAt(publisher, number, destination, array(payload),
-                    payload.arrayOffset() + payload.position(), payload.remaining());
+            return doPublishAt(publisher, number, array(payload), payload.arrayOffset() + payload.position(),
+                    payload.remaining(), destination);
         }
         long current = enter();
         try {
@@ -431,14 +450,14 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         return payload.array();
     }
 
-    final long doClaim(int publisher, int destination, int length) {
+    final long doClaim(int publisher, int length, int destination) {
         if (length < 0) {
             throw wrong("the length is negative: " + length);
         }
         long current = enter();
         try {
             if (claims == null) {
-                int longest = Math.toIntExact(checked(Native.claimLengthMax(current)));
+                int longest = Math.toIntExact(checked(Native.claimLenMax(current)));
                 claims = ByteBuffer.allocateDirect(longest).order(ByteOrder.LITTLE_ENDIAN);
                 Native.setClaims(current, claims);
             }
@@ -470,11 +489,20 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doDay(int publisher, boolean isStart, String day) {
+    final long doStartDay(int publisher, String day) {
         byte[] name = text("day", day);
         long current = enter();
         try {
-            return published(Native.day(current, publisher, isStart, name));
+            return published(Native.startDay(current, publisher, name));
+        } finally {
+            release();
+        }
+    }
+
+    final long doEndDay(int publisher) {
+        long current = enter();
+        try {
+            return published(Native.endDay(current, publisher));
         } finally {
             release();
         }
@@ -518,19 +546,19 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final int doMessageLengthMax(int destination) {
+    final int doMessageLenMax(int destination) {
         long current = enter();
         try {
-            return Math.toIntExact(checked(Native.messageLengthMax(current, destination)));
+            return Math.toIntExact(checked(Native.messageLenMax(current, destination)));
         } finally {
             release();
         }
     }
 
-    final int doClaimLengthMax() {
+    final int doClaimLenMax() {
         long current = enter();
         try {
-            return Math.toIntExact(checked(Native.claimLengthMax(current)));
+            return Math.toIntExact(checked(Native.claimLenMax(current)));
         } finally {
             release();
         }

@@ -18,6 +18,15 @@ public sealed interface ReadingHandle extends AutoCloseable permits Subscriber, 
     }
 
     /**
+     * Polls until the subscription has its position, for ten seconds at most. The events of these polls are lost.
+     *
+     * @throws LockstepException with {@link Status#TIMED_OUT} if nothing was received from a leader in time
+     */
+    default void begin() {
+        begin(Defaults.TIMEOUT, event -> {});
+    }
+
+    /**
      * The next seq to be delivered.
      *
      * @return the seq; 0 before a live subscription has begun
