@@ -101,6 +101,15 @@ func requests(t *testing.T, endpoint *Endpoint) {
 	answer("request-late", err)
 	_, err = asking.Request(id, nil, Everybody, -time.Millisecond, none)
 	answer("request-negative", err)
+	closing, closed := participant(t, endpoint, Live(), "closing")
+	_, err = closing.Request(closed, nil, Everybody, 10*time.Second, func(event *Event, _ []byte, number uint64) bool {
+		closing.Close()
+		return event.Kind == KindMessage && event.Publisher == closed && event.PublisherSeq == number
+	})
+	if _, behind := closing.Flush(); behind == nil {
+		t.Fatal("the handle is open behind the request")
+	}
+	answer("close-in-request", err)
 	first, fenced := participant(t, endpoint, Live(), "fenced")
 	participant(t, endpoint, Live(), "fenced")
 	_, err = first.Request(fenced, nil, Everybody, 10*time.Second, none)

@@ -214,6 +214,13 @@ static bool is_none(void *context, const lockstep_event *event, const uint8_t *p
     return false;
 }
 
+static bool closes_own(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
+    struct user *user = context;
+    (void)payload;
+    lockstep_participant_close(&user->participant);
+    return event->kind == LOCKSTEP_EVENT_KIND_MESSAGE && event->publisher == user->id && event->publisher_seq == number;
+}
+
 static lockstep_status request(const struct user *user, uint64_t timeout, lockstep_is_answer is_answer, void *context) {
     return lockstep_participant_request(user->participant, user->id, (const uint8_t *)"ask", 3, 0, timeout, is_answer,
                                         context, NULL);
@@ -223,6 +230,9 @@ static void requests(lockstep_endpoint *endpoint, struct user *user) {
     CHECK(request(user, 10 * SECOND, is_own, user) == LOCKSTEP_STATUS_OK);
     refused("call-in-request", user->published);
     refused("request-late", request(user, SECOND / 1000, is_none, NULL));
+    struct user closing = connected(endpoint, "closing");
+    refused("close-in-request", request(&closing, 10 * SECOND, closes_own, &closing));
+    CHECK(closing.participant == NULL);
     struct user first = connected(endpoint, "fenced"), second = connected(endpoint, "fenced");
     refused("request-fenced", request(&first, 10 * SECOND, is_none, NULL));
     lockstep_participant_close(&first.participant);

@@ -282,7 +282,7 @@ final class Check {
 
         /** The handle is in a call: it takes no other one. */
         private void onEventOfBegin(Event event) {
-            refused(Status.IN_USE, "must not call its own handle", () -> participant.await(0));
+            refused(Status.IN_USE, "must not call it otherwise", () -> participant.await(0));
             consume(event);
         }
 

@@ -160,6 +160,16 @@ final class Misuses {
         answer("call-in-request", nested[0]);
         answer("request-late", () -> request(participant, id, Duration.ofMillis(1)));
         answer("request-negative", () -> request(participant, id, NEGATIVE));
+        Participant closing = live();
+        int closed = closing.open("closing");
+        answer("close-in-request", () -> closing.request(closed, bytes("ask"), (event, number) -> {
+            closing.close();
+            boolean isOwn = event.kind() == Kind.MESSAGE && event.publisher() == closed && event.publisherSeq() == number;
+            return isOwn ? Boolean.TRUE : null;
+        }));
+        if (!word(closing::flush).equals("CLOSED_HANDLE")) {
+            throw new AssertionError("the handle is open behind the request");
+        }
         try (Participant first = live(); Participant second = live()) {
             int fenced = first.open("fenced", TIMEOUT, event -> { });
             second.open("fenced", TIMEOUT, event -> { });

@@ -55,6 +55,12 @@ asking.request(asks, Buffer.from('ask'), EVERYBODY, 10_000, (event, number) => {
 answer('call-in-request', nested);
 answer('request-late', () => asking.request(asks, Buffer.from('ask'), EVERYBODY, 1, none));
 answer('request-negative', () => asking.request(asks, Buffer.from('ask'), EVERYBODY, -1, none));
+const closing = endpoint.participant();
+const closed = closing.open('closing');
+answer('close-in-request', () => closing.request(closed, Buffer.from('ask'), undefined, undefined, (event, number) => {
+  closing.close();
+  return event.kind === Kind.MESSAGE && event.publisher === closed && event.publisherSeq === number ? true : undefined;
+}));
 const first = endpoint.participant();
 const second = endpoint.participant();
 const fenced = first.open('fenced', 10_000);

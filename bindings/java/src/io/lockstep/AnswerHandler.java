@@ -8,8 +8,9 @@ package io.lockstep;
 @FunctionalInterface
 public interface AnswerHandler<A> {
     /**
-     * Receives one event. It must not call the handle of the request, which is refused with {@link Status#IN_USE}. If it
-     * throws, the request ends with that exception; it may be published and answered then.
+     * Receives one event. It may close the handle of the request, which ends with the request; any other call of it is
+     * refused with {@link Status#IN_USE}. If it throws, the request ends with that exception; it may be published and
+     * answered then.
      *
      * @param event the event, valid until the call returns: the same object shows the next one
      * @param number the request's number; 0 before it is published: what is returned then is not looked at

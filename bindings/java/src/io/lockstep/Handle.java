@@ -50,6 +50,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** What the receiver has returned for the answer to a request. */
     private Object answer;
 
+    /** Whether the receiver has closed the handle, which ends with the call. */
+    private boolean isClosing;
+
     /** Whether a poll calls a handler, and whether it has left events because that has thrown. */
     private boolean isDelivering;
     private boolean hasLeft;
@@ -69,7 +72,8 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         Thread current = Thread.currentThread();
         Thread other = (Thread) USER.compareAndExchangeAcquire(this, (Thread) null, current);
         if (other == current) {
-            throw new LockstepException(Status.IN_USE, "a handler of open, begin or a request must not call its own handle");
+            throw new LockstepException(Status.IN_USE,
+                    "a handler of open, begin or a request may close its own handle, and must not call it otherwise");
         }
         if (other != null) {
             throw new LockstepException(Status.IN_USE, "the handle is in use by the thread '" + other.getName()
@@ -136,21 +140,30 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
 
     /**
      * Frees the handle and closes its sockets. Messages without an outcome may be stamped or not. A second call does
-     * nothing.
+     * nothing. In a handler of {@code open}, {@code begin} or a request the handle ends with that call.
      *
      * @throws LockstepException with {@link Status#IN_USE} if another thread is in a call with this handle
      */
     @Override
     public final void close() {
+        if (USER.getAcquire(this) == Thread.currentThread()) {
+            isClosing = true;
+            return;
+        }
         acquire();
         try {
-            if (handle != 0) {
-                Native.close(handle);
-                handle = 0;
-                hasLeft = false;
-            }
+            free();
         } finally {
             release();
+        }
+    }
+
+    private void free() {
+        isClosing = false;
+        if (handle != 0) {
+            Native.close(handle);
+            handle = 0;
+            hasLeft = false;
         }
     }
 
@@ -342,6 +355,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         } finally {
             receiver = null;
             thrown = null;
+            if (isClosing) {
+                free();
+            }
             release();
         }
     }
