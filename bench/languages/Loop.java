@@ -1,12 +1,10 @@
 import io.lockstep.Batch;
-import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.EventHandler;
 import io.lockstep.Kind;
 import io.lockstep.LockstepException;
 import io.lockstep.Participant;
-import io.lockstep.Start;
 import io.lockstep.Subscriber;
 import java.io.BufferedWriter;
 import java.io.IOException;
@@ -47,7 +45,7 @@ final class Loop {
     private static void runClosed(Endpoint endpoint, long warmUp, long time) throws IOException {
         long[] samples = new long[1 << 20];
         int count = 0;
-        try (Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.live())) {
+        try (Participant participant = Participant.connect(endpoint)) {
             Wanted wanted = new Wanted();
             participant.begin(PATIENCE, event -> { });
             wanted.publisher = participant.open("loop", PATIENCE, event -> { });
@@ -95,7 +93,7 @@ final class Loop {
     }
 
     private static void runRead(Endpoint endpoint, boolean isBatch, long warmUp, long time) {
-        try (Subscriber subscriber = Subscriber.connect(endpoint, Delivery.COMMITTED, Start.live())) {
+        try (Subscriber subscriber = Subscriber.connect(endpoint)) {
             subscriber.begin(PATIENCE, event -> { });
             Received received = new Received();
             long began = System.nanoTime();

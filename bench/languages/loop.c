@@ -54,7 +54,7 @@ static void run_closed(const lockstep_endpoint *endpoint, uint64_t warm_up, uint
     const lockstep_start start = {.kind = LOCKSTEP_START_KIND_LIVE};
     lockstep_participant *participant = NULL;
     struct wanted wanted = {0};
-    check(-(int64_t)lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &participant), "connect");
+    check(-(int64_t)lockstep_participant_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &participant), "connect");
     check(-(int64_t)lockstep_participant_begin(participant, OPEN_NS, ignore, NULL), "begin");
     check(-(int64_t)lockstep_participant_open(participant, "loop", OPEN_NS, ignore, NULL, &wanted.publisher), "open");
     uint8_t message[MESSAGE_LEN];
@@ -65,8 +65,8 @@ static void run_closed(const lockstep_endpoint *endpoint, uint64_t warm_up, uint
     while (samples != NULL) {
         const uint64_t sent = now();
         wanted.is_delivered = false;
-        check(-(int64_t)lockstep_participant_publish(participant, wanted.publisher, LOCKSTEP_EVERYBODY, message,
-                                                     sizeof message, &wanted.number),
+        check(-(int64_t)lockstep_participant_publish(participant, wanted.publisher, message, sizeof message,
+                                                     LOCKSTEP_EVERYBODY, &wanted.number),
               "publish");
         while (!wanted.is_delivered) {
             const int64_t work = lockstep_participant_poll(participant, LIMIT, on_event, &wanted);
@@ -109,7 +109,7 @@ static int64_t poll_batch(lockstep_subscriber *subscriber, struct received *rece
 static void run_read(const lockstep_endpoint *endpoint, bool is_batch, uint64_t warm_up, uint64_t time) {
     const lockstep_start start = {.kind = LOCKSTEP_START_KIND_LIVE};
     lockstep_subscriber *subscriber = NULL;
-    check(-(int64_t)lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber), "connect");
+    check(-(int64_t)lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &subscriber), "connect");
     check(-(int64_t)lockstep_subscriber_begin(subscriber, OPEN_NS, ignore, NULL), "begin");
     struct received received = {0}, before = {0};
     const uint64_t began = now();

@@ -3,7 +3,7 @@
 #
 #     bindings/c/package.sh OUT [FOLDER]
 #
-# liblockstep-c1 is what programs run with: the shared library, whose number is that of the binary interface.
+# liblockstep-c2 is what programs run with: the shared library, whose number is that of the binary interface.
 # liblockstep-dev is what they are compiled with: all else that bindings/c/install.sh installs, and the examples. With
 # FOLDER they have the libraries that are built there. It needs dpkg-dev and binutils.
 set -euo pipefail

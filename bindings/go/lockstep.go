@@ -18,6 +18,8 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -145,7 +147,11 @@ func call(function func() C.lockstep_status) error {
 }
 
 // guard lets one call at a time have a handle.
-type guard struct{ mutex sync.Mutex }
+type guard struct {
+	mutex sync.Mutex
+	// asker is the thread of a request, which runs nothing but its function meanwhile; 0 without a request.
+	asker atomic.Int64
+}
 
 // call makes a call with the handle.
 func (g *guard) call(function func() C.lockstep_status) error {
@@ -156,8 +162,25 @@ func (g *guard) call(function func() C.lockstep_status) error {
 	return call(function)
 }
 
-// close waits until no call has the handle, and closes it.
+// ask makes a request with the handle, whose function may close it.
+func (g *guard) ask(function func() C.lockstep_status) error {
+	return g.call(func() C.lockstep_status {
+		g.asker.Store(int64(syscall.Gettid()))
+		defer g.asker.Store(0)
+		return function()
+	})
+}
+
+// close waits until no call has the handle, and closes it. The library frees the handle behind the request whose function
+// closes it.
 func (g *guard) close(function func()) {
+	// A request that begins now runs on another thread.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if g.asker.Load() == int64(syscall.Gettid()) {
+		function()
+		return
+	}
 	g.mutex.Lock()
 	defer g.mutex.Unlock()
 	function()
@@ -414,11 +437,11 @@ func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
 
 // Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
 // it.
-func (p *Publisher) Publish(id, destination uint32, payload []byte) (uint64, error) {
+func (p *Publisher) Publish(id uint32, payload []byte, destination uint32) (uint64, error) {
 	var number C.uint64_t
 	err := p.guard.call(func() C.lockstep_status {
-		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
-			C.size_t(len(payload)), &number)
+		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
+			C.uint32_t(destination), &number)
 	})
 	return uint64(number), err
 }
@@ -500,12 +523,12 @@ type Subscriber struct {
 }
 
 // ConnectSubscriber opens the sockets. The stream begins with the first poll.
-func ConnectSubscriber(endpoint *Endpoint, delivery Delivery, start Start) (*Subscriber, error) {
+func ConnectSubscriber(endpoint *Endpoint, start Start, delivery Delivery) (*Subscriber, error) {
 	endpoint.mutex.RLock()
 	defer endpoint.mutex.RUnlock()
 	subscriber := &Subscriber{}
 	err := call(func() C.lockstep_status {
-		return C.lockstep_subscriber_connect(endpoint.endpoint, C.uint32_t(delivery), &start.start,
+		return C.lockstep_subscriber_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery),
 			&subscriber.subscriber)
 	})
 	if err != nil {

@@ -39,17 +39,17 @@ func TestWhatIsWrongIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ConnectSubscriber(endpoint, Committed, From(0))
+	_, err = ConnectSubscriber(endpoint, From(0), Committed)
 	refused(t, err, StatusArgument, "seq 0")
 	publisher, err := ConnectPublisher(endpoint)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = publisher.Publish(7, Everybody, nil)
+	_, err = publisher.Publish(7, nil, Everybody)
 	refused(t, err, StatusNotOpen, "")
 	publisher.Close()
 	publisher.Close()
-	_, err = publisher.Publish(7, Everybody, nil)
+	_, err = publisher.Publish(7, nil, Everybody)
 	refused(t, err, StatusClosedHandle, "closed")
 	_, err = publisher.PollBatch(64)
 	refused(t, err, StatusClosedHandle, "closed")
@@ -97,7 +97,7 @@ func TestEachMessageHasOneOutcomeAndLeavesNothingInMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer publisher.Close()
-	subscriber, err := ConnectSubscriber(endpoint, Committed, From(1))
+	subscriber, err := ConnectSubscriber(endpoint, From(1), Committed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +114,7 @@ func TestEachMessageHasOneOutcomeAndLeavesNothingInMemory(t *testing.T) {
 		}
 		for count := 0; count < 64 && next <= last; count++ {
 			binary.LittleEndian.PutUint64(payload[:], next)
-			number, err := publisher.Publish(id, Everybody, payload[:])
+			number, err := publisher.Publish(id, payload[:], Everybody)
 			if err == ErrBackpressure {
 				break
 			}
@@ -181,7 +181,7 @@ func TestAHandleIsClosedBesideACallOfAnotherGoroutine(t *testing.T) {
 	}
 	defer endpoint.Close()
 	for times := 0; times < 500; times++ {
-		subscriber, err := ConnectSubscriber(endpoint, Committed, Live())
+		subscriber, err := ConnectSubscriber(endpoint, Live(), Committed)
 		if err != nil {
 			t.Fatal(err)
 		}

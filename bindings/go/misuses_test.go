@@ -40,9 +40,9 @@ func TestMisuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer("two-threads", twoThreads(publisher))
-	_, err = publisher.Publish(12345, Everybody, nil)
+	_, err = publisher.Publish(12345, nil, Everybody)
 	answer("unknown-id", err)
-	_, err = publisher.Publish(id, Everybody, make([]byte, 1<<26))
+	_, err = publisher.Publish(id, make([]byte, 1<<26), Everybody)
 	answer("too-long", err)
 	_, err = publisher.Open("", time.Second)
 	answer("empty-name", err)
@@ -63,7 +63,7 @@ func TestMisuses(t *testing.T) {
 	cursorFiles(t)
 	requests(t, endpoint)
 	publisher.Close()
-	_, err = publisher.Publish(id, Everybody, nil)
+	_, err = publisher.Publish(id, nil, Everybody)
 	answer("use-after-close", err)
 	publisher.Close()
 	answer("close-twice", nil)
@@ -73,7 +73,7 @@ func TestMisuses(t *testing.T) {
 }
 
 func participant(t *testing.T, endpoint *Endpoint, start Start, name string) (*Participant, uint32) {
-	participant, err := ConnectParticipant(endpoint, Committed, start)
+	participant, err := ConnectParticipant(endpoint, start, Committed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,8 +88,8 @@ func participant(t *testing.T, endpoint *Endpoint, start Start, name string) (*P
 func requests(t *testing.T, endpoint *Endpoint) {
 	asking, id := participant(t, endpoint, Live(), "misuses-go-requests")
 	var nested error
-	_, err := asking.Request(id, Everybody, []byte("ask"), 10*time.Second, func(event *Event, _ []byte, number uint64) bool {
-		_, nested = asking.Publish(id, Everybody, nil)
+	_, err := asking.Request(id, []byte("ask"), Everybody, 10*time.Second, func(event *Event, _ []byte, number uint64) bool {
+		_, nested = asking.Publish(id, nil, Everybody)
 		return event.Kind == KindMessage && event.Publisher == id && event.PublisherSeq == number
 	})
 	if err != nil {
@@ -97,13 +97,22 @@ func requests(t *testing.T, endpoint *Endpoint) {
 	}
 	answer("call-in-request", nested)
 	none := func(*Event, []byte, uint64) bool { return false }
-	_, err = asking.Request(id, Everybody, nil, time.Millisecond, none)
+	_, err = asking.Request(id, nil, Everybody, time.Millisecond, none)
 	answer("request-late", err)
-	_, err = asking.Request(id, Everybody, nil, -time.Millisecond, none)
+	_, err = asking.Request(id, nil, Everybody, -time.Millisecond, none)
 	answer("request-negative", err)
+	closing, closed := participant(t, endpoint, Live(), "closing")
+	_, err = closing.Request(closed, nil, Everybody, 10*time.Second, func(event *Event, _ []byte, number uint64) bool {
+		closing.Close()
+		return event.Kind == KindMessage && event.Publisher == closed && event.PublisherSeq == number
+	})
+	if _, behind := closing.Flush(); behind == nil {
+		t.Fatal("the handle is open behind the request")
+	}
+	answer("close-in-request", err)
 	first, fenced := participant(t, endpoint, Live(), "fenced")
 	participant(t, endpoint, Live(), "fenced")
-	_, err = first.Request(fenced, Everybody, nil, 10*time.Second, none)
+	_, err = first.Request(fenced, nil, Everybody, 10*time.Second, none)
 	answer("request-fenced", err)
 	cursor, err := ParseCursor("1:1:1")
 	if err != nil {
@@ -117,7 +126,7 @@ func requests(t *testing.T, endpoint *Endpoint) {
 		elsewhere.Wait(time.Millisecond)
 		elsewhere.PollBatch(64)
 	}
-	_, err = elsewhere.Request(other, Everybody, nil, 10*time.Second, none)
+	_, err = elsewhere.Request(other, nil, Everybody, 10*time.Second, none)
 	answer("request-ended", err)
 }
 
@@ -140,7 +149,7 @@ func cursorFiles(t *testing.T) {
 }
 
 func connect(endpoint *Endpoint, seq uint64) error {
-	subscriber, err := ConnectSubscriber(endpoint, Committed, From(seq))
+	subscriber, err := ConnectSubscriber(endpoint, From(seq), Committed)
 	if err == nil {
 		subscriber.Close()
 	}

@@ -22,12 +22,12 @@ type Participant struct {
 }
 
 // ConnectParticipant opens the sockets. The stream begins with the first poll.
-func ConnectParticipant(endpoint *Endpoint, delivery Delivery, start Start) (*Participant, error) {
+func ConnectParticipant(endpoint *Endpoint, start Start, delivery Delivery) (*Participant, error) {
 	endpoint.mutex.RLock()
 	defer endpoint.mutex.RUnlock()
 	participant := &Participant{}
 	err := call(func() C.lockstep_status {
-		return C.lockstep_participant_connect(endpoint.endpoint, C.uint32_t(delivery), &start.start,
+		return C.lockstep_participant_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery),
 			&participant.participant)
 	})
 	if err != nil {
@@ -37,7 +37,7 @@ func ConnectParticipant(endpoint *Endpoint, delivery Delivery, start Start) (*Pa
 }
 
 // Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not. It waits for the end
-// of a call of another goroutine.
+// of a call of another goroutine, and not in the function of a request.
 func (p *Participant) Close() { p.guard.close(func() { C.lockstep_participant_close(&p.participant) }) }
 
 // Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
@@ -60,11 +60,11 @@ func (p *Participant) Open(name string, timeout time.Duration) (uint32, error) {
 
 // Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
 // it.
-func (p *Participant) Publish(id, destination uint32, payload []byte) (uint64, error) {
+func (p *Participant) Publish(id uint32, payload []byte, destination uint32) (uint64, error) {
 	var number C.uint64_t
 	err := p.guard.call(func() C.lockstep_status {
-		return C.lockstep_participant_publish(p.participant, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
-			C.size_t(len(payload)), &number)
+		return C.lockstep_participant_publish(p.participant, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
+			C.uint32_t(destination), &number)
 	})
 	return uint64(number), err
 }
@@ -74,15 +74,15 @@ func (p *Participant) Publish(id, destination uint32, payload []byte) (uint64, e
 //
 // isAnswer receives every event of these polls, its payload, which is valid until it returns, and the request's number (0
 // before it is published: what it returns then is not looked at). Every event is the program's and none comes again; the
-// entries of the stream behind the answer are left for the next poll. A call with the handle in isAnswer is refused with
-// StatusInUse, but Close would wait for the end of the request: leave that to another goroutine. A panic ends the request,
-// which may be published and answered then. The answering application says in its message which request it answers. A
-// leader's death is no end: the request is sent again by itself, and is in the stream once.
+// entries of the stream behind the answer are left for the next poll. isAnswer may close the handle, which ends with the
+// request; all else with it is refused with StatusInUse. A panic ends the request, which may be published and answered
+// then. The answering application says in its message which request it answers. A leader's death is no end: the request is
+// sent again by itself, and is in the stream once.
 //
 // StatusTimedOut: no answer came in time, and one may come later, as an event of a later poll. ErrBackpressure: the window
 // was full for the whole time, and the request was not published. At once: StatusFenced, StatusClosed, StatusNotAllowed,
 // and StatusUnanswered, where nobody knows an answer and none will be read.
-func (p *Participant) Request(id, destination uint32, payload []byte, timeout time.Duration,
+func (p *Participant) Request(id uint32, payload []byte, destination uint32, timeout time.Duration,
 	isAnswer func(event *Event, payload []byte, number uint64) bool) (uint64, error) {
 	most, err := nanos(timeout)
 	if err != nil {
@@ -92,9 +92,9 @@ func (p *Participant) Request(id, destination uint32, payload []byte, timeout ti
 	context := cgo.NewHandle(asked)
 	defer context.Delete()
 	var number C.uint64_t
-	err = p.guard.call(func() C.lockstep_status {
-		return C.lockstep_participant_request(p.participant, C.uint32_t(id), C.uint32_t(destination), bytesOf(payload),
-			C.size_t(len(payload)), most, C.lockstep_is_answer(C.lockstepIsAnswer), unsafe.Pointer(&context), &number)
+	err = p.guard.ask(func() C.lockstep_status {
+		return C.lockstep_participant_request(p.participant, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
+			C.uint32_t(destination), most, C.lockstep_is_answer(C.lockstepIsAnswer), unsafe.Pointer(&context), &number)
 	})
 	if asked.panicked {
 		panic(asked.panic)

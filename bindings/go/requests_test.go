@@ -54,7 +54,7 @@ func (a *asker) onEvent(event *Event) {
 
 // request makes one request; its answer is a message at the seq that it returns.
 func (a *asker) request(text string, timeout time.Duration) (seq uint64, err error) {
-	_, err = a.participant.Request(a.id, Everybody, []byte(text), timeout,
+	_, err = a.participant.Request(a.id, []byte(text), Everybody, timeout,
 		func(event *Event, payload []byte, number uint64) bool {
 			a.onEvent(event)
 			if event.Kind != KindMessage || event.Destination != a.id || string(payload) != fmt.Sprintf("answer to %d", number) {
@@ -131,10 +131,37 @@ func TestALateAnswerIsAnEventOfALaterCall(t *testing.T) {
 				t.Fatalf("the panic: %v", recovered)
 			}
 		}()
-		a.participant.Request(a.id, Everybody, nil, patience, func(*Event, []byte, uint64) bool { panic("seven") })
+		a.participant.Request(a.id, nil, Everybody, patience, func(*Event, []byte, uint64) bool { panic("seven") })
 	}()
 	if _, err = a.request("ask", patience); err != nil {
 		t.Fatalf("the handle goes on: %v", err)
 	}
+	a.closes()
 	fmt.Println("answered later")
+}
+
+// closes ends a request whose function closes the handle, and looks whether that waits for itself.
+func (a *asker) closes() {
+	ended := make(chan error)
+	go func() {
+		_, err := a.participant.Request(a.id, nil, Everybody, patience, func(*Event, []byte, uint64) bool {
+			a.participant.Close()
+			a.participant.Close()
+			return true
+		})
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			a.t.Fatalf("a request whose function closes the handle: %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		a.t.Fatal("Close in the function of a request waits for the end of that request")
+	}
+	_, err := a.participant.Publish(a.id, nil, Everybody)
+	var failure *Error
+	if !errors.As(err, &failure) || failure.Status != StatusClosedHandle {
+		a.t.Fatalf("not CLOSED_HANDLE: %v", err)
+	}
 }

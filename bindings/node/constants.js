@@ -169,4 +169,16 @@ const StartKind = Object.freeze({
 });
 // End of what is written from bindings/api.toml.
 
-module.exports = { Delivery, Kind, StartKind, Status };
+// What an argument is that is left out.
+// Written from bindings/api.toml: defaults.
+const Default = Object.freeze({
+  // Ten seconds, behind which a leader would have answered after several takeovers.
+  TIMEOUT_MS: 10000,
+  // Messages of a turn that gives them one by one.
+  LIMIT: 256,
+  // Messages of a batch; it is full with 256 KiB of payloads anyway.
+  BATCH_LIMIT: 4096,
+});
+// End of what is written from bindings/api.toml.
+
+module.exports = { Default, Delivery, Kind, StartKind, Status };

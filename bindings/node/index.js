@@ -4,7 +4,7 @@
 // about each function. Calls never leave the thread; `wait` blocks it. A failure is an Error with `status`, a number of
 // `Status`; its message says what failed, where, and what to do.
 
-const { Delivery, Kind, StartKind, Status } = require('./constants.js');
+const { Default, Delivery, Kind, StartKind, Status } = require('./constants.js');
 const native = require('./lockstep.node');
 
 const EVERYBODY = 0;
@@ -45,6 +45,11 @@ class Batch {
   }
 }
 
+/** The error of an argument. */
+function refused(text) {
+  return Object.assign(new TypeError(text), { status: Status.ARGUMENT });
+}
+
 /** Where a handle begins to read: the kind of start, and what that kind needs. */
 function startOf({ from, cursor, oldest }) {
   const kind = cursor !== undefined ? StartKind.CURSOR : oldest ? StartKind.OLDEST
@@ -79,13 +84,13 @@ class Endpoint {
    * A handle that reads the stream: `from` a seq (a BigInt; the first is 1n), at a `cursor` (the text of an earlier
    * run), from the `oldest` entry that a journal has, or without any of these live.
    */
-  subscriber({ delivery = Delivery.COMMITTED, from, cursor, oldest = false } = {}) {
-    return new Subscriber(native.connectSubscriber(this.#handle, delivery, ...startOf({ from, cursor, oldest })));
+  subscriber({ from, cursor, oldest = false, delivery = Delivery.COMMITTED } = {}) {
+    return new Subscriber(native.connectSubscriber(this.#handle, ...startOf({ from, cursor, oldest }), delivery));
   }
 
   /** A handle that publishes and reads the stream, over one device; the start is as that of a subscriber. */
-  participant({ delivery = Delivery.COMMITTED, from, cursor, oldest = false } = {}) {
-    return new Participant(native.connectParticipant(this.#handle, delivery, ...startOf({ from, cursor, oldest })));
+  participant({ from, cursor, oldest = false, delivery = Delivery.COMMITTED } = {}) {
+    return new Participant(native.connectParticipant(this.#handle, ...startOf({ from, cursor, oldest }), delivery));
   }
 
   /** Frees it; handles that were connected with it go on. */
@@ -102,17 +107,17 @@ class Publisher {
   }
 
   /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
-  open(name, timeoutMs) {
+  open(name, timeoutMs = Default.TIMEOUT_MS) {
     return native.open(this.#handle, name, timeoutMs);
   }
 
   /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
   publish(id, payload, destination = EVERYBODY) {
-    return native.publish(this.#handle, id, destination, payload);
+    return native.publish(this.#handle, id, payload, destination);
   }
 
   /** One turn: receives, sends, and returns the events as a Batch. Never blocks. */
-  poll(limit = 256) {
+  pollBatch(limit = Default.BATCH_LIMIT) {
     return new Batch(native.publisherPoll(this.#handle, limit));
   }
 
@@ -153,7 +158,7 @@ class Subscriber {
   }
 
   /** One turn: receives, and returns at most `limit` messages and every other event as a Batch. Never blocks. */
-  poll(limit = 256) {
+  pollBatch(limit = Default.BATCH_LIMIT) {
     return new Batch(native.subscriberPoll(this.#handle, limit));
   }
 
@@ -187,13 +192,13 @@ class Participant {
   }
 
   /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
-  open(name, timeoutMs) {
+  open(name, timeoutMs = Default.TIMEOUT_MS) {
     return native.open(this.#handle, name, timeoutMs);
   }
 
   /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
   publish(id, payload, destination = EVERYBODY) {
-    return native.publish(this.#handle, id, destination, payload);
+    return native.publish(this.#handle, id, payload, destination);
   }
 
   /**
@@ -209,9 +214,10 @@ class Participant {
    * full for the whole time, and the request was not published. At once: FENCED, CLOSED, NOT_ALLOWED, and UNANSWERED where
    * nobody knows an answer and none will be read.
    */
-  request(id, payload, timeoutMs, answer, destination = EVERYBODY) {
+  request(id, payload, destination = EVERYBODY, timeoutMs = Default.TIMEOUT_MS, answer) {
     let found;
-    native.request(this.#handle, id, destination, payload, timeoutMs, (row, bytes, number) => {
+    if (typeof answer !== 'function') throw refused('the last argument of a request is the function that finds the answer');
+    native.request(this.#handle, id, payload, destination, timeoutMs, (row, bytes, number) => {
       const returned = answer(new Batch([1, row, bytes]).event(0), number);
       if (number !== 0n && found === undefined) found = returned;
       return found !== undefined;
@@ -220,7 +226,7 @@ class Participant {
   }
 
   /** One turn: receives, sends, and returns at most `limit` messages and every other event as a Batch. Never blocks. */
-  poll(limit = 256) {
+  pollBatch(limit = Default.BATCH_LIMIT) {
     return new Batch(native.participantPoll(this.#handle, limit));
   }
 

@@ -185,7 +185,7 @@ static napi_value connect_publisher(napi_env env, napi_callback_info info) {
     return of_handle(env, status, handle);
 }
 
-/* (endpoint, delivery, kind of start, seq as a BigInt, cursor as a text). */
+/* (endpoint, kind of start, seq as a BigInt, cursor as a text, delivery). */
 static napi_value connect_reading(napi_env env, napi_callback_info info, enum kind kind) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 5, values)) return NULL;
@@ -194,12 +194,12 @@ static napi_value connect_reading(napi_env env, napi_callback_info info, enum ki
     lockstep_start start = {0};
     uint32_t delivery;
     bool is_whole = false;
-    if (!uint32_of(env, values[1], "the delivery is no number of Delivery", &delivery) ||
-        !uint32_of(env, values[2], "the start is none", &start.kind))
+    if (!uint32_of(env, values[1], "the start is none", &start.kind) ||
+        !uint32_of(env, values[4], "the delivery is no number of Delivery", &delivery))
         return NULL;
-    if (napi_get_value_bigint_uint64(env, values[3], &start.seq, &is_whole) != napi_ok || !is_whole)
+    if (napi_get_value_bigint_uint64(env, values[2], &start.seq, &is_whole) != napi_ok || !is_whole)
         return fail_argument(env, "the seq is no BigInt of 64 bits");
-    char *text = text_of(env, values[4], LOCKSTEP_STATUS_ARGUMENT, "the cursor is no text");
+    char *text = text_of(env, values[3], LOCKSTEP_STATUS_ARGUMENT, "the cursor is no text");
     if (text == NULL) return NULL;
     lockstep_status status = LOCKSTEP_STATUS_OK;
     if (start.kind == LOCKSTEP_START_KIND_CURSOR) status = lockstep_cursor_parse(text, &start.cursor);
@@ -207,8 +207,8 @@ static napi_value connect_reading(napi_env env, napi_callback_info info, enum ki
     struct handle handle = {.kind = kind};
     const lockstep_endpoint *of = endpoint->of.endpoint;
     if (status == LOCKSTEP_STATUS_OK)
-        status = kind == SUBSCRIBER ? lockstep_subscriber_connect(of, delivery, &start, &handle.of.subscriber)
-                                    : lockstep_participant_connect(of, delivery, &start, &handle.of.participant);
+        status = kind == SUBSCRIBER ? lockstep_subscriber_connect(of, &start, delivery, &handle.of.subscriber)
+                                    : lockstep_participant_connect(of, &start, delivery, &handle.of.participant);
     return of_handle(env, status, handle);
 }
 
@@ -246,7 +246,7 @@ static napi_value open_name(napi_env env, napi_callback_info info) {
     return status == LOCKSTEP_STATUS_OK ? of_int64(env, id) : fail_last(env, status);
 }
 
-/* What is published: the handle, the id, the destination, and a Uint8Array. */
+/* What is published: the handle, the id, a Uint8Array, and the destination. */
 struct message {
     const struct handle *handle;
     uint32_t id, destination;
@@ -257,26 +257,26 @@ struct message {
 static bool message_of(napi_env env, const napi_value *values, struct message *out) {
     out->handle = publishing_of(env, values[0]);
     if (out->handle == NULL || !uint32_of(env, values[1], "the publisher's id is no number of 32 bits", &out->id) ||
-        !uint32_of(env, values[2], "the destination is no number of 32 bits", &out->destination))
+        !uint32_of(env, values[3], "the destination is no number of 32 bits", &out->destination))
         return false;
     napi_typedarray_type type;
     bool is_array = false;
-    if (napi_is_typedarray(env, values[3], &is_array) == napi_ok && is_array &&
-        napi_get_typedarray_info(env, values[3], &type, &out->len, &out->payload, NULL, NULL) == napi_ok &&
+    if (napi_is_typedarray(env, values[2], &is_array) == napi_ok && is_array &&
+        napi_get_typedarray_info(env, values[2], &type, &out->len, &out->payload, NULL, NULL) == napi_ok &&
         type == napi_uint8_array)
         return true;
     fail_argument(env, "the payload is no Buffer and no Uint8Array");
     return false;
 }
 
-/* (handle, id, destination, Uint8Array) -> number as a BigInt, or null for backpressure. */
+/* (handle, id, Uint8Array, destination) -> number as a BigInt, or null for backpressure. */
 static napi_value publish(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
     struct message message = {0};
     if (!arguments(env, info, 4, values) || !message_of(env, values, &message)) return NULL;
     uint64_t number = 0;
     lockstep_status status = OF_PUBLISHING(
-        message.handle, publish, message.id, message.destination, message.payload, message.len, &number);
+        message.handle, publish, message.id, message.payload, message.len, message.destination, &number);
     if (status == LOCKSTEP_STATUS_BACKPRESSURE) {
         napi_get_null(env, &result);
         return result;
@@ -314,7 +314,7 @@ static bool is_answer(void *context, const lockstep_event *event, const uint8_t 
     return is_over;
 }
 
-/* (participant, id, destination, Uint8Array, milliseconds, function). */
+/* (participant, id, Uint8Array, destination, milliseconds, function). */
 static napi_value request(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     struct message message = {0};
@@ -325,8 +325,8 @@ static napi_value request(napi_env env, napi_callback_info info) {
         return NULL;
     struct asker asker = {.env = env, .function = values[5]};
     lockstep_status status =
-        lockstep_participant_request(message.handle->of.participant, message.id, message.destination, message.payload,
-                                     message.len, nanos(timeout), is_answer, &asker, NULL);
+        lockstep_participant_request(message.handle->of.participant, message.id, message.payload, message.len,
+                                     message.destination, nanos(timeout), is_answer, &asker, NULL);
     bool is_pending = false;
     if (napi_is_exception_pending(env, &is_pending) == napi_ok && is_pending) return NULL;
     return status == LOCKSTEP_STATUS_OK ? NULL : fail_last(env, status);

@@ -1,13 +1,18 @@
-//! One dialect: `bindings/api.toml` has the numbers and words of all languages, once.
+//! One dialect: `bindings/api.toml` has the numbers, words and calls of all languages, once.
 //!
 //! ```text
-//!  bindings/api.toml ──▶ constants of each language, the table of docs/BINDINGS.md (REWRITE=1 writes them)
+//!  bindings/api.toml ──▶ constants of each language, tables of docs/BINDINGS.md (REWRITE=1 writes them)
+//!         ▲
+//!         └─ compared, call by call ◀── declarations of each language
 //! ```
 
+mod calls;
 mod constants;
+mod declarations;
 pub(crate) mod description;
 
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 const PAGE: &str = "docs/BINDINGS.md";
 const REFRESH: &str = "write it anew and read the diff: REWRITE=1 cargo test --test foreign dialect::";
@@ -21,8 +26,12 @@ fn read(file: &str) -> String {
     std::fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
 }
 
+/// One test at a time rewrites a file: two write parts of one page.
+static WRITER: Mutex<()> = Mutex::new(());
+
 /// Compares what stands between the two comments of a part with `wanted`, or writes it anew.
 fn part_of_file(file: &str, what: &str, wanted: &str, wrong: &mut Vec<String>) {
+    let _writes = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
     let text = read(file);
     let Some((before, rest)) = text.split_once(&format!("Written from bindings/api.toml: {what}.")) else {
         wrong.push(format!("{file}: it has no part for {what}"));

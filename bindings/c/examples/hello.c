@@ -43,14 +43,14 @@ int main(int count, char **arguments) {
         lockstep_cursor_file_start_or(file, &start, &start) != LOCKSTEP_STATUS_OK)
         return fail("open the cursor's file");
     if (lockstep_endpoint_from_env(&endpoint) != LOCKSTEP_STATUS_OK) return fail("read the configuration");
-    if (lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &participant) != LOCKSTEP_STATUS_OK)
+    if (lockstep_participant_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &participant) != LOCKSTEP_STATUS_OK)
         return fail("connect");
     if (lockstep_participant_open(participant, "orders", 5000000000u, on_event, &wanted, &wanted.publisher) !=
         LOCKSTEP_STATUS_OK)
         return fail("open the name");
     const char *order = "buy 100 at 42";
-    if (lockstep_participant_publish(participant, wanted.publisher, LOCKSTEP_EVERYBODY, (const uint8_t *)order,
-                                     strlen(order), &wanted.number) != LOCKSTEP_STATUS_OK)
+    if (lockstep_participant_publish(participant, wanted.publisher, (const uint8_t *)order, strlen(order),
+                                     LOCKSTEP_EVERYBODY, &wanted.number) != LOCKSTEP_STATUS_OK)
         return fail("publish");
     while (!wanted.is_delivered) {
         int64_t work = lockstep_participant_poll(participant, 64, on_event, &wanted);

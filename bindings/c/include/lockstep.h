@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 // Version of the binary interface. It rises when a program must be compiled anew.
-#define LOCKSTEP_ABI_VERSION 1
+#define LOCKSTEP_ABI_VERSION 2
 
 // Messages for everybody: the usual destination.
 #define LOCKSTEP_EVERYBODY 0
@@ -443,7 +443,7 @@ typedef struct {
 typedef bool (*lockstep_is_answer)(void *context,
                                    const lockstep_event *event,
                                    const uint8_t *payload,
-                                   uint64_t publisher_seq);
+                                   uint64_t number);
 
 // The settings of a replica. `lockstep_app_settings_init` fills them with the defaults; what differs is
 // changed behind it. Texts belong to the caller, until the call that is given the settings returns.
@@ -729,9 +729,9 @@ lockstep_status lockstep_publisher_open(lockstep_publisher *publisher,
 // `out` is NULL or may be written to.
 lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
                                            uint32_t id,
-                                           uint32_t destination,
                                            const uint8_t *payload,
                                            size_t len,
+                                           uint32_t destination,
                                            uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
@@ -742,10 +742,10 @@ lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
 // As for `lockstep_publisher_publish`.
 lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
                                               uint32_t id,
-                                              uint64_t publisher_seq,
-                                              uint32_t destination,
+                                              uint64_t number,
                                               const uint8_t *payload,
-                                              size_t len);
+                                              size_t len,
+                                              uint32_t destination);
 
 // As `lockstep_publisher_publish`, without a copy: stores at `payload` where the caller writes `len` bytes
 // before its next call with this handle. At most `lockstep_publisher_claim_len_max` bytes.
@@ -755,9 +755,9 @@ lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
 // `out` is NULL or may be written to.
 lockstep_status lockstep_publisher_claim(lockstep_publisher *publisher,
                                          uint32_t id,
-                                         uint32_t destination,
-                                         size_t len,
                                          uint8_t **payload,
+                                         size_t len,
+                                         uint32_t destination,
                                          uint64_t *out);
 
 // Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
@@ -769,17 +769,21 @@ lockstep_status lockstep_publisher_close_name(lockstep_publisher *publisher,
                                               const uint8_t *reason,
                                               size_t len);
 
-// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
-// mark has a number and an outcome like a message.
+// Marks the start of the trading day `day`, a name of 1 to 16 ASCII letters and digits. The mark has a
+// number and an outcome like a message.
 //
 // # Safety
-// `publisher` is NULL or a handle that is not closed; `day` is NULL or ends with 0;
-// `out` is NULL or may be written to.
-lockstep_status lockstep_publisher_day(lockstep_publisher *publisher,
-                                       uint32_t id,
-                                       bool is_start,
-                                       const char *day,
-                                       uint64_t *out);
+// `publisher` is NULL or a handle that is not closed; `day` ends with 0; `out` is NULL or may be written to.
+lockstep_status lockstep_publisher_start_day(lockstep_publisher *publisher,
+                                             uint32_t id,
+                                             const char *day,
+                                             uint64_t *out);
+
+// Marks the end of the trading day. The mark has a number and an outcome like a message.
+//
+// # Safety
+// `publisher` is NULL or a handle that is not closed; `out` is NULL or may be written to.
+lockstep_status lockstep_publisher_end_day(lockstep_publisher *publisher, uint32_t id, uint64_t *out);
 
 // Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
 // In a callback it does nothing: what that publishes leaves when the poll ends.
@@ -846,8 +850,8 @@ int64_t lockstep_publisher_poll_batch(lockstep_publisher *publisher, size_t limi
 // `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
 // may be written to.
 lockstep_status lockstep_subscriber_connect(const lockstep_endpoint *endpoint,
-                                            uint32_t delivery,
                                             const lockstep_start *start,
+                                            uint32_t delivery,
                                             lockstep_subscriber **out);
 
 // Frees the handle, closes its sockets, and sets `*subscriber` to NULL.
@@ -943,8 +947,8 @@ int64_t lockstep_subscriber_poll_batch(lockstep_subscriber *subscriber, size_t l
 // `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
 // may be written to.
 lockstep_status lockstep_participant_connect(const lockstep_endpoint *endpoint,
-                                             uint32_t delivery,
                                              const lockstep_start *start,
+                                             uint32_t delivery,
                                              lockstep_participant **out);
 
 // Frees the handle, closes its sockets, and sets `*participant` to NULL. Messages without an outcome may be
@@ -998,9 +1002,9 @@ lockstep_status lockstep_participant_open(lockstep_participant *participant,
 // `out` is NULL or may be written to.
 lockstep_status lockstep_participant_publish(lockstep_participant *participant,
                                              uint32_t id,
-                                             uint32_t destination,
                                              const uint8_t *payload,
                                              size_t len,
+                                             uint32_t destination,
                                              uint64_t *out);
 
 // Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
@@ -1011,10 +1015,10 @@ lockstep_status lockstep_participant_publish(lockstep_participant *participant,
 // As for `lockstep_participant_publish`.
 lockstep_status lockstep_participant_publish_at(lockstep_participant *participant,
                                                 uint32_t id,
-                                                uint64_t publisher_seq,
-                                                uint32_t destination,
+                                                uint64_t number,
                                                 const uint8_t *payload,
-                                                size_t len);
+                                                size_t len,
+                                                uint32_t destination);
 
 // As `lockstep_participant_publish`, without a copy: stores at `payload` where the caller writes `len`
 // bytes before its next call with this handle. At most `lockstep_participant_claim_len_max` bytes.
@@ -1024,9 +1028,9 @@ lockstep_status lockstep_participant_publish_at(lockstep_participant *participan
 // to; `out` is NULL or may be written to.
 lockstep_status lockstep_participant_claim(lockstep_participant *participant,
                                            uint32_t id,
-                                           uint32_t destination,
-                                           size_t len,
                                            uint8_t **payload,
+                                           size_t len,
+                                           uint32_t destination,
                                            uint64_t *out);
 
 // Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
@@ -1038,17 +1042,22 @@ lockstep_status lockstep_participant_close_name(lockstep_participant *participan
                                                 const uint8_t *reason,
                                                 size_t len);
 
-// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
-// mark has a number and an outcome like a message.
+// Marks the start of the trading day `day`, a name of 1 to 16 ASCII letters and digits. The mark has a
+// number and an outcome like a message.
 //
 // # Safety
-// `participant` is NULL or a handle that is not closed; `day` is NULL or ends with
-// 0; `out` is NULL or may be written to.
-lockstep_status lockstep_participant_day(lockstep_participant *participant,
-                                         uint32_t id,
-                                         bool is_start,
-                                         const char *day,
-                                         uint64_t *out);
+// `participant` is NULL or a handle that is not closed; `day` ends with 0; `out` is NULL or may be
+// written to.
+lockstep_status lockstep_participant_start_day(lockstep_participant *participant,
+                                               uint32_t id,
+                                               const char *day,
+                                               uint64_t *out);
+
+// Marks the end of the trading day. The mark has a number and an outcome like a message.
+//
+// # Safety
+// `participant` is NULL or a handle that is not closed; `out` is NULL or may be written to.
+lockstep_status lockstep_participant_end_day(lockstep_participant *participant, uint32_t id, uint64_t *out);
 
 // Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
 // In a callback it does nothing: what that publishes leaves when the poll ends.
@@ -1165,9 +1174,9 @@ int64_t lockstep_participant_poll_batch(lockstep_participant *participant, size_
 // `out` is NULL or may be written to.
 lockstep_status lockstep_participant_request(lockstep_participant *participant,
                                              uint32_t id,
-                                             uint32_t destination,
                                              const uint8_t *payload,
                                              size_t len,
+                                             uint32_t destination,
                                              uint64_t timeout_ns,
                                              lockstep_is_answer is_answer,
                                              void *context,
@@ -1218,9 +1227,9 @@ void lockstep_cursor_file_close(lockstep_cursor_file **file);
 // # Safety
 // `output` is that of the callback that runs; `payload` has `len` bytes.
 lockstep_status lockstep_output_publish(lockstep_output *output,
-                                        uint32_t destination,
                                         const uint8_t *payload,
-                                        size_t len);
+                                        size_t len,
+                                        uint32_t destination);
 
 // The timer `key` is due at `at`, nanoseconds since the Unix epoch by the stream's time, and at once if that
 // has passed. It comes back as an input, once, and never earlier. One with this key that is pending is

@@ -2,9 +2,9 @@
 //
 //   lockstep::endpoint endpoint = lockstep::endpoint::from_env().value();
 //   lockstep::participant participant = lockstep::participant::connect(endpoint).value();
-//   std::uint32_t orders = participant.open("orders", std::chrono::seconds(5)).value();
+//   std::uint32_t orders = participant.open("orders").value();
 //   participant.publish(orders, "buy 100 at 42").value();
-//   participant.poll(64, [](const lockstep::event& event) { ... });
+//   participant.poll([](const lockstep::event& event) { ... });
 //
 // A handle belongs to one thread at a time; it can be moved, not copied. A handle that was moved from or closed answers
 // with LOCKSTEP_STATUS_CLOSED_HANDLE. Functions return a result; value() throws lockstep::exception if it is a failure.
@@ -29,6 +29,16 @@
 #include <variant>
 
 namespace lockstep {
+
+// What an argument is that is left out.
+// Written from bindings/api.toml: defaults.
+/// Ten seconds, behind which a leader would have answered after several takeovers.
+inline constexpr std::chrono::seconds default_timeout{10};
+/// Messages of a turn that gives them one by one.
+inline constexpr std::size_t default_limit = 256;
+/// Messages of a batch; it is full with 256 KiB of payloads anyway.
+inline constexpr std::size_t default_batch_limit = 4096;
+// End of what is written from bindings/api.toml.
 
 /// Whether the library is of the header's version. A program checks it once.
 inline bool is_of_this_version() noexcept { return lockstep_abi_version() == LOCKSTEP_ABI_VERSION; }
@@ -347,14 +357,20 @@ public:
         return nanoseconds(static_cast<std::int64_t>(*due));
     }
 
-    /// One turn; `callback` takes a `const event&` and returns whether to go on, or nothing. It may publish with this
-    /// handle and close it; all else is refused with `LOCKSTEP_STATUS_IN_USE`. Returns the work done.
+    /// One turn with at most `limit` messages, or datagrams of a publisher; `callback` takes a `const event&` and returns
+    /// whether to go on, or nothing. It may publish with this handle and close it; all else is refused with
+    /// `LOCKSTEP_STATUS_IN_USE`. Returns the work done.
     template <class C>
     result<std::size_t> poll(std::size_t limit, C&& callback) {
         caller<std::remove_reference_t<C>> called{callback};
         const std::int64_t work = F::poll(raw_, limit, &decltype(called)::on_event, &called);
         called.rethrow();
         return number(work);
+    }
+
+    template <class C>
+    result<std::size_t> poll(C&& callback) {
+        return poll(default_limit, callback);
     }
 
     /// One turn, whose events `out` shows until the next call.
@@ -364,6 +380,8 @@ public:
         out = batch(raw);
         return number(work);
     }
+
+    result<std::size_t> poll_batch(batch& out) { return poll_batch(default_batch_limit, out); }
 
 protected:
     H* raw_ = nullptr;
@@ -379,7 +397,7 @@ public:
     result<std::uint64_t> publish(std::uint32_t id, bytes payload, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
         std::uint64_t number = 0;
         const lockstep_status status =
-            F::publish(this->raw_, id, destination, payload.data(), payload.size(), &number);
+            F::publish(this->raw_, id, payload.data(), payload.size(), destination, &number);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return number;
     }
@@ -387,7 +405,7 @@ public:
     /// Publishes a message under a number that follows from the caller's own state.
     result<> publish_at(std::uint32_t id, std::uint64_t number, bytes payload,
                         std::uint32_t destination = LOCKSTEP_EVERYBODY) {
-        return done(F::publish_at(this->raw_, id, number, destination, payload.data(), payload.size()));
+        return done(F::publish_at(this->raw_, id, number, payload.data(), payload.size(), destination));
     }
 
     /// A message's number, and where its bytes are written before the next call.
@@ -400,7 +418,7 @@ public:
     /// A message of `len` bytes that is written in place.
     result<claimed> claim(std::uint32_t id, std::size_t len, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
         claimed claim{0, nullptr, len};
-        const lockstep_status status = F::claim(this->raw_, id, destination, len, &claim.data, &claim.number);
+        const lockstep_status status = F::claim(this->raw_, id, &claim.data, len, destination, &claim.number);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return claim;
     }
@@ -410,11 +428,21 @@ public:
         return done(F::close_name(this->raw_, id, reason.data(), reason.size()));
     }
 
-    /// Begins the trading day of this name.
-    result<std::uint64_t> begin_day(std::uint32_t id, const std::string& day) { return mark(id, true, day); }
+    /// Marks the start of the trading day of this name.
+    result<std::uint64_t> start_day(std::uint32_t id, const std::string& day) {
+        std::uint64_t number = 0;
+        const lockstep_status status = F::start_day(this->raw_, id, day.c_str(), &number);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return number;
+    }
 
-    /// Ends the trading day.
-    result<std::uint64_t> end_day(std::uint32_t id) { return mark(id, false, {}); }
+    /// Marks the end of the trading day.
+    result<std::uint64_t> end_day(std::uint32_t id) {
+        std::uint64_t number = 0;
+        const lockstep_status status = F::end_day(this->raw_, id, &number);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return number;
+    }
 
     /// Sends what is written; returns the number of datagrams.
     result<std::size_t> flush() { return number(F::flush(this->raw_)); }
@@ -440,7 +468,7 @@ public:
                 const auto counts = outcomes();
                 const auto left = end - std::chrono::steady_clock::now();
                 if (!counts || (*counts).open == 0 || left <= left.zero()) return counts;
-                const auto work = this->poll(256, callback);
+                const auto work = this->poll(callback);
                 if (!work) return work.error();
                 const auto waited = *work == 0 ? this->wait(left) : result<std::size_t>(0);
                 if (!waited) return waited.error();
@@ -458,14 +486,6 @@ public:
 
     /// Bytes of the longest message that can be claimed.
     result<std::size_t> claim_len_max() const { return number(F::claim_len_max(this->raw_)); }
-
-private:
-    result<std::uint64_t> mark(std::uint32_t id, bool is_start, const std::string& day) {
-        std::uint64_t number = 0;
-        const lockstep_status status = F::day(this->raw_, id, is_start, day.c_str(), &number);
-        if (status != LOCKSTEP_STATUS_OK) return failure(status);
-        return number;
-    }
 };
 
 /// What a handle that reads has; `B` is the rest of it.
@@ -485,16 +505,16 @@ public:
         });
     }
 
-    result<> begin(nanoseconds timeout) {
+    result<> begin(nanoseconds timeout = default_timeout) {
         return begin(timeout, [](const event&) {});
     }
 
     /// The position behind the last delivered event; none before the subscription has begun.
-    result<std::optional<cursor>> position() const {
-        cursor position;
+    result<std::optional<lockstep::cursor>> cursor() const {
+        lockstep::cursor position;
         const auto stored = number(F::cursor(this->raw_, &position));
         if (!stored) return stored.error();
-        return *stored == 0 ? std::optional<cursor>() : std::optional<cursor>(position);
+        return *stored == 0 ? std::optional<lockstep::cursor>() : std::optional<lockstep::cursor>(position);
     }
 
     /// The next seq to be delivered.
@@ -520,7 +540,8 @@ public:
     static constexpr auto publish_at = lockstep_##name##_publish_at; \
     static constexpr auto claim = lockstep_##name##_claim;           \
     static constexpr auto close_name = lockstep_##name##_close_name; \
-    static constexpr auto day = lockstep_##name##_day;               \
+    static constexpr auto start_day = lockstep_##name##_start_day;   \
+    static constexpr auto end_day = lockstep_##name##_end_day;       \
     static constexpr auto flush = lockstep_##name##_flush;           \
     static constexpr auto outcomes = lockstep_##name##_outcomes;     \
     static constexpr auto is_drained = lockstep_##name##_is_drained; \
@@ -632,7 +653,7 @@ public:
 
     /// Replaces the stored cursor. When it succeeds, the new one is on the disk: that takes up to some milliseconds. To
     /// save the cursor that is stored already costs nothing.
-    result<> save(const lockstep::cursor& position) { return detail::done(lockstep_cursor_file_save(raw_, &position)); }
+    result<> save(const lockstep::cursor& cursor) { return detail::done(lockstep_cursor_file_save(raw_, &cursor)); }
 
     /// Gives the file to others, and saves nothing.
     void close() noexcept { lockstep_cursor_file_close(&raw_); }
@@ -655,7 +676,7 @@ public:
     }
 
     /// Opens `name`; returns its id.
-    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
+    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout = default_timeout) {
         return detail::open(name, timeout, [&](const char* text, std::uint64_t most, std::uint32_t* id) {
             return lockstep_publisher_open(raw_, text, most, id);
         });
@@ -668,10 +689,11 @@ class subscriber
 public:
     using reading::reading;
 
-    static result<subscriber> connect(const endpoint& endpoint, const start& start = start::from(1),
+    /// Opens the sockets. The stream begins at `start` with the first poll.
+    static result<subscriber> connect(const endpoint& endpoint, const start& start = start::live(),
                                       lockstep_delivery delivery = LOCKSTEP_DELIVERY_COMMITTED) {
         lockstep_subscriber* raw = nullptr;
-        const lockstep_status status = lockstep_subscriber_connect(endpoint.get(), delivery, &start, &raw);
+        const lockstep_status status = lockstep_subscriber_connect(endpoint.get(), &start, delivery, &raw);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return subscriber(raw);
     }
@@ -684,10 +706,11 @@ class participant
 public:
     using reading::reading;
 
-    static result<participant> connect(const endpoint& endpoint, const start& start = start::from(1),
+    /// Opens the sockets. The stream begins at `start` with the first poll.
+    static result<participant> connect(const endpoint& endpoint, const start& start = start::live(),
                                        lockstep_delivery delivery = LOCKSTEP_DELIVERY_COMMITTED) {
         lockstep_participant* raw = nullptr;
-        const lockstep_status status = lockstep_participant_connect(endpoint.get(), delivery, &start, &raw);
+        const lockstep_status status = lockstep_participant_connect(endpoint.get(), &start, delivery, &raw);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return participant(raw);
     }
@@ -704,7 +727,7 @@ public:
         });
     }
 
-    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout) {
+    result<std::uint32_t> open(const std::string& name, std::chrono::nanoseconds timeout = default_timeout) {
         return open(name, timeout, [](const event&) {});
     }
 
@@ -715,17 +738,27 @@ public:
     /// of the stream behind the answer are left for the next poll. The failures are those of
     /// `lockstep_participant_request`.
     template <class C, class A = std::invoke_result_t<C&, const event&, std::uint64_t>>
-    result<typename A::value_type> request(std::uint32_t id, bytes payload, std::chrono::nanoseconds timeout, C&& callback,
-                                           std::uint32_t destination = LOCKSTEP_EVERYBODY) {
+    result<typename A::value_type> request(std::uint32_t id, bytes payload, std::uint32_t destination,
+                                           std::chrono::nanoseconds timeout, C&& callback) {
         return detail::within(timeout, [&](std::uint64_t most) -> result<typename A::value_type> {
             detail::asker<std::remove_reference_t<C>, A> asker{callback};
             const lockstep_status status =
-                lockstep_participant_request(raw_, id, destination, payload.data(), payload.size(), most,
+                lockstep_participant_request(raw_, id, payload.data(), payload.size(), destination, most,
                                              &decltype(asker)::is_answer, &asker, nullptr);
             if (asker.thrown) std::rethrow_exception(asker.thrown);
             if (status != LOCKSTEP_STATUS_OK) return failure(status, lockstep_error());
             return *std::move(asker.answer);
         });
+    }
+
+    template <class C>
+    auto request(std::uint32_t id, bytes payload, std::chrono::nanoseconds timeout, C&& callback) {
+        return request(id, payload, LOCKSTEP_EVERYBODY, timeout, callback);
+    }
+
+    template <class C>
+    auto request(std::uint32_t id, bytes payload, C&& callback) {
+        return request(id, payload, LOCKSTEP_EVERYBODY, default_timeout, callback);
     }
 };
 

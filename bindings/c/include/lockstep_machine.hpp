@@ -52,7 +52,7 @@ public:
 
     /// Publishes a message to everybody, a publisher, or a channel: it is in the stream once, whichever copies run.
     void publish(bytes payload, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
-        detail::require(lockstep_output_publish(raw_, destination, payload.data(), payload.size()));
+        detail::require(lockstep_output_publish(raw_, payload.data(), payload.size(), destination));
     }
 
     /// The timer is due at this time of the stream, nanoseconds since the Unix epoch. It comes back as an input, once.
@@ -341,8 +341,8 @@ private:
 
 namespace detail {
 
-inline result<> run(const endpoint& endpoint, const app_settings& settings, factory factory, lockstep_goes_on goes_on,
-                    void* context) {
+inline result<> run_while(const endpoint& endpoint, const app_settings& settings, factory factory,
+                          lockstep_goes_on goes_on, void* context) {
     machines machines(std::move(factory));
     const lockstep_app_settings raw = settings.raw();
     const lockstep_status status = lockstep_app_run(endpoint.get(), &raw, machines.table(), goes_on, context);
@@ -364,14 +364,14 @@ inline result<> debug(const endpoint& endpoint, const app_settings& settings, fa
 
 /// Runs a replica until SIGTERM or SIGINT, or until it cannot go on. Lines that say where it is go to stderr.
 inline result<> run(const endpoint& endpoint, const app_settings& settings, factory factory) {
-    return detail::run(endpoint, settings, std::move(factory), nullptr, nullptr);
+    return detail::run_while(endpoint, settings, std::move(factory), nullptr, nullptr);
 }
 
 /// Runs a replica until `goes_on`, which does not throw, returns false.
 inline result<> run(const endpoint& endpoint, const app_settings& settings, factory factory,
                     std::function<bool()> goes_on) {
     const auto asks = [](void* context) noexcept { return (*static_cast<std::function<bool()>*>(context))(); };
-    return detail::run(endpoint, settings, std::move(factory), asks, &goes_on);
+    return detail::run_while(endpoint, settings, std::move(factory), asks, &goes_on);
 }
 
 /// What a trial asks the program for; M is the class of the machine that the factory makes.

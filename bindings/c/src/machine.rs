@@ -176,9 +176,9 @@ unsafe fn add(output: *mut lockstep_output, add: impl FnOnce(&mut Output)) -> Re
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_output_publish(
     output: *mut lockstep_output,
-    destination: u32,
     payload: *const u8,
     len: usize,
+    destination: u32,
 ) -> lockstep_status {
     status(guarded(|| {
         // SAFETY: as the caller promises.

@@ -5,14 +5,14 @@ use crate::guard::{
     Guarded, Handle, Publishes, guarded, is_lent, number, slice, status, store, store_wanted, text, with,
     with_publisher,
 };
-use crate::publisher::{OUTCOMES_LEN, report};
-use crate::status::{Failure, lockstep_status};
+use crate::publisher::{OUTCOMES_LEN, mark_day, report};
+use crate::status::lockstep_status;
 use crate::types::{
     delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_outcomes, lockstep_start,
     start,
 };
 use lockstep_client::internal::PublisherCore;
-use lockstep_client::{DayMark, Participant, ParticipantEvent};
+use lockstep_client::{Participant, ParticipantEvent};
 use lockstep_flat::{Batch, FlatEvent};
 use std::ffi::{c_char, c_void};
 use std::ops::ControlFlow;
@@ -41,8 +41,8 @@ pub(crate) struct State {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_connect(
     endpoint: *const lockstep_endpoint,
-    delivery: u32,
     start: *const lockstep_start,
+    delivery: u32,
     out: *mut *mut lockstep_participant,
 ) -> lockstep_status {
     status(guarded(|| {
@@ -164,9 +164,9 @@ pub unsafe extern "C" fn lockstep_participant_open(
 pub unsafe extern "C" fn lockstep_participant_publish(
     participant: *mut lockstep_participant,
     id: u32,
-    destination: u32,
     payload: *const u8,
     len: usize,
+    destination: u32,
     out: *mut u64,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
@@ -190,16 +190,16 @@ pub unsafe extern "C" fn lockstep_participant_publish(
 pub unsafe extern "C" fn lockstep_participant_publish_at(
     participant: *mut lockstep_participant,
     id: u32,
-    publisher_seq: u64,
-    destination: u32,
+    number: u64,
     payload: *const u8,
     len: usize,
+    destination: u32,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let published = unsafe {
         with_publisher(participant, |publishing| {
             let payload = slice("payload", payload, len)?;
-            publishing.try_publish_at(id, publisher_seq, destination, payload)?;
+            publishing.try_publish_at(id, number, destination, payload)?;
             Ok(())
         })
     };
@@ -216,9 +216,9 @@ pub unsafe extern "C" fn lockstep_participant_publish_at(
 pub unsafe extern "C" fn lockstep_participant_claim(
     participant: *mut lockstep_participant,
     id: u32,
-    destination: u32,
-    len: usize,
     payload: *mut *mut u8,
+    len: usize,
+    destination: u32,
     out: *mut u64,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
@@ -252,36 +252,35 @@ pub unsafe extern "C" fn lockstep_participant_close_name(
     status(closed)
 }
 
-/// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
-/// mark has a number and an outcome like a message.
+/// Marks the start of the trading day `day`, a name of 1 to 16 ASCII letters and digits. The mark has a
+/// number and an outcome like a message.
 ///
 /// # Safety
-/// `participant` is NULL or a handle that is not closed; `day` is NULL or ends with
-/// 0; `out` is NULL or may be written to.
+/// `participant` is NULL or a handle that is not closed; `day` ends with 0; `out` is NULL or may be
+/// written to.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockstep_participant_day(
+pub unsafe extern "C" fn lockstep_participant_start_day(
     participant: *mut lockstep_participant,
     id: u32,
-    is_start: bool,
     day: *const c_char,
     out: *mut u64,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
-    let marked = unsafe {
-        with_publisher(participant, |publishing| {
-            let name = if day.is_null() { "" } else { text("day", day)? };
-            if is_start != DayMark::is_name(name) {
-                return Err(Failure::argument(
-                    "day",
-                    "begins with a name of 1 to 16 ASCII letters and digits, and ends without one",
-                ));
-            }
-            let number = publishing.try_day(id, DayMark { is_start, name }, None)?;
-            store_wanted(out, number);
-            Ok(())
-        })
-    };
-    status(marked)
+    unsafe { mark_day(participant, id, Some(day), out) }
+}
+
+/// Marks the end of the trading day. The mark has a number and an outcome like a message.
+///
+/// # Safety
+/// `participant` is NULL or a handle that is not closed; `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_participant_end_day(
+    participant: *mut lockstep_participant,
+    id: u32,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    unsafe { mark_day(participant, id, None, out) }
 }
 
 /// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.

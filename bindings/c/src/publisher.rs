@@ -148,9 +148,9 @@ pub unsafe extern "C" fn lockstep_publisher_open(
 pub unsafe extern "C" fn lockstep_publisher_publish(
     publisher: *mut lockstep_publisher,
     id: u32,
-    destination: u32,
     payload: *const u8,
     len: usize,
+    destination: u32,
     out: *mut u64,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
@@ -174,16 +174,16 @@ pub unsafe extern "C" fn lockstep_publisher_publish(
 pub unsafe extern "C" fn lockstep_publisher_publish_at(
     publisher: *mut lockstep_publisher,
     id: u32,
-    publisher_seq: u64,
-    destination: u32,
+    number: u64,
     payload: *const u8,
     len: usize,
+    destination: u32,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
     let published = unsafe {
         with_publisher(publisher, |publishing| {
             let payload = slice("payload", payload, len)?;
-            publishing.try_publish_at(id, publisher_seq, destination, payload)?;
+            publishing.try_publish_at(id, number, destination, payload)?;
             Ok(())
         })
     };
@@ -200,9 +200,9 @@ pub unsafe extern "C" fn lockstep_publisher_publish_at(
 pub unsafe extern "C" fn lockstep_publisher_claim(
     publisher: *mut lockstep_publisher,
     id: u32,
-    destination: u32,
-    len: usize,
     payload: *mut *mut u8,
+    len: usize,
+    destination: u32,
     out: *mut u64,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
@@ -236,31 +236,55 @@ pub unsafe extern "C" fn lockstep_publisher_close_name(
     status(closed)
 }
 
-/// Marks the start of the trading day `day`, or the end of one (`is_start` false, `day` empty or NULL). The
-/// mark has a number and an outcome like a message.
+/// Marks the start of the trading day `day`, a name of 1 to 16 ASCII letters and digits. The mark has a
+/// number and an outcome like a message.
 ///
 /// # Safety
-/// `publisher` is NULL or a handle that is not closed; `day` is NULL or ends with 0;
-/// `out` is NULL or may be written to.
+/// `publisher` is NULL or a handle that is not closed; `day` ends with 0; `out` is NULL or may be written to.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn lockstep_publisher_day(
+pub unsafe extern "C" fn lockstep_publisher_start_day(
     publisher: *mut lockstep_publisher,
     id: u32,
-    is_start: bool,
     day: *const c_char,
     out: *mut u64,
 ) -> lockstep_status {
     // SAFETY: as the caller promises.
+    unsafe { mark_day(publisher, id, Some(day), out) }
+}
+
+/// Marks the end of the trading day. The mark has a number and an outcome like a message.
+///
+/// # Safety
+/// `publisher` is NULL or a handle that is not closed; `out` is NULL or may be written to.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn lockstep_publisher_end_day(
+    publisher: *mut lockstep_publisher,
+    id: u32,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    unsafe { mark_day(publisher, id, None, out) }
+}
+
+/// Marks the start of the trading day of this name, or without one the end.
+///
+/// # Safety
+/// As for [`lockstep_publisher_start_day`].
+pub(crate) unsafe fn mark_day<H: Publishes>(
+    handle: *mut H,
+    id: u32,
+    day: Option<*const c_char>,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
     let marked = unsafe {
-        with_publisher(publisher, |publishing| {
-            let name = if day.is_null() { "" } else { text("day", day)? };
-            if is_start != DayMark::is_name(name) {
-                return Err(Failure::argument(
-                    "day",
-                    "begins with a name of 1 to 16 ASCII letters and digits, and ends without one",
-                ));
+        with_publisher(handle, |publishing| {
+            let name = day.map(|day| text("day", day)).transpose()?;
+            if name.is_some_and(|name| !DayMark::is_name(name)) {
+                return Err(Failure::argument("day", "is no name of 1 to 16 ASCII letters and digits"));
             }
-            let number = publishing.try_day(id, DayMark { is_start, name }, None)?;
+            let mark = DayMark { is_start: name.is_some(), name: name.unwrap_or_default() };
+            let number = publishing.try_day(id, mark, None)?;
             store_wanted(out, number);
             Ok(())
         })

@@ -18,7 +18,7 @@ pub type lockstep_is_answer = Option<
         context: *mut c_void,
         event: *const FlatEvent,
         payload: *const u8,
-        publisher_seq: u64,
+        number: u64,
     ) -> bool,
 >;
 
@@ -46,9 +46,9 @@ pub type lockstep_is_answer = Option<
 pub unsafe extern "C" fn lockstep_participant_request(
     participant: *mut lockstep_participant,
     id: u32,
-    destination: u32,
     payload: *const u8,
     len: usize,
+    destination: u32,
     timeout_ns: u64,
     is_answer: lockstep_is_answer,
     context: *mut c_void,

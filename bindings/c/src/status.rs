@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 
 /// Version of the binary interface. It rises when a program must be compiled anew.
-pub const LOCKSTEP_ABI_VERSION: u32 = 1;
+pub const LOCKSTEP_ABI_VERSION: u32 = 2;
 
 /// The result of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -32,8 +32,8 @@ pub(crate) struct State {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_subscriber_connect(
     endpoint: *const lockstep_endpoint,
-    delivery: u32,
     start: *const lockstep_start,
+    delivery: u32,
     out: *mut *mut lockstep_subscriber,
 ) -> lockstep_status {
     status(guarded(|| {

@@ -83,8 +83,8 @@ static void refusals(void) {
     uint8_t *memory = NULL;
     lockstep_batch batch;
     CHECK(lockstep_publisher_open(NULL, "orders", 0, &id) == LOCKSTEP_STATUS_CLOSED_HANDLE);
-    CHECK(lockstep_publisher_publish(NULL, 1, 0, NULL, 0, &number) == LOCKSTEP_STATUS_CLOSED_HANDLE);
-    CHECK(lockstep_publisher_claim(NULL, 1, 0, 8, &memory, &number) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_publish(NULL, 1, NULL, 0, 0, &number) == LOCKSTEP_STATUS_CLOSED_HANDLE);
+    CHECK(lockstep_publisher_claim(NULL, 1, &memory, 8, 0, &number) == LOCKSTEP_STATUS_CLOSED_HANDLE);
     CHECK(lockstep_publisher_poll(NULL, 64, NULL, NULL) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
     CHECK(lockstep_publisher_poll_batch(NULL, 64, &batch) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
     CHECK(lockstep_publisher_wait(NULL, 0) == -LOCKSTEP_STATUS_CLOSED_HANDLE);
@@ -123,23 +123,23 @@ static void wrong_uses(lockstep_endpoint *endpoint, lockstep_participant *partic
     CHECK(longest > 0 && longest_claim > 0 && longest_claim <= longest);
     uint8_t *long_message = calloc(1, (size_t)longest + 1);
     CHECK(long_message != NULL);
-    CHECK(lockstep_participant_publish(participant, id, 0, long_message, (size_t)longest + 1, &number) ==
+    CHECK(lockstep_participant_publish(participant, id, long_message, (size_t)longest + 1, 0, &number) ==
           LOCKSTEP_STATUS_TOO_LONG);
     free(long_message);
-    CHECK(lockstep_participant_claim(participant, id, 0, (size_t)longest_claim + 1, &memory, &number) ==
+    CHECK(lockstep_participant_claim(participant, id, &memory, (size_t)longest_claim + 1, 0, &number) ==
           LOCKSTEP_STATUS_TOO_LONG);
     CHECK(memory == NULL);
-    CHECK(lockstep_participant_publish(participant, id + 1, 0, NULL, 0, &number) == LOCKSTEP_STATUS_NOT_OPEN);
-    CHECK(lockstep_participant_publish(participant, id, 0, NULL, 7, &number) == LOCKSTEP_STATUS_ARGUMENT);
-    CHECK(lockstep_participant_day(participant, id, true, "", &number) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_participant_publish(participant, id + 1, NULL, 0, 0, &number) == LOCKSTEP_STATUS_NOT_OPEN);
+    CHECK(lockstep_participant_publish(participant, id, NULL, 7, 0, &number) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_participant_start_day(participant, id, "", &number) == LOCKSTEP_STATUS_ARGUMENT);
     CHECK(lockstep_participant_open(participant, "", 0, NULL, NULL, &id) == LOCKSTEP_STATUS_NAME);
     lockstep_start start = {.kind = 9};
     lockstep_subscriber *subscriber = NULL;
-    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber) ==
+    CHECK(lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &subscriber) ==
           LOCKSTEP_STATUS_ARGUMENT);
-    CHECK(lockstep_subscriber_connect(endpoint, 7, NULL, &subscriber) == LOCKSTEP_STATUS_ARGUMENT);
+    CHECK(lockstep_subscriber_connect(endpoint, NULL, 7, &subscriber) == LOCKSTEP_STATUS_ARGUMENT);
     start = (lockstep_start){.kind = LOCKSTEP_START_KIND_FROM};
-    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_STAMPED, &start, &subscriber) ==
+    CHECK(lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_STAMPED, &subscriber) ==
           LOCKSTEP_STATUS_ARGUMENT);
     CHECK(subscriber == NULL);
 }
@@ -191,7 +191,7 @@ static bool on_event(void *context, const lockstep_event *event, const uint8_t *
 static lockstep_participant *connected(lockstep_endpoint *endpoint, const char *name, struct load *load) {
     lockstep_participant *participant = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_LIVE};
-    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &participant) ==
+    CHECK(lockstep_participant_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &participant) ==
           LOCKSTEP_STATUS_OK);
     CHECK(lockstep_participant_begin(participant, 10 * SECOND, on_event, load) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_participant_open(participant, name, 10 * SECOND, on_event, load, &load->id) == LOCKSTEP_STATUS_OK);
@@ -205,11 +205,11 @@ static lockstep_status publish_next(lockstep_participant *participant, struct lo
     uint64_t given = 0;
     lockstep_status status;
     if (number % 2 == 0) {
-        status = lockstep_participant_publish(participant, load->id, LOCKSTEP_EVERYBODY, (const uint8_t *)&number,
-                                              sizeof number, &given);
+        status = lockstep_participant_publish(participant, load->id, (const uint8_t *)&number, sizeof number,
+                                              LOCKSTEP_EVERYBODY, &given);
     } else {
         uint8_t *memory = NULL;
-        status = lockstep_participant_claim(participant, load->id, LOCKSTEP_EVERYBODY, sizeof number, &memory, &given);
+        status = lockstep_participant_claim(participant, load->id, &memory, sizeof number, LOCKSTEP_EVERYBODY, &given);
         if (status == LOCKSTEP_STATUS_OK) memcpy(memory, &number, sizeof number);
     }
     CHECK(status == LOCKSTEP_STATUS_BACKPRESSURE || (status == LOCKSTEP_STATUS_OK && given == number));
@@ -260,14 +260,14 @@ static void stamped(lockstep_endpoint *endpoint, const char *name, uint64_t take
     lockstep_publisher *publisher = NULL;
     lockstep_subscriber *subscriber = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
-    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_STAMPED, &start, &subscriber) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_STAMPED, &subscriber) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
     uint32_t id = 0;
     CHECK(lockstep_publisher_open(publisher, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
     while (epochs < takeovers || last + 1 < next || lockstep_publisher_is_drained(publisher) != 1) {
         for (int count = 0; count < 16 && epochs < takeovers && next < room; count++) {
             lockstep_status status =
-                lockstep_publisher_publish(publisher, id, 0, (const uint8_t *)&next, sizeof next, NULL);
+                lockstep_publisher_publish(publisher, id, (const uint8_t *)&next, sizeof next, 0, NULL);
             CHECK(status == LOCKSTEP_STATUS_OK || status == LOCKSTEP_STATUS_BACKPRESSURE);
             if (status != LOCKSTEP_STATUS_OK) break;
             next++;
@@ -365,9 +365,9 @@ static void in_child(lockstep_endpoint *endpoint, lockstep_publisher *publisher,
     lockstep_batch batch;
     lockstep_cursor cursor;
     CHECK(is_elsewhere(lockstep_publisher_open(publisher, "other", 0, &id)));
-    CHECK(is_elsewhere(lockstep_publisher_publish(publisher, id, 0, NULL, 0, &number)));
-    CHECK(is_elsewhere(lockstep_publisher_publish_at(publisher, id, 1, 0, NULL, 0)));
-    CHECK(is_elsewhere(lockstep_publisher_claim(publisher, id, 0, 8, &memory, &number)));
+    CHECK(is_elsewhere(lockstep_publisher_publish(publisher, id, NULL, 0, 0, &number)));
+    CHECK(is_elsewhere(lockstep_publisher_publish_at(publisher, id, 1, NULL, 0, 0)));
+    CHECK(is_elsewhere(lockstep_publisher_claim(publisher, id, &memory, 8, 0, &number)));
     CHECK(is_elsewhere(lockstep_publisher_close_name(publisher, id, NULL, 0)));
     CHECK(is_elsewhere(lockstep_publisher_flush(publisher)));
     CHECK(is_elsewhere(lockstep_publisher_poll(publisher, 64, NULL, NULL)));
@@ -381,7 +381,7 @@ static void in_child(lockstep_endpoint *endpoint, lockstep_publisher *publisher,
     CHECK(is_elsewhere(lockstep_subscriber_poll_batch(subscriber, 64, &batch)));
     CHECK(is_elsewhere(lockstep_subscriber_cursor(subscriber, &cursor)));
     CHECK(is_elsewhere(lockstep_subscriber_deliver_next(subscriber)));
-    CHECK(is_elsewhere(lockstep_participant_publish(participant, id, 0, NULL, 0, &number)));
+    CHECK(is_elsewhere(lockstep_participant_publish(participant, id, NULL, 0, 0, &number)));
     CHECK(is_elsewhere(lockstep_participant_poll(participant, 64, NULL, NULL)));
     CHECK(is_elsewhere(lockstep_participant_poll_batch(participant, 64, &batch)));
     CHECK(error_says("fork"));
@@ -408,11 +408,11 @@ static void forks(lockstep_endpoint *endpoint, const char *name) {
     lockstep_subscriber *subscriber = NULL;
     lockstep_participant *participant = NULL;
     CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &subscriber) == LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &participant) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_subscriber_connect(endpoint, NULL, LOCKSTEP_DELIVERY_COMMITTED, &subscriber) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_connect(endpoint, NULL, LOCKSTEP_DELIVERY_COMMITTED, &participant) == LOCKSTEP_STATUS_OK);
     uint32_t id = 0;
     CHECK(lockstep_publisher_open(publisher, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_publisher_publish(publisher, id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish(publisher, id, NULL, 0, 0, NULL) == LOCKSTEP_STATUS_OK);
     fflush(NULL);
     pid_t child = fork();
     CHECK(child >= 0);
@@ -423,7 +423,7 @@ static void forks(lockstep_endpoint *endpoint, const char *name) {
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
     for (int count = 0; count < 20; count++)
-        CHECK(lockstep_publisher_publish(publisher, id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+        CHECK(lockstep_publisher_publish(publisher, id, NULL, 0, 0, NULL) == LOCKSTEP_STATUS_OK);
     uint64_t committed = 0;
     while (lockstep_publisher_is_drained(publisher) != 1) {
         CHECK(lockstep_publisher_poll(publisher, 64, on_parents, &committed) >= 0);
@@ -453,7 +453,7 @@ static bool is_in_use(int64_t result, const char *words) {
 static void *from_another_thread(void *context) {
     struct caller *caller = context;
     const char *words = "another thread";
-    CHECK(is_in_use(lockstep_participant_publish(caller->participant, caller->id, 0, NULL, 0, NULL), words));
+    CHECK(is_in_use(lockstep_participant_publish(caller->participant, caller->id, NULL, 0, 0, NULL), words));
     CHECK(is_in_use(lockstep_participant_poll(caller->participant, 64, NULL, NULL), words));
     CHECK(is_in_use(lockstep_participant_is_drained(caller->participant), words));
     return NULL;
@@ -479,9 +479,9 @@ static bool answers(void *context, const lockstep_event *event, const uint8_t *p
     uint8_t *memory = NULL;
     lockstep_outcomes before, after;
     CHECK(lockstep_participant_outcomes(caller->participant, &before) == LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_participant_publish(caller->participant, caller->id, 0, (const uint8_t *)"answer", 6, &number) ==
+    CHECK(lockstep_participant_publish(caller->participant, caller->id, (const uint8_t *)"answer", 6, 0, &number) ==
           LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_participant_claim(caller->participant, caller->id, 0, 2, &memory, &number) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_participant_claim(caller->participant, caller->id, &memory, 2, 0, &number) == LOCKSTEP_STATUS_OK);
     memcpy(memory, "ok", 2);
     CHECK(lockstep_participant_flush(caller->participant) == 0);
     CHECK(lockstep_participant_outcomes(caller->participant, &after) == LOCKSTEP_STATUS_OK);
@@ -501,7 +501,7 @@ static bool goes_on(void *context, const lockstep_event *event, const uint8_t *p
     if (event->kind != LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED || caller->publisher == NULL) return true;
     caller->committed++;
     CHECK(is_in_use(lockstep_publisher_poll(caller->publisher, 64, NULL, NULL), "a callback calls back"));
-    CHECK(lockstep_publisher_publish(caller->publisher, caller->id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish(caller->publisher, caller->id, NULL, 0, 0, NULL) == LOCKSTEP_STATUS_OK);
     if (caller->committed == 10) lockstep_publisher_close(&caller->publisher);
     return true;
 }
@@ -521,7 +521,7 @@ static void callbacks(lockstep_endpoint *endpoint, const char *name) {
     caller.id = load.id;
     for (int asks = 1; asks <= 2; asks++) {
         caller.closes = asks == 2;
-        CHECK(lockstep_participant_publish(caller.participant, caller.id, 0, (const uint8_t *)"ask", 3, NULL) ==
+        CHECK(lockstep_participant_publish(caller.participant, caller.id, (const uint8_t *)"ask", 3, 0, NULL) ==
               LOCKSTEP_STATUS_OK);
         while (caller.participant != NULL && (caller.answered < (uint64_t)asks || (asks == 1 && caller.committed < 3)))
             CHECK(lockstep_participant_poll(caller.participant, 64, answers, &caller) >= 0);
@@ -531,13 +531,13 @@ static void callbacks(lockstep_endpoint *endpoint, const char *name) {
     struct caller publishes = {.closes = false};
     CHECK(lockstep_publisher_connect(endpoint, &publishes.publisher) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_publisher_open(publishes.publisher, name, 10 * SECOND, &publishes.id) == LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_publisher_publish(publishes.publisher, publishes.id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish(publishes.publisher, publishes.id, NULL, 0, 0, NULL) == LOCKSTEP_STATUS_OK);
     while (publishes.publisher != NULL)
         CHECK(lockstep_publisher_poll(publishes.publisher, 64, goes_on, &publishes) >= 0);
     CHECK(publishes.committed == 10);
     lockstep_subscriber *subscriber = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM, .seq = 1};
-    CHECK(lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &subscriber) == LOCKSTEP_STATUS_OK);
     while (subscriber != NULL) CHECK(lockstep_subscriber_poll(subscriber, 64, closes_at_once, &subscriber) >= 0);
     printf("%" PRIu64 " answers in callbacks\n", caller.answered);
 }
@@ -549,14 +549,14 @@ static void outcomes(lockstep_endpoint *endpoint, const char *name) {
     CHECK(lockstep_publisher_connect(endpoint, &first) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_publisher_connect(endpoint, &second) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_publisher_open(first, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
-    CHECK(lockstep_publisher_publish_at(first, id, 100, 0, NULL, 0) == LOCKSTEP_STATUS_AHEAD_OF_NUMBER);
+    CHECK(lockstep_publisher_publish_at(first, id, 100, NULL, 0, 0) == LOCKSTEP_STATUS_AHEAD_OF_NUMBER);
     CHECK(error_says("1 is the next one"));
-    CHECK(lockstep_publisher_publish_at(first, id, 1, 0, NULL, 0) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish_at(first, id, 1, NULL, 0, 0) == LOCKSTEP_STATUS_OK);
     while (lockstep_publisher_is_drained(first) != 1) CHECK(lockstep_publisher_poll(first, 64, NULL, NULL) >= 0);
     CHECK(lockstep_publisher_outcomes(first, &counts) == LOCKSTEP_STATUS_OK && counts.committed == 1 && counts.open == 0);
     CHECK(lockstep_publisher_open(second, name, 10 * SECOND, &id) == LOCKSTEP_STATUS_OK);
     /* The first one does not know yet that it is fenced. */
-    CHECK(lockstep_publisher_publish(first, id, 0, NULL, 0, NULL) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_publisher_publish(first, id, NULL, 0, 0, NULL) == LOCKSTEP_STATUS_OK);
     while (lockstep_publisher_is_drained(first) != 1) CHECK(lockstep_publisher_poll(first, 64, NULL, NULL) >= 0);
     CHECK(lockstep_publisher_outcomes(first, &counts) == LOCKSTEP_STATUS_OK);
     CHECK(counts.committed == 1 && counts.fenced == 1 && counts.open == 0);

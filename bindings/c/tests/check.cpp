@@ -153,6 +153,30 @@ void throws_and_goes_on(load& load) {
     CHECK(thrown == 10);
 }
 
+/// Arguments that are left out: a subscription begins live.
+void defaults(const lockstep::endpoint& endpoint, const std::string& name) {
+    auto subscriber = lockstep::subscriber::connect(endpoint).value();
+    subscriber.begin().value();
+    CHECK(subscriber.deliver_next().value() > 1);
+    auto publisher = lockstep::publisher::connect(endpoint).value();
+    const std::uint32_t id = publisher.open(name).value();
+    const std::uint64_t number = publisher.publish(id, "behind the beginning").value();
+    publisher.flush().value();
+    bool is_delivered = false;
+    const auto look = [&](const lockstep::event& event) {
+        if (!event.is(LOCKSTEP_EVENT_KIND_MESSAGE) || event->publisher != id) return;
+        CHECK(event->publisher_seq == number);
+        is_delivered = true;
+    };
+    lockstep::batch batch;
+    while (!is_delivered) {
+        publisher.poll([](const lockstep::event&) {}).value();
+        subscriber.poll_batch(batch).value();
+        for (const lockstep::event event : batch) look(event);
+        subscriber.poll(look).value();
+    }
+}
+
 void run_load(const lockstep::endpoint& endpoint, const char* name, std::uint64_t takeovers) {
     load load(endpoint, name);
     const std::vector<std::uint8_t> long_message(load.participant.message_len_max().value() + 1);
@@ -165,8 +189,9 @@ void run_load(const lockstep::endpoint& endpoint, const char* name, std::uint64_
         load.turn();
     }
     CHECK(load.participant.is_drained().value() == 1 && load.participant.is_ended().value() == 0);
-    CHECK(load.participant.position().value()->seq == load.participant.deliver_next().value());
+    CHECK(load.participant.cursor().value()->seq == load.participant.deliver_next().value());
     throws_and_goes_on(load);
+    defaults(endpoint, std::string(name) + "-defaults");
     lockstep::participant moved = std::move(load.participant);
     CHECK(is_refused(load.participant.flush(), LOCKSTEP_STATUS_CLOSED_HANDLE, "closed")); // NOLINT: on purpose
     CHECK(moved.flush());

@@ -238,7 +238,7 @@ void fails(const std::string& folder) {
     CHECK(is_thrown);
     lockstep::run(endpoint, settings, makes<failing>(), [] { return false; }).value();
 
-    auto reader = lockstep::subscriber::connect(endpoint).value();
+    auto reader = lockstep::subscriber::connect(endpoint, lockstep::start::from(1)).value();
     std::size_t answers = 0;
     bool is_caught_up = false;
     while (!is_caught_up) {

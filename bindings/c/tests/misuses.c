@@ -42,7 +42,7 @@ struct user {
 
 static struct user connected(lockstep_endpoint *endpoint, const char *name) {
     struct user user = {.published = LOCKSTEP_STATUS_OK};
-    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &user.participant) ==
+    CHECK(lockstep_participant_connect(endpoint, NULL, LOCKSTEP_DELIVERY_COMMITTED, &user.participant) ==
           LOCKSTEP_STATUS_OK);
     CHECK(lockstep_participant_begin(user.participant, 10 * SECOND, NULL, NULL) == LOCKSTEP_STATUS_OK);
     CHECK(lockstep_participant_open(user.participant, name, 10 * SECOND, NULL, NULL, &user.id) == LOCKSTEP_STATUS_OK);
@@ -61,8 +61,9 @@ static bool on_event(void *context, const lockstep_event *event, const uint8_t *
     if (!is_message) return true;
     if (user->polls) user->nested = lockstep_participant_poll(user->participant, 1, NULL, NULL);
     if (user->publishes) {
-        user->published = lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)user->content,
-                                                       user->content_len, &user->number);
+        user->published =
+            lockstep_participant_publish(user->participant, user->id, (const uint8_t *)user->content, user->content_len,
+                                         0, &user->number);
         user->publishes = false;
     }
     if (user->closes) lockstep_participant_close(&user->participant);
@@ -70,7 +71,7 @@ static bool on_event(void *context, const lockstep_event *event, const uint8_t *
 }
 
 static void ask(struct user *user) {
-    CHECK(lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)"ask", 3, &user->number) ==
+    CHECK(lockstep_participant_publish(user->participant, user->id, (const uint8_t *)"ask", 3, 0, &user->number) ==
           LOCKSTEP_STATUS_OK);
     user->content = "ask";
     user->content_len = 3;
@@ -118,7 +119,7 @@ static bool is_child(const char *misuse) {
 
 static void fork_with(struct user *user) {
     if (is_child("fork"))
-        _exit((int)lockstep_participant_publish(user->participant, user->id, 0, (const uint8_t *)"child", 5, NULL));
+        _exit((int)lockstep_participant_publish(user->participant, user->id, (const uint8_t *)"child", 5, 0, NULL));
 }
 
 static void cursor_files(void) {
@@ -164,15 +165,15 @@ static void two_threads(struct user *user) {
 }
 
 static void arguments(lockstep_endpoint *endpoint, struct user *user) {
-    refused("unknown-id", lockstep_participant_publish(user->participant, NOBODY, 0, NULL, 0, NULL));
+    refused("unknown-id", lockstep_participant_publish(user->participant, NOBODY, NULL, 0, 0, NULL));
     int64_t longest = lockstep_participant_message_len_max(user->participant, LOCKSTEP_EVERYBODY);
     CHECK(longest > 0);
     uint8_t *payload = calloc(1, (size_t)longest + 1);
     CHECK(payload != NULL);
     refused("too-long",
-            lockstep_participant_publish(user->participant, user->id, 0, payload, (size_t)longest + 1, NULL));
+            lockstep_participant_publish(user->participant, user->id, payload, (size_t)longest + 1, 0, NULL));
     free(payload);
-    refused("ahead", lockstep_participant_publish_at(user->participant, user->id, 1000, 0, NULL, 0));
+    refused("ahead", lockstep_participant_publish_at(user->participant, user->id, 1000, NULL, 0, 0));
     char name[66] = "";
     uint32_t id = 0;
     refused("empty-name", lockstep_participant_open(user->participant, name, SECOND, NULL, NULL, &id));
@@ -180,9 +181,9 @@ static void arguments(lockstep_endpoint *endpoint, struct user *user) {
     refused("long-name", lockstep_participant_open(user->participant, name, SECOND, NULL, NULL, &id));
     lockstep_subscriber *subscriber = NULL;
     lockstep_start start = {.kind = LOCKSTEP_START_KIND_FROM};
-    refused("start-zero", lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber));
+    refused("start-zero", lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &subscriber));
     start.seq = (uint64_t)INT64_C(-1);
-    refused("start-negative", lockstep_subscriber_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &subscriber));
+    refused("start-negative", lockstep_subscriber_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &subscriber));
     lockstep_subscriber_close(&subscriber);
     refused("start-text", lockstep_cursor_parse("here", &start.cursor));
 }
@@ -190,7 +191,7 @@ static void arguments(lockstep_endpoint *endpoint, struct user *user) {
 static void unwritten_claim(struct user *user) {
     uint8_t *memory = NULL;
     lockstep_status status =
-        lockstep_participant_claim(user->participant, user->id, 0, 8, &memory, &user->number);
+        lockstep_participant_claim(user->participant, user->id, &memory, 8, 0, &user->number);
     user->content = "\0\0\0\0\0\0\0";
     user->content_len = 8;
     user->delivered = user->committed = 0;
@@ -201,7 +202,7 @@ static void unwritten_claim(struct user *user) {
 static bool is_own(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
     (void)payload;
     struct user *user = context;
-    if (number != 0) user->published = lockstep_participant_publish(user->participant, user->id, 0, NULL, 0, NULL);
+    if (number != 0) user->published = lockstep_participant_publish(user->participant, user->id, NULL, 0, 0, NULL);
     return event->kind == LOCKSTEP_EVENT_KIND_MESSAGE && event->publisher == user->id && event->publisher_seq == number;
 }
 
@@ -213,8 +214,15 @@ static bool is_none(void *context, const lockstep_event *event, const uint8_t *p
     return false;
 }
 
+static bool closes_own(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
+    struct user *user = context;
+    (void)payload;
+    lockstep_participant_close(&user->participant);
+    return event->kind == LOCKSTEP_EVENT_KIND_MESSAGE && event->publisher == user->id && event->publisher_seq == number;
+}
+
 static lockstep_status request(const struct user *user, uint64_t timeout, lockstep_is_answer is_answer, void *context) {
-    return lockstep_participant_request(user->participant, user->id, 0, (const uint8_t *)"ask", 3, timeout, is_answer,
+    return lockstep_participant_request(user->participant, user->id, (const uint8_t *)"ask", 3, 0, timeout, is_answer,
                                         context, NULL);
 }
 
@@ -222,13 +230,16 @@ static void requests(lockstep_endpoint *endpoint, struct user *user) {
     CHECK(request(user, 10 * SECOND, is_own, user) == LOCKSTEP_STATUS_OK);
     refused("call-in-request", user->published);
     refused("request-late", request(user, SECOND / 1000, is_none, NULL));
+    struct user closing = connected(endpoint, "closing");
+    refused("close-in-request", request(&closing, 10 * SECOND, closes_own, &closing));
+    CHECK(closing.participant == NULL);
     struct user first = connected(endpoint, "fenced"), second = connected(endpoint, "fenced");
     refused("request-fenced", request(&first, 10 * SECOND, is_none, NULL));
     lockstep_participant_close(&first.participant);
     lockstep_participant_close(&second.participant);
     struct user elsewhere = {.id = 0};
     const lockstep_start start = {.kind = LOCKSTEP_START_KIND_CURSOR, .cursor = {.history = 1, .seq = 1, .chain = 1}};
-    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, &start, &elsewhere.participant) ==
+    CHECK(lockstep_participant_connect(endpoint, &start, LOCKSTEP_DELIVERY_COMMITTED, &elsewhere.participant) ==
           LOCKSTEP_STATUS_OK);
     while (lockstep_participant_is_ended(elsewhere.participant) == 0) poll_once(&elsewhere);
     refused("request-ended", request(&elsewhere, 10 * SECOND, is_none, NULL));
@@ -242,7 +253,7 @@ static void closes(struct user *user) {
     while (user->participant != NULL && result >= 0)
         result = lockstep_participant_poll(user->participant, 64, on_event, user);
     answered("close-in-callback", result);
-    refused("use-after-close", lockstep_participant_publish(user->participant, user->id, 0, NULL, 0, NULL));
+    refused("use-after-close", lockstep_participant_publish(user->participant, user->id, NULL, 0, 0, NULL));
     lockstep_participant_close(&user->participant);
     refused("close-twice", LOCKSTEP_STATUS_OK);
 }
@@ -262,6 +273,6 @@ int main(int count, char **values) {
     closes(&user);
     lockstep_endpoint_close(&endpoint);
     refused("closed-endpoint",
-            lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &user.participant));
+            lockstep_participant_connect(endpoint, NULL, LOCKSTEP_DELIVERY_COMMITTED, &user.participant));
     return 0;
 }

@@ -172,6 +172,13 @@ void requests(const lockstep::endpoint& endpoint, user& user) {
     answer("call-in-request", nested);
     answer("request-late", user.participant.request(user.id, "ask", pause, none));
     answer("request-negative", user.participant.request(user.id, "ask", -pause, none));
+    class user closing(endpoint, "closing");
+    const auto closes_own = [&](const lockstep::event& event, std::uint64_t number) {
+        closing.participant.close();
+        return closing.is_message(event, number) ? std::optional<int>(1) : std::nullopt;
+    };
+    answer("close-in-request", closing.participant.request(closing.id, "ask", patience, closes_own));
+    CHECK(closing.participant.flush().status() == LOCKSTEP_STATUS_CLOSED_HANDLE);
     class user first(endpoint, "fenced"), second(endpoint, "fenced");
     answer("request-fenced", first.participant.request(first.id, "ask", patience, none));
     const auto cursor = lockstep::cursor::parse("1:1:1").value();

@@ -46,8 +46,8 @@ static bool is_answer(void *context, const lockstep_event *event, const uint8_t 
 }
 
 static lockstep_status request(struct asker *asker, const char *text, uint64_t timeout, uint64_t *number) {
-    return lockstep_participant_request(asker->participant, asker->id, LOCKSTEP_EVERYBODY, (const uint8_t *)text,
-                                        strlen(text), timeout, is_answer, asker, number);
+    return lockstep_participant_request(asker->participant, asker->id, (const uint8_t *)text, strlen(text),
+                                        LOCKSTEP_EVERYBODY, timeout, is_answer, asker, number);
 }
 
 /* A request that is answered; the stream behind the answer is left for the next poll. */
@@ -81,10 +81,10 @@ static void late(struct asker *asker) {
     CHECK(asker->messages == 1 && asker->committed == 1);
     answered(asker);
     CHECK(asker->messages == 5); /* both requests, the late answer with its companion, and the answer */
-    CHECK(lockstep_participant_request(asker->participant, asker->id, 0, NULL, 0, 0, NULL, NULL, &number) ==
+    CHECK(lockstep_participant_request(asker->participant, asker->id, NULL, 0, 0, 0, NULL, NULL, &number) ==
           LOCKSTEP_STATUS_ARGUMENT);
     CHECK(number == 0);
-    CHECK(lockstep_participant_request(NULL, asker->id, 0, NULL, 0, 0, is_answer, asker, NULL) ==
+    CHECK(lockstep_participant_request(NULL, asker->id, NULL, 0, 0, 0, is_answer, asker, NULL) ==
           LOCKSTEP_STATUS_CLOSED_HANDLE);
     printf("answered later\n");
 }
@@ -103,7 +103,7 @@ int main(int count, char **arguments) {
     lockstep_endpoint *endpoint = NULL;
     CHECK(lockstep_endpoint_from_env(&endpoint) == LOCKSTEP_STATUS_OK);
     struct asker asker = {.id = 0};
-    CHECK(lockstep_participant_connect(endpoint, LOCKSTEP_DELIVERY_COMMITTED, NULL, &asker.participant) ==
+    CHECK(lockstep_participant_connect(endpoint, NULL, LOCKSTEP_DELIVERY_COMMITTED, &asker.participant) ==
           LOCKSTEP_STATUS_OK);
     lockstep_endpoint_close(&endpoint);
     CHECK(lockstep_participant_begin(asker.participant, 60 * SECOND, on_event, &asker) == LOCKSTEP_STATUS_OK);
@@ -111,7 +111,7 @@ int main(int count, char **arguments) {
           LOCKSTEP_STATUS_OK);
     if (strcmp(arguments[1], "load") == 0 && count == 4) load(&asker, strtoull(arguments[3], NULL, 10));
     if (strcmp(arguments[1], "late") == 0) late(&asker);
-    CHECK(lockstep_participant_request(asker.participant, asker.id, 0, NULL, 0, 60 * SECOND, closes, &asker, NULL) ==
+    CHECK(lockstep_participant_request(asker.participant, asker.id, NULL, 0, 0, 60 * SECOND, closes, &asker, NULL) ==
           LOCKSTEP_STATUS_OK);
     CHECK(asker.participant == NULL);
     return 0;

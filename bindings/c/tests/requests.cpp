@@ -72,6 +72,11 @@ public:
         }
         CHECK(is_thrown);
         CHECK(request("ask", patience).has_value());
+        const auto committed = participant.request(id, "ask", [](const lockstep::event& event, std::uint64_t number) {
+            const bool is_it = event.is(LOCKSTEP_EVENT_KIND_OUTCOME_COMMITTED) && event->publisher_seq == number;
+            return is_it ? std::optional<std::uint64_t>(number) : std::nullopt;
+        });
+        CHECK(committed.value() > 0);
         std::printf("answered later\n");
     }
 

@@ -30,7 +30,7 @@ final class Counter implements Machine {
         if (input.kind() == InputKind.MESSAGE && input.destination() == PublishingHandle.EVERYBODY) {
             counts.merge(input.publisher(), 1L, Long::sum);
             output.publish(("total " + total()).getBytes(), TOTALS);
-            output.timerAfter(QUIET, 2_000_000_000L, new byte[0]);
+            output.timerAfter(QUIET, 2_000_000_000L);
         } else if (input.kind() == InputKind.TIMER) {
             output.publish(("quiet at " + total()).getBytes(), TOTALS);
         }

@@ -1,6 +1,5 @@
 import io.lockstep.Cursor;
 import io.lockstep.CursorFile;
-import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.EventHandler;
@@ -36,8 +35,7 @@ final class Hello implements EventHandler {
     private void run(String path) {
         try (CursorFile file = CursorFile.open(path);
                 Endpoint endpoint = Endpoint.fromEnv();
-                Participant participant =
-                        Participant.connect(endpoint, Delivery.COMMITTED, file.startOr(Start.from(1)))) {
+                Participant participant = Participant.connect(endpoint, file.startOr(Start.from(1)))) {
             publisher = participant.open("orders", Duration.ofSeconds(5), this);
             number = participant.publish(publisher, "buy 100 at 42".getBytes(StandardCharsets.UTF_8));
             while (!isDelivered) {

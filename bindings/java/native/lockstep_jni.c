@@ -263,8 +263,8 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_connect(JNIEnv *env, jclass type
     lockstep_status status =
         handle->kind == PUBLISHER ? lockstep_publisher_connect(of, &handle->of.publisher)
         : handle->kind == SUBSCRIBER
-            ? lockstep_subscriber_connect(of, (uint32_t)delivery, &start, &handle->of.subscriber)
-            : lockstep_participant_connect(of, (uint32_t)delivery, &start, &handle->of.participant);
+            ? lockstep_subscriber_connect(of, &start, (uint32_t)delivery, &handle->of.subscriber)
+            : lockstep_participant_connect(of, &start, (uint32_t)delivery, &handle->of.participant);
     if (status == LOCKSTEP_STATUS_OK) return of_pointer(handle);
     free(handle);
     return failure(status);
@@ -394,7 +394,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_request(JNIEnv *env, jclass type
     uint8_t *payload = copy_of(env, array, 0, len);
     if (payload == NULL) return 0;
     lockstep_status status =
-        lockstep_participant_request(handle->of.participant, (uint32_t)id, (uint32_t)destination, payload, (size_t)len,
+        lockstep_participant_request(handle->of.participant, (uint32_t)id, payload, (size_t)len, (uint32_t)destination,
                                      (uint64_t)timeout, is_answer, &receiver, NULL);
     free(payload);
     handle->batch = (lockstep_batch){0};
@@ -406,14 +406,14 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_request(JNIEnv *env, jclass type
 static jlong publish(struct handle *handle, jint id, jint destination, const uint8_t *payload, jint len) {
     uint64_t number = 0;
     lockstep_status status = OF_PUBLISHING(
-        handle, publish, (uint32_t)id, (uint32_t)destination, payload, (size_t)len, &number);
+        handle, publish, (uint32_t)id, payload, (size_t)len, (uint32_t)destination, &number);
     return number_or(status, number);
 }
 
 static jlong publish_at(struct handle *handle, jint id, jlong number, jint destination, const uint8_t *payload,
                         jint len) {
     lockstep_status status =
-        OF_PUBLISHING(handle, publish_at, (uint32_t)id, (uint64_t)number, (uint32_t)destination, payload, (size_t)len);
+        OF_PUBLISHING(handle, publish_at, (uint32_t)id, (uint64_t)number, payload, (size_t)len, (uint32_t)destination);
     return number_or(status, (uint64_t)number);
 }
 
@@ -470,7 +470,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_claim(JNIEnv *env, jclass type, 
     uint64_t number = 0;
     uint8_t *memory = NULL;
     lockstep_status status = OF_PUBLISHING(
-        handle, claim, (uint32_t)id, (uint32_t)destination, (size_t)len, &memory, &number);
+        handle, claim, (uint32_t)id, &memory, (size_t)len, (uint32_t)destination, &number);
     if (status != LOCKSTEP_STATUS_OK) return failure(status);
     memset(handle->claims, 0, (size_t)len);
     handle->claimed = memory;
@@ -490,15 +490,24 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_closeName(JNIEnv *env, jclass ty
     return failure(status);
 }
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_day(JNIEnv *env, jclass type, jlong address, jint id,
-                                                    jboolean is_start, jbyteArray day) {
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_startDay(JNIEnv *env, jclass type, jlong address, jint id,
+                                                         jbyteArray day) {
     (void)type;
     struct handle *handle = use(address);
     char *name = text_of(env, day);
     if (name == NULL) return 0;
     uint64_t number = 0;
-    lockstep_status status = OF_PUBLISHING(handle, day, (uint32_t)id, is_start != 0, name, &number);
+    lockstep_status status = OF_PUBLISHING(handle, start_day, (uint32_t)id, name, &number);
     free(name);
+    return number_or(status, number);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_endDay(JNIEnv *env, jclass type, jlong address, jint id) {
+    (void)env;
+    (void)type;
+    struct handle *handle = use(address);
+    uint64_t number = 0;
+    lockstep_status status = OF_PUBLISHING(handle, end_day, (uint32_t)id, &number);
     return number_or(status, number);
 }
 
@@ -520,7 +529,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outcomes(JNIEnv *env, jclass typ
 
 GETTER(isConnected, OF_PUBLISHING, is_connected)
 
-JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLengthMax(JNIEnv *env, jclass type, jlong address,
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLenMax(JNIEnv *env, jclass type, jlong address,
                                                                  jint destination) {
     (void)env;
     (void)type;
@@ -528,7 +537,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLengthMax(JNIEnv *env, jc
     return OF_PUBLISHING(handle, message_len_max, (uint32_t)destination);
 }
 
-GETTER(claimLengthMax, OF_PUBLISHING, claim_len_max)
+GETTER(claimLenMax, OF_PUBLISHING, claim_len_max)
 
 /* ------------------------------------------------------------------------ those that read */
 

@@ -122,7 +122,7 @@ static int32_t restore(void *context, const uint8_t *state, size_t len, void **p
 static lockstep_status add(lockstep_output *output, struct effect_row row, const uint8_t *payload) {
     const size_t len = (size_t)row.len;
     switch (row.kind) {
-    case PUBLISH: return lockstep_output_publish(output, (uint32_t)row.key, payload, len);
+    case PUBLISH: return lockstep_output_publish(output, payload, len, (uint32_t)row.key);
     case TIMER_AT: return lockstep_output_timer_at(output, (uint64_t)row.key, (uint64_t)row.at, payload, len);
     case TIMER_AFTER: return lockstep_output_timer_after(output, (uint64_t)row.key, (uint64_t)row.at, payload, len);
     default: return lockstep_output_cancel(output, (uint64_t)row.key);

@@ -3,6 +3,7 @@ import io.lockstep.Batch;
 import io.lockstep.Cursor;
 import io.lockstep.CursorFile;
 import io.lockstep.Delivery;
+import io.lockstep.DevCluster;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.EventHandler;
@@ -166,21 +167,21 @@ final class Check {
 
     /** Refusals of handles that are connected. */
     private static void wrongUses(Endpoint endpoint, Participant participant, int id) {
-        int longest = participant.messageLengthMax(Participant.EVERYBODY);
-        int longestClaim = participant.claimLengthMax();
+        int longest = participant.messageLenMax();
+        int longestClaim = participant.claimLenMax();
         check(longestClaim > 0 && longestClaim <= longest, "the lengths");
         refused(Status.TOO_LONG, "", () -> participant.publish(id, new byte[longest + 1]));
-        refused(Status.TOO_LONG, "", () -> participant.publish(id, 0, ByteBuffer.allocateDirect(longest + 1)));
-        refused(Status.TOO_LONG, "", () -> participant.claim(id, 0, longestClaim + 1));
+        refused(Status.TOO_LONG, "", () -> participant.publish(id, ByteBuffer.allocateDirect(longest + 1)));
+        refused(Status.TOO_LONG, "", () -> participant.claim(id, longestClaim + 1));
         refused(Status.NOT_OPEN, "", () -> participant.publish(id + 1, new byte[8]));
         refused(Status.NAME, "", () -> participant.open("", TIMEOUT, event -> { }));
         refused(Status.ARGUMENT, "day", () -> participant.startDay(id, ""));
         refused(Status.ARGUMENT, "seq 0",
-                () -> Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(0)).close());
-        thrown(IndexOutOfBoundsException.class, "", () -> participant.publish(id, 0, new byte[8], 4, 5));
+                () -> Subscriber.connect(endpoint, Start.from(0)).close());
+        thrown(IndexOutOfBoundsException.class, "", () -> participant.publish(id, new byte[8], 4, 5, 0));
         refused(Status.ARGUMENT, "read-only buffer on the heap",
-                () -> participant.publish(id, 0, ByteBuffer.allocate(8).asReadOnlyBuffer()));
-        refused(Status.ARGUMENT, "length is negative", () -> participant.claim(id, 0, -1));
+                () -> participant.publish(id, ByteBuffer.allocate(8).asReadOnlyBuffer()));
+        refused(Status.ARGUMENT, "length is negative", () -> participant.claim(id, -1));
         refused(Status.ARGUMENT, "limit is negative", () -> participant.poll(-1, event -> { }));
         refused(Status.ARGUMENT, "timeout is negative", () -> participant.await(-1));
         refused(Status.ARGUMENT, "timeout is negative",
@@ -189,13 +190,13 @@ final class Check {
 
     private static void closedHandles(Endpoint endpoint) {
         Publisher publisher = Publisher.connect(endpoint);
-        Subscriber subscriber = Subscriber.connect(endpoint, Delivery.STAMPED, Start.live());
+        Subscriber subscriber = Subscriber.connect(endpoint, Start.live(), Delivery.STAMPED);
         Batch batch = subscriber.pollBatch(64);
         publisher.close();
         subscriber.close();
         publisher.close();
         refused(Status.CLOSED_HANDLE, "the publisher is closed", () -> publisher.publish(1, new byte[1]));
-        refused(Status.CLOSED_HANDLE, "the publisher is closed", () -> publisher.claim(1, 0, 8));
+        refused(Status.CLOSED_HANDLE, "the publisher is closed", () -> publisher.claim(1, 8));
         refused(Status.CLOSED_HANDLE, "the publisher is closed", () -> publisher.open("orders", TIMEOUT));
         refused(Status.CLOSED_HANDLE, "the publisher is closed", publisher::flush);
         refused(Status.CLOSED_HANDLE, "the subscriber is closed", () -> subscriber.pollBatch(64));
@@ -217,7 +218,7 @@ final class Check {
 
     private static void threads(Endpoint endpoint) throws InterruptedException {
         closedHandles(endpoint);
-        Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.live());
+        Participant participant = Participant.connect(endpoint);
         CountDownLatch begins = new CountDownLatch(1);
         Thread sleeper = new Thread(() -> {
             begins.countDown();
@@ -271,7 +272,7 @@ final class Check {
 
         Load(Endpoint endpoint, String name, long throwsAfter) {
             this.throwsAfter = throwsAfter;
-            participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.live());
+            participant = Participant.connect(endpoint);
             participant.begin(TIMEOUT, this::onEventOfBegin);
             id = participant.open(name, TIMEOUT, this::onEventOfBegin);
             check(participant.fd() >= 0, "a descriptor");
@@ -281,7 +282,7 @@ final class Check {
 
         /** The handle is in a call: it takes no other one. */
         private void onEventOfBegin(Event event) {
-            refused(Status.IN_USE, "must not call its own handle", () -> participant.await(0));
+            refused(Status.IN_USE, "must not call it otherwise", () -> participant.await(0));
             consume(event);
         }
 
@@ -331,7 +332,7 @@ final class Check {
                     number = participant.publish(id, array);
                 }
                 case 1 -> {
-                    number = participant.claim(id, Participant.EVERYBODY, 8);
+                    number = participant.claim(id, 8);
                     if (number >= 0) {
                         check(participant.claimed().remaining() == 8, "the place of a claimed message");
                         check(participant.claimed().getLong(0) == 0, "a claimed message is empty");
@@ -340,11 +341,11 @@ final class Check {
                 }
                 case 2 -> {
                     direct.putLong(0, next);
-                    number = participant.publish(id, Participant.EVERYBODY, direct);
+                    number = participant.publish(id, direct);
                 }
                 default -> {
                     direct.putLong(0, next);
-                    number = participant.publishAt(id, next, Participant.EVERYBODY, direct);
+                    number = participant.publishAt(id, next, direct, Participant.EVERYBODY);
                 }
             }
             if (number == PublishingHandle.BACKPRESSURE) {
@@ -372,9 +373,9 @@ final class Check {
         wrongUses(endpoint, participant, load.id);
         closedHandles(endpoint);
         check(load.publishNext(), "the first message");
-        refused(Status.AHEAD_OF_NUMBER, "", () -> participant.publishAt(load.id, 1000, 0, new byte[8], 0, 8));
+        refused(Status.AHEAD_OF_NUMBER, "", () -> participant.publishAt(load.id, 1000, new byte[8], 0, 8, 0));
         refused(Status.AHEAD_OF_NUMBER, "",
-                () -> participant.publishAt(load.id, 1000, 0, ByteBuffer.allocateDirect(8)));
+                () -> participant.publishAt(load.id, 1000, ByteBuffer.allocateDirect(8), 0));
         boolean isPublishing = true;
         while (isPublishing || load.committedNext < load.next || load.deliveredNext < load.next) {
             isPublishing = load.epochs < takeovers || load.next <= 1000;
@@ -393,7 +394,30 @@ final class Check {
         check(participant.commitNext() >= participant.deliverNext(), "committed is what was delivered");
         check(rest.work() >= 0, "work");
         withinHandlers(load);
+        defaults(endpoint, name + "-defaults");
         System.out.println((load.next - 1) + " messages, each with one outcome, " + load.epochs + " takeovers");
+    }
+
+    /** Arguments that are left out: a subscription begins live. */
+    private static void defaults(Endpoint endpoint, String name) {
+        try (Subscriber subscriber = Subscriber.connect(endpoint); Publisher publisher = Publisher.connect(endpoint)) {
+            subscriber.begin();
+            check(subscriber.deliverNext() > 1, "it begins live");
+            int id = publisher.open(name);
+            long number = publisher.publish(id, "behind the beginning".getBytes(StandardCharsets.UTF_8));
+            publisher.flush();
+            boolean isDelivered = false;
+            while (!isDelivered) {
+                publisher.poll(event -> { });
+                Batch batch = subscriber.pollBatch();
+                for (int index = 0; index < batch.size(); index++) {
+                    Event event = batch.event(index);
+                    boolean isOwn = event.kind() == Kind.MESSAGE && event.publisher() == id;
+                    check(!isOwn || event.publisherSeq() == number, "the first message behind the beginning");
+                    isDelivered |= isOwn;
+                }
+            }
+        }
     }
 
     /** A handler of poll may publish with its own handle and close it, and no more. */
@@ -433,13 +457,13 @@ final class Check {
         long next = 1;
         long last = 0;
         ByteBuffer payload = ByteBuffer.allocateDirect(8).order(ByteOrder.LITTLE_ENDIAN);
-        try (Subscriber subscriber = Subscriber.connect(endpoint, Delivery.STAMPED, Start.from(1));
+        try (Subscriber subscriber = Subscriber.connect(endpoint, Start.from(1), Delivery.STAMPED);
                 Publisher publisher = Publisher.connect(endpoint)) {
             int id = publisher.open(name, TIMEOUT);
             while (epochs < takeovers || last + 1 < next || !publisher.isDrained()) {
                 for (int count = 0; count < 16 && epochs < takeovers; count++) {
                     payload.putLong(0, next);
-                    if (publisher.publish(id, Publisher.EVERYBODY, payload) < 0) {
+                    if (publisher.publish(id, payload) < 0) {
                         break;
                     }
                     next++;
@@ -553,6 +577,19 @@ final class Check {
         return refused;
     }
 
+    /** A cluster whose program never says that a replica leads. */
+    private static void devCluster() throws Exception {
+        long began = System.nanoTime();
+        try {
+            DevCluster.start(Duration.ofMillis(200), "--flag").close();
+            throw new AssertionError("it has started");
+        } catch (IOException refused) {
+            check(refused.getMessage().contains("no replica leads within 200 ms"), refused.getMessage());
+        }
+        check(System.nanoTime() - began < Duration.ofSeconds(30).toNanos(), "it waits for its end");
+        check(ProcessHandle.current().children().findAny().isEmpty(), "nothing of it is left");
+    }
+
     public static void main(String[] arguments) throws Exception {
         if (arguments[0].equals("numbers")) {
             numbers(arguments[1]);
@@ -560,6 +597,10 @@ final class Check {
         }
         if (arguments[0].equals("refusals")) {
             refusals();
+            return;
+        }
+        if (arguments[0].equals("dev-cluster")) {
+            devCluster();
             return;
         }
         try (Endpoint endpoint = Endpoint.fromEnv()) {

@@ -1,6 +1,5 @@
 import io.lockstep.App;
 import io.lockstep.AppSettings;
-import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.Input;
@@ -68,7 +67,7 @@ final class MachineCheck {
                 output.publish(bytes(answer(input)), input.publisher());
                 output.timerAfter(REMINDER, 60_000_000_000L, input.payload());
             } else if (input.kind() == InputKind.TIMER) {
-                output.publish(input.payload(), 0);
+                output.publish(input.payload());
             }
         }
 
@@ -259,7 +258,7 @@ final class MachineCheck {
                     check(error.status() == Status.MACHINE && error.getMessage().contains(text), error);
                 }
             }
-            try (Subscriber reader = Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(1))) {
+            try (Subscriber reader = Subscriber.connect(endpoint, Start.from(1))) {
                 boolean[] isCaughtUp = {false};
                 while (!isCaughtUp[0]) {
                     long work = reader.poll(64, event -> look(event, orders, isCaughtUp));
@@ -279,7 +278,7 @@ final class MachineCheck {
         }
         List<byte[]> answers = new ArrayList<>();
         try (Endpoint endpoint = Endpoint.fromEnv();
-                Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.from(1))) {
+                Participant participant = Participant.connect(endpoint, Start.from(1))) {
             participant.begin(Duration.ofSeconds(10), event -> { });
             int orders = participant.open("large", Duration.ofSeconds(10), event -> { });
             participant.publish(orders, payload);

@@ -1,6 +1,5 @@
 import io.lockstep.Cursor;
 import io.lockstep.CursorFile;
-import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.EventHandler;
@@ -29,7 +28,7 @@ final class Misuses {
     private static final long MILLISECOND = 1_000_000;
 
     private final Endpoint endpoint = Endpoint.fromEnv();
-    private final Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.live());
+    private final Participant participant = Participant.connect(endpoint);
     private final int id;
 
     private Misuses() {
@@ -130,14 +129,14 @@ final class Misuses {
 
     private void arguments() {
         answer("unknown-id", () -> participant.publish(12345, bytes("x")));
-        byte[] tooLong = new byte[participant.messageLengthMax(Participant.EVERYBODY) + 1];
+        byte[] tooLong = new byte[participant.messageLenMax() + 1];
         answer("too-long", () -> participant.publish(id, tooLong));
-        answer("ahead", () -> participant.publishAt(id, 1000, 0, new byte[0], 0, 0));
+        answer("ahead", () -> participant.publishAt(id, 1000, new byte[0]));
         answer("empty-name", () -> participant.open("", TIMEOUT, event -> { }));
         answer("long-name", () -> participant.open("x".repeat(65), TIMEOUT, event -> { }));
         answer("zero-in-name", () -> participant.open("a\0b", TIMEOUT, event -> { }));
-        answer("start-zero", () -> Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(0)).close());
-        answer("start-negative", () -> Subscriber.connect(endpoint, Delivery.COMMITTED, Start.from(-1)).close());
+        answer("start-zero", () -> Subscriber.connect(endpoint, Start.from(0)).close());
+        answer("start-negative", () -> Subscriber.connect(endpoint, Start.from(-1)).close());
         answer("start-text", () -> Cursor.parse("here"));
         answer("negative-wait", () -> participant.await(-1));
         answer("negative-open", () -> participant.open("another", NEGATIVE, event -> { }));
@@ -145,29 +144,39 @@ final class Misuses {
     }
 
     private Object request(Participant asking, int publisher, Duration timeout) {
-        return asking.request(publisher, 0, bytes("ask"), timeout, (event, number) -> null);
+        return asking.request(publisher, bytes("ask"), timeout, (event, number) -> null);
     }
 
     private Participant live() {
-        return Participant.connect(endpoint, Delivery.COMMITTED, Start.live());
+        return Participant.connect(endpoint);
     }
 
     private void requests() {
         String[] nested = new String[1];
-        participant.request(id, 0, bytes("ask"), TIMEOUT, (event, number) -> {
+        participant.request(id, bytes("ask"), TIMEOUT, (event, number) -> {
             nested[0] = word(() -> participant.publish(id, bytes("nested")));
             return isMessage(event, number) ? Boolean.TRUE : null;
         });
         answer("call-in-request", nested[0]);
         answer("request-late", () -> request(participant, id, Duration.ofMillis(1)));
         answer("request-negative", () -> request(participant, id, NEGATIVE));
+        Participant closing = live();
+        int closed = closing.open("closing");
+        answer("close-in-request", () -> closing.request(closed, bytes("ask"), (event, number) -> {
+            closing.close();
+            boolean isOwn = event.kind() == Kind.MESSAGE && event.publisher() == closed && event.publisherSeq() == number;
+            return isOwn ? Boolean.TRUE : null;
+        }));
+        if (!word(closing::flush).equals("CLOSED_HANDLE")) {
+            throw new AssertionError("the handle is open behind the request");
+        }
         try (Participant first = live(); Participant second = live()) {
             int fenced = first.open("fenced", TIMEOUT, event -> { });
             second.open("fenced", TIMEOUT, event -> { });
             answer("request-fenced", () -> request(first, fenced, TIMEOUT));
         }
         Start other = Start.at(new Cursor(1, 1, 1));
-        try (Participant elsewhere = Participant.connect(endpoint, Delivery.COMMITTED, other)) {
+        try (Participant elsewhere = Participant.connect(endpoint, other)) {
             while (!elsewhere.isEnded()) {
                 elsewhere.await(MILLISECOND);
                 elsewhere.poll(64, event -> { });
@@ -198,7 +207,7 @@ final class Misuses {
         arguments();
         cursorFiles();
         long[] number = new long[1];
-        String claimed = word(() -> number[0] = participant.claim(id, 0, 8));
+        String claimed = word(() -> number[0] = participant.claim(id, 8));
         answer("unwritten-claim", claimed.equals("OK") ? once(number[0], new byte[8]) : claimed);
         requests();
         answer("close-in-callback", () -> asked(participant::close));

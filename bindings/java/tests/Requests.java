@@ -1,10 +1,8 @@
-import io.lockstep.Delivery;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.Kind;
 import io.lockstep.LockstepException;
 import io.lockstep.Participant;
-import io.lockstep.Start;
 import io.lockstep.Status;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
@@ -23,7 +21,7 @@ final class Requests {
     /** Messages of one request: it, its answer, and one more. */
     private static final int MESSAGES = 3;
 
-    private final Participant participant = Participant.connect(Endpoint.fromEnv(), Delivery.COMMITTED, Start.live());
+    private final Participant participant = Participant.connect(Endpoint.fromEnv());
     private final int id;
     private long messages;
     private long committed;
@@ -55,7 +53,7 @@ final class Requests {
 
     private long request(String text, Duration timeout) {
         byte[] payload = text.getBytes(StandardCharsets.UTF_8);
-        return participant.request(id, Participant.EVERYBODY, payload, timeout, (event, number) -> {
+        return participant.request(id, payload, Participant.EVERYBODY, timeout, (event, number) -> {
             onEvent(event);
             boolean isAnswer = event.kind() == Kind.MESSAGE && event.destination() == id
                     && event.payloadText().equals("answer to " + number);
@@ -93,7 +91,7 @@ final class Requests {
         answered();
         check(messages == 5, "both requests, the late answer with its companion, and the answer: " + messages);
         try {
-            participant.request(id, 0, new byte[0], PATIENCE, (event, number) -> {
+            participant.request(id, new byte[0], PATIENCE, (event, number) -> {
                 throw new IllegalStateException("seven");
             });
             throw new AssertionError("the handler has thrown");
@@ -101,6 +99,9 @@ final class Requests {
             check(error.getMessage().equals("seven"), error.toString());
         }
         check(request("ask", PATIENCE) > 0, "the handle goes on");
+        long committed = participant.request(id, new byte[0], (event, number) ->
+                event.kind() == Kind.OUTCOME_COMMITTED && event.publisherSeq() == number ? number : null);
+        check(committed > 0, "a request to everybody, for ten seconds");
         System.out.println("answered later");
     }
 

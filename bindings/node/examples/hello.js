@@ -11,19 +11,19 @@ function run(path) {
   const endpoint = Endpoint.fromEnv();
   const subscriber = endpoint.subscriber(file.startOr({ from: 1n }));
   const publisher = endpoint.publisher();
-  const orders = publisher.open('orders', 5000);
+  const orders = publisher.open('orders');
   const number = publisher.publish(orders, Buffer.from('buy 100 at 42'));
   let isCommitted = false;
   let isDelivered = false;
   while (!isCommitted || !isDelivered) {
-    const outcomes = publisher.poll();
+    const outcomes = publisher.pollBatch();
     for (const event of outcomes) {
       if (event.kind === Kind.OUTCOME_COMMITTED) {
         console.log(`committed at seq ${event.seq}`);
         isCommitted = true;
       }
     }
-    const batch = subscriber.poll();
+    const batch = subscriber.pollBatch();
     for (const event of batch) {
       if (event.kind === Kind.MESSAGE) {
         console.log(`${event.seq}: ${event.payload}`);

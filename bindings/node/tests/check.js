@@ -48,11 +48,11 @@ while (committed < last || delivered < last) {
     assert.strictEqual(number, next);
     next += 1n;
   }
-  const outcomes = publisher.poll();
+  const outcomes = publisher.pollBatch();
   for (const event of outcomes) {
     if (event.kind === Kind.OUTCOME_COMMITTED) assert.strictEqual(event.publisherSeq, ++committed);
   }
-  const batch = subscriber.poll();
+  const batch = subscriber.pollBatch();
   for (const event of batch) {
     if (event.kind !== Kind.MESSAGE || event.publisher !== id) continue;
     assert.strictEqual(event.publisherSeq, ++delivered);
@@ -70,7 +70,7 @@ assert.ok(!subscriber.isEnded());
 publisher.close();
 publisher.close();
 refused(Status.CLOSED_HANDLE, /closed/, () => publisher.publish(id, Buffer.from('x')));
-refused(Status.CLOSED_HANDLE, /closed/, () => publisher.poll());
+refused(Status.CLOSED_HANDLE, /closed/, () => publisher.pollBatch());
 subscriber.close();
 refused(Status.CLOSED_HANDLE, /closed/, () => subscriber.cursor());
 console.log(`${last} messages, each with one outcome; in their second half the resident memory grew by ${grown} bytes`);

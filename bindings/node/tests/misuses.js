@@ -6,7 +6,7 @@
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
-const { CursorFile, Endpoint, Kind, Status } = require('lockstep');
+const { CursorFile, EVERYBODY, Endpoint, Kind, Status } = require('lockstep');
 
 const NAMES = new Map(Object.entries(Status).map(([name, number]) => [number, name]));
 
@@ -38,13 +38,13 @@ answer('start-fraction', () => endpoint.subscriber({ from: 1.5 }));
 answer('start-text', () => endpoint.subscriber({ cursor: 'here' }));
 answer('negative-wait', () => publisher.wait(-1));
 answer('negative-open', () => publisher.open('another', -1));
-answer('negative-limit', () => publisher.poll(-1));
+answer('negative-limit', () => publisher.pollBatch(-1));
 
 const none = () => undefined;
 const asking = endpoint.participant();
 const asks = asking.open('misuses-node-requests', 10_000);
 let nested = () => {};
-asking.request(asks, Buffer.from('ask'), 10_000, (event, number) => {
+asking.request(asks, Buffer.from('ask'), EVERYBODY, 10_000, (event, number) => {
   try {
     asking.publish(asks, Buffer.from('nested'));
   } catch (error) {
@@ -53,19 +53,25 @@ asking.request(asks, Buffer.from('ask'), 10_000, (event, number) => {
   return event.kind === Kind.MESSAGE && event.publisher === asks && event.publisherSeq === number ? true : undefined;
 });
 answer('call-in-request', nested);
-answer('request-late', () => asking.request(asks, Buffer.from('ask'), 1, none));
-answer('request-negative', () => asking.request(asks, Buffer.from('ask'), -1, none));
+answer('request-late', () => asking.request(asks, Buffer.from('ask'), EVERYBODY, 1, none));
+answer('request-negative', () => asking.request(asks, Buffer.from('ask'), EVERYBODY, -1, none));
+const closing = endpoint.participant();
+const closed = closing.open('closing');
+answer('close-in-request', () => closing.request(closed, Buffer.from('ask'), undefined, undefined, (event, number) => {
+  closing.close();
+  return event.kind === Kind.MESSAGE && event.publisher === closed && event.publisherSeq === number ? true : undefined;
+}));
 const first = endpoint.participant();
 const second = endpoint.participant();
 const fenced = first.open('fenced', 10_000);
 second.open('fenced', 10_000);
-answer('request-fenced', () => first.request(fenced, Buffer.from('ask'), 10_000, none));
+answer('request-fenced', () => first.request(fenced, Buffer.from('ask'), undefined, undefined, none));
 const elsewhere = endpoint.participant({ cursor: '1:1:1' });
 while (!elsewhere.isEnded()) {
   elsewhere.wait(1);
-  elsewhere.poll(64);
+  elsewhere.pollBatch(64);
 }
-answer('request-ended', () => elsewhere.request(asks, Buffer.from('ask'), 10_000, none));
+answer('request-ended', () => elsewhere.request(asks, Buffer.from('ask'), undefined, undefined, none));
 for (const handle of [asking, first, second, elsewhere]) handle.close();
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lockstep-misuses-'));

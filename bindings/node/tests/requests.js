@@ -7,7 +7,7 @@
 //     requests.js late             one request is not answered in its time; what `answer` throws passes through another
 
 const assert = require('node:assert');
-const { Endpoint, Kind, Status } = require('lockstep');
+const { EVERYBODY, Endpoint, Kind, Status } = require('lockstep');
 
 const PATIENCE_MS = 60_000;
 const MESSAGES = 3; // of one request: it, its answer, and one more
@@ -26,7 +26,7 @@ function onEvent(event) {
 }
 
 function request(text, timeoutMs) {
-  return participant.request(id, Buffer.from(text), timeoutMs, (event, number) => {
+  return participant.request(id, Buffer.from(text), EVERYBODY, timeoutMs, (event, number) => {
     onEvent(event);
     const isAnswer =
       event.kind === Kind.MESSAGE && event.destination === id && event.payload.toString() === `answer to ${number}`;
@@ -43,7 +43,7 @@ function load(takeovers) {
   for (; seen.epochs < takeovers || requests < 20; requests++) answered();
   while (!participant.isDrained() || seen.messages < MESSAGES * requests) {
     participant.wait(1);
-    for (const event of participant.poll(64)) onEvent(event);
+    for (const event of participant.pollBatch(64)) onEvent(event);
   }
   assert.deepStrictEqual([seen.messages, seen.committed], [MESSAGES * requests, requests]);
   console.log(`${requests} requests, each with its answer, ${seen.epochs} takeovers`);
@@ -59,7 +59,10 @@ function late() {
   answered();
   assert.strictEqual(seen.messages, 5, 'both requests, the late answer with its companion, and the answer');
   const throws = () => { throw new Error('seven'); };
-  assert.throws(() => participant.request(id, Buffer.from('ask'), PATIENCE_MS, throws), /^Error: seven$/);
+  assert.throws(() => participant.request(id, Buffer.from('ask'), EVERYBODY, PATIENCE_MS, throws), /^Error: seven$/);
+  const before = participant.outcomes();
+  assert.throws(() => participant.request(id, Buffer.from('ask'), PATIENCE_MS, throws), { status: Status.ARGUMENT });
+  assert.deepStrictEqual(participant.outcomes(), before, 'a request without a function is not published');
   assert(request('ask', PATIENCE_MS) > 0n);
   console.log('answered later');
 }

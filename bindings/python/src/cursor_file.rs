@@ -39,13 +39,13 @@ impl CursorFile {
         Ok(self.guarded.check_out()?.cursor().map(Cursor))
     }
 
-    /// Where a subscription begins: at the cursor, or at this start if there is none. A cursor of another
+    /// Where a subscription begins: at the cursor, or at `otherwise` if there is none. A cursor of another
     /// history or log ends the subscription with an event, and never begins anew.
-    fn start_or<'py>(&self, start: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        start.extract::<StartArgument>()?.read()?;
+    fn start_or<'py>(&self, otherwise: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        otherwise.extract::<StartArgument>()?.read()?;
         match self.cursor()? {
-            Some(cursor) => Ok(Bound::new(start.py(), cursor)?.into_any()),
-            None => Ok(start),
+            Some(cursor) => Ok(Bound::new(otherwise.py(), cursor)?.into_any()),
+            None => Ok(otherwise),
         }
     }
 

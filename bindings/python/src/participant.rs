@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::guard::{CheckedOut, Guarded};
 use crate::outcomes::Outcomes;
 use crate::polled::{Polled, Polls};
-use crate::publisher::{mark, open};
+use crate::publisher::{END_OF_DAY, open, start_of_day};
 use crate::subscriber::{StartArgument, delivery, not_begun, on_subscriber};
 use crate::time::{Deadline, timeout};
 use lockstep_client::{IoError, ParticipantEvent};
@@ -154,10 +154,15 @@ impl Participant {
         }
     }
 
-    /// Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
-    /// outcome like a message.
-    fn day(&self, publisher: u32, day: Option<&str>) -> PyResult<u64> {
-        self.handle()?.handle.try_day(publisher, mark(day)?).map_err(of_publish)
+    /// Marks the start of the trading day of this name, 1 to 16 ASCII letters and digits. The mark has a
+    /// number and an outcome like a message.
+    fn start_day(&self, publisher: u32, day: &str) -> PyResult<u64> {
+        self.handle()?.handle.try_day(publisher, start_of_day(day)?).map_err(of_publish)
+    }
+
+    /// Marks the end of the trading day. The mark has a number and an outcome like a message.
+    fn end_day(&self, publisher: u32) -> PyResult<u64> {
+        self.handle()?.handle.try_day(publisher, END_OF_DAY).map_err(of_publish)
     }
 
     /// Sends what is written; returns the number of datagrams.
@@ -249,7 +254,7 @@ impl Participant {
 
     /// Whether every published message has its outcome, whichever.
     #[getter]
-    fn drained(&self) -> PyResult<bool> {
+    fn is_drained(&self) -> PyResult<bool> {
         Ok(self.handle()?.handle.is_drained())
     }
 

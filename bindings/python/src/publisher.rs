@@ -97,18 +97,15 @@ pub(crate) fn open<H: Polls>(
     }
 }
 
-/// The mark of a day: its start has a name.
-pub(crate) fn mark(day: Option<&str>) -> PyResult<DayMark<'_>> {
-    match day {
-        None => Ok(DayMark { is_start: false, name: "" }),
-        Some(name) if DayMark::is_name(name) => Ok(DayMark { is_start: true, name }),
-        Some(name) => {
-            let text = format!(
-                "day '{name}' is no name: a day begins with 1 to 16 ASCII letters and digits, and ends with None"
-            );
-            Err(of_argument(text))
-        }
+/// The mark with which a trading day ends.
+pub(crate) const END_OF_DAY: DayMark<'_> = DayMark { is_start: false, name: "" };
+
+/// The mark with which the trading day of this name begins.
+pub(crate) fn start_of_day(name: &str) -> PyResult<DayMark<'_>> {
+    if DayMark::is_name(name) {
+        return Ok(DayMark { is_start: true, name });
     }
+    Err(of_argument(format!("day '{name}' is no name: it has 1 to 16 ASCII letters and digits")))
 }
 
 impl Publisher {
@@ -188,10 +185,15 @@ impl Publisher {
         }
     }
 
-    /// Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
-    /// outcome like a message.
-    fn day(&self, publisher: u32, day: Option<&str>) -> PyResult<u64> {
-        self.handle()?.handle.try_day(publisher, mark(day)?).map_err(of_publish)
+    /// Marks the start of the trading day of this name, 1 to 16 ASCII letters and digits. The mark has a
+    /// number and an outcome like a message.
+    fn start_day(&self, publisher: u32, day: &str) -> PyResult<u64> {
+        self.handle()?.handle.try_day(publisher, start_of_day(day)?).map_err(of_publish)
+    }
+
+    /// Marks the end of the trading day. The mark has a number and an outcome like a message.
+    fn end_day(&self, publisher: u32) -> PyResult<u64> {
+        self.handle()?.handle.try_day(publisher, END_OF_DAY).map_err(of_publish)
     }
 
     /// Sends what is written; returns the number of datagrams.
@@ -240,7 +242,7 @@ impl Publisher {
 
     /// Whether every published message has its outcome, whichever.
     #[getter]
-    fn drained(&self) -> PyResult<bool> {
+    fn is_drained(&self) -> PyResult<bool> {
         Ok(self.handle()?.handle.is_drained())
     }
 

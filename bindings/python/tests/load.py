@@ -77,7 +77,7 @@ def load(endpoint: lockstep.Endpoint, name: str, takeovers: int) -> None:
                 is_ended=participant.is_ended,
                 deliver_next=participant.deliver_next,
             )
-        assert participant.drained and not participant.is_ended
+        assert participant.is_drained and not participant.is_ended
         cursor = participant.cursor
         assert cursor is not None and cursor.seq == participant.deliver_next
     print(f"{following - 1} messages, each with one outcome, {epochs} takeovers")
@@ -132,7 +132,7 @@ def stamped(endpoint: lockstep.Endpoint, name: str, takeovers: int) -> None:
         lockstep.Publisher(endpoint) as publisher,
     ):
         delivered = Delivered(publisher.open(name, 20.0))
-        while delivered.epochs < takeovers or len(delivered.seqs) + 1 < following or not publisher.drained:
+        while delivered.epochs < takeovers or len(delivered.seqs) + 1 < following or not publisher.is_drained:
             if delivered.epochs < takeovers:
                 following = publish_some(publisher, delivered.publisher, following)
             for event in publisher.events():
@@ -146,7 +146,7 @@ def stamped(endpoint: lockstep.Endpoint, name: str, takeovers: int) -> None:
                 delivered=len(delivered.seqs),
                 retracts=delivered.retracts,
                 epochs=delivered.epochs,
-                drained=publisher.drained,
+                drained=publisher.is_drained,
                 is_connected=publisher.is_connected,
                 is_ended=subscriber.is_ended,
                 deliver_next=subscriber.deliver_next,

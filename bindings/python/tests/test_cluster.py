@@ -33,7 +33,7 @@ def test_a_message_has_one_place_and_one_outcome(participant: lockstep.Participa
 
     def is_done() -> bool:
         events.extend(participant.events())
-        return participant.drained and any(event.kind == Kind.MESSAGE for event in events)
+        return participant.is_drained and any(event.kind == Kind.MESSAGE for event in events)
 
     eventually("delivered", is_done)
     messages = [event for event in events if event.kind == Kind.MESSAGE]
@@ -75,7 +75,7 @@ def test_wrong_publications_are_refused_by_class(participant: lockstep.Participa
         participant.open("x" * 1000)
     for day in ["", "no day", "x" * 17]:
         with pytest.raises(ValueError, match="is no name"):
-            participant.day(orders, day)
+            participant.start_day(orders, day)
     assert participant.publish_at(orders, 1, b"first") == 1
     with pytest.raises(lockstep.AheadOfNumberError):
         participant.publish_at(orders, 7, b"")
@@ -123,7 +123,7 @@ def test_drain_tells_what_became_of_the_messages(endpoint: lockstep.Endpoint, na
         late = first.drain(PATIENCE_S)
         assert not late and (late.committed, late.fenced, late.open) == (0, 1, 0), late
         assert repr(late) == "<Outcomes: 0 committed, 1 fenced>"
-        assert first.drained and (first.outcomes.committed, first.outcomes.fenced) == (2, 1)
+        assert first.is_drained and (first.outcomes.committed, first.outcomes.fenced) == (2, 1)
 
 
 def test_copies_with_one_nonce_do_not_fence_each_other(endpoint: lockstep.Endpoint, name: str) -> None:
@@ -157,7 +157,7 @@ def test_the_end_of_a_publisher_is_an_event_with_its_reason(participant: lockste
 
 def test_a_day_that_the_key_does_not_allow_is_an_event(participant: lockstep.Participant, name: str) -> None:
     orders = participant.open(name)
-    number = participant.day(orders, "MON1")
+    number = participant.start_day(orders, "MON1")
     refused = event_of(participant, Kind.NOT_ALLOWED)
     assert (refused.publisher, refused.publisher_seq) == (orders, number)
 
@@ -170,8 +170,8 @@ def test_backpressure_is_reported_and_ends(endpoint: lockstep.Endpoint, name: st
             while True:
                 publisher.publish(orders, b"12345678")
                 published += 1
-        assert published > 0 and not publisher.drained
-        assert publisher.drain(PATIENCE_S) and publisher.drained
+        assert published > 0 and not publisher.is_drained
+        assert publisher.drain(PATIENCE_S) and publisher.is_drained
         outcomes = [event for event in publisher.poll_batch(1 << 20) if event.kind == Kind.OUTCOME_COMMITTED]
         assert [outcome.publisher_seq for outcome in outcomes] == list(range(1, published + 1))
         publish_all(publisher, orders, [b"after"])
@@ -464,10 +464,10 @@ CALLS: list[Callable[[Any], object]] = [
     lambda handle: handle.publish(1, b""),
     lambda handle: handle.publish_at(1, 1, b""),
     lambda handle: handle.close_name(1),
-    lambda handle: handle.day(1, None),
+    lambda handle: handle.end_day(1),
     lambda handle: handle.flush(),
     lambda handle: handle.drain(),
-    lambda handle: handle.drained,
+    lambda handle: handle.is_drained,
     lambda handle: handle.is_connected,
     lambda handle: handle.message_len_max(),
     lambda handle: handle.begin(),

@@ -24,6 +24,20 @@ def test_numpy_is_imported_by_its_users_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_a_cluster_without_a_leader_is_refused_when_its_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lockstep.testing import running_cluster
+
+    program = tmp_path / "lockstep"
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(TimeoutError, match="no replica leads within 0.2 s"):
+        with running_cluster(timeout=0.2):
+            pass
+
+
 def test_a_missing_file_is_named() -> None:
     paths: list[str | Path] = ["/nowhere/lockstep.toml", Path("/nowhere/lockstep.toml")]
     for path in paths:

@@ -110,6 +110,15 @@ fn java_refuses_what_is_wrong_by_status_and_text() {
 }
 
 #[test]
+fn a_cluster_of_java_without_a_leader_is_refused_when_its_time_is_over() {
+    let Some(java) = java() else { return };
+    let folder = super::silent_lockstep();
+    let mut check = java.check(&["dev-cluster"]);
+    check.env("PATH", super::path_with(folder.path()));
+    run(check, b"").with_code(0);
+}
+
+#[test]
 fn each_message_of_java_has_one_outcome_and_one_place_whoever_leads() {
     let Some(java) = java() else { return };
     let cluster = Cluster::new(3, "");

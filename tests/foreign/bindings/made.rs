@@ -3,7 +3,7 @@
 
 use super::java::shared_jar;
 use super::python::{interpreter, python_command};
-use super::{bounded, finished, has, installed, root};
+use super::{bounded, finished, has, installed, path_with, root};
 use lockstep_testkit::lane;
 use lockstep_testkit::processes::{Outcome, command, program, run};
 use lockstep_testkit::python::locked;
@@ -36,9 +36,7 @@ fn made(language: &str, folder: &Path) -> PathBuf {
 
 /// The path of programs, with `lockstep` in front.
 fn path_with_lockstep() -> OsString {
-    let own = program().parent().expect("a folder").to_owned();
-    let others = std::env::var_os("PATH").unwrap_or_default();
-    std::env::join_paths([own].into_iter().chain(std::env::split_paths(&others))).expect("folders")
+    path_with(program().parent().expect("a folder"))
 }
 
 /// Replaces a part of a file that stands in it once.

@@ -51,7 +51,7 @@ const IN_CALLBACK: &[Exception] = &[('b', &["Rust"]), ('c', &["Go", "Node", "Pyt
 
 const IN_REQUEST: &[Exception] = &[('b', &["Rust"]), ('c', &["Python"])];
 
-const MISUSES: [Misuse; 32] = [
+const MISUSES: [Misuse; 33] = [
     misuse("fork", "a call in a child of a fork", "OTHER_PROCESS", &[('a', &["Go", "Java", "Node"])]),
     misuse(
         "two-threads",
@@ -94,6 +94,7 @@ const MISUSES: [Misuse; 32] = [
     misuse("negative-open", "an open with a negative timeout", "ARGUMENT", &[('f', &["C", "Rust"])]),
     misuse("negative-limit", "a poll with a negative limit", "ARGUMENT", &[('f', &["C", "C++", "Rust"])]),
     misuse("call-in-request", "a call in the callback of a request of that handle", "IN_USE", IN_REQUEST),
+    misuse("close-in-request", "closing there: the handle ends with the request", "OK", IN_REQUEST),
     misuse("request-late", "a request that nobody answers in its time", "TIMED_OUT", &[]),
     misuse("request-fenced", "a request under a name that a newer process has opened", "FENCED", &[]),
     misuse("request-ended", "a request of a subscription that has ended", "UNANSWERED", &[]),

@@ -19,7 +19,7 @@ const SCRIPT: &str = "
     cd /tmp/program
     dpkg --force-unsafe-io -i /tmp/liblockstep*.deb >/dev/null
     examples=/usr/share/doc/liblockstep-dev/examples
-    ldconfig -p | grep -c 'liblockstep_c.so.1 '
+    ldconfig -p | grep -c 'liblockstep_c.so.2 '
     if command -v pkg-config >/dev/null; then
         cc $examples/hello.c $(pkg-config --cflags --libs lockstep) -o hello
         ./hello
@@ -35,7 +35,7 @@ const SCRIPT: &str = "
     else
         echo SKIPPED: CMake is not installed
     fi
-    dpkg -r liblockstep-dev liblockstep-c1 >/dev/null
+    dpkg -r liblockstep-dev liblockstep-c2 >/dev/null
     find /usr -xdev -name '*lockstep_c*' -o -name 'liblockstep*' | sed 's/^/removed, there is /'
     ldconfig -p | grep liblockstep_c || true
 ";
@@ -84,10 +84,10 @@ fn programs_of_c_are_compiled_and_run_with_the_packages_of_the_library_alone() {
     let mut found: Vec<_> = names.map(|path| (field(&path, "Package"), path)).collect();
     found.sort();
     let [(runtime, library), (development, headers)] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((runtime.as_str(), development.as_str()), ("liblockstep-c1", "liblockstep-dev"));
+    assert_eq!((runtime.as_str(), development.as_str()), ("liblockstep-c2", "liblockstep-dev"));
     assert_eq!([library, headers].map(|path| field(path, "Version")), [version.as_str(); 2]);
     assert!(field(library, "Depends").contains("libc6 (>= 2."), "{}", field(library, "Depends"));
-    assert!(field(headers, "Depends").starts_with(&format!("liblockstep-c1 (= {version})")));
+    assert!(field(headers, "Depends").starts_with(&format!("liblockstep-c2 (= {version})")));
 
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();

@@ -16,7 +16,7 @@ void trade(const char* path) {
     const auto endpoint = lockstep::endpoint::from_env().value();
     const auto start = file.start_or(lockstep::start::from(1)).value();
     auto participant = lockstep::participant::connect(endpoint, start).value();
-    const std::uint32_t orders = participant.open("orders", 5s).value();
+    const std::uint32_t orders = participant.open("orders").value();
     const std::uint64_t number = participant.publish(orders, "buy 100 at 42").value();
     bool is_delivered = false;
     while (!is_delivered) {
@@ -30,7 +30,7 @@ void trade(const char* path) {
         });
         if (work.value() == 0) participant.wait(10ms).value();
     }
-    const lockstep::cursor cursor = *participant.position().value();
+    const lockstep::cursor cursor = *participant.cursor().value();
     file.save(cursor).value();
     std::cout << "resume with " << cursor.text() << '\n';
 }

@@ -36,7 +36,7 @@ func run() error {
 		return fmt.Errorf("connect: %w", err)
 	}
 	defer publisher.Close()
-	subscriber, err := lockstep.ConnectSubscriber(endpoint, lockstep.Committed, start)
+	subscriber, err := lockstep.ConnectSubscriber(endpoint, start, lockstep.Committed)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
@@ -45,7 +45,7 @@ func run() error {
 	if err != nil {
 		return fmt.Errorf("open the name: %w", err)
 	}
-	number, err := publisher.Publish(orders, lockstep.Everybody, []byte("buy 100 at 42"))
+	number, err := publisher.Publish(orders, []byte("buy 100 at 42"), lockstep.Everybody)
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}

@@ -82,10 +82,10 @@ class CursorFile:
     def cursor(self) -> Cursor | None:
         """The cursor that was read or saved last; None if there is none so far."""
     def start_or(
-        self, start: int | Cursor | Literal["live", "oldest"]
+        self, otherwise: int | Cursor | Literal["live", "oldest"]
     ) -> int | Cursor | Literal["live", "oldest"]:
-        """Where a subscription begins: at the cursor, or at this start if there is none. A cursor of another history or log
-        ends the subscription with an event, and never begins anew."""
+        """Where a subscription begins: at the cursor, or at `otherwise` if there is none. A cursor of another history or
+        log ends the subscription with an event, and never begins anew."""
     def save(self, cursor: Cursor) -> None:
         """Replaces the stored cursor. When it returns, the new one is on the disk: that takes up to some milliseconds. To
         save the cursor that is stored already costs nothing."""
@@ -268,9 +268,11 @@ class Publisher:
         that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does."""
     def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
         """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
-    def day(self, publisher: int, day: str | None) -> int:
-        """Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
-        outcome like a message."""
+    def start_day(self, publisher: int, day: str) -> int:
+        """Marks the start of the trading day of this name, 1 to 16 ASCII letters and digits. The mark has a number and
+        an outcome like a message."""
+    def end_day(self, publisher: int) -> int:
+        """Marks the end of the trading day. The mark has a number and an outcome like a message."""
     def flush(self) -> int:
         """Sends what is written; returns the number of datagrams."""
     def events(self, limit: int = 256) -> list[Event]:
@@ -290,7 +292,7 @@ class Publisher:
     def outcomes(self) -> Outcomes:
         """What became of all messages of this handle so far."""
     @property
-    def drained(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether every published message has its outcome, whichever."""
     @property
     def is_connected(self) -> bool:
@@ -340,9 +342,11 @@ class Participant:
         that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does."""
     def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
         """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
-    def day(self, publisher: int, day: str | None) -> int:
-        """Marks the start of a trading day by its name, or the end of one by None. The mark has a number and an
-        outcome like a message."""
+    def start_day(self, publisher: int, day: str) -> int:
+        """Marks the start of the trading day of this name, 1 to 16 ASCII letters and digits. The mark has a number and
+        an outcome like a message."""
+    def end_day(self, publisher: int) -> int:
+        """Marks the end of the trading day. The mark has a number and an outcome like a message."""
     def flush(self) -> int:
         """Sends what is written; returns the number of datagrams."""
     def events(self, limit: int = 256) -> list[Event]:
@@ -384,7 +388,7 @@ class Participant:
     def is_ended(self) -> bool:
         """Whether the subscription has ended: the event before gave the reason."""
     @property
-    def drained(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether every published message has its outcome, whichever."""
     @property
     def is_connected(self) -> bool:

@@ -41,6 +41,7 @@ def request(
     publisher: int,
     payload: "Buffer",
     answer: Callable[[Event, int], _A | None],
+    *,
     destination: int = EVERYBODY,
     timeout: float | None = 10.0,
 ) -> _A:

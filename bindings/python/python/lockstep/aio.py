@@ -40,7 +40,7 @@ async def wait(handle: Subscriber | Publisher | Participant, timeout: float | No
 
 def _is_over(handle: Subscriber | Publisher | Participant) -> bool:
     if isinstance(handle, Participant):
-        return handle.is_ended and handle.drained
+        return handle.is_ended and handle.is_drained
     return isinstance(handle, Subscriber) and handle.is_ended
 
 

@@ -1,4 +1,3 @@
-import io.lockstep.Delivery;
 import io.lockstep.DevCluster;
 import io.lockstep.Endpoint;
 import io.lockstep.Kind;
@@ -34,7 +33,7 @@ final class ClusterTest {
 
     private static void aCopyOfTheMachineCountsWhatIsPublished() throws IOException {
         try (DevCluster cluster = DevCluster.start(); Endpoint endpoint = cluster.endpoint();
-                Participant participant = Participant.connect(endpoint, Delivery.COMMITTED, Start.from(1))) {
+                Participant participant = Participant.connect(endpoint, Start.from(1))) {
             Process copy = copy(cluster);
             try {
                 int me = participant.open("me", PATIENCE, event -> { });

@@ -56,7 +56,7 @@ public final class Endpoint implements AutoCloseable {
     }
 
     /** A handle of the kind; the sockets are opened, and the groups joined. */
-    synchronized long connect(int kind, Delivery delivery, Start start) {
+    synchronized long connect(int kind, Start start, Delivery delivery) {
         Cursor cursor = start.cursor;
         long handle = Native.connect(kind, opened(), delivery.number(), start.kind, start.seq, cursor.history(),
                 cursor.seq(), cursor.chain());

@@ -50,6 +50,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** What the receiver has returned for the answer to a request. */
     private Object answer;
 
+    /** Whether the receiver has closed the handle, which ends with the call. */
+    private boolean isClosing;
+
     /** Whether a poll calls a handler, and whether it has left events because that has thrown. */
     private boolean isDelivering;
     private boolean hasLeft;
@@ -57,9 +60,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** The work of a poll whose events are not stored yet, for want of memory; -1: there is none. */
     private long unstored = -1;
 
-    Handle(Endpoint endpoint, int kind, Delivery delivery, Start start) {
+    Handle(Endpoint endpoint, int kind, Start start, Delivery delivery) {
         Objects.requireNonNull(delivery, "delivery");
-        handle = endpoint.connect(kind, delivery, Objects.requireNonNull(start, "start"));
+        handle = endpoint.connect(kind, Objects.requireNonNull(start, "start"), delivery);
         Native.setMemory(handle, batch.rows, batch.bytes);
     }
 
@@ -69,7 +72,8 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         Thread current = Thread.currentThread();
         Thread other = (Thread) USER.compareAndExchangeAcquire(this, (Thread) null, current);
         if (other == current) {
-            throw new LockstepException(Status.IN_USE, "a handler of open, begin or a request must not call its own handle");
+            throw new LockstepException(Status.IN_USE,
+                    "a handler of open, begin or a request may close its own handle, and must not call it otherwise");
         }
         if (other != null) {
             throw new LockstepException(Status.IN_USE, "the handle is in use by the thread '" + other.getName()
@@ -136,21 +140,30 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
 
     /**
      * Frees the handle and closes its sockets. Messages without an outcome may be stamped or not. A second call does
-     * nothing.
+     * nothing. In a handler of {@code open}, {@code begin} or a request the handle ends with that call.
      *
      * @throws LockstepException with {@link Status#IN_USE} if another thread is in a call with this handle
      */
     @Override
     public final void close() {
+        if (USER.getAcquire(this) == Thread.currentThread()) {
+            isClosing = true;
+            return;
+        }
         acquire();
         try {
-            if (handle != 0) {
-                Native.close(handle);
-                handle = 0;
-                hasLeft = false;
-            }
+            free();
         } finally {
             release();
+        }
+    }
+
+    private void free() {
+        isClosing = false;
+        if (handle != 0) {
+            Native.close(handle);
+            handle = 0;
+            hasLeft = false;
         }
     }
 
@@ -173,7 +186,26 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     }
 
     /**
-     * One turn as {@link #pollBatch}, whose events are passed to {@code handler} one by one. The handler may publish
+     * One turn as {@link #pollBatch(int)}, with the default limit.
+     *
+     * @return the events, valid until the next poll of this handle; the same object each time
+     */
+    public final Batch pollBatch() {
+        return pollBatch(Defaults.BATCH_LIMIT);
+    }
+
+    /**
+     * One turn as {@link #poll(int, EventHandler)}, with the default limit.
+     *
+     * @param handler receives the events
+     * @return the work done; 0 is an idle turn
+     */
+    public final long poll(EventHandler handler) {
+        return poll(Defaults.LIMIT, handler);
+    }
+
+    /**
+     * One turn as {@link #pollBatch(int)}, whose events are passed to {@code handler} one by one. The handler may publish
      * with this handle, and close it. If it throws, the next poll begins with the events behind the one at which it has
      * thrown.
      *
@@ -323,6 +355,9 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         } finally {
             receiver = null;
             thrown = null;
+            if (isClosing) {
+                free();
+            }
             release();
         }
     }
@@ -355,7 +390,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         receiving(without(handler), current -> Native.begin(current, nanos, this));
     }
 
-    final <A> A doRequest(int publisher, int destination, byte[] payload, Duration timeout, AnswerHandler<A> handler) {
+    final <A> A doRequest(int publisher, byte[] payload, int destination, Duration timeout, AnswerHandler<A> handler) {
         Objects.requireNonNull(payload, "payload");
         Objects.requireNonNull(handler, "handler");
         long nanos = nanos(timeout);
@@ -376,7 +411,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         return result;
     }
 
-    final long doPublish(int publisher, int destination, byte[] array, int offset, int length) {
+    final long doPublish(int publisher, byte[] array, int offset, int length, int destination) {
         Objects.checkFromIndexSize(offset, length, array.length);
         long current = enter();
         try {
@@ -386,10 +421,10 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doPublish(int publisher, int destination, ByteBuffer payload) {
+    final long doPublish(int publisher, ByteBuffer payload, int destination) {
         if (!payload.isDirect()) {
-            return doPublish(publisher, destination, array(payload), payload.arrayOffset() + payload.position(),
-                    payload.remaining());
+            return doPublish(publisher, array(payload), payload.arrayOffset() + payload.position(),
+                    payload.remaining(), destination);
         }
         long current = enter();
         try {
@@ -400,7 +435,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doPublishAt(int publisher, long number, int destination, byte[] array, int offset, int length) {
+    final long doPublishAt(int publisher, long number, byte[] array, int offset, int length, int destination) {
         Objects.checkFromIndexSize(offset, length, array.length);
         long current = enter();
         try {
@@ -410,10 +445,10 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doPublishAt(int publisher, long number, int destination, ByteBuffer payload) {
+    final long doPublishAt(int publisher, long number, ByteBuffer payload, int destination) {
         if (!payload.isDirect()) {
-            return doPublishAt(publisher, number, destination, array(payload),
-                    payload.arrayOffset() + payload.position(), payload.remaining());
+            return doPublishAt(publisher, number, array(payload), payload.arrayOffset() + payload.position(),
+                    payload.remaining(), destination);
         }
         long current = enter();
         try {
@@ -431,14 +466,14 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         return payload.array();
     }
 
-    final long doClaim(int publisher, int destination, int length) {
+    final long doClaim(int publisher, int length, int destination) {
         if (length < 0) {
             throw wrong("the length is negative: " + length);
         }
         long current = enter();
         try {
             if (claims == null) {
-                int longest = Math.toIntExact(checked(Native.claimLengthMax(current)));
+                int longest = Math.toIntExact(checked(Native.claimLenMax(current)));
                 claims = ByteBuffer.allocateDirect(longest).order(ByteOrder.LITTLE_ENDIAN);
                 Native.setClaims(current, claims);
             }
@@ -470,11 +505,20 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final long doDay(int publisher, boolean isStart, String day) {
+    final long doStartDay(int publisher, String day) {
         byte[] name = text("day", day);
         long current = enter();
         try {
-            return published(Native.day(current, publisher, isStart, name));
+            return published(Native.startDay(current, publisher, name));
+        } finally {
+            release();
+        }
+    }
+
+    final long doEndDay(int publisher) {
+        long current = enter();
+        try {
+            return published(Native.endDay(current, publisher));
         } finally {
             release();
         }
@@ -518,19 +562,19 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    final int doMessageLengthMax(int destination) {
+    final int doMessageLenMax(int destination) {
         long current = enter();
         try {
-            return Math.toIntExact(checked(Native.messageLengthMax(current, destination)));
+            return Math.toIntExact(checked(Native.messageLenMax(current, destination)));
         } finally {
             release();
         }
     }
 
-    final int doClaimLengthMax() {
+    final int doClaimLenMax() {
         long current = enter();
         try {
-            return Math.toIntExact(checked(Native.claimLengthMax(current)));
+            return Math.toIntExact(checked(Native.claimLenMax(current)));
         } finally {
             release();
         }

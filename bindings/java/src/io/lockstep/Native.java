@@ -180,7 +180,9 @@ final class Native {
 
     static native long closeName(long handle, int publisher, byte[] reason);
 
-    static native long day(long handle, int publisher, boolean isStart, byte[] day);
+    static native long startDay(long handle, int publisher, byte[] day);
+
+    static native long endDay(long handle, int publisher);
 
     static native long flush(long handle);
 
@@ -190,9 +192,9 @@ final class Native {
 
     static native long isConnected(long handle);
 
-    static native long messageLengthMax(long handle, int destination);
+    static native long messageLenMax(long handle, int destination);
 
-    static native long claimLengthMax(long handle);
+    static native long claimLenMax(long handle);
 
     static native long deliverNext(long handle);
 

@@ -45,6 +45,15 @@ public final class Output {
     }
 
     /**
+     * Publishes a message to everybody: it is in the stream once, whichever copies of the machine run.
+     *
+     * @param payload its content
+     */
+    public void publish(byte[] payload) {
+        publish(payload, PublishingHandle.EVERYBODY);
+    }
+
+    /**
      * Sets a timer by the stream's time. It comes back as an input, once, and never earlier; one with this key that is
      * pending is replaced.
      *
@@ -57,6 +66,16 @@ public final class Output {
     }
 
     /**
+     * Sets a timer by the stream's time, which comes back without a payload.
+     *
+     * @param key its key
+     * @param at when it is due, nanoseconds since the Unix epoch
+     */
+    public void timerAt(long key, long at) {
+        timerAt(key, at, NO_BYTES);
+    }
+
+    /**
      * Sets a timer that is due so long behind the input.
      *
      * @param key its key
@@ -65,6 +84,16 @@ public final class Output {
      */
     public void timerAfter(long key, long after, byte[] payload) {
         add(TIMER_AFTER, key, after, payload);
+    }
+
+    /**
+     * Sets a timer that is due so long behind the input, and comes back without a payload.
+     *
+     * @param key its key
+     * @param after nanoseconds
+     */
+    public void timerAfter(long key, long after) {
+        timerAfter(key, after, NO_BYTES);
     }
 
     /**

@@ -5,7 +5,7 @@ import java.time.Duration;
 /** Publishes messages into the stream. Its events are their outcomes. */
 public final class Publisher extends Handle implements PublishingHandle {
     private Publisher(Endpoint endpoint) {
-        super(endpoint, Native.PUBLISHER, Delivery.COMMITTED, Start.live());
+        super(endpoint, Native.PUBLISHER, Start.live(), Delivery.COMMITTED);
     }
 
     /**
@@ -30,5 +30,16 @@ public final class Publisher extends Handle implements PublishingHandle {
      */
     public int open(String name, Duration timeout) {
         return doOpen(name, timeout, event -> {});
+    }
+
+    /**
+     * Opens a name and polls until it has its id, for ten seconds at most.
+     *
+     * @param name the name
+     * @return the id under which to publish
+     * @throws LockstepException if it is refused, or no leader answers in time
+     */
+    public int open(String name) {
+        return open(name, Defaults.TIMEOUT);
     }
 }

@@ -17,33 +17,58 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * Copies a message into the open datagram. The next {@link #flush}, poll or await sends it.
      *
      * @param publisher the id of an open name
-     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
      * @param payload the message, from the buffer's position to its limit; they are left as they are. A direct buffer,
      *     or one with an array
+     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
      * @return the number of the message, or {@link #BACKPRESSURE}
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
-    default long publish(int publisher, int destination, ByteBuffer payload) {
-        return ((Handle) this).doPublish(publisher, destination, payload);
+    default long publish(int publisher, ByteBuffer payload, int destination) {
+        return ((Handle) this).doPublish(publisher, payload, destination);
     }
 
     /**
-     * Copies a message into the open datagram. The next {@link #flush}, poll or await sends it.
+     * Copies a message for everybody into the open datagram.
      *
      * @param publisher the id of an open name
-     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
+     * @param payload the message, from the buffer's position to its limit; they are left as they are
+     * @return the number of the message, or {@link #BACKPRESSURE}
+     * @throws LockstepException if it is refused for another reason; see {@link Status}
+     */
+    default long publish(int publisher, ByteBuffer payload) {
+        return publish(publisher, payload, EVERYBODY);
+    }
+
+    /**
+     * Copies a message into the open datagram, a part of an array.
+     *
+     * @param publisher the id of an open name
      * @param array has the message
      * @param offset where it begins
      * @param length its length
+     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
      * @return the number of the message, or {@link #BACKPRESSURE}
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
-    default long publish(int publisher, int destination, byte[] array, int offset, int length) {
-        return ((Handle) this).doPublish(publisher, destination, array, offset, length);
+    default long publish(int publisher, byte[] array, int offset, int length, int destination) {
+        return ((Handle) this).doPublish(publisher, array, offset, length, destination);
     }
 
     /**
-     * Publishes a message for everybody.
+     * Copies a message into the open datagram.
+     *
+     * @param publisher the id of an open name
+     * @param payload the message
+     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
+     * @return the number of the message, or {@link #BACKPRESSURE}
+     * @throws LockstepException if it is refused for another reason; see {@link Status}
+     */
+    default long publish(int publisher, byte[] payload, int destination) {
+        return publish(publisher, payload, 0, payload.length, destination);
+    }
+
+    /**
+     * Copies a message for everybody into the open datagram.
      *
      * @param publisher the id of an open name
      * @param payload the message
@@ -51,7 +76,7 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
     default long publish(int publisher, byte[] payload) {
-        return ((Handle) this).doPublish(publisher, EVERYBODY, payload, 0, payload.length);
+        return publish(publisher, payload, EVERYBODY);
     }
 
     /**
@@ -59,30 +84,43 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * published it already. {@link Status#AHEAD_OF_NUMBER} if numbers before it are missing.
      *
      * @param publisher the id of an open name
-     * @param publisherSeq the number
-     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
+     * @param number the number
      * @param payload the message, from the buffer's position to its limit; they are left as they are
+     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
      * @return the number that was passed, or {@link #BACKPRESSURE}
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
-    default long publishAt(int publisher, long publisherSeq, int destination, ByteBuffer payload) {
-        return ((Handle) this).doPublishAt(publisher, publisherSeq, destination, payload);
+    default long publishAt(int publisher, long number, ByteBuffer payload, int destination) {
+        return ((Handle) this).doPublishAt(publisher, number, payload, destination);
     }
 
     /**
-     * Publishes a message under a number that the caller derives from its own state, as the method above.
+     * Publishes a message under a number that the caller derives from its own state, a part of an array.
      *
      * @param publisher the id of an open name
-     * @param publisherSeq the number
-     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
+     * @param number the number
      * @param array has the message
      * @param offset where it begins
      * @param length its length
+     * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
      * @return the number that was passed, or {@link #BACKPRESSURE}
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
-    default long publishAt(int publisher, long publisherSeq, int destination, byte[] array, int offset, int length) {
-        return ((Handle) this).doPublishAt(publisher, publisherSeq, destination, array, offset, length);
+    default long publishAt(int publisher, long number, byte[] array, int offset, int length, int destination) {
+        return ((Handle) this).doPublishAt(publisher, number, array, offset, length, destination);
+    }
+
+    /**
+     * Publishes a message for everybody under a number that the caller derives from its own state.
+     *
+     * @param publisher the id of an open name
+     * @param number the number
+     * @param payload the message
+     * @return the number that was passed, or {@link #BACKPRESSURE}
+     * @throws LockstepException if it is refused for another reason; see {@link Status}
+     */
+    default long publishAt(int publisher, long number, byte[] payload) {
+        return publishAt(publisher, number, payload, 0, payload.length, EVERYBODY);
     }
 
     /**
@@ -90,13 +128,25 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * the next call with this handle, whichever that is. It consists of zeros until something is written.
      *
      * @param publisher the id of an open name
+     * @param length its length, at most {@link #claimLenMax}
      * @param destination the addressee: {@link #EVERYBODY}, a publisher or a channel
-     * @param length its length, at most {@link #claimLengthMax}
      * @return the number of the message, or {@link #BACKPRESSURE}
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
-    default long claim(int publisher, int destination, int length) {
-        return ((Handle) this).doClaim(publisher, destination, length);
+    default long claim(int publisher, int length, int destination) {
+        return ((Handle) this).doClaim(publisher, length, destination);
+    }
+
+    /**
+     * Publishes a message for everybody that is written later.
+     *
+     * @param publisher the id of an open name
+     * @param length its length, at most {@link #claimLenMax}
+     * @return the number of the message, or {@link #BACKPRESSURE}
+     * @throws LockstepException if it is refused for another reason; see {@link Status}
+     */
+    default long claim(int publisher, int length) {
+        return claim(publisher, length, EVERYBODY);
     }
 
     /**
@@ -123,6 +173,17 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
     }
 
     /**
+     * Closes a publisher behind all of its messages, without a reason.
+     *
+     * @param publisher the id of an open name
+     * @return 0, or {@link #BACKPRESSURE}
+     * @throws LockstepException if it is refused for another reason; see {@link Status}
+     */
+    default long closeName(int publisher) {
+        return closeName(publisher, new byte[0]);
+    }
+
+    /**
      * Marks the start of a trading day. The mark has a number and an outcome like a message.
      *
      * @param publisher the id of an open name
@@ -131,7 +192,7 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
     default long startDay(int publisher, String day) {
-        return ((Handle) this).doDay(publisher, true, day);
+        return ((Handle) this).doStartDay(publisher, day);
     }
 
     /**
@@ -142,7 +203,7 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * @throws LockstepException if it is refused for another reason; see {@link Status}
      */
     default long endDay(int publisher) {
-        return ((Handle) this).doDay(publisher, false, "");
+        return ((Handle) this).doEndDay(publisher);
     }
 
     /**
@@ -187,8 +248,17 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      * @param destination the addressee: a channel may have its own limit
      * @return the length
      */
-    default int messageLengthMax(int destination) {
-        return ((Handle) this).doMessageLengthMax(destination);
+    default int messageLenMax(int destination) {
+        return ((Handle) this).doMessageLenMax(destination);
+    }
+
+    /**
+     * Bytes of the longest message for everybody.
+     *
+     * @return the length
+     */
+    default int messageLenMax() {
+        return messageLenMax(EVERYBODY);
     }
 
     /**
@@ -196,8 +266,8 @@ public sealed interface PublishingHandle extends AutoCloseable permits Publisher
      *
      * @return the length
      */
-    default int claimLengthMax() {
-        return ((Handle) this).doClaimLengthMax();
+    default int claimLenMax() {
+        return ((Handle) this).doClaimLenMax();
     }
 
     @Override

@@ -9,12 +9,21 @@ public sealed interface ReadingHandle extends AutoCloseable permits Subscriber, 
      * Polls until the subscription has its position. A live subscription delivers what is published after it.
      *
      * @param timeout how long at most
-     * @param handler receives the events of these polls. It must not call its own handle. The first exception that it
+     * @param handler receives the events of these polls. It may close its own handle, and must not call it otherwise. The first exception that it
      *     throws is thrown on when the call ends
      * @throws LockstepException with {@link Status#TIMED_OUT} if nothing was received from a leader in time
      */
     default void begin(Duration timeout, EventHandler handler) {
         ((Handle) this).doBegin(timeout, handler);
+    }
+
+    /**
+     * Polls until the subscription has its position, for ten seconds at most. The events of these polls are lost.
+     *
+     * @throws LockstepException with {@link Status#TIMED_OUT} if nothing was received from a leader in time
+     */
+    default void begin() {
+        begin(Defaults.TIMEOUT, event -> {});
     }
 
     /**
