@@ -92,6 +92,8 @@ pub enum Command {
     Events(super::events::EventsArgs),
     /// Lets the daemons of this host read configuration, keys, users and certificates again
     Reload(super::reload::ReloadArgs),
+    /// Checks a schema of payloads, and prints its messages
+    Schema(super::schema::SchemaArgs),
     /// Explains a code of the log, of a configuration or of an exit, and what to do
     Explain(super::explain::ExplainArgs),
     /// Lists all metrics

@@ -137,7 +137,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "src/cli/",
         &[
             "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
-            "notary", "gateway", "metrics", "top", "names", "config", "values", "local", "daemon",
+            "notary", "gateway", "metrics", "top", "schema", "names", "config", "values", "local", "daemon",
         ],
     ),
     (
