@@ -38,15 +38,18 @@ pub struct FlagNames<'a> {
     names: &'a BTreeMap<u64, String>,
 }
 
+impl FlagNames<'_> {
+    /// The name of each.
+    pub fn list(self) -> impl Iterator<Item = String> {
+        let set = (0..64).filter(move |bit| self.bits >> bit & 1 != 0);
+        set.map(move |bit| self.names.get(&bit).cloned().unwrap_or_else(|| bit.to_string()))
+    }
+}
+
 impl fmt::Display for FlagNames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = (0..64).filter(|bit| self.bits >> bit & 1 != 0);
-        for (index, bit) in set.enumerate() {
-            let gap = if index == 0 { "" } else { "|" };
-            match self.names.get(&bit) {
-                Some(name) => write!(f, "{gap}{name}")?,
-                None => write!(f, "{gap}{bit}")?,
-            }
+        for (index, name) in self.list().enumerate() {
+            write!(f, "{}{name}", if index == 0 { "" } else { "|" })?;
         }
         Ok(())
     }

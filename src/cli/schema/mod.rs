@@ -1,6 +1,9 @@
-//! `lockstep schema`: what a schema of payloads says.
+//! `lockstep schema`: what a schema of payloads says; and payloads as its fields, for other commands.
 
 mod check;
+mod fields;
+
+pub use fields::{FieldsArgs, PayloadFields};
 
 use super::Failure;
 use super::failure::USAGE;
