@@ -15,6 +15,7 @@
 
 mod checked;
 mod field;
+mod generate;
 mod sbe;
 mod text;
 
@@ -25,6 +26,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use field::{FieldColumn, FieldValue, FlagNames, MessageField, decimal};
+pub use generate::{SourceLanguage, generate};
 pub use text::{FieldKind, FieldOrder, FieldPadding};
 
 /// Columns that every file of the bridge has: no field has one of these names.
