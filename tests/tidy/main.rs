@@ -105,7 +105,10 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "python",
         "bindings/python/src/",
-        &["wire", "engine", "io", "config", "node", "client", "machine", "app", "sim", "metrics", "flat"],
+        &[
+            "wire", "engine", "io", "config", "node", "client", "machine", "app", "sim", "metrics", "flat",
+            "schema",
+        ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
     (
