@@ -93,7 +93,7 @@ pub enum Command {
     Events(super::events::EventsArgs),
     /// Lets the daemons of this host read configuration, keys, users and certificates again
     Reload(super::reload::ReloadArgs),
-    /// Checks a schema of payloads, prints its messages, or makes sources of them
+    /// Checks a schema of payloads, or prints sources and a script of Wireshark for it
     Schema(super::schema::SchemaArgs),
     /// Explains a code of the log, of a configuration or of an exit, and what to do
     Explain(super::explain::ExplainArgs),

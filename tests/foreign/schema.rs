@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-const EACH: &str = "tests/foreign/schema/each.toml";
-const FILLS: &str = "crates/lockstep-schema/tests/it/fills.xml";
+pub(crate) const EACH: &str = "tests/foreign/schema/each.toml";
+pub(crate) const FILLS: &str = "crates/lockstep-schema/tests/it/fills.xml";
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -109,7 +109,7 @@ fn fill(block_len: u16, version: u16, late: i16) -> Vec<u8> {
 }
 
 /// Payloads, and what becomes of each: its bytes once it was decoded and encoded, or what is wrong with it.
-fn again() -> Vec<(&'static str, Vec<u8>, String)> {
+pub(crate) fn again() -> Vec<(&'static str, Vec<u8>, String)> {
     let with = |mut bytes: Vec<u8>, at: usize, byte: u8| {
         bytes[at] = byte;
         bytes

@@ -26,7 +26,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use field::{FieldColumn, FieldValue, FlagNames, MessageField, decimal};
-pub use generate::{SourceLanguage, generate};
+pub use generate::{SourceLanguage, generate, wireshark};
 pub use text::{FieldKind, FieldOrder, FieldPadding};
 
 /// Columns that every file of the bridge has: no field has one of these names.

@@ -8,7 +8,7 @@ pub use fields::{FieldsArgs, PayloadFields};
 use super::Failure;
 use super::failure::USAGE;
 use clap::{Args, Subcommand};
-use lockstep_schema::{PayloadSchema, SourceLanguage, generate};
+use lockstep_schema::{PayloadSchema, SourceLanguage, generate, wireshark};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -27,6 +27,8 @@ pub enum SchemaCommand {
     Check(SchemaCheckArgs),
     /// Prints a source with a structure for each message, which encodes and decodes its bytes
     Generate(SchemaGenerateArgs),
+    /// Prints a script of Lua with which Wireshark shows the fields of payloads
+    Wireshark(SchemaWiresharkArgs),
 }
 
 /// Flags of `schema check`.
@@ -38,6 +40,14 @@ pub struct SchemaCheckArgs {
     /// Prints JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Flags of `schema wireshark`.
+#[derive(Args, Debug)]
+pub struct SchemaWiresharkArgs {
+    /// The schema: TOML, or an XML of Simple Binary Encoding
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
 }
 
 /// Flags of `schema generate`.
@@ -117,5 +127,9 @@ pub fn run(args: &SchemaArgs) -> Result<u8, Failure> {
     match &args.command {
         SchemaCommand::Check(args) => check::run(&read(&args.file)?, args.json),
         SchemaCommand::Generate(args) => args.run(),
+        SchemaCommand::Wireshark(args) => {
+            std::io::stdout().write_all(wireshark(&read(&args.file)?).as_bytes())?;
+            Ok(0)
+        }
     }
 }

@@ -13,6 +13,9 @@ mod node;
 mod plan;
 mod python;
 mod rust;
+mod wireshark;
+
+pub use wireshark::wireshark;
 
 use crate::PayloadSchema;
 use names::Name;
