@@ -95,11 +95,17 @@ impl PayloadFields {
     /// Writes `trade stock=AB shares=7`, or the payload with escapes. One without any value is
     /// `trade payload=…`, as no field has that name.
     pub fn write(&mut self, out: &mut impl Write, payload: &[u8]) -> io::Result<()> {
-        let Some(message) = self.message(payload) else { return write_escaped(out, payload) };
+        if self.write_fields(out, payload)? { Ok(()) } else { write_escaped(out, payload) }
+    }
+
+    /// The same of a message of the schema; false of any other payload, and nothing is written.
+    pub fn write_fields(&mut self, out: &mut impl Write, payload: &[u8]) -> io::Result<bool> {
+        let Some(message) = self.message(payload) else { return Ok(false) };
         out.write_all(shown(&message.schema.name).as_bytes())?;
         if message.fields().all(|(.., value)| value.is_none()) {
             out.write_all(b" payload=")?;
-            return write_text(out, payload);
+            write_text(out, payload)?;
+            return Ok(true);
         }
         for (_, column, value) in message.fields() {
             write!(out, " {}=", column.name)?;
@@ -108,7 +114,7 @@ impl PayloadFields {
                 None => out.write_all(b"?")?,
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Adds the message's name and its fields to a line of JSON.
