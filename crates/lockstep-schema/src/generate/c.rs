@@ -16,7 +16,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
         0,
         format!(
             "/* Written by `lockstep schema generate --c` from the schema '{}': change that. */",
-            plan.label.replace("*/", "* /")
+            plan.label
         ),
     );
     code.lines(0, format!("#ifndef {large}_SCHEMA_H\n#define {large}_SCHEMA_H", large = prefix.large));
@@ -79,7 +79,7 @@ fn named(code: &mut Code, names: &PlanNames, prefix: &Prefix) {
 fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage, prefix: &Prefix) {
     let of = format!("{}_{}", prefix.small, message.name.snake());
     code.gap();
-    code.lines(0, format!("/* {} */", message.headline().replace("*/", "* /")));
+    code.lines(0, format!("/* {} */", message.headline()));
     for words in &message.left_out {
         code.lines(0, format!("/* Without {words}. */"));
     }

@@ -24,7 +24,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
         0,
         format!(
             "// Written by `lockstep schema generate --java` from the schema '{}': change that.",
-            escaped(&plan.label)
+            plan.label
         ),
     );
     if !package.is_empty() {
@@ -33,10 +33,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
     code.lines(0, "import java.nio.ByteBuffer;\nimport java.nio.charset.StandardCharsets;\n");
     code.lines(
         0,
-        format!(
-            "/** The messages of the schema '{}'. */\npublic final class {class} {{",
-            escaped(&plan.label)
-        ),
+        format!("/** The messages of the schema '{}'. */\npublic final class {class} {{", plan.label),
     );
     code.lines(1, format!("private {class}() {{}}"));
     code.text(SUPPORT);
@@ -50,11 +47,6 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
     any(&mut code, plan);
     code.lines(0, "}");
     code.0
-}
-
-/// Text of a comment: Java reads escapes there too.
-fn escaped(text: &str) -> String {
-    text.replace('\\', "/").replace("*/", "* /")
 }
 
 fn number(place: NumberPlace) -> String {
@@ -168,13 +160,10 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     code.gap();
     code.lines(
         1,
-        format!(
-            "/** {} */\npublic static final class {name} implements Message {{",
-            escaped(&message.headline())
-        ),
+        format!("/** {} */\npublic static final class {name} implements Message {{", message.headline()),
     );
     for words in &message.left_out {
-        code.lines(2, format!("// Without {}.", escaped(words)));
+        code.lines(2, format!("// Without {}.", words));
     }
     code.lines(2, format!("/** Bytes of the message. */\npublic static final int LENGTH = {};", message.len));
     for field in &message.fields {

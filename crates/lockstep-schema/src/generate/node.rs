@@ -124,10 +124,7 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     let name = message.name.pascal();
     let left_out: String = message.left_out.iter().map(|words| format!("\n * Without {words}.")).collect();
     code.gap();
-    code.lines(
-        0,
-        format!("/**\n * {}{left_out}\n */\nclass {name} {{", message.headline().replace("*/", "* /")),
-    );
+    code.lines(0, format!("/**\n * {}{left_out}\n */\nclass {name} {{", message.headline()));
     code.lines(1, "/** With these fields; those that are left out are 0, false or empty. */\nconstructor(fields = {}) {");
     for field in &message.fields {
         code.lines(

@@ -136,7 +136,7 @@ impl SourcePlan {
 
     fn empty(schema: &PayloadSchema) -> Self {
         let (place, header) = (schema.place, schema.header);
-        Self { label: schema.name.clone(), place, header, names: Vec::new(), messages: Vec::new() }
+        Self { label: label(&schema.name), place, header, names: Vec::new(), messages: Vec::new() }
     }
 
     fn message(
@@ -168,7 +168,7 @@ impl SourcePlan {
             });
         }
         let left_out = message.left_out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
-        let (number, label) = (message.number, message.name.clone());
+        let (number, label) = (message.number, label(&message.name));
         let constants = self.constants(message)?;
         let (fixed_len, len) = (message.fixed_len, message.len);
         Ok(PlanMessage { name, label, number, fields, constants, fixed_len, len, left_out })
@@ -263,6 +263,12 @@ fn names(
         named.push((if is_set { 1 << number } else { *number }, value_name));
     }
     Ok(PlanNames { name, len, is_set, values: named })
+}
+
+/// A name for comments: with nothing that would end one, or be more than text there.
+fn label(name: &str) -> String {
+    let is_plain = |char: char| char.is_alphanumeric() || " -_.,:()+".contains(char);
+    name.chars().map(|char| if is_plain(char) { char } else { '_' }).collect()
 }
 
 fn form(field: &MessageField) -> FieldForm {

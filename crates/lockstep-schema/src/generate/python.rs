@@ -12,7 +12,7 @@ pub fn source(plan: &SourcePlan) -> String {
     code.lines(
         0,
         format!(
-            "# Written by `lockstep schema generate --python` from the schema {:?}: change that.",
+            "# Written by `lockstep schema generate --python` from the schema '{}': change that.",
             plan.label
         ),
     );
@@ -122,7 +122,7 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     let name = message.name.pascal();
     code.lines(0, format!("\n\n@dataclass(slots=True)\nclass {name}:"));
     let words: String = message.left_out.iter().map(|words| format!("\n\nWithout {words}.")).collect();
-    code.lines(1, format!("\"\"\"{}{words}\"\"\"", message.headline().replace(['"', '\\'], "_")));
+    code.lines(1, format!("\"\"\"{}{words}\"\"\"", message.headline()));
     code.gap();
     for field in &message.fields {
         let (of, default) = type_of_field(field);

@@ -11,7 +11,7 @@
 mod types;
 
 use crate::field::{FieldColumn, MessageField};
-use crate::text::FieldOrder;
+use crate::text::{FieldKind, FieldOrder};
 use crate::{
     BlockHeader, Lines, MessageSchema, NumberPlace, PayloadSchema, STREAM_COLUMNS, SchemaError, TYPE_COLUMN,
     beyond, is_beyond,
@@ -98,15 +98,19 @@ fn block_header(
 ) -> Result<(NumberPlace, BlockHeader), String> {
     let mut expander = Expander::new(types);
     let len = expander.expand_named(name, "", Place::default())?;
+    let is_integer = |field: &&RawField| matches!(field.kind, FieldKind::Uint | FieldKind::Int);
     let place = |member: &str| {
-        let found = expander.fields.iter().find(|field| field.name == member);
+        let found = expander.fields.iter().find(|field| field.name == member).filter(is_integer);
         found.map(|field| NumberPlace { offset: field.offset, len: field.len, order: types.order })
     };
-    let lacks = |member: &str| format!("the composite '{name}' has no {member}: add it");
+    let lacks = |member: &str| format!("the composite '{name}' has no {member} that is an integer: add it");
     let number = |attribute: &str| {
         let text = root.attribute(attribute).unwrap_or("0");
         text.parse::<u64>().map_err(|_| format!("{attribute} '{text}': write a number from 0"))
     };
+    if is_beyond(0, len) {
+        return Err(format!("the composite '{name}': {}", beyond()));
+    }
     let header = BlockHeader {
         len,
         block_len: place("block_length").ok_or_else(|| lacks("blockLength"))?,

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod any;
+
 #[path = "../../../itch50/tests/it/common/samples.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
 mod itch_samples;

@@ -140,7 +140,24 @@ fn what_is_wrong_in_an_xml_is_refused_with_its_line_and_the_remedy() {
         ),
         (change("id=\"301\"", "id=\"70000\""), "its id is 70000, more than the 2 bytes of templateId have"),
         (change("id=\"301\"", "id=\"x\""), "id 'x': write a number that fits"),
-        (change("name=\"templateId\"", "name=\"kind\""), "'messageHeader' has no templateId: add it"),
+        (
+            change("name=\"templateId\"", "name=\"kind\""),
+            "'messageHeader' has no templateId that is an integer: add it",
+        ),
+        (
+            change(
+                "name=\"blockLength\" primitiveType=\"uint16\"",
+                "name=\"blockLength\" primitiveType=\"char\" length=\"20\"",
+            ),
+            "'messageHeader' has no blockLength that is an integer: add it",
+        ),
+        (
+            change(
+                "name=\"version\" primitiveType=\"uint16\"",
+                "name=\"version\" primitiveType=\"uint16\" offset=\"65535\"",
+            ),
+            "'messageHeader': it ends beyond 65536 bytes",
+        ),
         (
             change("<choice name=\"PostOnly\">9", "<choice name=\"PostOnly\">16"),
             "set 'PostOnly': '16' is no bit",
