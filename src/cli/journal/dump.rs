@@ -90,9 +90,19 @@ enum ExportForm {
     Raw,
 }
 
+/// How payloads are printed in a form.
+fn fields_of(args: &FieldsArgs, form: EntryForm) -> Result<PayloadFields, Failure> {
+    let fields = PayloadFields::new(args)?;
+    if fields.has_schema() && form == EntryForm::Hex {
+        let what = "--format hex prints bytes: leave --schema out, or choose text or json";
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok(fields)
+}
+
 /// Prints the entries.
 pub(super) fn run(args: &DumpArgs) -> Result<u8, Failure> {
-    let mut fields = PayloadFields::new(&args.fields)?;
+    let mut fields = fields_of(&args.fields, args.format)?;
     let journal = args.place.open(args.dir.as_ref())?;
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
@@ -145,7 +155,7 @@ fn take<T>(
 
 /// Prints the messages that have the text.
 pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
-    let mut fields = PayloadFields::new(&args.fields)?;
+    let mut fields = fields_of(&args.fields, args.format)?;
     let wanted = match args.hex {
         true => from_hex(&args.text).ok_or_else(|| {
             Failure::new(USAGE, format!("'{}' is no bytes: write two hexadecimal digits for each", args.text))

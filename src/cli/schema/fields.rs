@@ -127,6 +127,11 @@ impl PayloadFields {
         line[TYPE_COLUMN] = message.schema.name.clone().into();
     }
 
+    /// Whether there is a schema.
+    pub fn has_schema(&self) -> bool {
+        self.schema.is_some()
+    }
+
     /// For people: payloads that are no message of the schema, and why.
     pub fn report(&self) {
         if let Some(words) = self.refusals() {
@@ -142,10 +147,8 @@ impl PayloadFields {
         let mut words: Vec<_> = reasons.into_iter().map(|(_, words)| words).collect();
         words.extend((self.others > 0).then(|| format!("{} of other types", self.others)));
         (count > 0).then(|| {
-            format!(
-                "{count} payloads are no message of the schema, and are printed as they are: {}",
-                words.join("; ")
-            )
+            let reasons = words.join("; ");
+            format!("payloads that are no message of the schema, printed as they are: {count} ({reasons})")
         })
     }
 }
@@ -221,14 +224,14 @@ mod tests {
             assert_eq!(line, json!({}));
         }
         assert_eq!(written(&mut fields, b"X\n"), "X\\n");
-        let words = "5 payloads are no message of the schema, and are printed as they are: 3 type 88 'X', which no message \
-                     has; 1 shorter than the 1 bytes in which a type ends; 1 type 1, which no message has";
+        let words = "payloads that are no message of the schema, printed as they are: 5 (3 type 88 'X', which no message has; 1 \
+                     shorter than the 1 bytes in which a type ends; 1 type 1, which no message has)";
         assert_eq!(fields.refusals().as_deref(), Some(words));
         for kind in 0..50 {
             written(&mut fields, &[kind]);
         }
         let words = fields.refusals().expect("words");
-        assert!(words.starts_with("55 payloads") && words.ends_with("; 44 of other types"), "{words}");
+        assert!(words.contains("as they are: 55 (") && words.ends_with("; 44 of other types)"), "{words}");
         let mut none = PayloadFields::default();
         assert_eq!((written(&mut none, b"a\n"), none.refusals()), ("a\\n".to_owned(), None));
     }

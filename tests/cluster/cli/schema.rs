@@ -48,7 +48,7 @@ fn payloads_of_a_schema_are_printed_as_fields_and_all_others_as_they_are() {
     let fields = "stock_locate=0 tracking_number=0 time_ns=0 order_reference_number=0 buy_sell_indicator=B shares=100 \
                   stock=AAPL price=123.4500";
     let order = format!("add_order {fields}");
-    let refused = "1 payloads are no message of the schema, and are printed as they are: 1 type 122 'z'";
+    let refused = "no message of the schema, printed as they are: 1 (1 type 122 'z', which no message has)";
 
     let read = cluster.read(&["--schema", ITCH]);
     assert_eq!(payloads(&read.out), [&*order, "z\\n"]);
@@ -75,6 +75,9 @@ fn payloads_of_a_schema_are_printed_as_fields_and_all_others_as_they_are() {
     let found = journal(&["grep", "--format", "json", "AAPL"]);
     let row: Value = serde_json::from_str(&found.out).expect("JSON");
     assert_eq!((&row["message_type"], &row["fields"]["stock"]), (&json!("add_order"), &json!("AAPL")));
+    let dir = cluster.path("journal-1").display().to_string();
+    let hex = cluster.run(&["journal", "dump", "--format", "hex", "--schema", ITCH, &dir], b"").with_code(2);
+    hex.saying(&["--format hex prints bytes: leave --schema out, or choose text or json"]);
     cluster.run(&["subscribe", "--raw", "--schema", ITCH], b"").with_code(2).saying(&["--schema"]);
     cluster.run(&["subscribe", "--schema", "/nonexistent"], b"").with_code(2).saying(&["No such file"]);
 }
