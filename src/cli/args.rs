@@ -7,6 +7,7 @@ mod tests;
 
 use super::failure::exit_codes;
 use super::filter::FilterArgs;
+use super::schema::FieldsArgs;
 use clap::{Args, Parser, Subcommand};
 pub use lockstep_daemon::args::{ArchiverArgs, ClusterArgs, SequencerArgs, WatchArgs};
 use lockstep_daemon::config;
@@ -92,6 +93,8 @@ pub enum Command {
     Events(super::events::EventsArgs),
     /// Lets the daemons of this host read configuration, keys, users and certificates again
     Reload(super::reload::ReloadArgs),
+    /// Checks a schema of payloads, or prints sources and a script of Wireshark for it
+    Schema(super::schema::SchemaArgs),
     /// Explains a code of the log, of a configuration or of an exit, and what to do
     Explain(super::explain::ExplainArgs),
     /// Lists all metrics
@@ -315,6 +318,8 @@ pub struct SubscribeArgs {
     /// Each payload as text too, null where it is none
     #[arg(long, requires = "json")]
     pub text: bool,
+    #[command(flatten)]
+    pub fields: FieldsArgs,
     /// Names in the place of numbers, as far as their opens were read: publishers, everybody, channel:N
     #[arg(long, conflicts_with_all = ["json", "raw"])]
     pub names: bool,
@@ -323,7 +328,7 @@ pub struct SubscribeArgs {
     #[arg(long, conflicts_with = "raw")]
     pub events: bool,
     /// Payloads, each behind its length, 4 bytes little-endian
-    #[arg(long)]
+    #[arg(long, conflicts_with = "schema")]
     pub raw: bool,
 }
 

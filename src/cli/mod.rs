@@ -53,6 +53,7 @@ mod restore;
 mod rolling;
 #[cfg(test)]
 mod samples;
+mod schema;
 mod shown;
 mod status;
 mod subscribe;
@@ -142,6 +143,7 @@ impl Command {
             Self::Counters(args) => counters::run(&args),
             Self::Events(args) => events::run(&args),
             Self::Reload(args) => reload::run(&args),
+            Self::Schema(args) => schema::run(&args),
             Self::Explain(args) => explain::run(&args),
             Self::Completions(args) => completions::run(&args),
             Self::Metrics(args) => metrics::run(&args),

@@ -5,6 +5,7 @@ use super::ended::{Again, abandoned, ended};
 use super::failure::{INTEGRITY, NOT_READY};
 use super::filter::Filter;
 use super::notary::notaries;
+use super::schema::PayloadFields;
 use super::text::{EntryLine, Form};
 use super::waiting::Stall;
 use super::{Failure, log, signals, waiting};
@@ -39,6 +40,7 @@ const OUT_BYTES: usize = 64 << 10;
 
 /// Prints the stream until its end, if there is one.
 pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
+    let fields = PayloadFields::new(&args.fields)?;
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     let stop = signals::stop_flag()?;
@@ -64,7 +66,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
     let (filter, names) = (Filter::new(&args.filter), OpenedNames::default());
     let (events, pending, failed) = (args.events, None, None);
-    let mut print = Print { out, form, filter, names, events, pending, end, count, digest, failed };
+    let mut print = Print { out, form, fields, filter, names, events, pending, end, count, digest, failed };
     if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
         end.other_than = Some(cursor.history).filter(|history| *history != end.history);
     }
@@ -80,6 +82,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         counters.get(Counter::RepairsIn),
         print.digest.hex()
     );
+    print.fields.report();
     if let Some(name) = print.filter.unknown_name(&print.names) {
         eprintln!("nobody has opened the name '{name}' in what was read: begin at seq 1, or give its id");
     }
@@ -188,6 +191,7 @@ impl Reader {
 struct Print<W: Write> {
     out: W,
     form: Form,
+    fields: PayloadFields,
     filter: Filter,
     names: OpenedNames,
     /// An entry that is no message is printed too.
@@ -307,7 +311,7 @@ impl<W: Write> Print<W> {
             return Ok(()); // the end lies before it; the next look at the cursor sees that
         }
         if self.filter.has(message, &self.names) {
-            self.form.write(&mut self.out, message, &self.names)?;
+            self.form.write(&mut self.out, message, &self.names, &mut self.fields)?;
             self.digest.add(message);
         }
         Ok(())

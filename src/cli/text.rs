@@ -3,7 +3,8 @@
 use super::Failure;
 use super::args::SubscribeArgs;
 use super::failure::INTEGRITY;
-use super::shown::{shown, write_escaped};
+use super::schema::PayloadFields;
+use super::shown::shown;
 use lockstep_client::{Message, SubscriberEvent};
 use lockstep_names::OpenedNames;
 use lockstep_wire::{EntryKind, Seq};
@@ -43,7 +44,13 @@ impl Form {
     }
 
     /// Writes one message.
-    pub fn write(self, out: &mut impl Write, message: &Message<'_>, names: &OpenedNames) -> io::Result<()> {
+    pub fn write(
+        self,
+        out: &mut impl Write,
+        message: &Message<'_>,
+        names: &OpenedNames,
+        fields: &mut PayloadFields,
+    ) -> io::Result<()> {
         let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
         match self {
             Self::Text { names: by_name } => {
@@ -54,10 +61,14 @@ impl Form {
                 } else {
                     write!(out, "{seq}\t{publisher}:{publisher_seq}\t{destination}\t")?;
                 }
-                write_escaped(out, payload)?;
+                fields.write(out, payload)?;
                 out.write_all(b"\n")
             }
-            Self::Json { text } => writeln!(out, "{}", json_of(message, text, names)),
+            Self::Json { text } => {
+                let mut line = json_of(message, text, names);
+                fields.add_json(&mut line, payload);
+                writeln!(out, "{line}")
+            }
             Self::Raw => {
                 out.write_all(&(payload.len() as u32).to_le_bytes())?;
                 out.write_all(payload)
@@ -224,7 +235,8 @@ mod tests {
         let mut out = Vec::new();
         let message =
             Message { seq: 7, publisher: 1, publisher_seq: 2, destination: 3, timestamp: 4, payload };
-        form.write(&mut out, &message, &names()).expect("memory takes all");
+        let mut fields = PayloadFields::default();
+        form.write(&mut out, &message, &names(), &mut fields).expect("memory takes all");
         out
     }
 

@@ -24,6 +24,7 @@ mod reload;
 mod rolling;
 mod rolling_keys;
 mod rot;
+mod schema;
 mod service;
 mod stall;
 mod starts;

@@ -8,4 +8,5 @@ mod dialect;
 mod exchange;
 mod interop;
 mod packages;
+mod schema;
 mod wireshark;

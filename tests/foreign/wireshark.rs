@@ -6,6 +6,7 @@
 
 mod capture;
 mod corpus;
+mod fields;
 mod keys;
 #[allow(dead_code)] // those of the wire's tests, which need more of them
 #[path = "../../crates/lockstep-wire/tests/it/samples.rs"]

@@ -105,7 +105,10 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "python",
         "bindings/python/src/",
-        &["wire", "engine", "io", "config", "node", "client", "machine", "app", "sim", "metrics", "flat"],
+        &[
+            "wire", "engine", "io", "config", "node", "client", "machine", "app", "sim", "metrics", "flat",
+            "schema",
+        ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
     (
@@ -137,7 +140,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "src/cli/",
         &[
             "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
-            "notary", "gateway", "metrics", "top", "names", "config", "values", "local", "daemon",
+            "notary", "gateway", "metrics", "top", "schema", "names", "config", "values", "local", "daemon",
         ],
     ),
     (

@@ -268,6 +268,20 @@ local PAYLOADS = {
     end,
 }
 
+-- The dissector of payloads that `lockstep schema wireshark` writes, or false. It is looked for once there is a
+-- payload, as scripts are loaded in any order.
+local by_schema
+
+local function payload_fields(d, tree, start, len)
+    if by_schema == nil then
+        local found, dissector = pcall(Dissector.get, "lockstep_payload")
+        by_schema = found and dissector or false
+    end
+    if by_schema then
+        by_schema:call(d.tvb(start, len):tvb(), d.pinfo, tree)
+    end
+end
+
 -- One entry at `at`, whose header is here; returns where the next one begins, or nil.
 local function entry(d, at, first, index)
     local kind, flags, len = n8(d, at), n8(d, at + 1), n16(d, at + 2)
@@ -296,6 +310,10 @@ local function entry(d, at, first, index)
     local start = at + ENTRY_LEN
     if has(d, start, len) then
         local said = len > 0 and tree:add(single.payload, d.tvb(start, len)) or tree
+        -- A part of a message is none.
+        if kind == 1 and flags == 0 and len > 0 then
+            payload_fields(d, tree, start, len)
+        end
         local judge = PAYLOADS[kind]
         if judge and not (len > 0 and judge(d, said, start, len)) then
             refuse_later(d, "a payload that contradicts itself", said)
@@ -776,7 +794,7 @@ end
 -- One datagram, or one record of a replay, is all of `tvb`.
 local function dissect(tvb, pinfo, tree, over_tcp)
     local top = tree:add(lockstep, tvb())
-    local d = { tvb = tvb, top = top, here = tvb:captured_len(), len = tvb:reported_len() }
+    local d = { tvb = tvb, pinfo = pinfo, top = top, here = tvb:captured_len(), len = tvb:reported_len() }
     d.stop = d.len
     local words = summary(d, over_tcp)
     if d.bad then

@@ -7,6 +7,7 @@
 //!  Journal ─▶ a thread that reads ahead ─▶ lockstep-node
 //!  App, run ─▶ PyMachine (an object as a StateMachine) ─▶ lockstep-app
 //!  trial, twice ─▶ PyMachine ─▶ lockstep-sim
+//!  Schema ─▶ lockstep-schema
 //! ```
 //! Conventions: a handle is checked out for each call, so that a second thread is refused; the interpreter's
 //! lock is released while a handle polls or waits; a wait looks for signals twenty times a second.
@@ -28,6 +29,7 @@ mod outcomes;
 mod participant;
 mod polled;
 mod publisher;
+mod schema;
 mod status;
 mod subscriber;
 mod time;
@@ -62,6 +64,8 @@ mod _native {
     use super::participant::Participant;
     #[pymodule_export]
     use super::publisher::Publisher;
+    #[pymodule_export]
+    use super::schema::Schema;
     #[pymodule_export]
     use super::status::status;
     #[pymodule_export]

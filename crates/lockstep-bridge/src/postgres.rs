@@ -8,8 +8,10 @@
 //! What the table has is compared with what was sent before it is committed, as a trigger may drop, move or
 //! change rows.
 
+mod fields;
 mod rows;
 
+use self::fields::TypedColumns;
 use self::rows::WrittenRows;
 use crate::failure::{BridgeFailure, FAILED, FENCED, INTEGRITY, USAGE};
 use crate::record::StreamRecord;
@@ -64,6 +66,10 @@ pub struct PostgresArgs {
     /// there needs both
     #[arg(long)]
     pub names: bool,
+    /// Columns of the fields of payloads, by this schema: TOML, or an XML of Simple Binary Encoding; a table
+    /// that is there needs all of them
+    #[arg(long, value_name = "FILE")]
+    pub schema: Option<PathBuf>,
     /// Commits without a look at what the table has: for one whose triggers move or change rows on purpose
     #[arg(long)]
     pub no_read_back: bool,
@@ -84,6 +90,9 @@ pub struct Postgres {
     lock: Option<Connection>,
     reads_back: bool,
     has_names: bool,
+    /// Columns of a schema, and their bytes of one row.
+    fields: Option<TypedColumns>,
+    cells: BytesMut,
     /// What the row of positions has, of this session.
     stored: Option<TargetPosition>,
     last: Option<(u64, u64)>,
@@ -156,6 +165,8 @@ impl Postgres {
             lock: None,
             reads_back: !args.no_read_back,
             has_names: args.names,
+            fields: args.schema.as_deref().map(TypedColumns::read).transpose()?,
+            cells: BytesMut::new(),
             stored: None,
             last: None,
             conflicts: 0,
@@ -174,7 +185,8 @@ impl Postgres {
         (self.session, self.lock) = (None, None);
         let connection = self.connection()?;
         let backend = first_text(&self.ask(&connection, BACKEND)?);
-        let (copy, buffer, rows) = (None, BytesMut::new(), WrittenRows::new(self.has_names));
+        let digest = self.fields.as_ref().map(TypedColumns::digest).unwrap_or_default();
+        let (copy, buffer, rows) = (None, BytesMut::new(), WrittenRows::new(self.has_names, digest));
         self.session = Some(PostgresSession { connection, backend, copy, buffer, rows });
         Ok(())
     }
@@ -242,40 +254,53 @@ impl Postgres {
             literal(&self.positions)
         );
         if self.query(&sql)? == [[Some("f".to_owned())]] {
-            return self.check_names();
+            return self.check_columns();
         }
         let (table, positions) = (&self.table, &self.positions);
-        let names = if self.has_names { ", publisher_name text, destination_name text" } else { "" };
+        let more: String = self.more_columns().map(|(name, of)| format!(", \"{name}\" {of}")).collect();
         self.query(&format!(
             "CREATE TABLE IF NOT EXISTS {table} (seq bigint PRIMARY KEY, stamped_at timestamptz NOT NULL, \
              timestamp_ns bigint NOT NULL, history text NOT NULL, epoch bigint NOT NULL, publisher bigint NOT NULL, \
-             publisher_seq bigint NOT NULL, destination bigint NOT NULL, payload bytea NOT NULL{names}); \
+             publisher_seq bigint NOT NULL, destination bigint NOT NULL, payload bytea NOT NULL{more}); \
              CREATE TABLE IF NOT EXISTS {positions} (target text PRIMARY KEY, history text NOT NULL, seq bigint NOT \
              NULL, cursor text NOT NULL, updated_at timestamptz NOT NULL DEFAULT now())"
         ))?;
         // The table may have been there without the other one.
-        self.check_names()
+        self.check_columns()
     }
 
-    /// A table that was there has columns for names, where they are asked for. None is changed by the bridge:
-    /// that needs its owner's rights, and other programs read it.
-    fn check_names(&self) -> Result<(), TargetError> {
-        if !self.has_names {
+    /// The columns that are asked for beside those of each table, with their types.
+    fn more_columns(&self) -> impl Iterator<Item = (&str, String)> {
+        let names = ["publisher_name", "destination_name"].into_iter().filter(|_| self.has_names);
+        let fields = self.fields.iter().flat_map(TypedColumns::definitions);
+        names.map(|name| (name, "text".to_owned())).chain(fields)
+    }
+
+    /// A table that was there has the columns for names and of a schema, where they are asked for. None is
+    /// changed by the bridge: that needs its owner's rights, and other programs read it.
+    fn check_columns(&self) -> Result<(), TargetError> {
+        if self.more_columns().next().is_none() {
             return Ok(());
         }
         let table = &self.table;
         let found = self.query(&format!(
-            "SELECT count(*) FROM pg_attribute WHERE attrelid = to_regclass('{}') AND NOT attisdropped AND atttypid = \
-             'text'::regtype AND attname IN ('publisher_name', 'destination_name')",
+            "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = to_regclass('{}') AND \
+             attnum > 0 AND NOT attisdropped",
             table.replace('\'', "''")
         ))?;
-        if first_text(&found) == "2" {
+        let has = |name: &str, of: &str| {
+            found.iter().any(|row| row[0].as_deref() == Some(name) && row[1].as_deref() == Some(of))
+        };
+        let lacking = self.more_columns().filter(|(name, of)| !has(name, of));
+        let lacking: Vec<_> = lacking.map(|(name, of)| format!("ADD COLUMN \"{name}\" {of}")).collect();
+        if lacking.is_empty() {
             return Ok(());
         }
         let what = format!(
-            "{} has no columns for --names: ALTER TABLE {table} ADD COLUMN publisher_name text, ADD COLUMN \
-             destination_name text; or leave --names out",
-            self.name
+            "{} lacks columns of --names or --schema, or has one of another type: ALTER TABLE {table} {}; or leave the flag \
+             out",
+            self.name,
+            lacking.join(", ")
         );
         Err(TargetError::fatal(USAGE, what))
     }
@@ -320,7 +345,8 @@ impl Postgres {
     fn begin_copy(&mut self) -> Result<(), TargetError> {
         self.begin()?;
         let names = if self.has_names { NAME_COLUMNS } else { "" };
-        let sql = format!("COPY {} ({COLUMNS}{names}) FROM STDIN (FORMAT binary)", self.table);
+        let fields = self.fields.as_ref().map(TypedColumns::list).unwrap_or_default();
+        let sql = format!("COPY {} ({COLUMNS}{names}{fields}) FROM STDIN (FORMAT binary)", self.table);
         let session = self.session.as_mut().ok_or_else(|| TargetError::retry("is not connected"))?;
         let sink = self.remote.call(session.connection.client.copy_in(&sql))?.map_err(refusal)?;
         session.copy = Some(Box::pin(sink));
@@ -446,8 +472,14 @@ impl Target for Postgres {
             self.begin_copy()?;
         }
         let Some(session) = self.session.as_mut() else { return Err(TargetError::retry("is not connected")) };
-        rows::encode(record, self.has_names, &mut session.buffer)?;
-        session.rows.push(record);
+        self.cells.clear();
+        let mut field_count = 0;
+        if let Some(fields) = &mut self.fields {
+            fields.append(record.payload, &mut self.cells);
+            field_count = fields.count();
+        }
+        rows::encode(record, self.has_names, (field_count, &self.cells), &mut session.buffer)?;
+        session.rows.push(record, &self.cells);
         self.last = Some((record.history, record.seq));
         if session.buffer.len() >= CHUNK_BYTES { self.send() } else { Ok(()) }
     }

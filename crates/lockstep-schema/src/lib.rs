@@ -1,12 +1,22 @@
 //! # lockstep-schema: which fields a payload has
 //!
-//! A schema is a file of TOML: types of messages, and the fields of each at fixed places. A reader of the
-//! stream finds the type of a payload ([`PayloadSchema::message`]) and reads its fields
-//! ([`MessageField::value`]). Nothing is copied. No payload is an error: a field that a payload does not have
-//! is none.
+//! A schema is a file: types of messages, and the fields of each at fixed places. It is TOML, or an XML of
+//! Simple Binary Encoding. A reader of the stream finds the message of a payload
+//! ([`PayloadSchema::message`]) and reads its fields ([`PayloadMessage::fields`]). Nothing is copied. No
+//! payload is an error: a field that a payload does not have is none.
+//!
+//! ```text
+//!  TOML: checked ─┐                        ┌─▶ message, fields    of a payload
+//!                 ├─▶ PayloadSchema ───────┤
+//!  XML: sbe ──────┘   messages, columns    └─▶ generate           sources of seven languages
+//! ```
 
 #![forbid(unsafe_code)]
 
+mod checked;
+mod field;
+mod generate;
+mod sbe;
 mod text;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +24,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use text::{FieldText, MessageText, SchemaText, TypePlaceText};
 
-pub use text::{FieldKind, FieldOrder};
+pub use field::{FieldColumn, FieldValue, FlagNames, MessageField, decimal};
+pub use generate::{SourceLanguage, generate, wireshark};
+pub use text::{FieldKind, FieldOrder, FieldPadding};
 
 /// Columns that every file of the bridge has: no field has one of these names.
 pub const STREAM_COLUMNS: [&str; 7] =
@@ -32,116 +43,51 @@ const NUMBER_LEN_MAX: usize = 8;
 /// Longest message of the stream, in bytes.
 const PAYLOAD_LEN_MAX: usize = lockstep_wire::MESSAGE_LEN_MAX;
 
-/// A column of a schema: fields of one name in all messages.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct FieldColumn {
-    /// Small letters, digits and '_'.
-    pub name: String,
-    /// Of all fields of the name.
-    pub kind: FieldKind,
-    /// Digits behind the point; 0 of all but prices.
-    pub decimals: u8,
-}
-
-/// What a field has.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub enum FieldValue<'a> {
-    /// The bits of a number of 64 bits.
-    Number(i64),
-    /// Text without the blanks behind it, or the name of an enum's value.
-    Text(&'a [u8]),
-    /// A byte that is 0 or 1.
-    Bool(bool),
-    /// A number of IEEE 754.
-    Float(f64),
-}
-
-/// A field of a message.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct MessageField {
-    /// The index of its column.
-    pub column: usize,
-    /// Its first byte in the payload.
-    pub offset: usize,
-    /// In bytes.
-    pub len: usize,
-    kind: FieldKind,
-    order: FieldOrder,
-    /// The names of an enum's values.
-    names: BTreeMap<u64, String>,
-}
-
-impl MessageField {
-    /// Its value; none if the payload ends before it, or has what the field cannot have: a text that is not
-    /// ASCII, a price of more than [`PRICE_DIGITS`] digits, a bool that is neither 0 nor 1, an enum without a
-    /// name for it.
-    pub fn value<'a>(&'a self, payload: &'a [u8]) -> Option<FieldValue<'a>> {
-        let bytes = payload.get(self.offset..self.offset + self.len)?;
-        let number = || self.order.number(bytes);
-        match self.kind {
-            FieldKind::Ascii => {
-                let end = bytes.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
-                bytes.is_ascii().then_some(FieldValue::Text(&bytes[..end]))
-            }
-            FieldKind::Uint => Some(FieldValue::Number(number() as i64)),
-            FieldKind::Int => {
-                let unused = 64 - 8 * self.len as u32;
-                Some(FieldValue::Number(((number() << unused) as i64) >> unused))
-            }
-            FieldKind::Price => {
-                let number = number();
-                (number < 10u64.pow(PRICE_DIGITS)).then_some(FieldValue::Number(number as i64))
-            }
-            FieldKind::Bool => (number() <= 1).then_some(FieldValue::Bool(number() == 1)),
-            FieldKind::Enum => self.names.get(&number()).map(|name| FieldValue::Text(name.as_bytes())),
-            FieldKind::Float if self.len == 4 => {
-                Some(FieldValue::Float(f32::from_bits(number() as u32).into()))
-            }
-            FieldKind::Float => Some(FieldValue::Float(f64::from_bits(number()))),
-        }
-    }
-}
-
-impl FieldOrder {
-    /// The number that at most 8 bytes have.
-    fn number(self, bytes: &[u8]) -> u64 {
-        let add = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        match self {
-            Self::Big => bytes.iter().fold(0, add),
-            Self::Little => bytes.iter().rev().fold(0, add),
-        }
-    }
-}
-
 /// A type of message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MessageSchema {
     /// As the schema names it.
     pub name: String,
+    /// The number at the type's place; none of the one that every other payload is.
+    pub number: Option<u64>,
     /// In the order of the schema.
     pub fields: Vec<MessageField>,
+    /// What the message has and no field shows: its name, and why.
+    pub left_out: Vec<(String, String)>,
+    /// Bytes in which its fields lie.
+    pub fixed_len: usize,
+    /// Bytes of one whose groups and data are empty.
+    pub len: usize,
+    /// The line of the file at which it begins.
+    pub line: usize,
 }
 
-/// Where the type of a payload stands.
+/// A number at a place of payloads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct TypePlace {
-    offset: usize,
-    len: usize,
-    order: FieldOrder,
+pub struct NumberPlace {
+    /// Its first byte.
+    pub offset: usize,
+    /// In bytes.
+    pub len: usize,
+    /// Of its bytes.
+    pub order: FieldOrder,
 }
 
-impl TypePlace {
-    fn checked(text: Option<TypePlaceText>, order: FieldOrder) -> Result<Self, SchemaError> {
-        let Some(text) = text else { return Ok(Self { offset: 0, len: 1, order }) };
-        let error = |what: String| Err(SchemaError::Text(format!("[type]: {what}")));
-        if !(1..=NUMBER_LEN_MAX).contains(&text.length) {
-            return error(format!("length {}: choose from 1 to {NUMBER_LEN_MAX}", text.length));
-        }
-        if is_beyond(text.offset, text.length) {
-            return error(format!("it ends beyond {PAYLOAD_LEN_MAX} bytes, the longest message"));
-        }
-        Ok(Self { offset: text.offset, len: text.length, order: text.byte_order.unwrap_or(order) })
+impl NumberPlace {
+    /// The number that a payload has there; none of one that ends before.
+    pub fn number(self, payload: &[u8]) -> Option<u64> {
+        payload.get(self.offset..self.offset + self.len).map(|bytes| self.order.number(bytes))
     }
+}
+
+/// What stands before the fields of each message of Simple Binary Encoding, beside its type.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct BlockHeader {
+    len: usize,
+    /// How many bytes the fields take: fewer where an older program wrote them, more where a newer one did.
+    block_len: NumberPlace,
+    schema: Option<(NumberPlace, u64)>,
+    version: Option<(NumberPlace, u64)>,
 }
 
 /// What payloads have.
@@ -153,7 +99,8 @@ pub struct PayloadSchema {
     pub columns: Vec<FieldColumn>,
     /// Their places, by name.
     places: BTreeMap<String, usize>,
-    place: TypePlace,
+    place: NumberPlace,
+    header: Option<BlockHeader>,
     /// By the number at the type's place.
     messages: BTreeMap<u64, MessageSchema>,
     /// The message that every other payload is.
@@ -165,10 +112,12 @@ pub struct PayloadSchema {
 pub enum SchemaError {
     /// The file cannot be read.
     File(io::Error),
-    /// It is no TOML, or lacks something: where, and what.
+    /// It is neither TOML nor XML, or lacks something: where, and what.
     Text(String),
     /// A message or one of its fields is wrong.
     Field {
+        /// Where it begins.
+        line: usize,
         /// Its type as the schema has it, or its name.
         message: String,
         /// Empty: the message itself.
@@ -183,15 +132,69 @@ impl fmt::Display for SchemaError {
         match self {
             Self::File(error) => error.fmt(f),
             Self::Text(what) => f.write_str(what.trim_end()),
-            Self::Field { message, field, what } if field.is_empty() => {
-                write!(f, "message {message}: {what}")
+            Self::Field { line, message, field, what } if field.is_empty() => {
+                write!(f, "line {line}: message {message}: {what}")
             }
-            Self::Field { message, field, what } => write!(f, "message {message}, field '{field}': {what}"),
+            Self::Field { line, message, field, what } => {
+                write!(f, "line {line}: message {message}, field '{field}': {what}")
+            }
         }
     }
 }
 
 impl std::error::Error for SchemaError {}
+
+/// Why a payload is no message of the schema.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum NoMessage {
+    /// It ends before so many bytes, in which its type stands.
+    Short(usize),
+    /// Its type is of no message: the number, and of how many bytes.
+    Type(u64, usize),
+    /// It names this schema of Simple Binary Encoding, and the file is that one.
+    Schema(u64, u64),
+}
+
+impl fmt::Display for NoMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Short(len) => write!(f, "shorter than the {len} bytes in which a type ends"),
+            Self::Type(number, len) => write!(f, "type {}, which no message has", shown_type(number, len)),
+            Self::Schema(found, wanted) => write!(f, "of schema {found}, and the file is schema {wanted}"),
+        }
+    }
+}
+
+/// A type as a number, and as the letters of the payload where they are any: most significant byte first.
+pub fn shown_type(number: u64, len: usize) -> String {
+    let bytes = &number.to_be_bytes()[NUMBER_LEN_MAX - len..];
+    match bytes.iter().all(u8::is_ascii_graphic) {
+        true => format!("{number} '{}'", String::from_utf8_lossy(bytes)),
+        false => number.to_string(),
+    }
+}
+
+/// A payload, read as one of the schema's messages.
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadMessage<'a> {
+    columns: &'a [FieldColumn],
+    /// Which one it is.
+    pub schema: &'a MessageSchema,
+    /// The bytes in which its fields lie.
+    block: &'a [u8],
+    /// Of the schema with which it was written.
+    version: u64,
+}
+
+impl<'a> PayloadMessage<'a> {
+    /// Its fields: of each the index of its column, the column, and its value, if it has one.
+    pub fn fields(self) -> impl Iterator<Item = (usize, &'a FieldColumn, Option<FieldValue<'a>>)> {
+        self.schema.fields.iter().filter_map(move |field| {
+            let value = if field.since > self.version { None } else { field.value(self.block) };
+            self.columns.get(field.column).map(|column| (field.column, column, value))
+        })
+    }
+}
 
 impl PayloadSchema {
     /// The schema of a file, and its text.
@@ -209,87 +212,98 @@ impl PayloadSchema {
         Ok((Self::parse(&text)?, text))
     }
 
-    /// Reads one.
+    /// Reads one: XML of Simple Binary Encoding if it begins with `<`, else TOML.
     ///
     /// # Errors
     /// Where it is wrong, and what is.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
-        let text: SchemaText = toml::from_str(text).map_err(|error| SchemaError::Text(error.to_string()))?;
-        let mut schema = Self {
-            name: text.name,
-            columns: Vec::new(),
-            places: BTreeMap::new(),
-            place: TypePlace::checked(text.place, text.byte_order)?,
-            messages: BTreeMap::new(),
-            default: None,
-        };
-        for message in &text.messages {
-            schema.add(message, text.byte_order)?;
-        }
-        Ok(schema)
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if text.trim_start().starts_with('<') { sbe::parse(text) } else { checked::parse(text) }
     }
 
-    fn add(&mut self, message: &MessageText, order: FieldOrder) -> Result<(), SchemaError> {
-        let error = |field: &str, what: String| SchemaError::Field {
-            message: message.label(),
-            field: field.to_owned(),
-            what,
-        };
-        let number = message.r#type.as_ref().map(|text| text.number(self.place.len, self.place.order));
-        let number = number.transpose().map_err(|what| error("", format!("its type {what}")))?;
-        let mut fields: Vec<MessageField> = Vec::with_capacity(message.fields.len());
-        let mut taken = BTreeSet::new();
-        for field in &message.fields {
-            let checked = self.check(field, order).map_err(|what| error(&field.name, what))?;
-            if !taken.insert(checked.column) {
-                return Err(error(&field.name, "this message has another field of the name".into()));
+    /// All messages, by their types; the one without a type is the last.
+    pub fn messages(&self) -> impl Iterator<Item = &MessageSchema> {
+        self.messages.values().chain(&self.default)
+    }
+
+    /// Where the type of a payload stands.
+    pub fn type_place(&self) -> NumberPlace {
+        self.place
+    }
+
+    /// The message that a payload is: that with its number, else the one without a type, if there is one.
+    ///
+    /// # Errors
+    /// It is none, and why.
+    pub fn message<'a>(&'a self, payload: &'a [u8]) -> Result<PayloadMessage<'a>, NoMessage> {
+        let NumberPlace { offset, len, .. } = self.place;
+        let number = self.place.number(payload);
+        let found = number.and_then(|number| self.messages.get(&number)).or(self.default.as_ref());
+        let schema = found.ok_or_else(|| match number {
+            Some(number) => NoMessage::Type(number, len),
+            None => NoMessage::Short(offset + len),
+        })?;
+        let (mut block, mut version) = (payload, 0);
+        if let Some(header) = self.header {
+            let short = NoMessage::Short(header.len);
+            if let Some((place, wanted)) = header.schema {
+                let found = place.number(payload).ok_or(short)?;
+                if found != wanted {
+                    return Err(NoMessage::Schema(found, wanted));
+                }
             }
-            fields.push(checked);
+            let block_len = header.block_len.number(payload).ok_or(short)?;
+            let end = usize::try_from(block_len).unwrap_or(usize::MAX).saturating_add(header.len);
+            block = &payload[..end.min(payload.len())];
+            version = match header.version {
+                Some((place, _)) => place.number(payload).ok_or(short)?,
+                None => u64::MAX,
+            };
         }
-        let schema = MessageSchema { name: message.name.clone(), fields };
-        let (before, what) = match number {
+        Ok(PayloadMessage { columns: &self.columns, schema, block, version })
+    }
+
+    /// A schema without messages yet.
+    fn new(name: String, place: NumberPlace, header: Option<BlockHeader>) -> Self {
+        let (columns, places, messages) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { name, columns, places, place, header, messages, default: None }
+    }
+
+    /// The index of a column, made if there is none of the name; none if that one is of another kind.
+    fn column(&mut self, column: FieldColumn) -> Option<usize> {
+        if let Some(index) = self.places.get(&column.name) {
+            return (self.columns[*index] == column).then_some(*index);
+        }
+        self.places.insert(column.name.clone(), self.columns.len());
+        self.columns.push(column);
+        Some(self.columns.len() - 1)
+    }
+
+    /// Adds a message; why it cannot be.
+    fn add(&mut self, schema: MessageSchema) -> Result<(), String> {
+        let (before, what) = match schema.number {
             Some(number) => (self.messages.insert(number, schema), "of this type"),
             None => (self.default.replace(schema), "without a type: only one is the default"),
         };
-        before.map_or(Ok(()), |_| Err(error("", format!("the file has two messages {what}"))))
+        before.map_or(Ok(()), |_| Err(format!("the file has two messages {what}")))
     }
 
-    /// The field, with its column; what is wrong with it.
-    fn check(&mut self, field: &FieldText, order: FieldOrder) -> Result<MessageField, String> {
-        check_name(&field.name)?;
-        if STREAM_COLUMNS.contains(&field.name.as_str()) || field.name == TYPE_COLUMN {
-            return Err("every file has a column of this name: choose another".into());
-        }
-        check_len(field)?;
-        let decimals = match (field.kind, field.decimals) {
-            (FieldKind::Price, Some(decimals)) if u32::from(decimals) <= PRICE_DIGITS => decimals,
-            (FieldKind::Price, _) => return Err(format!("a price needs decimals, from 0 to {PRICE_DIGITS}")),
-            (_, None) => 0,
-            (_, Some(_)) => return Err("decimals are for prices".into()),
-        };
-        let order = field.byte_order.unwrap_or(order);
-        let names = names(field, order)?;
-        let column = FieldColumn { name: field.name.clone(), kind: field.kind, decimals };
-        let index = match self.places.get(&column.name) {
-            Some(index) => *index,
-            None => {
-                self.columns.push(column.clone());
-                self.places.insert(column.name.clone(), self.columns.len() - 1);
-                self.columns.len() - 1
+    /// Fields of one message that share bytes, which is allowed and seldom meant: their names.
+    pub fn overlaps(&self, message: &MessageSchema) -> Vec<(&str, &str)> {
+        let mut fields: Vec<&MessageField> = message.fields.iter().collect();
+        fields.sort_by_key(|field| (field.offset, field.len));
+        let (mut found, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut longest: Option<&MessageField> = None;
+        for field in fields {
+            if let Some(before) = longest.filter(|before| before.offset + before.len > field.offset)
+                && seen.insert((before.column, field.column))
+            {
+                found.push((&*self.columns[before.column].name, &*self.columns[field.column].name));
             }
-        };
-        if self.columns[index] != column {
-            return Err("another message has a field of this name and of another kind: rename one".into());
+            let end = |field: &MessageField| field.offset + field.len;
+            longest = longest.filter(|before| end(before) >= end(field)).or(Some(field));
         }
-        let (offset, len, kind) = (field.offset, field.length, field.kind);
-        Ok(MessageField { column: index, offset, len, kind, order, names })
-    }
-
-    /// The type of a payload: that with its number, else the one without a type, if the schema has it.
-    pub fn message(&self, payload: &[u8]) -> Option<&MessageSchema> {
-        let TypePlace { offset, len, order } = self.place;
-        let number = payload.get(offset..offset + len).map(|bytes| order.number(bytes));
-        number.and_then(|number| self.messages.get(&number)).or(self.default.as_ref())
+        found
     }
 }
 
@@ -297,46 +311,20 @@ fn is_beyond(offset: usize, len: usize) -> bool {
     offset.checked_add(len).is_none_or(|end| end > PAYLOAD_LEN_MAX)
 }
 
-fn check_name(name: &str) -> Result<(), String> {
-    let is_part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    let is_name = !name.is_empty() && name.chars().all(is_part);
-    is_name.then_some(()).ok_or_else(|| "a name has small letters, digits and '_'".into())
+fn beyond() -> String {
+    format!("it ends beyond {PAYLOAD_LEN_MAX} bytes, the longest message")
 }
 
-fn check_len(field: &FieldText) -> Result<(), String> {
-    let len = field.length;
-    let (is_allowed, choice) = match field.kind {
-        FieldKind::Ascii => ((1..=PAYLOAD_LEN_MAX).contains(&len), format!("from 1 to {PAYLOAD_LEN_MAX}")),
-        FieldKind::Float => (len == 4 || len == 8, "4 or 8".into()),
-        FieldKind::Bool => (len == 1, "1".into()),
-        _ => ((1..=NUMBER_LEN_MAX).contains(&len), format!("from 1 to {NUMBER_LEN_MAX}")),
-    };
-    if !is_allowed {
-        return Err(format!("length {len}: choose {choice}"));
-    }
-    if is_beyond(field.offset, len) {
-        return Err(format!("it ends beyond {PAYLOAD_LEN_MAX} bytes, the longest message"));
-    }
-    Ok(())
-}
+/// Where the lines of a text end.
+struct Lines(Vec<usize>);
 
-/// The names of an enum's values, by number.
-fn names(field: &FieldText, order: FieldOrder) -> Result<BTreeMap<u64, String>, String> {
-    let mut names = BTreeMap::new();
-    match (field.kind, &field.values) {
-        (FieldKind::Enum, Some(values)) if !values.is_empty() => {
-            for (name, value) in values {
-                check_name(name).map_err(|what| format!("value '{name}': {what}"))?;
-                let number = value.number(field.length, order);
-                let number = number.map_err(|what| format!("value '{name}' {what}"))?;
-                if let Some(other) = names.insert(number, name.clone()) {
-                    return Err(format!("values '{other}' and '{name}' are the same: leave one out"));
-                }
-            }
-            Ok(names)
-        }
-        (FieldKind::Enum, _) => Err("an enum needs values: values = { buy = \"B\", sell = \"S\" }".into()),
-        (_, None) => Ok(names),
-        (_, Some(_)) => Err("values are for enums".into()),
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(place, _)| place).collect())
+    }
+
+    /// The line of a place, from 1.
+    fn at(&self, place: usize) -> usize {
+        1 + self.0.partition_point(|end| *end < place)
     }
 }

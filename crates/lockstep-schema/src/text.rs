@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use toml::Spanned;
 
 /// In which order the bytes of a number stand.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -32,13 +33,61 @@ pub enum FieldKind {
     Enum,
     /// A number of IEEE 754, of 4 or 8 bytes.
     Float,
+    /// A number with a sign, of which the last `decimals` digits are behind the point.
+    Decimal,
+    /// Bits, of which each has a name.
+    Set,
 }
 
 impl FieldKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Uint,
+        Self::Int,
+        Self::Ascii,
+        Self::Price,
+        Self::Bool,
+        Self::Enum,
+        Self::Float,
+        Self::Decimal,
+        Self::Set,
+    ];
+
     /// Whether its values are text.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Ascii | Self::Enum)
+        matches!(self, Self::Ascii | Self::Enum | Self::Set)
     }
+
+    /// Whether its values have digits behind the point.
+    pub fn has_decimals(self) -> bool {
+        matches!(self, Self::Price | Self::Decimal)
+    }
+
+    /// As a schema writes it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Uint => "uint",
+            Self::Int => "int",
+            Self::Ascii => "ascii",
+            Self::Price => "price",
+            Self::Bool => "bool",
+            Self::Enum => "enum",
+            Self::Float => "float",
+            Self::Decimal => "decimal",
+            Self::Set => "set",
+        }
+    }
+}
+
+/// What fills a text up that is shorter than its field.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldPadding {
+    /// Blanks behind it.
+    #[default]
+    Blanks,
+    /// A zero ends it.
+    Zeros,
 }
 
 #[derive(Deserialize)]
@@ -50,7 +99,7 @@ pub struct SchemaText {
     #[serde(rename = "type")]
     pub place: Option<TypePlaceText>,
     #[serde(rename = "message")]
-    pub messages: Vec<MessageText>,
+    pub messages: Vec<Spanned<MessageText>>,
 }
 
 #[derive(Deserialize)]
@@ -68,7 +117,7 @@ pub struct MessageText {
     pub r#type: Option<TypeText>,
     pub name: String,
     #[serde(default)]
-    pub fields: Vec<FieldText>,
+    pub fields: Vec<Spanned<FieldText>>,
 }
 
 impl MessageText {
@@ -91,6 +140,7 @@ pub struct FieldText {
     pub kind: FieldKind,
     pub decimals: Option<u8>,
     pub byte_order: Option<FieldOrder>,
+    pub padding: Option<FieldPadding>,
     pub values: Option<BTreeMap<String, TypeText>>,
 }
 
@@ -118,6 +168,15 @@ impl TypeText {
                 Err(format!("has {} letters, and the length is {len}", text.len()))
             }
             Self::Letters(text) => Ok(order.number(text.as_bytes())),
+        }
+    }
+
+    /// The bit that it is, of `len` bytes; why it is none.
+    pub fn bit(&self, len: usize) -> Result<u64, String> {
+        match self {
+            Self::Number(bit) if *bit < 8 * len as u64 => Ok(*bit),
+            Self::Number(bit) => Err(format!("is bit {bit}, and length {len} has {} bits", 8 * len)),
+            Self::Letters(_) => Err("has letters: write the number of its bit, from 0".into()),
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use crate::cli::filter::has_bytes;
 use crate::cli::new_file::write_new_or_part;
+use crate::cli::schema::{FieldsArgs, PayloadFields};
 use clap::Args;
 use lockstep_node::JoinedMessages;
 use lockstep_notary::from_hex;
@@ -32,6 +33,8 @@ pub struct DumpArgs {
     /// The form of the output
     #[arg(long, value_enum, default_value = "text")]
     format: EntryForm,
+    #[command(flatten)]
+    fields: FieldsArgs,
 }
 
 /// Flags of `journal grep`.
@@ -56,6 +59,8 @@ pub struct GrepArgs {
     /// The form of the output
     #[arg(long, value_enum, default_value = "text")]
     format: EntryForm,
+    #[command(flatten)]
+    fields: FieldsArgs,
 }
 
 /// Flags of `journal export`.
@@ -85,8 +90,19 @@ enum ExportForm {
     Raw,
 }
 
+/// How payloads are printed in a form.
+fn fields_of(args: &FieldsArgs, form: EntryForm) -> Result<PayloadFields, Failure> {
+    let fields = PayloadFields::new(args)?;
+    if fields.has_schema() && form == EntryForm::Hex {
+        let what = "--format hex prints bytes: leave --schema out, or choose text or json";
+        return Err(Failure::new(USAGE, what));
+    }
+    Ok(fields)
+}
+
 /// Prints the entries.
 pub(super) fn run(args: &DumpArgs) -> Result<u8, Failure> {
+    let mut fields = fields_of(&args.fields, args.format)?;
     let journal = args.place.open(args.dir.as_ref())?;
     let log = journal.log()?;
     let selection = Selection::new(&args.select, &journal, &log)?;
@@ -94,12 +110,13 @@ pub(super) fn run(args: &DumpArgs) -> Result<u8, Failure> {
     let mut last = None;
     let read = selection.each(&journal, |entry, _| {
         if selection.has(entry) {
-            entry.write(&mut out, args.format, &log.checkpoint)?;
+            entry.write(&mut out, args.format, &log.checkpoint, &mut fields)?;
             last = Some(entry.seq);
         }
         Ok(ControlFlow::Continue(()))
     });
     out.flush()?;
+    fields.report();
     selection.report_uncommitted();
     selection.judge(read, journal.dir(), || printed("what was printed", last)).map(|()| 0)
 }
@@ -138,6 +155,7 @@ fn take<T>(
 
 /// Prints the messages that have the text.
 pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
+    let mut fields = fields_of(&args.fields, args.format)?;
     let wanted = match args.hex {
         true => from_hex(&args.text).ok_or_else(|| {
             Failure::new(USAGE, format!("'{}' is no bytes: write two hexadecimal digits for each", args.text))
@@ -162,7 +180,7 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
             read += 1;
             if has_bytes(message.payload, &wanted) {
                 found += 1;
-                message.write(&mut out, args.format, &log.checkpoint)?;
+                message.write(&mut out, args.format, &log.checkpoint, &mut fields)?;
             }
             Ok(())
         });
@@ -171,6 +189,7 @@ pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
         Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     });
     out.flush()?;
+    fields.report();
     eprintln!("{found} of {read} messages have it");
     report_lacking(&messages, selection.from, &log);
     match searched {
@@ -197,7 +216,12 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
                 }
                 counted = (counted.0 + 1, counted.1.or(Some(entry.seq)), Some(entry.seq));
                 match args.format {
-                    ExportForm::Json => entry.write(&mut out, EntryForm::Json, &log.checkpoint)?,
+                    ExportForm::Json => entry.write(
+                        &mut out,
+                        EntryForm::Json,
+                        &log.checkpoint,
+                        &mut PayloadFields::default(),
+                    )?,
                     ExportForm::Raw => {
                         out.write_all(&(entry.payload.len() as u32).to_le_bytes())?;
                         out.write_all(entry.payload)?;

@@ -1,5 +1,6 @@
 //! An entry of the log in each form of output.
 
+use crate::cli::schema::PayloadFields;
 use crate::cli::shown::write_escaped;
 use crate::cli::text::hex;
 use lockstep_io::clock::Utc;
@@ -58,13 +59,25 @@ impl LogEntry<'_> {
     pub const SCHEMA: &'static str = "lockstep.entry/1";
 
     /// Writes it.
-    pub fn write(&self, out: &mut impl Write, form: EntryForm, names: &Checkpoint) -> io::Result<()> {
+    pub fn write(
+        &self,
+        out: &mut impl Write,
+        form: EntryForm,
+        names: &Checkpoint,
+        fields: &mut PayloadFields,
+    ) -> io::Result<()> {
         match form {
-            EntryForm::Json => writeln!(out, "{}", self.json(names)),
+            EntryForm::Json => {
+                let mut line = self.json(names);
+                if self.is_whole_message() {
+                    fields.add_json(&mut line, self.payload);
+                }
+                writeln!(out, "{line}")
+            }
             EntryForm::Text => {
                 self.write_head(out)?;
                 out.write_all(b"\t")?;
-                self.write_content(out)?;
+                self.write_content(out, fields)?;
                 out.write_all(b"\n")
             }
             EntryForm::Hex => {
@@ -86,7 +99,10 @@ impl LogEntry<'_> {
     }
 
     /// A message's payload; of another kind, the meaning of it.
-    fn write_content(&self, out: &mut impl Write) -> io::Result<()> {
+    fn write_content(&self, out: &mut impl Write, by_schema: &mut PayloadFields) -> io::Result<()> {
+        if self.is_whole_message() {
+            return by_schema.write(out, self.payload);
+        }
         let fields = self.fields();
         if self.kind == EntryKind::Message || fields.is_empty() {
             return write_escaped(out, self.payload);
@@ -135,6 +151,11 @@ impl LogEntry<'_> {
             line["content"] = Value::Object(fields);
         }
         line
+    }
+
+    /// Whether the payload is all of a message, and no part of one.
+    fn is_whole_message(&self) -> bool {
+        self.kind == EntryKind::Message && self.part().is_none()
     }
 
     /// The place of a part in its message.

@@ -4,6 +4,7 @@
 use super::SharedView;
 use crate::cli::ended::{Again, ended};
 use crate::cli::operator::pause;
+use crate::cli::schema::PayloadFields;
 use crate::cli::shown::write_escaped;
 use lockstep_client::{Delivery, Endpoint, Message, Start, Subscriber, SubscriberEvent};
 use lockstep_names::OpenedNames;
@@ -18,6 +19,8 @@ use std::time::Duration;
 const MESSAGES_MAX: usize = 60;
 /// Bytes of a payload that are shown.
 const PAYLOAD_MAX: usize = 256;
+/// Bytes of a line of fields that are shown.
+const FIELDS_MAX: usize = 1_024;
 /// Most messages between two looks at the signals.
 const BATCH: usize = 1024;
 /// Longest sleep between two polls.
@@ -39,6 +42,9 @@ pub struct NewestMessages {
     /// Of publishers whose opens were read since the page began.
     #[serde(skip)]
     names: OpenedNames,
+    /// The schema by which payloads are shown as fields, if there is one.
+    #[serde(skip)]
+    by_schema: PayloadFields,
 }
 
 /// A message, as it is shown.
@@ -59,6 +65,13 @@ struct ShownMessage {
     /// The first of them; text with escapes once somebody asks for it.
     #[serde(rename = "text", serialize_with = "escaped")]
     head: Vec<u8>,
+    /// A line of its fields, if it is a message of a schema.
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_text")]
+    fields: Vec<u8>,
+}
+
+fn as_text<S: Serializer>(text: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&String::from_utf8_lossy(text))
 }
 
 fn escaped<S: Serializer>(payload: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
@@ -69,11 +82,16 @@ fn escaped<S: Serializer>(payload: &[u8], serializer: S) -> Result<S::Ok, S::Err
 }
 
 impl NewestMessages {
+    /// None yet; payloads as fields where they are messages of a schema.
+    pub fn new(by_schema: PayloadFields) -> Self {
+        Self { by_schema, ..Self::default() }
+    }
+
     fn push(&mut self, message: &Message<'_>) {
         let Message { seq, publisher, publisher_seq, destination, timestamp, payload } = *message;
         // The memory of the one that leaves.
         let oldest = if self.newest.len() == MESSAGES_MAX { self.newest.pop_front() } else { None };
-        let ShownMessage { mut head, mut publisher_name, mut destination_name, .. } =
+        let ShownMessage { mut head, mut fields, mut publisher_name, mut destination_name, .. } =
             oldest.unwrap_or_default();
         for (name, id) in [(&mut publisher_name, publisher), (&mut destination_name, destination)] {
             name.clear();
@@ -81,6 +99,13 @@ impl NewestMessages {
         }
         head.clear();
         head.extend_from_slice(&payload[..payload.len().min(PAYLOAD_MAX)]);
+        fields.clear();
+        // Memory takes all.
+        let _ = self.by_schema.write_fields(&mut fields, payload);
+        if fields.len() > FIELDS_MAX {
+            fields.truncate(FIELDS_MAX);
+            fields.extend_from_slice("…".as_bytes());
+        }
         let (timestamp_ns, len) = (timestamp, payload.len());
         self.newest.push_back(ShownMessage {
             seq,
@@ -92,6 +117,7 @@ impl NewestMessages {
             destination_name,
             len,
             head,
+            fields,
         });
         self.count += 1;
     }
@@ -167,6 +193,34 @@ mod tests {
         assert_eq!((last.get("publisher_name"), last.get("destination_name")), (None, None));
         assert_eq!((&last["seq"], &last["len"]), (&100.into(), &1_002.into()));
         assert_eq!(last["text"], format!("\\n\\xff{}", "x".repeat(PAYLOAD_MAX - 2)));
+    }
+
+    #[test]
+    fn a_message_of_a_schema_has_a_line_of_fields_and_no_other_has_one() {
+        let schema = tempfile::NamedTempFile::new().expect("a file");
+        let text = "name = 'x'\n[[message]]\ntype = 'T'\nname = 'trade'\nfields = [\n\
+            { name = 'stock', offset = 1, length = 2, kind = 'ascii' },\n\
+            { name = 'note', offset = 3, length = 2000, kind = 'ascii' }]\n";
+        std::fs::write(schema.path(), text).expect("a file");
+        let args = crate::cli::schema::FieldsArgs { schema: Some(schema.path().to_owned()) };
+        let mut messages = NewestMessages::new(PayloadFields::new(&args).expect("a schema"));
+        let mut push = |payload: &[u8]| {
+            let (seq, timestamp, publisher, destination) = (1, 1, 1, 0);
+            messages.push(&Message { seq, publisher, publisher_seq: 1, destination, timestamp, payload });
+            serde_json::to_value(messages.newest.back()).expect("JSON")
+        };
+        for _ in 0..=MESSAGES_MAX {
+            let trade = push(b"TA\\");
+            assert_eq!(
+                (&trade["fields"], &trade["text"]),
+                (&"trade stock=\"A\\\\\" note=?".into(), &"TA\\\\".into())
+            );
+        }
+        let other = push(b"XA");
+        assert_eq!((other.get("fields"), &other["text"]), (None, &"XA".into()));
+        let long = push(&[b"TAB", &[b'n'; 2_000][..]].concat());
+        let line = long["fields"].as_str().expect("text");
+        assert!(line.len() < FIELDS_MAX + 8 && line.ends_with("n…"), "{line}");
     }
 
     #[test]

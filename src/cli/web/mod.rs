@@ -7,6 +7,7 @@ mod pages;
 
 use super::failure::FAILED;
 use super::operator::each_interval;
+use super::schema::{FieldsArgs, PayloadFields};
 use super::top::{SampleArgs, Sampler};
 use super::{Failure, log, signals};
 use clap::Args;
@@ -48,8 +49,10 @@ pub struct WebArgs {
     #[arg(long, value_name = "NAME")]
     pub host: Vec<String>,
     /// Does not subscribe to the stream: the page shows no messages
-    #[arg(long)]
+    #[arg(long, conflicts_with = "schema")]
     pub no_messages: bool,
+    #[command(flatten)]
+    pub fields: FieldsArgs,
     /// Ends when stdin does: for a parent that must not leave it behind
     #[arg(long)]
     pub until_stdin_ends: bool,
@@ -115,6 +118,7 @@ impl SharedView {
 /// Serves the page until a signal comes.
 pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     log::begin_daemon();
+    let fields = PayloadFields::new(&args.fields)?;
     let file = &args.sample.file;
     let config = file.is_none().then(|| args.sample.cluster.load(&[])).transpose()?;
     let reach = match (&config, file) {
@@ -138,7 +142,7 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     let is_cluster = view.locked().snapshot.as_ref().is_some_and(|one| one.source == SnapshotSource::Cluster);
     if is_cluster && !args.no_messages {
         let config = config.as_ref().expect("a cluster is one of a file");
-        read_messages(config, &view, &stop)?;
+        read_messages(config, fields, &view, &stop)?;
     }
     let settings = PageSettings {
         address: args.listen,
@@ -167,11 +171,16 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
 }
 
 /// Reads the stream on a thread of its own.
-fn read_messages(config: &Config, view: &SharedView, stop: &Arc<AtomicBool>) -> Result<(), Failure> {
+fn read_messages(
+    config: &Config,
+    fields: PayloadFields,
+    view: &SharedView,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), Failure> {
     let endpoint = Endpoint::from_config(config)?;
     signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), drop)?;
     let (view, stop) = (view.clone(), Arc::clone(stop));
-    view.locked().messages = Some(NewestMessages::default());
+    view.locked().messages = Some(NewestMessages::new(fields));
     let read = move || messages::read(&endpoint, &view, &stop);
     let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-stream".into()), read);
     thread.map_err(|error| Failure::new(FAILED, format!("no thread could be started: {error}")))?;

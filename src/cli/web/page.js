@@ -201,7 +201,7 @@ function messages(shown) {
     { title: "Publisher", value: (row) => `${row.publisher_name ?? row.publisher}:${row.publisher_seq}` },
     { title: "To", value: (row) => row.destination_name ?? addressee(row.destination) },
     { title: "Bytes", value: (row) => whole(row.len) },
-    { title: "Payload", text: "text payload", value: (row) => row.text },
+    { title: "Payload", text: "text payload", value: (row) => row.fields ?? row.text },
   ], shown.newest.toReversed());
 }
 

@@ -110,6 +110,27 @@ fn a_page_is_for_its_own_host_alone_and_can_do_without_the_stream() {
     assert!(taken.err.contains(&format!("listen on {address} (--listen)")), "{}", taken.err);
 }
 
+#[test]
+fn a_page_shows_payloads_as_fields_by_a_schema() {
+    let cluster = Cluster::new(1, "");
+    let _replicas = cluster.found();
+    let schema = cluster.path("feed.toml");
+    let fields = "[{ name = 'side', offset = 1, length = 1, kind = 'enum', values = { buy = 'B' } }]";
+    let text = format!("name = 'feed'\n[[message]]\ntype = 'T'\nname = 'trade'\nfields = {fields}\n");
+    std::fs::write(&schema, text).expect("a file");
+    let (_web, address) = start(&cluster, &["--schema", &schema.display().to_string()]);
+    await_first_message(&cluster, address);
+    cluster.publish("TB\nother\n");
+    let live = await_live(address, |live| newest(live).ends_with(&["TB", "other"]));
+    let rows = live["messages"]["newest"].as_array().expect("messages");
+    let [.., trade, other] = &rows[..] else { panic!("{live}") };
+    assert_eq!((&trade["fields"], other.get("fields")), (&"trade side=buy".into(), None));
+    let (_, script) = page(address, "/page.js", LOCAL);
+    assert!(script.contains("row.fields ?? row.text"), "the page shows them");
+    let refused = cluster.run(&["web", "--schema", "/nonexistent"], b"").with_code(2);
+    refused.saying(&["schema /nonexistent: No such file"]);
+}
+
 /// A browser without a window.
 fn browser() -> Option<PathBuf> {
     let paths = std::env::var_os("PATH").unwrap_or_default();

@@ -151,6 +151,13 @@ fn python_refuses_what_is_wrong_by_class_and_text() {
 }
 
 #[test]
+fn python_decodes_payloads_by_a_schema() {
+    let Some(python) = interpreter() else { return };
+    let outcome = finished(pytest(python, "test_schema.py"));
+    assert_eq!(outcome.code, Some(0), "{}\n{}", outcome.out, outcome.err);
+}
+
+#[test]
 fn errors_that_are_planted_in_a_machine_of_python_are_found() {
     let Some(python) = interpreter() else { return };
     let outcome = finished(pytest(python, "test_trial.py"));

@@ -11,6 +11,8 @@ call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in 
 `Machine` is the base of replicated state machines: `run` runs a copy of one on a cluster, `App` the same without a loop;
 `debug` steps one along the stream, `trial` and `twice` judge one.
 
+`Schema` decodes payloads into fields.
+
 `lockstep.aio` iterates in an event loop; `Journal` reads the messages of a journal's folder; `status` and `metrics` show
 how the cluster does.
 """
@@ -61,6 +63,7 @@ from lockstep._native import (
     Output,
     Participant,
     Publisher,
+    Schema,
     Subscriber,
     TrialCoverage,
     TrialReport,
@@ -114,6 +117,7 @@ __all__ = [
     "PublishError",
     "Publisher",
     "ReplicaError",
+    "Schema",
     "Subscriber",
     "TableFullError",
     "TimedOutError",

@@ -1,6 +1,7 @@
 """The native module of lockstep."""
 
 from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
 from os import PathLike
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypedDict, TypeVar, Unpack, final
@@ -440,6 +441,28 @@ class Journal:
     def __exit__(self, *_exception: object) -> None: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
+
+@final
+class Schema:
+    """A schema of payloads: TOML, or an XML of Simple Binary Encoding, as `lockstep schema check` takes it."""
+
+    @staticmethod
+    def load(path: str | PathLike[str]) -> Schema:
+        """The schema of a file. ConfigError: it cannot be read, or is wrong: the text has the line."""
+    @staticmethod
+    def parse(text: str) -> Schema:
+        """The schema of a text. ConfigError: it is wrong: the text has the line."""
+    @property
+    def name(self) -> str:
+        """As the schema names itself."""
+    @property
+    def messages(self) -> list[str]:
+        """The names of its messages."""
+    def decode(self, payload: Buffer) -> dict[str, int | float | bool | str | Decimal | list[str] | None] | None:
+        """The fields of a payload by their names, and the message's name as `message_type`; None of a payload that is no
+        message of the schema. A price or decimal is a Decimal, a set a list of names, and a field without a value None."""
+    def refusal(self, payload: Buffer) -> str | None:
+        """Why a payload is no message of the schema; None if it is one."""
 
 @final
 class Input:

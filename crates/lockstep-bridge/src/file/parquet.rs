@@ -80,6 +80,7 @@ impl OptionalColumn {
         match value {
             FieldValue::Number(number) => self.numbers.push(number),
             FieldValue::Text(text) => self.texts.push(text),
+            FieldValue::Flags(names) => self.texts.push(names.to_string().as_bytes()),
             FieldValue::Bool(value) => self.bools.push(value),
             FieldValue::Float(value) => self.floats.push(value),
         }
@@ -95,12 +96,12 @@ impl OptionalColumn {
         self.levels.resize(rows, 0);
         let levels = Some(&self.levels[..]);
         match kind {
-            FieldKind::Ascii | FieldKind::Enum => {
+            FieldKind::Ascii | FieldKind::Enum | FieldKind::Set => {
                 column.typed::<ByteArrayType>().write_batch(&self.texts.take(), levels, None)?
             }
             FieldKind::Bool => column.typed::<BoolType>().write_batch(&self.bools, levels, None)?,
             FieldKind::Float => column.typed::<DoubleType>().write_batch(&self.floats, levels, None)?,
-            FieldKind::Uint | FieldKind::Int | FieldKind::Price => {
+            FieldKind::Uint | FieldKind::Int | FieldKind::Price | FieldKind::Decimal => {
                 column.typed::<Int64Type>().write_batch(&self.numbers, levels, None)?
             }
         };
@@ -146,11 +147,11 @@ impl RowGroup {
                 column.push(self.rows, FieldValue::Text(name.as_bytes()));
             }
         }
-        if let Some(message) = schema.and_then(|schema| schema.message(record.payload)) {
-            self.types.push(self.rows, FieldValue::Text(message.name.as_bytes()));
-            for field in &message.fields {
-                if let Some(value) = field.value(record.payload) {
-                    self.fields[field.column].push(self.rows, value);
+        if let Some(message) = schema.and_then(|schema| schema.message(record.payload).ok()) {
+            self.types.push(self.rows, FieldValue::Text(message.schema.name.as_bytes()));
+            for (column, _, value) in message.fields() {
+                if let Some(value) = value {
+                    self.fields[column].push(self.rows, value);
                 }
             }
         }
@@ -232,10 +233,12 @@ fn stream_column(name: &str) -> Result<Type, ParquetError> {
 /// The column of the file for one of a user's schema.
 fn field_column(name: &str, kind: FieldKind, decimals: u8) -> Result<Type, ParquetError> {
     let (physical, logical) = match kind {
-        FieldKind::Ascii | FieldKind::Enum => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        FieldKind::Ascii | FieldKind::Enum | FieldKind::Set => {
+            (Physical::BYTE_ARRAY, Some(LogicalType::String))
+        }
         FieldKind::Uint => (Physical::INT64, Some(LogicalType::integer(64, false))),
         FieldKind::Int => (Physical::INT64, Some(LogicalType::integer(64, true))),
-        FieldKind::Price => {
+        FieldKind::Price | FieldKind::Decimal => {
             (Physical::INT64, Some(LogicalType::decimal(i32::from(decimals), PRICE_DIGITS as i32)))
         }
         FieldKind::Bool => (Physical::BOOLEAN, None),
@@ -244,9 +247,9 @@ fn field_column(name: &str, kind: FieldKind, decimals: u8) -> Result<Type, Parqu
     let column = Type::primitive_type_builder(name, physical)
         .with_repetition(Repetition::OPTIONAL)
         .with_logical_type(logical);
-    match kind {
-        FieldKind::Price => column.with_precision(PRICE_DIGITS as i32).with_scale(decimals.into()).build(),
-        _ => column.build(),
+    match kind.has_decimals() {
+        true => column.with_precision(PRICE_DIGITS as i32).with_scale(decimals.into()).build(),
+        false => column.build(),
     }
 }
 

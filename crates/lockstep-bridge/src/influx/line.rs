@@ -7,7 +7,7 @@ use crate::failure::{FAILED, USAGE};
 use crate::file::csv::{NAME_COLUMNS, write_escaped, write_hex};
 use crate::record::StreamRecord;
 use crate::target::TargetError;
-use lockstep_schema::{FieldKind, FieldValue, PayloadSchema, TYPE_COLUMN};
+use lockstep_schema::{FieldKind, FieldValue, PayloadMessage, PayloadSchema, TYPE_COLUMN, decimal};
 use std::io::{self, Write};
 
 /// Longest text of a field, as the server takes it.
@@ -73,10 +73,10 @@ impl PointWriter {
 
     fn write_point(&mut self, record: &StreamRecord<'_>, time: i64, out: &mut Vec<u8>) -> io::Result<()> {
         let Self { measurement, payload, schema, has_names, text } = self;
-        let message = schema.as_ref().and_then(|schema| schema.message(record.payload));
+        let message = schema.as_ref().and_then(|schema| schema.message(record.payload).ok());
         write!(out, "{measurement},destination={},publisher={}", record.destination, record.publisher)?;
         if let Some(message) = message {
-            write!(out, ",{TYPE_COLUMN}={}", name(&message.name))?;
+            write!(out, ",{TYPE_COLUMN}={}", name(&message.schema.name))?;
         }
         let numbers = [
             ("seq", record.seq),
@@ -103,17 +103,18 @@ impl PointWriter {
                 write_text(out, field, name.as_bytes())?;
             }
         }
-        for field in message.into_iter().flat_map(|message| &message.fields) {
-            let columns = schema.as_ref().map_or(&[][..], |schema| &schema.columns);
-            let Some(column) = columns.get(field.column) else { continue };
-            match (field.value(record.payload), column.kind) {
+        for (_, column, value) in message.into_iter().flat_map(PayloadMessage::fields) {
+            match (value, column.kind) {
                 // The server has no numbers without a sign.
                 (Some(FieldValue::Number(number)), FieldKind::Uint) if number < 0 => {}
-                (Some(FieldValue::Number(number)), FieldKind::Price) => {
+                (Some(FieldValue::Number(number)), kind) if kind.has_decimals() => {
                     write!(out, ",{}={}", column.name, decimal(number, column.decimals))?;
                 }
                 (Some(FieldValue::Number(number)), _) => write!(out, ",{}={number}i", column.name)?,
                 (Some(FieldValue::Text(text)), _) => write_text(out, &column.name, text)?,
+                (Some(FieldValue::Flags(names)), _) => {
+                    write_text(out, &column.name, names.to_string().as_bytes())?;
+                }
                 (Some(FieldValue::Bool(value)), _) => write!(out, ",{}={value}", column.name)?,
                 // Nor has it infinities, or what is no number.
                 (Some(FieldValue::Float(value)), _) if value.is_finite() => {
@@ -124,13 +125,6 @@ impl PointWriter {
         }
         writeln!(out, " {time}")
     }
-}
-
-/// `number` with its last `decimals` digits behind the point.
-fn decimal(number: i64, decimals: u8) -> String {
-    let digits = format!("{number:0width$}", width = usize::from(decimals) + 1);
-    let (whole, part) = digits.split_at(digits.len() - usize::from(decimals));
-    if part.is_empty() { whole.to_owned() } else { format!("{whole}.{part}") }
 }
 
 fn too_large(field: &str) -> io::Error {
@@ -215,10 +209,6 @@ mod tests {
                 && text.ends_with(",stock=\"AB\",shares=7i,price=2.58 9\n"),
             "{text}"
         );
-        assert_eq!(
-            (decimal(5, 4), decimal(5, 0), decimal(12_345, 2)),
-            ("0.0005".into(), "5".into(), "123.45".into())
-        );
     }
 
     #[test]
@@ -226,12 +216,26 @@ mod tests {
         let schema = "name = 'x'\n[[message]]\nname = 'all'\nfields = [\
             { name = 'on', offset = 0, length = 1, kind = 'bool' }, \
             { name = 'side', offset = 1, length = 1, kind = 'enum', values = { buy = 'B' } }, \
-            { name = 'ratio', offset = 2, length = 4, kind = 'float' }]";
+            { name = 'ratio', offset = 2, length = 4, kind = 'float' }, \
+            { name = 'terms', offset = 6, length = 1, kind = 'set', values = { hidden = 0, ioc = 2 } }, \
+            { name = 'spread', offset = 7, length = 1, kind = 'decimal', decimals = 2 }]";
         let of = |ratio: f32| {
-            point(&[b"\x01B", &ratio.to_be_bytes()[..]].concat(), InfluxPayload::None, Some(schema))
+            point(
+                &[b"\x01B", &ratio.to_be_bytes()[..], b"\x05\xff"].concat(),
+                InfluxPayload::None,
+                Some(schema),
+            )
         };
-        assert!(of(-2.5).ends_with(",on=true,side=\"buy\",ratio=-2.5 9\n"), "{}", of(-2.5));
-        assert!(of(f32::NAN).ends_with(",on=true,side=\"buy\" 9\n"), "{}", of(f32::NAN));
+        assert!(
+            of(-2.5).ends_with(",on=true,side=\"buy\",ratio=-2.5,terms=\"hidden|ioc\",spread=-0.01 9\n"),
+            "{}",
+            of(-2.5)
+        );
+        assert!(
+            of(f32::NAN).ends_with(",side=\"buy\",terms=\"hidden|ioc\",spread=-0.01 9\n"),
+            "{}",
+            of(f32::NAN)
+        );
     }
 
     #[test]

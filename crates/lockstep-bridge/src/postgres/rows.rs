@@ -5,6 +5,7 @@ use crate::record::StreamRecord;
 use crate::target::TargetError;
 use bytes::{BufMut, BytesMut};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// Columns of a row.
 const COLUMN_COUNT: i16 = 9;
@@ -19,22 +20,24 @@ pub struct WrittenRows {
     seqs: Vec<u64>,
     sha256: Sha256,
     has_names: bool,
+    /// The expression of the bytes of a schema's columns: of none it is empty.
+    fields: Arc<str>,
 }
 
 impl WrittenRows {
-    /// None, with or without names.
-    pub fn new(has_names: bool) -> Self {
-        Self { has_names, ..Self::default() }
+    /// None, with or without names and columns of a schema.
+    pub fn new(has_names: bool, fields: Arc<str>) -> Self {
+        Self { has_names, fields, ..Self::default() }
     }
 
     /// All of them; none are left.
     pub fn take(&mut self) -> Self {
-        let none = Self::new(self.has_names);
+        let none = Self::new(self.has_names, Arc::clone(&self.fields));
         std::mem::replace(self, none)
     }
 
-    /// Another one, behind the others.
-    pub fn push(&mut self, record: &StreamRecord<'_>) {
+    /// Another one, behind the others; with the columns of a schema, as [`encode`] takes them.
+    pub fn push(&mut self, record: &StreamRecord<'_>, fields: &[u8]) {
         self.seqs.push(record.seq);
         let Self { sha256, has_names, .. } = self;
         sha256.update(record.seq.to_be_bytes());
@@ -51,6 +54,7 @@ impl WrittenRows {
             sha256.update(name.map_or(-1, |name| name.len() as i32).to_be_bytes());
             sha256.update(name.unwrap_or_default());
         }
+        sha256.update(fields);
     }
 
     /// How many.
@@ -80,10 +84,11 @@ impl WrittenRows {
             true => name("publisher_name") + &name("destination_name"),
             false => String::new(),
         };
+        let fields = &self.fields;
         format!(
             "SELECT count(*), encode(sha256(coalesce(string_agg(int8send(seq) || int8send(timestamp_ns) || \
              convert_to(history, 'UTF8') || int8send(epoch) || int8send(publisher) || int8send(publisher_seq) || \
-             int8send(destination) || int4send(octet_length(payload)) || payload{names}, ''::bytea ORDER BY seq), '')), \
+             int8send(destination) || int4send(octet_length(payload)) || payload{names}{fields}, ''::bytea ORDER BY seq), '')), \
              'hex') FROM {table} WHERE seq BETWEEN {first} AND {last}"
         )
     }
@@ -107,11 +112,16 @@ pub fn is_of_content(code: &str) -> bool {
     matches!(&code[..2], "22" | "23" | "P0")
 }
 
-/// A row of a binary COPY.
+/// A row of a binary COPY; behind it the columns of a schema: their number, and their bytes.
 ///
 /// # Errors
 /// A number does not fit into its column.
-pub fn encode(record: &StreamRecord<'_>, has_names: bool, out: &mut BytesMut) -> Result<(), TargetError> {
+pub fn encode(
+    record: &StreamRecord<'_>,
+    has_names: bool,
+    (field_count, fields): (i16, &[u8]),
+    out: &mut BytesMut,
+) -> Result<(), TargetError> {
     let bigint = |value: u64, column: &str| {
         i64::try_from(value).map_err(|_| {
             let what = format!("{column} {value} of seq {} does not fit into a bigint", record.seq);
@@ -121,7 +131,7 @@ pub fn encode(record: &StreamRecord<'_>, has_names: bool, out: &mut BytesMut) ->
     let (seq, epoch) = (bigint(record.seq, "seq")?, bigint(record.epoch, "epoch")?);
     let (stamp, number) =
         (bigint(record.timestamp, "timestamp")?, bigint(record.publisher_seq, "publisher_seq")?);
-    out.put_i16(if has_names { COLUMN_COUNT + NAME_COLUMN_COUNT } else { COLUMN_COUNT });
+    out.put_i16(COLUMN_COUNT + if has_names { NAME_COLUMN_COUNT } else { 0 } + field_count);
     for value in [seq, stamp / 1_000 - PG_EPOCH_US, stamp] {
         out.put_i32(8);
         out.put_i64(value);
@@ -140,6 +150,7 @@ pub fn encode(record: &StreamRecord<'_>, has_names: bool, out: &mut BytesMut) ->
         out.put_i32(name.map_or(-1, |name| name.len() as i32));
         out.put_slice(name.unwrap_or_default().as_bytes());
     }
+    out.put_slice(fields);
     Ok(())
 }
 
@@ -166,7 +177,7 @@ mod tests {
             resume: cursor,
         };
         let mut out = BytesMut::new();
-        encode(&record, false, &mut out).expect("a row");
+        encode(&record, false, (0, b""), &mut out).expect("a row");
         let bigint = |value: i64| [&8i32.to_be_bytes()[..], &value.to_be_bytes()].concat();
         let mut wanted = 9i16.to_be_bytes().to_vec();
         for value in [3, 1, 946_684_800_000_001_999] {
@@ -180,11 +191,12 @@ mod tests {
         assert_eq!(out.to_vec(), wanted);
         let names = RecordNames { publisher: Some("desk"), destination: None };
         let mut named = BytesMut::new();
-        encode(&StreamRecord { names, ..record }, true, &mut named).expect("a row");
-        wanted[1] = 11;
-        wanted.extend([0, 0, 0, 4].iter().chain(b"desk").chain(&[0xff; 4]));
+        encode(&StreamRecord { names, ..record }, true, (1, &[0xff; 4]), &mut named).expect("a row");
+        wanted[1] = 12;
+        wanted.extend([0, 0, 0, 4].iter().chain(b"desk").chain(&[0xff; 8]));
         assert_eq!(named.to_vec(), wanted);
-        let error = encode(&StreamRecord { seq: 1 << 63, ..record }, false, &mut out).expect_err("too great");
+        let error = encode(&StreamRecord { seq: 1 << 63, ..record }, false, (0, b""), &mut out)
+            .expect_err("too great");
         assert!(matches!(error, TargetError::Fatal { what, .. } if what.contains("seq 9223372036854775808")));
     }
 
@@ -193,19 +205,22 @@ mod tests {
         let cursor = Cursor { history: 7, seq: 1, chain: 1 };
         let mut rows = WrittenRows::default();
         for seq in [3, 5, 9] {
-            rows.push(&StreamRecord {
-                history: 7,
-                seq,
-                epoch: 1,
-                timestamp: 1,
-                publisher: 1,
-                publisher_seq: seq,
-                destination: 0,
-                names: RecordNames::default(),
-                payload: b"",
-                cursor,
-                resume: cursor,
-            });
+            rows.push(
+                &StreamRecord {
+                    history: 7,
+                    seq,
+                    epoch: 1,
+                    timestamp: 1,
+                    publisher: 1,
+                    publisher_seq: seq,
+                    destination: 0,
+                    names: RecordNames::default(),
+                    payload: b"",
+                    cursor,
+                    resume: cursor,
+                },
+                b"",
+            );
         }
         let refusal = |place| rows.refused("too short", "23514", place);
         assert!(

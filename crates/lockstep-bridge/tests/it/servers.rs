@@ -270,6 +270,11 @@ fn postgresql_has_names_where_they_are_asked_for_and_a_table_without_them_goes_o
 }
 
 #[test]
+fn fields_of_payloads_are_typed_columns_of_postgres_read_back_before_each_commit() {
+    postgres::with_schema();
+}
+
+#[test]
 fn a_message_that_postgresql_does_not_take_is_named_and_has_a_way_past() {
     postgres::with_a_poison_entry();
 }

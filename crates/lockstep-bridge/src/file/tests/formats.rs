@@ -62,24 +62,26 @@ fn csv_and_parquet_have_names_behind_the_payload_where_they_are_asked_for() {
 }
 
 #[test]
-fn parquet_has_bools_enums_and_floats_of_a_schema_as_columns_of_their_kind() {
+fn parquet_has_each_kind_of_field_of_a_schema_as_a_column_of_its_kind() {
     let schema = PayloadSchema::parse(
         "name = 'x'\nbyte_order = 'little'\n[type]\noffset = 0\nlength = 2\n[[message]]\ntype = 258\nname = 'order'\n\
          fields = [\n{ name = 'is_hidden', offset = 2, length = 1, kind = 'bool' },\n\
          { name = 'side', offset = 3, length = 1, kind = 'enum', values = { buy = 'B', sell = 'S' } },\n\
-         { name = 'ratio', offset = 4, length = 8, kind = 'float' } ]\n",
+         { name = 'ratio', offset = 4, length = 8, kind = 'float' },\n\
+         { name = 'terms', offset = 12, length = 1, kind = 'set', values = { hidden = 0, ioc = 2 } },\n\
+         { name = 'spread', offset = 13, length = 2, kind = 'decimal', decimals = 2 } ]\n",
     );
     let mut parquet = Parquet::new(schema.ok(), false, ParquetCompression::Lz4).expect("columns of Parquet");
-    let whole = [&b"\x02\x01\x01S"[..], &1.5f64.to_le_bytes()].concat();
+    let whole = [&b"\x02\x01\x01S"[..], &1.5f64.to_le_bytes(), &[5, 0x85, 0xff]].concat();
     let stream = [sample(2, TIME, &whole), sample(3, TIME, b"\x02\x01\x02X"), sample(4, TIME, b"?")];
     let bytes = encode(&mut parquet, &stream, NONE).expect("Parquet");
     let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).expect("a file of Parquet");
     let rows: Vec<_> =
         file.get_row_iter(None).expect("rows").map(|row| row.expect("a row").to_string()).collect();
     let ends = [
-        "message_type: \"order\", is_hidden: true, side: \"sell\", ratio: 1.5}",
-        "message_type: \"order\", is_hidden: null, side: null, ratio: null}",
-        "message_type: null, is_hidden: null, side: null, ratio: null}",
+        "message_type: \"order\", is_hidden: true, side: \"sell\", ratio: 1.5, terms: \"hidden|ioc\", spread: -1.23}",
+        "message_type: \"order\", is_hidden: null, side: null, ratio: null, terms: null, spread: null}",
+        "message_type: null, is_hidden: null, side: null, ratio: null, terms: null, spread: null}",
     ];
     assert_eq!(rows.len(), ends.len());
     for (row, end) in rows.iter().zip(ends) {

@@ -267,9 +267,8 @@ pub fn with_names() {
 
     copy(&[]).with_code(0);
     let refused = copy(&["--names"]).with_code(2);
-    let alter =
-        "ALTER TABLE \"lockstep_stream\" ADD COLUMN publisher_name text, ADD COLUMN destination_name text";
-    refused.saying(&[alter, "leave --names out"]);
+    let alter = "ALTER TABLE \"lockstep_stream\" ADD COLUMN \"publisher_name\" text, ADD COLUMN \"destination_name\" text";
+    refused.saying(&[alter, "leave the flag out"]);
     server.admin(alter);
     publish("desk", "2", "four\n");
     copy(&["--names"]).with_code(0);
@@ -285,6 +284,88 @@ pub fn with_names() {
     // Without the flag the column is its owner's.
     copy(&[]).with_code(0);
     assert_equal(&cluster, &server);
+}
+
+/// A schema with a field of each kind.
+const FEED: &str = "name = 'feed'\n[[message]]\ntype = 'T'\nname = 'trade'\nfields = [\n\
+    { name = 'stock', offset = 1, length = 4, kind = 'ascii' },\n\
+    { name = 'id', offset = 5, length = 8, kind = 'uint' },\n\
+    { name = 'change', offset = 13, length = 2, kind = 'decimal', decimals = 4 },\n\
+    { name = 'price', offset = 15, length = 8, kind = 'price', decimals = 2 },\n\
+    { name = 'on', offset = 23, length = 1, kind = 'bool' },\n\
+    { name = 'side', offset = 24, length = 1, kind = 'enum', values = { buy = 'B' } },\n\
+    { name = 'user', offset = 25, length = 1, kind = 'set', values = { hidden = 0, ioc = 2 } },\n\
+    { name = 'ratio', offset = 26, length = 4, kind = 'float' },\n\
+    { name = 'count', offset = 30, length = 7, kind = 'int' }]\n";
+
+/// The digits of a trade of [`FEED`].
+fn trade(stock: &[u8], id: u64, change: i16, price: u64, on: u8, side: u8, ratio: f32) -> String {
+    let numbers = [&id.to_be_bytes()[..], &change.to_be_bytes(), &price.to_be_bytes()].concat();
+    let rest = [&[on, side, 5][..], &ratio.to_be_bytes(), &[0xff; 7]].concat();
+    [b"T", stock, &numbers, &rest].concat().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Columns of the fields of payloads, in a table of the bridge and in one that was there without them.
+pub fn with_schema() {
+    let cluster = Cluster::new(1, "");
+    let Some(server) = PostgresServer::start(&cluster) else { return };
+    let _replicas = cluster.found();
+    let schema = cluster.path("feed.toml");
+    std::fs::write(&schema, FEED).expect("a file");
+    let price_max = 999_999_999_999_999_999;
+    let lines = [
+        trade(b"AB  ", u64::MAX, -1, 1_234_500, 1, b'B', 1.5),
+        trade(b"A\0  ", 0, i16::MIN, price_max, 2, b'?', f32::NAN),
+        trade(b"    ", 10_000, 0, price_max + 1, 0, b'B', f32::NEG_INFINITY),
+        "58".to_owned(),
+        "54".to_owned(),
+    ];
+    cluster.run(&["publish", "--name", "feed", "--hex"], lines.join("\n").as_bytes()).with_code(0);
+    let path = schema.display().to_string();
+    let copy = |more: &[&str]| {
+        let mut args = server.bridge();
+        args.extend(more.iter().chain(&["--until-end"]).map(|&arg| arg.to_owned()));
+        run(bridge_command(&cluster, &args), b"")
+    };
+    copy(&["--schema", &path, "--table", "typed", "--names"]).with_code(0);
+    let columns = "message_type, stock, id, change, price, \"on\", side, \"user\", ratio, count";
+    let rows = server.admin(&format!("SELECT {columns} FROM typed ORDER BY seq"));
+    let expected = [
+        "trade|AB|18446744073709551615|-0.0001|12345.00|t|buy|hidden|ioc|1.5|-1",
+        "trade||0|-3.2768|9999999999999999.99|||hidden|ioc|NaN|-1",
+        "trade||10000|0.0000||f|buy|hidden|ioc|-Infinity|-1",
+        "|||||||||",
+        "trade|||||||||",
+    ];
+    assert_eq!(rows.trim_end_matches('\n').lines().collect::<Vec<_>>(), expected);
+    // An empty text is not NULL.
+    let nulls = server
+        .admin("SELECT count(*) FILTER (WHERE stock IS NULL), count(*) FILTER (WHERE stock = '') FROM typed");
+    assert_eq!(nulls.trim(), "3|1");
+
+    copy(&[]).with_code(0);
+    let refused = copy(&["--schema", &path]).with_code(2);
+    let alter = "ALTER TABLE \"lockstep_stream\" ADD COLUMN \"message_type\" text, ADD COLUMN \"stock\" text, ADD COLUMN \
+                 \"id\" numeric(20,0), ADD COLUMN \"change\" numeric(18,4), ADD COLUMN \"price\" numeric(18,2), ADD COLUMN \
+                 \"on\" boolean, ADD COLUMN \"side\" text, ADD COLUMN \"user\" text, ADD COLUMN \"ratio\" double \
+                 precision, ADD COLUMN \"count\" bigint";
+    refused.saying(&[alter, "leave the flag out"]);
+    server.admin(alter);
+    cluster.run(&["publish", "--name", "feed", "--hex"], lines[0].as_bytes()).with_code(0);
+    copy(&["--schema", &path]).with_code(0);
+    let stocks = server.admin("SELECT count(*), count(stock), max(change) FROM lockstep_stream");
+    assert_eq!(stocks.trim(), "6|1|-0.0001");
+    // A trigger that alters a field is noticed as one that alters a payload.
+    server.admin(
+        "CREATE FUNCTION alters() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.change = 0; RETURN NEW; END $$; CREATE \
+         TRIGGER t BEFORE INSERT ON lockstep_stream FOR EACH ROW EXECUTE FUNCTION alters()",
+    );
+    cluster.run(&["publish", "--name", "feed", "--hex"], lines[0].as_bytes()).with_code(0);
+    copy(&["--schema", &path]).with_code(3).saying(&["with another content"]);
+    std::fs::write(&schema, FEED.replace("'stock'", "'history'")).expect("a file");
+    copy(&["--schema", &path])
+        .with_code(2)
+        .saying(&["history is a column of the bridge: choose another name"]);
 }
 
 /// The seq of a message, counted from 0.
