@@ -272,7 +272,7 @@ impl World {
         }
         self.operator.rest();
         self.operator.commands.clear();
-        self.wire.heal();
+        self.wire.outlive();
         self.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
         for index in 0..self.plan.replicas {
             if gone >> index & 1 == 1 {

@@ -163,10 +163,17 @@ impl SimNetwork {
         self.tampered.push(tampered);
     }
 
-    /// Every path works again; clogged packets arrive now.
+    /// Every path works again; clogged packets arrive when their paths would have worked again.
     pub fn heal(&mut self) {
         self.broken.clear();
         self.tampered.clear();
+    }
+
+    /// An operator has stopped every process, and takes longer than any datagram lives: those under way are
+    /// lost, and every path works again.
+    pub fn outlive(&mut self) {
+        self.under_way.clear();
+        self.heal();
     }
 
     /// Whether a connection between these two lives: everything lost on it is sent again.
