@@ -2,6 +2,7 @@
 //! own compilers, run beside a cluster whose leader is killed.
 
 mod c;
+mod clusters;
 mod debugger;
 mod go;
 pub(crate) mod java;

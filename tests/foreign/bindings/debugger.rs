@@ -50,6 +50,6 @@ fn a_machine_of_cpp_is_stepped_forward_and_back() {
 
 #[test]
 fn a_machine_of_java_is_stepped_forward_and_back() {
-    let Some(counter) = java::with_machine("Counter") else { return };
+    let Some(counter) = java::program_of("Counter") else { return };
     is_stepped_along_the_stream(&counter);
 }

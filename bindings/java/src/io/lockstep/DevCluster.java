@@ -7,8 +7,11 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * A cluster for tests of programs: three replicas on this host, of which one leads, until it is closed. It is the program
@@ -18,6 +21,10 @@ import java.util.List;
 public final class DevCluster implements AutoCloseable {
     private static final String PROGRAM = "lockstep";
     private static final String FILE = "export LOCKSTEP_CONFIG=";
+    /** How long a start may take, by default. {@code lockstep dev} itself waits for a leader half as long. */
+    private static final Duration START_TIMEOUT = Duration.ofMinutes(2);
+    /** Seconds that a cluster which is late has to end by itself. */
+    private static final long END_TIMEOUT_S = 5;
 
     private final Process process;
     private final Path config;
@@ -43,30 +50,99 @@ public final class DevCluster implements AutoCloseable {
     }
 
     /**
-     * Starts a cluster with a stream that begins, and waits until a replica leads.
+     * Starts a cluster with a stream that begins, and waits until a replica leads, for two minutes.
      *
      * @param flags those of {@code lockstep dev}, e.g. {@code "--set", "stream.message_len_max=1024"}
      * @return the cluster
      * @throws NoSuchFileException if the program {@code lockstep} is not in the {@code PATH}
-     * @throws IOException if it runs no cluster here; stderr says why
+     * @throws IOException if no replica leads in that time, or none runs here; stderr says why
      */
     public static DevCluster start(String... flags) throws IOException {
+        return start(START_TIMEOUT, flags);
+    }
+
+    /**
+     * The same with another time.
+     *
+     * @param timeout how long the start may take
+     * @param flags those of {@code lockstep dev}
+     * @return the cluster
+     * @throws IOException as above
+     */
+    public static DevCluster start(Duration timeout, String... flags) throws IOException {
         if (!isHere()) {
             throw new NoSuchFileException(PROGRAM, null, "the program `lockstep` is not in the PATH");
         }
         List<String> command = new ArrayList<>(List.of(PROGRAM, "dev", "--until-stdin-ends"));
         command.addAll(List.of(flags));
         Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
+        AtomicBoolean isLate = new AtomicBoolean();
+        Thread timer = new Thread(() -> {
+            try {
+                TimeUnit.NANOSECONDS.sleep(timeout.toNanos());
+            } catch (InterruptedException isInTime) {
+                return;
+            }
+            isLate.set(true);
+            end(process);
+        });
+        timer.setDaemon(true);
+        timer.start();
+        Path config = config(process);
+        timer.interrupt();
+        joined(timer);
+        if (isLate.get()) {
+            throw new IOException("`lockstep dev` has no leader after " + timeout.toMillis()
+                    + " ms, and was ended; stderr says why");
+        }
+        if (config == null) {
+            end(process);
+            int code = process.onExit().join().exitValue();
+            throw new IOException("`lockstep dev` ended with code " + code + " before a replica led; stderr says why");
+        }
+        return new DevCluster(process, config);
+    }
+
+    /** The path of the cluster's file; null if the lines of the process end before. */
+    private static Path config(Process process) throws IOException {
         // Open as long as the cluster runs: it could print no more otherwise.
         BufferedReader lines = process.inputReader(StandardCharsets.UTF_8);
         for (String line = lines.readLine(); line != null; line = lines.readLine()) {
             String text = line.strip();
             if (text.startsWith(FILE)) {
-                return new DevCluster(process, Path.of(text.substring(FILE.length())));
+                return Path.of(text.substring(FILE.length()));
             }
         }
-        int code = process.onExit().join().exitValue();
-        throw new IOException("`lockstep dev` ended with code " + code + " before a replica led; stderr says why");
+        return null;
+    }
+
+    /** Ends a cluster that nobody will have: it removes its folder, if it ends by itself. */
+    private static void end(Process process) {
+        closeInput(process);
+        process.onExit().completeOnTimeout(null, END_TIMEOUT_S, TimeUnit.SECONDS).join();
+        process.destroyForcibly();
+    }
+
+    private static void joined(Thread thread) {
+        boolean wasInterrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException again) {
+                wasInterrupted = true;
+            }
+        }
+        if (wasInterrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void closeInput(Process process) {
+        try {
+            process.getOutputStream().close(); // the cluster ends with it
+        } catch (IOException isGone) {
+            // One that was killed has closed it.
+        }
     }
 
     /**
@@ -90,11 +166,7 @@ public final class DevCluster implements AutoCloseable {
     /** Ends the cluster, and waits for its end. A second call does nothing. */
     @Override
     public void close() {
-        try {
-            process.getOutputStream().close(); // the cluster ends with it
-        } catch (IOException isGone) {
-            // One that was killed has closed it.
-        }
+        closeInput(process);
         process.onExit().join();
     }
 }
