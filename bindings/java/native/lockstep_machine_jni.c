@@ -38,7 +38,7 @@ struct kit {
     JavaVM *vm;
     jobject machines; /* a global reference */
     struct room input, effects;
-    jmethodID create, restore, apply, snapshot, query, settings, message, judge, destroy;
+    jmethodID create, restore, apply, snapshot, query, settings, state_text, message, judge, destroy;
     jfieldID number, bytes;
     lockstep_machine table;
 };
@@ -206,6 +206,13 @@ static int32_t settings(const void *of, lockstep_sink *out) {
     return bytes_outcome(machine->kit, env, why, out);
 }
 
+static int32_t state_text(const void *of, lockstep_sink *out) {
+    const struct machine *machine = of;
+    JNIEnv *env = env_of(machine->kit);
+    jobject why = (*env)->CallObjectMethod(env, machine->kit->machines, machine->kit->state_text, machine->number);
+    return bytes_outcome(machine->kit, env, why, out);
+}
+
 static void destroy(void *of) {
     struct machine *machine = of;
     JNIEnv *env = env_of(machine->kit);
@@ -253,6 +260,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
         {&kit->snapshot, "snapshot", "(J)[B"},
         {&kit->query, "query", "(J[B)[B"},
         {&kit->settings, "settings", "(J)[B"},
+        {&kit->state_text, "stateText", "(J)[B"},
         {&kit->message, "message", "(JJ)[B"},
         {&kit->judge, "judge", "(J)[B"},
         {&kit->destroy, "destroy", "(J)V"},
@@ -278,6 +286,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
         .destroy = destroy,
         .query = query,
         .settings = settings,
+        .state_text = state_text,
     };
     return kit->machines != NULL;
 }

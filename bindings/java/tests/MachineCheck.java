@@ -33,6 +33,7 @@ import java.util.stream.LongStream;
  * MachineCheck trial           errors that are planted in a machine are found, and a right one stands its trial
  * MachineCheck fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
  * MachineCheck large FOLDER    inputs and effects that are larger than what both sides share are whole and in order
+ * MachineCheck debug FOLDER    steps a machine with words for its state by a script on stdin
  * MachineCheck copies FOLDER ADDRESS
  *                              copies have one digest, another's settings are refused, a version takes over, and a
  *                              query that throws ends nothing
@@ -380,11 +381,24 @@ final class MachineCheck {
         }
     }
 
+    /** Has words for its state, but for one. */
+    static final class Worded extends Ledger {
+        @Override
+        public String stateText() {
+            long messages = counts.values().stream().mapToLong(Long::longValue).sum();
+            if (messages == 3) {
+                throw new IllegalStateException("there are no words for it");
+            }
+            return messages + " messages";
+        }
+    }
+
     public static void main(String[] args) {
         switch (args[0]) {
             case "trial" -> trials();
             case "fails" -> fails(args[1]);
             case "large" -> large(args[1]);
+            case "debug" -> App.debug(Endpoint.fromEnv(), new AppSettings("worded", 1, args[1]), Worded::new);
             case "copies" -> copies(args[1], args[2]);
             default -> throw new IllegalArgumentException(args[0]);
         }

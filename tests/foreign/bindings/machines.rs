@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The tests of a machine of C++.
-fn machine() -> Option<PathBuf> {
+pub fn machine() -> Option<PathBuf> {
     static MACHINE: OnceLock<PathBuf> = OnceLock::new();
     sanitized(&MACHINE, "c++", "-std=c++17", "tests/machine.cpp")
 }

@@ -170,6 +170,18 @@ final class Machines {
         }
     }
 
+    private byte[] stateText(long machine) {
+        Throwable before = thrown;
+        try {
+            bytes = machines.get(machine).stateText().getBytes(StandardCharsets.UTF_8);
+            return null;
+        } catch (Throwable error) {
+            byte[] why = why(error);
+            thrown = before; // nor does this
+            return why;
+        }
+    }
+
     private byte[] message(long user, long number) {
         try {
             bytes = Objects.requireNonNull(messages.of(user, number), "the message is null");
