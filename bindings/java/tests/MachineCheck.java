@@ -15,6 +15,7 @@ import io.lockstep.Start;
 import io.lockstep.Status;
 import io.lockstep.Subscriber;
 import io.lockstep.Trial;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -138,6 +139,40 @@ final class MachineCheck {
         }
     }
 
+    /** Asks for a payload behind its apply, which it has seen within it or not. */
+    static final class Late extends Ledger {
+        private final boolean asksInTime;
+        private Input earlier;
+
+        Late(boolean asksInTime) {
+            this.asksInTime = asksInTime;
+        }
+
+        @Override
+        String answer(Input input) {
+            String text = earlier == null ? "" : new String(earlier.payload(), StandardCharsets.UTF_8);
+            earlier = input;
+            return asksInTime ? text + input.payload().length : text;
+        }
+
+        @Override
+        public void apply(Input input, Output output) {
+            if (input.kind() == InputKind.MESSAGE) {
+                output.publish(bytes(answer(input)), input.publisher());
+            }
+        }
+
+        @Override
+        public byte[] snapshot() {
+            return earlier == null || !asksInTime ? new byte[0] : earlier.payload();
+        }
+
+        @Override
+        public void restore(byte[] state) {
+            earlier = state.length == 0 ? null : new Input(InputKind.MESSAGE, 1, 1, 1, 1, 0, null, state, 0, 0, 0, 0);
+        }
+    }
+
     /** Has a setting, and another version of its rules. A query ends the test, or throws. */
     static final class Limited extends Ledger {
         static boolean isEnded;
@@ -175,6 +210,13 @@ final class MachineCheck {
         @Override
         public void apply(Input input, Output output) {
             if (input.kind() == InputKind.MESSAGE) {
+                ByteBuffer view = input.payloadBuffer();
+                byte[] seen = new byte[input.payloadLength()];
+                view.get(seen);
+                boolean isWhole = !view.hasRemaining() && Arrays.equals(seen, input.payload());
+                check(isWhole && view.isReadOnly(), input);
+                view = input.payloadBuffer();
+                check(view.isReadOnly() && view.equals(ByteBuffer.wrap(seen)), input);
                 for (byte[] part : parts(input.payload())) {
                     output.publish(part, input.publisher());
                 }
@@ -225,6 +267,8 @@ final class MachineCheck {
         refused(() -> trial(Forgetful::new).apply(messages(6), 1), Status.TRIAL, "seq ");
         refused(() -> trial(Picky::new).apply(messages(7), 1), Status.MACHINE, "seven is too many");
         refused(() -> trial(Ledger::new).apply(messages(1), 0), Status.ARGUMENT, "every");
+        check(trial(() -> new Late(true)).apply(messages(6), 1).outputs() == 6, "a payload that was seen stays");
+        refused(() -> trial(() -> new Late(false)).apply(messages(2), 1), Status.MACHINE, "this input was applied before");
         System.out.println("planted errors are found");
     }
 
