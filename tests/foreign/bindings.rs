@@ -12,6 +12,7 @@ mod misuses;
 mod node;
 pub(crate) mod python;
 mod requests;
+mod threads;
 mod valgrind;
 
 use lockstep_testkit::lane::amount;
