@@ -6,6 +6,7 @@ import io.lockstep.Kind;
 import io.lockstep.LockstepException;
 import io.lockstep.Participant;
 import io.lockstep.Subscriber;
+import io.lockstep.Trial;
 import java.io.BufferedWriter;
 import java.io.IOException;
 import java.io.OutputStreamWriter;
@@ -18,6 +19,7 @@ import java.util.Arrays;
  *
  * <pre>
  *   Loop closed WARM_UP_MS MS               prints the nanoseconds of each message, a line each
+ *   Loop apply WARM_UP_MS MS                prints those of an input in the counter of docs/APPLY.md, likewise
  *   Loop read single|batch WARM_UP_MS MS    prints MESSAGES BYTES NANOSECONDS
  * </pre>
  */
@@ -25,6 +27,7 @@ final class Loop {
     private static final int MESSAGE_LENGTH = 64;
     private static final int LIMIT = 256;
     private static final int BATCH_LIMIT = 4096;
+    private static final long APPLY_MESSAGES = 2_000;
     private static final long WAIT_NANOS = 1_000_000;
     private static final Duration PATIENCE = Duration.ofSeconds(10);
 
@@ -129,15 +132,31 @@ final class Loop {
         }
     }
 
+    /** What an input costs in the counter of docs/APPLY.md, without a cluster. */
+    private static void runApply(long warmUp, long time) {
+        long began = System.nanoTime();
+        for (long at = began; at - began < warmUp + time; at = System.nanoTime()) {
+            double cost = Trial.applyCost(Counter::new, APPLY_MESSAGES);
+            if (at - began >= warmUp) {
+                System.out.println(Math.round(cost));
+            }
+        }
+    }
+
     public static void main(String[] words) throws IOException {
         boolean isClosed = words.length == 3 && words[0].equals("closed");
+        boolean isApply = words.length == 3 && words[0].equals("apply");
         boolean isRead = words.length == 4 && words[0].equals("read");
-        if (!isClosed && !isRead) {
-            System.err.println("Loop: Loop closed WARM_UP_MS MS, or Loop read single|batch WARM_UP_MS MS");
+        if (!isClosed && !isRead && !isApply) {
+            System.err.println("Loop: Loop closed|apply WARM_UP_MS MS, or Loop read single|batch WARM_UP_MS MS");
             System.exit(2);
         }
         long warmUp = Long.parseLong(words[words.length - 2]) * 1_000_000;
         long time = Long.parseLong(words[words.length - 1]) * 1_000_000;
+        if (isApply) {
+            runApply(warmUp, time);
+            return;
+        }
         try (Endpoint endpoint = Endpoint.fromEnv()) {
             if (isClosed) {
                 runClosed(endpoint, warmUp, time);

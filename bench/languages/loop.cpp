@@ -1,7 +1,11 @@
 // The loop of `lockstep-bench languages` in C++:
 //
 //     loop closed WARM_UP_MS MS               prints the nanoseconds of each message, a line each
+//     loop apply WARM_UP_MS MS                prints those of an input in the counter of docs/APPLY.md, likewise
 //     loop read single|batch WARM_UP_MS MS    prints MESSAGES BYTES NANOSECONDS
+#define main run_counter
+#include "counter.cpp"
+#undef main
 #include <array>
 #include <chrono>
 #include <cstdint>
@@ -20,6 +24,7 @@ using std::chrono::nanoseconds;
 constexpr std::size_t message_len = 64;
 constexpr std::size_t limit = 256;
 constexpr std::size_t batch_limit = 4096;
+constexpr std::uint64_t apply_messages = 2'000;
 constexpr auto pause = milliseconds(1);
 constexpr auto patience = std::chrono::seconds(10);
 
@@ -89,18 +94,32 @@ void run_read(const lockstep::endpoint& endpoint, bool is_batch, milliseconds wa
                 static_cast<long long>(nanoseconds(at - from).count()));
 }
 
+/// What an input costs in the counter of docs/APPLY.md, without a cluster.
+void run_apply(milliseconds warm_up, milliseconds time) {
+    const auto began = clock_type::now();
+    for (auto at = began; at - began < warm_up + time; at = clock_type::now()) {
+        const double cost = lockstep::apply_cost([] { return std::make_unique<counter>(); }, apply_messages).value();
+        if (at - began >= warm_up) std::printf("%.0f\n", cost);
+    }
+}
+
 } // namespace
 
 int main(int count, char** arguments) {
     const std::vector<std::string> words(arguments + 1, arguments + count);
     const bool is_closed = words.size() == 3 && words[0] == "closed";
     const bool is_read = words.size() == 4 && words[0] == "read";
-    if (!is_closed && !is_read) {
-        std::cerr << "loop.cpp: loop closed WARM_UP_MS MS, or loop read single|batch WARM_UP_MS MS\n";
+    const bool is_apply = words.size() == 3 && words[0] == "apply";
+    if (!is_closed && !is_read && !is_apply) {
+        std::cerr << "loop.cpp: loop closed|apply WARM_UP_MS MS, or loop read single|batch WARM_UP_MS MS\n";
         return 2;
     }
     try {
         const milliseconds warm_up(std::stoll(words[words.size() - 2])), time(std::stoll(words.back()));
+        if (is_apply) {
+            run_apply(warm_up, time);
+            return 0;
+        }
         const auto endpoint = lockstep::endpoint::from_env().value();
         if (is_closed)
             run_closed(endpoint, warm_up, time);

@@ -1,6 +1,7 @@
 """The loop of `lockstep-bench languages` in Python:
 
     loop.py closed WARM_UP_MS MS               prints the nanoseconds of each message, a line each
+    loop.py apply WARM_UP_MS MS                prints those of an input in the counter of docs/APPLY.md, likewise
     loop.py read single|batch WARM_UP_MS MS    prints MESSAGES BYTES NANOSECONDS
 """
 
@@ -13,6 +14,7 @@ from lockstep import Kind
 MESSAGE_LEN = 64
 LIMIT = 256
 BATCH_LIMIT = 4096
+APPLY_MESSAGES = 2_000
 WAIT = 0.001
 PATIENCE = 10.0
 
@@ -92,10 +94,24 @@ def run_read(endpoint, poll, warm_up, time):
         print(messages - messages_before, size - size_before, at - counted)
 
 
+def run_apply(warm_up, time):
+    """What an input costs in the counter of docs/APPLY.md, without a cluster."""
+    from counter import Counter
+    from lockstep import _native
+
+    began = now()
+    while (at := now()) - began < warm_up + time:
+        cost = _native.apply_cost(Counter, APPLY_MESSAGES)
+        if at - began >= warm_up:
+            print(round(cost))
+
+
 def main(words):
-    if not (len(words) == 3 and words[0] == "closed" or len(words) == 4 and words[0] == "read"):
-        raise SystemExit("loop.py: loop.py closed WARM_UP_MS MS, or loop.py read single|batch WARM_UP_MS MS")
+    if not (len(words) == 3 and words[0] in ("closed", "apply") or len(words) == 4 and words[0] == "read"):
+        raise SystemExit("loop.py: loop.py closed|apply WARM_UP_MS MS, or loop.py read single|batch WARM_UP_MS MS")
     warm_up, time = (int(word) * 1_000_000 for word in words[-2:])
+    if words[0] == "apply":
+        return run_apply(warm_up, time)
     endpoint = lockstep.Endpoint.from_env()
     if words[0] == "closed":
         run_closed(endpoint, warm_up, time)

@@ -20,8 +20,7 @@ root=${DESTDIR:-}$prefix
 abi=$(sed -n 's/^#define LOCKSTEP_ABI_VERSION //p' "$here/include/lockstep.h")
 
 install -d "$root/include" "$root/lib/pkgconfig" "$root/lib/cmake/lockstep"
-install -m 644 "$here"/include/lockstep.h "$here"/include/lockstep.hpp "$here"/include/lockstep_machine.hpp \
-    "$root/include/"
+install -m 644 "$here"/include/*.h "$here"/include/*.hpp "$root/include/"
 install -m 755 "$built/liblockstep_c.so" "$root/lib/liblockstep_c.so.$abi"
 ln -sf "liblockstep_c.so.$abi" "$root/lib/liblockstep_c.so"
 install -m 644 "$built/liblockstep_c.a" "$root/lib/"

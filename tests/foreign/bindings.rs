@@ -2,6 +2,7 @@
 //! own compilers, run beside a cluster whose leader is killed.
 
 mod c;
+mod clusters;
 mod debugger;
 mod go;
 pub(crate) mod java;
@@ -11,14 +12,14 @@ mod misuses;
 mod node;
 pub(crate) mod python;
 mod requests;
+mod threads;
+mod valgrind;
 
 use lockstep_testkit::lane::amount;
 use lockstep_testkit::netns::{self, Cut, Network, Place};
 use lockstep_testkit::processes::{Cluster, Outcome, PATIENCE, Process, last_words, run};
 use lockstep_testkit::takeover::newest_of;
 use std::ffi::{OsStr, OsString};
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -106,15 +107,6 @@ fn stays_flat(program: &Command) -> String {
 
 pub(crate) fn has(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success())
-}
-
-/// A folder with a program `lockstep` that runs, and never says anything.
-fn silent_lockstep() -> TempDir {
-    let folder = tempfile::tempdir().expect("a folder");
-    let program = folder.path().join("lockstep");
-    std::fs::write(&program, "#!/bin/sh\nexec sleep 600\n").expect("a program");
-    std::fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("a program");
-    folder
 }
 
 /// The path of programs, with this folder in front.

@@ -68,7 +68,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ),
     ("machine", "crates/lockstep-machine/src/", &["wire", "engine"]),
     ("metrics", "crates/lockstep-metrics/src/", &["wire", "engine", "io", "process"]),
-    ("app", "crates/lockstep-app/src/", &["io", "process", "client", "machine", "metrics"]),
+    (
+        "app",
+        "crates/lockstep-app/src/",
+        &["wire", "proto", "engine", "journal", "io", "process", "client", "machine", "metrics"],
+    ),
     ("memory", "crates/lockstep-memory/src/", &["wire", "proto", "engine", "journal", "replica"]),
     (
         "sim",

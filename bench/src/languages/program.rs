@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   closed WARM_UP_MS MS               prints the nanoseconds of each message, a line each
+//!   apply WARM_UP_MS MS                prints those of an input in the counter of docs/APPLY.md, likewise
 //!   read single|batch WARM_UP_MS MS    prints MESSAGES BYTES NANOSECONDS
 //! ```
 //!
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const OPEN: Duration = Duration::from_secs(10);
 /// Messages of a poll at most, in every language.
 const LIMIT: usize = 256;
+/// Messages of a sample of `apply`, in every language.
+const APPLY_MESSAGES: u64 = 2_000;
 /// The longest sleep of an idle poll, in every language.
 const WAIT: Duration = Duration::from_millis(1);
 
@@ -87,6 +90,7 @@ impl Received {
 }
 
 /// A program of a language.
+#[derive(Clone)]
 pub struct Program {
     path: PathBuf,
     /// Arguments in front of those of all.
@@ -111,17 +115,27 @@ impl Program {
         Self { path, first: &[], name, words }
     }
 
-    /// How it can read. The handles of Rust have no batches: their callback is inlined.
+    /// How it can read. The handles of Rust have no batches: their callback is inlined. Those of Go and Node
+    /// have nothing else.
     pub fn modes(&self) -> &'static [Mode] {
-        if self.first.is_empty() { &[Mode::Single, Mode::Batch] } else { &[Mode::Single] }
+        match self.name {
+            "go" | "node" => &[Mode::Batch],
+            _ if self.first.is_empty() => &[Mode::Single, Mode::Batch],
+            _ => &[Mode::Single],
+        }
     }
 
-    /// Publishes and awaits one message after the other; the nanoseconds of each.
+    /// Whether its language has state machines, and this program one: that of C is a table, as C++ has it.
+    pub fn has_machines(&self) -> bool {
+        !["c", "go", "node"].contains(&self.name)
+    }
+
+    /// The nanoseconds of each message, or of each sample of inputs.
     ///
     /// # Errors
     /// It fails: in its words.
-    pub fn closed(&self, config: &Path, warm_up: f64, seconds: f64) -> Result<Vec<u64>, String> {
-        let text = self.run(config, &["closed"], warm_up, seconds)?;
+    pub fn samples(&self, config: &Path, word: &str, warm_up: f64, seconds: f64) -> Result<Vec<u64>, String> {
+        let text = self.run(config, &[word], warm_up, seconds)?;
         let samples: Result<Vec<u64>, _> = text.lines().map(str::parse).collect();
         samples.map_err(|error| format!("{}: a sample that is none: {error}", self.words))
     }
@@ -174,6 +188,13 @@ enum What {
         /// Those that count.
         ms: u64,
     },
+    /// An input of a machine.
+    Apply {
+        /// Milliseconds before those that count.
+        warm_up_ms: u64,
+        /// Those that count.
+        ms: u64,
+    },
     /// Reads the stream.
     Read {
         /// Batches are not for Rust.
@@ -191,11 +212,12 @@ enum What {
 /// # Errors
 /// In words, what went wrong.
 pub fn run_loop(arguments: &LoopArguments) -> Result<(), String> {
-    let endpoint = Endpoint::from_env().map_err(|errors| errors.to_string())?;
+    let endpoint = || Endpoint::from_env().map_err(|errors| errors.to_string());
     match arguments.what {
-        What::Closed { warm_up_ms, ms } => closed(&endpoint, [warm_up_ms, ms].map(Duration::from_millis)),
+        What::Apply { warm_up_ms, ms } => apply([warm_up_ms, ms].map(Duration::from_millis)),
+        What::Closed { warm_up_ms, ms } => closed(&endpoint()?, [warm_up_ms, ms].map(Duration::from_millis)),
         What::Read { mode: Mode::Single, warm_up_ms, ms } => {
-            read(&endpoint, [warm_up_ms, ms].map(Duration::from_millis))
+            read(&endpoint()?, [warm_up_ms, ms].map(Duration::from_millis))
         }
         What::Read { mode: Mode::Batch, .. } => {
             Err("the handles of Rust have no batches: read single".to_owned())
@@ -260,6 +282,18 @@ fn closed(endpoint: &Endpoint, [warm_up, time]: [Duration; 2]) -> Result<(), Str
     let mut text = String::new();
     for ns in samples {
         let _ = writeln!(text, "{ns}"); // a text takes all
+    }
+    child::report(text.trim_end())
+}
+
+fn apply([warm_up, time]: [Duration; 2]) -> Result<(), String> {
+    let (began, mut text) = (Instant::now(), String::new());
+    while began.elapsed() < warm_up + time {
+        let counts = began.elapsed() >= warm_up;
+        let ns = lockstep_app::counter_ns(APPLY_MESSAGES);
+        if counts {
+            let _ = writeln!(text, "{ns:.0}"); // a text takes all
+        }
     }
     child::report(text.trim_end())
 }

@@ -46,15 +46,43 @@ fn c_and_cpp_are_measured_beside_rust_and_what_is_not_there_says_why() {
         assert!(closed["figures"]["p50"].as_f64() > Some(0.0), "{closed}");
         assert!(closed["samples"].as_u64() > Some(20), "{closed}");
     }
+    for subject in ["rust", "cpp"] {
+        let apply = round(&results, "an input of a machine", subject);
+        assert!(apply["figures"]["p50"].as_f64() > Some(0.0), "{apply}");
+    }
     for subject in ["rust", "c", "c-batch", "cpp", "cpp-batch"] {
         let read = round(&results, "received, 64 B", subject);
         assert!(read["figures"]["value"].as_f64() > Some(0.0), "{subject}: {read}");
     }
     let ratios = results["ratios"].as_array().expect("ratios");
-    assert!(ratios.iter().all(|ratio| ratio["floor"] == "rust") && ratios.len() == 6, "{ratios:?}");
+    assert!(ratios.iter().all(|ratio| ratio["floor"] == "rust") && ratios.len() == 7, "{ratios:?}");
     let notes = results["notes"].to_string();
-    for absent in ["SKIPPED: Python: LANGUAGES leaves it out", "SKIPPED: Java: LANGUAGES leaves it out"] {
-        assert!(notes.contains(absent), "{notes}");
+    for language in ["Python", "Java", "Go", "Node"] {
+        assert!(notes.contains(&format!("SKIPPED: {language}: LANGUAGES leaves it out")), "{notes}");
+    }
+}
+
+#[test]
+fn go_and_node_are_measured_in_batches_where_they_are_installed() {
+    if !has("cc") {
+        println!("SKIPPED: there is no compiler of C");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    build(folder.path(), "go node");
+    let programs = format!("--programs={}", folder.path().display());
+    let flags = ["languages", &programs, "--rounds=1", "--seconds=0.3", "--warm-up=0.1"];
+    let Some(results) = measured::<Value>(&flags) else { return };
+    let notes = results["notes"].to_string();
+    for (language, subject) in [("Go", "go"), ("Node", "node")] {
+        if notes.contains(&format!("SKIPPED: {language}: ")) {
+            println!("SKIPPED: {language} is not installed");
+            continue;
+        }
+        let closed = round(&results, "publish to committed, one in flight, 64 B", subject);
+        assert!(closed["samples"].as_u64() > Some(0), "{closed}");
+        let read = round(&results, "received, 64 B", &format!("{subject}-batch"));
+        assert!(read["figures"]["value"].as_f64() > Some(0.0), "{read}");
     }
 }
 

@@ -521,7 +521,7 @@ typedef struct {
 // A callback returns `LOCKSTEP_STATUS_OK`, or what `lockstep_fail` returns: then nothing is published of
 // that input, the machine gets no input more, and its replica ends with the text. It does not leave by an
 // exception or `longjmp`. Callbacks run in the calls of the handle that the machine was given to, one at a
-// time. Those that are NULL in the table are refused, but for `query`, `settings` and `digest`.
+// time. Those that are NULL in the table are refused, but for the last four.
 typedef struct {
     // The version of its rules and of its snapshots: raise it with each change of `apply`.
     uint32_t version;
@@ -546,6 +546,9 @@ typedef struct {
     int32_t (*settings)(const void *machine, lockstep_sink *out);
     // A digest of the whole state, which a large machine maintains. NULL: that of the snapshot.
     uint64_t (*digest)(const void *machine);
+    // Writes the state as a text for people, which a debugger prints. NULL, or an empty text: it prints the
+    // snapshot. One that fails ends nothing: the text says so.
+    int32_t (*state_text)(const void *machine, lockstep_sink *out);
 } lockstep_machine;
 
 // Where a replica is.

@@ -108,6 +108,9 @@ public:
 
     /// What all copies have alike beside their rules, as a text for people; without one nothing is compared.
     virtual std::string settings() const { return {}; }
+
+    /// The state as a text for people, which a debugger prints; without one it prints the snapshot.
+    virtual std::string state_text() const { return {}; }
 };
 
 /// Makes a machine at the beginning of the stream.
@@ -129,6 +132,7 @@ public:
         table_.destroy = destroy;
         table_.query = query;
         table_.settings = settings;
+        table_.state_text = state_text;
     }
     machines(const machines&) = delete;
     machines& operator=(const machines&) = delete;
@@ -216,6 +220,11 @@ private:
     static std::int32_t settings(const void* of, lockstep_sink* out) noexcept {
         const auto* self = static_cast<const owned*>(of);
         return guarded(&self->owner->thrown_, [&] { sink(out).write(self->machine->settings()); });
+    }
+
+    static std::int32_t state_text(const void* of, lockstep_sink* out) noexcept {
+        const auto* self = static_cast<const owned*>(of);
+        return guarded(nullptr, [&] { sink(out).write(self->machine->state_text()); });
     }
 
     lockstep::factory factory_;

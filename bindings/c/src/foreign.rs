@@ -124,6 +124,17 @@ impl CMachine {
         self.object.map_or(std::ptr::null_mut(), NonNull::as_ptr)
     }
 
+    /// What a function of the table writes; empty where the table has none, or the machine has failed.
+    fn text(&self, write: Option<Snapshot>) -> Result<String, String> {
+        let Some(write) = write.filter(|_| self.fault.get().is_none()) else { return Ok(String::new()) };
+        let mut text = Vec::new();
+        // SAFETY: as in `apply`. Memory takes every byte.
+        let (returned, _) =
+            lockstep_sink::writing_to(&mut text, |sink| unsafe { write(self.object(), sink) });
+        outcome(returned)
+            .and_then(|()| String::from_utf8(text).map_err(|_| "its text is not UTF-8".to_owned()))
+    }
+
     fn fail(&self, doing: &str, why: &str) -> &str {
         let words = format!("{doing} fails: {why}");
         self.kit.fail(&words);
@@ -199,19 +210,16 @@ impl StateMachine for CMachine {
     }
 
     fn settings(&self) -> String {
-        let Some(settings) = self.kit.table.settings.filter(|_| self.fault.get().is_none()) else {
-            return String::new();
-        };
-        let mut text = Vec::new();
-        // SAFETY: as in `apply`. Memory takes every byte.
-        let (returned, _) =
-            lockstep_sink::writing_to(&mut text, |sink| unsafe { settings(self.object(), sink) });
-        let text = outcome(returned)
-            .and_then(|()| String::from_utf8(text).map_err(|_| "its text is not UTF-8".to_owned()));
-        text.unwrap_or_else(|why| {
+        self.text(self.kit.table.settings).unwrap_or_else(|why| {
             self.fail("settings", &why);
             String::new()
         })
+    }
+
+    fn state_text(&self) -> Option<String> {
+        let text = self.text(self.kit.table.state_text);
+        let text = text.unwrap_or_else(|why| format!("state_text fails: {why}"));
+        (!text.is_empty()).then_some(text)
     }
 
     fn fault(&self) -> Option<&str> {

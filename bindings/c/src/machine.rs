@@ -325,7 +325,7 @@ pub(crate) fn outcome(returned: i32) -> Result<(), String> {
 /// A callback returns `LOCKSTEP_STATUS_OK`, or what [`lockstep_fail`] returns: then nothing is published of
 /// that input, the machine gets no input more, and its replica ends with the text. It does not leave by an
 /// exception or `longjmp`. Callbacks run in the calls of the handle that the machine was given to, one at a
-/// time. Those that are NULL in the table are refused, but for `query`, `settings` and `digest`.
+/// time. Those that are NULL in the table are refused, but for the last four.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct lockstep_machine {
@@ -372,4 +372,7 @@ pub struct lockstep_machine {
     pub settings: Option<unsafe extern "C" fn(machine: *const c_void, out: *mut lockstep_sink) -> i32>,
     /// A digest of the whole state, which a large machine maintains. NULL: that of the snapshot.
     pub digest: Option<unsafe extern "C" fn(machine: *const c_void) -> u64>,
+    /// Writes the state as a text for people, which a debugger prints. NULL, or an empty text: it prints the
+    /// snapshot. One that fails ends nothing: the text says so.
+    pub state_text: Option<unsafe extern "C" fn(machine: *const c_void, out: *mut lockstep_sink) -> i32>,
 }

@@ -6,6 +6,7 @@
 //     machine copies FOLDER ADDRESS
 //                             copies have one digest, another's settings are refused, a version takes over, and a
 //                             query that throws ends nothing
+//     machine debug FOLDER    steps a machine with words for its state by a script on stdin
 //     machine refusals        settings and tables that are wrong are refused; needs no cluster
 #include "check.h"
 #include <chrono>
@@ -97,6 +98,16 @@ class failing : public ledger {
         if (!input.is(LOCKSTEP_INPUT_KIND_MESSAGE)) return;
         output.publish("got " + std::string(input.payload().text()), input->publisher);
         if (input.payload().text() == "wrong") throw refused("this message is wrong");
+    }
+};
+
+/// Has words for its state, but for one.
+class worded : public ledger {
+    std::string state_text() const override {
+        std::uint64_t messages = 0;
+        for (const auto& [publisher, count] : counts) messages += count;
+        if (messages == 3) throw std::runtime_error("there are no words for it");
+        return std::to_string(messages) + " messages";
     }
 };
 
@@ -342,6 +353,8 @@ int main(int argc, char** argv) {
     if (what == "trial") trials();
     else if (what == "refusals") refusals();
     else if (what == "fails" && argc > 2) fails(argv[2]);
+    else if (what == "debug" && argc > 2)
+        lockstep::debug(lockstep::endpoint::from_env().value(), {"worded", 1, argv[2]}, makes<worded>()).value();
     else if (what == "copies" && argc > 3) copies(argv[2], argv[3]);
     else return 2;
     return 0;

@@ -22,7 +22,11 @@ final class Counter implements Machine {
     private final Map<Integer, Long> counts = new TreeMap<>();
 
     private long total() {
-        return counts.values().stream().mapToLong(Long::longValue).sum();
+        long sum = 0;
+        for (long count : counts.values()) {
+            sum += count;
+        }
+        return sum;
     }
 
     @Override

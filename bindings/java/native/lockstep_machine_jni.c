@@ -35,10 +35,10 @@ struct room {
 };
 
 struct kit {
-    JavaVM *vm;
+    JNIEnv *env; /* of the thread that is in a call of the handle: callbacks run in no other */
     jobject machines; /* a global reference */
     struct room input, effects;
-    jmethodID create, restore, apply, snapshot, query, settings, message, judge, destroy;
+    jmethodID create, restore, apply, snapshot, query, settings, state_text, message, judge, destroy;
     jfieldID number, bytes;
     lockstep_machine table;
 };
@@ -54,10 +54,11 @@ struct machine {
     jlong number;
 };
 
-static JNIEnv *env_of(const struct kit *kit) {
-    JNIEnv *env = NULL;
-    (*kit->vm)->GetEnv(kit->vm, (void **)&env, JNI_VERSION_10);
-    return env;
+/* The replica behind an address, in a call of this thread. */
+static lockstep_app *entered(JNIEnv *env, jlong address) {
+    struct app *app = (struct app *)address;
+    app->kit.env = env;
+    return app->app;
 }
 
 /* What a method of Machines has returned: null, or why it has failed. */
@@ -105,13 +106,13 @@ static int32_t made(struct kit *kit, JNIEnv *env, jobject why, void **place) {
 
 static int32_t create(void *context, void **place) {
     struct kit *kit = context;
-    JNIEnv *env = env_of(kit);
+    JNIEnv *env = kit->env;
     return made(kit, env, (*env)->CallObjectMethod(env, kit->machines, kit->create), place);
 }
 
 static int32_t restore(void *context, const uint8_t *state, size_t len, void **place) {
     struct kit *kit = context;
-    JNIEnv *env = env_of(kit);
+    JNIEnv *env = kit->env;
     jbyteArray bytes = new_bytes(env, state, len);
     if (bytes == NULL) return no_memory(env);
     const int32_t status = made(kit, env, (*env)->CallObjectMethod(env, kit->machines, kit->restore, bytes), place);
@@ -146,7 +147,7 @@ static lockstep_status replay(const uint8_t *effects, lockstep_output *output) {
 static int32_t apply(void *of, const lockstep_input *row, lockstep_output *output) {
     const struct machine *machine = of;
     const struct kit *kit = machine->kit;
-    JNIEnv *env = env_of(kit);
+    JNIEnv *env = kit->env;
     const struct input_row numbers = {
         .seq = (int64_t)row->seq,
         .time = (int64_t)row->time,
@@ -182,7 +183,7 @@ static int32_t apply(void *of, const lockstep_input *row, lockstep_output *outpu
 
 static int32_t snapshot(const void *of, lockstep_sink *out) {
     const struct machine *machine = of;
-    JNIEnv *env = env_of(machine->kit);
+    JNIEnv *env = machine->kit->env;
     jobject why = (*env)->CallObjectMethod(env, machine->kit->machines, machine->kit->snapshot, machine->number);
     return bytes_outcome(machine->kit, env, why, out);
 }
@@ -190,7 +191,7 @@ static int32_t snapshot(const void *of, lockstep_sink *out) {
 static int32_t query(const void *of, const uint8_t *request, size_t len, lockstep_sink *out) {
     const struct machine *machine = of;
     const struct kit *kit = machine->kit;
-    JNIEnv *env = env_of(kit);
+    JNIEnv *env = kit->env;
     jbyteArray bytes = new_bytes(env, request, len);
     if (bytes == NULL) return no_memory(env);
     jobject why = (*env)->CallObjectMethod(env, kit->machines, kit->query, machine->number, bytes);
@@ -201,14 +202,21 @@ static int32_t query(const void *of, const uint8_t *request, size_t len, lockste
 
 static int32_t settings(const void *of, lockstep_sink *out) {
     const struct machine *machine = of;
-    JNIEnv *env = env_of(machine->kit);
+    JNIEnv *env = machine->kit->env;
     jobject why = (*env)->CallObjectMethod(env, machine->kit->machines, machine->kit->settings, machine->number);
+    return bytes_outcome(machine->kit, env, why, out);
+}
+
+static int32_t state_text(const void *of, lockstep_sink *out) {
+    const struct machine *machine = of;
+    JNIEnv *env = machine->kit->env;
+    jobject why = (*env)->CallObjectMethod(env, machine->kit->machines, machine->kit->state_text, machine->number);
     return bytes_outcome(machine->kit, env, why, out);
 }
 
 static void destroy(void *of) {
     struct machine *machine = of;
-    JNIEnv *env = env_of(machine->kit);
+    JNIEnv *env = machine->kit->env;
     (*env)->CallVoidMethod(env, machine->kit->machines, machine->kit->destroy, machine->number);
     /* Nobody waits for a failure of an end. */
     if ((*env)->ExceptionCheck(env)) (*env)->ExceptionClear(env);
@@ -217,14 +225,14 @@ static void destroy(void *of) {
 
 static int32_t message(void *context, uint64_t user, uint64_t number, lockstep_sink *out) {
     struct kit *kit = context;
-    JNIEnv *env = env_of(kit);
+    JNIEnv *env = kit->env;
     jobject why = (*env)->CallObjectMethod(env, kit->machines, kit->message, (jlong)user, (jlong)number);
     return bytes_outcome(kit, env, why, out);
 }
 
 static int32_t judge(void *context, const void *of) {
     struct kit *kit = context;
-    JNIEnv *env = env_of(kit);
+    JNIEnv *env = kit->env;
     const struct machine *machine = of;
     return outcome(env, (*env)->CallObjectMethod(env, kit->machines, kit->judge, machine->number));
 }
@@ -242,6 +250,7 @@ static struct room room_of(JNIEnv *env, jclass class, jobject machines, const ch
 
 /* Finds the methods of Machines; false: an exception is pending. */
 static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) {
+    kit->env = env;
     jclass class = (*env)->GetObjectClass(env, machines);
     const struct {
         jmethodID *id;
@@ -253,6 +262,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
         {&kit->snapshot, "snapshot", "(J)[B"},
         {&kit->query, "query", "(J[B)[B"},
         {&kit->settings, "settings", "(J)[B"},
+        {&kit->state_text, "stateText", "(J)[B"},
         {&kit->message, "message", "(JJ)[B"},
         {&kit->judge, "judge", "(J)[B"},
         {&kit->destroy, "destroy", "(J)V"},
@@ -263,7 +273,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
     }
     kit->number = (*env)->GetFieldID(env, class, "number", "J");
     kit->bytes = kit->number == NULL ? NULL : (*env)->GetFieldID(env, class, "bytes", "[B");
-    if (kit->bytes == NULL || (*env)->GetJavaVM(env, &kit->vm) != JNI_OK) return false;
+    if (kit->bytes == NULL) return false;
     kit->input = room_of(env, class, machines, "input");
     kit->effects = room_of(env, class, machines, "effects");
     if (kit->input.bytes == NULL || kit->effects.bytes == NULL) return false;
@@ -278,6 +288,7 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
         .destroy = destroy,
         .query = query,
         .settings = settings,
+        .state_text = state_text,
     };
     return kit->machines != NULL;
 }
@@ -374,27 +385,26 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_debug(JNIEnv *env, jclass type, 
 JNIEXPORT void JNICALL Java_io_lockstep_Native_appClose(JNIEnv *env, jclass type, jlong address) {
     (void)type;
     struct app *app = (struct app *)address;
+    app->kit.env = env;
     lockstep_app_close(&app->app);
     (*env)->DeleteGlobalRef(env, app->kit.machines);
     free(app);
 }
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appTurn(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
     (void)type;
-    return lockstep_app_turn(((struct app *)address)->app);
+    return lockstep_app_turn(entered(env, address));
 }
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appAwait(JNIEnv *env, jclass type, jlong address, jlong timeout) {
-    (void)env;
     (void)type;
-    return failure(lockstep_app_wait(((struct app *)address)->app, (uint64_t)timeout));
+    return failure(lockstep_app_wait(entered(env, address), (uint64_t)timeout));
 }
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appLook(JNIEnv *env, jclass type, jlong address, jlongArray out) {
     (void)type;
     lockstep_app_state state;
-    const lockstep_status status = lockstep_app_look(((struct app *)address)->app, &state);
+    const lockstep_status status = lockstep_app_look(entered(env, address), &state);
     if (status != LOCKSTEP_STATUS_OK) return failure(status);
     const jlong numbers[] = {(jlong)state.next,  (jlong)state.time,  (jlong)state.saved_next, (jlong)state.partings,
                              state.is_caught_up, state.is_shadow, state.is_drained};
@@ -405,23 +415,21 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appLook(JNIEnv *env, jclass type
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appDigest(JNIEnv *env, jclass type, jlong address, jlongArray out) {
     (void)type;
     uint64_t digest = 0;
-    const lockstep_status status = lockstep_app_digest(((struct app *)address)->app, &digest);
+    const lockstep_status status = lockstep_app_digest(entered(env, address), &digest);
     const jlong number = (jlong)digest;
     (*env)->SetLongArrayRegion(env, out, 0, 1, &number);
     return failure(status);
 }
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appTakeOver(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
     (void)type;
-    return lockstep_app_take_over(((struct app *)address)->app);
+    return lockstep_app_take_over(entered(env, address));
 }
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_appMachine(JNIEnv *env, jclass type, jlong address) {
-    (void)env;
     (void)type;
     const void *machine = NULL;
-    const lockstep_status status = lockstep_app_machine(((struct app *)address)->app, &machine);
+    const lockstep_status status = lockstep_app_machine(entered(env, address), &machine);
     if (status != LOCKSTEP_STATUS_OK) return failure(status);
     return machine == NULL ? 0 : ((const struct machine *)machine)->number;
 }

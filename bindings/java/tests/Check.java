@@ -3,7 +3,6 @@ import io.lockstep.Batch;
 import io.lockstep.Cursor;
 import io.lockstep.CursorFile;
 import io.lockstep.Delivery;
-import io.lockstep.DevCluster;
 import io.lockstep.Endpoint;
 import io.lockstep.Event;
 import io.lockstep.EventHandler;
@@ -577,19 +576,6 @@ final class Check {
         return refused;
     }
 
-    /** A cluster whose program never says that a replica leads. */
-    private static void devCluster() throws Exception {
-        long began = System.nanoTime();
-        try {
-            DevCluster.start(Duration.ofMillis(200), "--flag").close();
-            throw new AssertionError("it has started");
-        } catch (IOException refused) {
-            check(refused.getMessage().contains("no replica leads within 200 ms"), refused.getMessage());
-        }
-        check(System.nanoTime() - began < Duration.ofSeconds(30).toNanos(), "it waits for its end");
-        check(ProcessHandle.current().children().findAny().isEmpty(), "nothing of it is left");
-    }
-
     public static void main(String[] arguments) throws Exception {
         if (arguments[0].equals("numbers")) {
             numbers(arguments[1]);
@@ -597,10 +583,6 @@ final class Check {
         }
         if (arguments[0].equals("refusals")) {
             refusals();
-            return;
-        }
-        if (arguments[0].equals("dev-cluster")) {
-            devCluster();
             return;
         }
         try (Endpoint endpoint = Endpoint.fromEnv()) {

@@ -14,6 +14,7 @@ import io.lockstep.Start;
 import io.lockstep.Status;
 import io.lockstep.Subscriber;
 import io.lockstep.Trial;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -32,6 +33,7 @@ import java.util.stream.LongStream;
  * MachineCheck trial           errors that are planted in a machine are found, and a right one stands its trial
  * MachineCheck fails FOLDER    an exception of apply ends the replica, and nothing of its input is published
  * MachineCheck large FOLDER    inputs and effects that are larger than what both sides share are whole and in order
+ * MachineCheck debug FOLDER    steps a machine with words for its state by a script on stdin
  * MachineCheck copies FOLDER ADDRESS
  *                              copies have one digest, another's settings are refused, a version takes over, and a
  *                              query that throws ends nothing
@@ -136,6 +138,40 @@ final class MachineCheck {
         }
     }
 
+    /** Asks for a payload behind its apply, which it has seen within it or not. */
+    static final class Late extends Ledger {
+        private final boolean asksInTime;
+        private Input earlier;
+
+        Late(boolean asksInTime) {
+            this.asksInTime = asksInTime;
+        }
+
+        @Override
+        String answer(Input input) {
+            String text = earlier == null ? "" : new String(earlier.payload(), StandardCharsets.UTF_8);
+            earlier = input;
+            return asksInTime ? text + input.payload().length : text;
+        }
+
+        @Override
+        public void apply(Input input, Output output) {
+            if (input.kind() == InputKind.MESSAGE) {
+                output.publish(bytes(answer(input)), input.publisher());
+            }
+        }
+
+        @Override
+        public byte[] snapshot() {
+            return earlier == null || !asksInTime ? new byte[0] : earlier.payload();
+        }
+
+        @Override
+        public void restore(byte[] state) {
+            earlier = state.length == 0 ? null : new Input(InputKind.MESSAGE, 1, 1, 1, 1, 0, null, state, 0, 0, 0, 0);
+        }
+    }
+
     /** Has a setting, and another version of its rules. A query ends the test, or throws. */
     static final class Limited extends Ledger {
         static boolean isEnded;
@@ -173,6 +209,13 @@ final class MachineCheck {
         @Override
         public void apply(Input input, Output output) {
             if (input.kind() == InputKind.MESSAGE) {
+                ByteBuffer view = input.payloadBuffer();
+                byte[] seen = new byte[input.payloadLength()];
+                view.get(seen);
+                boolean isWhole = !view.hasRemaining() && Arrays.equals(seen, input.payload());
+                check(isWhole && view.isReadOnly(), input);
+                view = input.payloadBuffer();
+                check(view.isReadOnly() && view.equals(ByteBuffer.wrap(seen)), input);
                 for (byte[] part : parts(input.payload())) {
                     output.publish(part, input.publisher());
                 }
@@ -223,6 +266,8 @@ final class MachineCheck {
         refused(() -> trial(Forgetful::new).apply(messages(6), 1), Status.TRIAL, "seq ");
         refused(() -> trial(Picky::new).apply(messages(7), 1), Status.MACHINE, "seven is too many");
         refused(() -> trial(Ledger::new).apply(messages(1), 0), Status.ARGUMENT, "every");
+        check(trial(() -> new Late(true)).apply(messages(6), 1).outputs() == 6, "a payload that was seen stays");
+        refused(() -> trial(() -> new Late(false)).apply(messages(2), 1), Status.MACHINE, "this input was applied before");
         System.out.println("planted errors are found");
     }
 
@@ -379,11 +424,24 @@ final class MachineCheck {
         }
     }
 
+    /** Has words for its state, but for one. */
+    static final class Worded extends Ledger {
+        @Override
+        public String stateText() {
+            long messages = counts.values().stream().mapToLong(Long::longValue).sum();
+            if (messages == 3) {
+                throw new IllegalStateException("there are no words for it");
+            }
+            return messages + " messages";
+        }
+    }
+
     public static void main(String[] args) {
         switch (args[0]) {
             case "trial" -> trials();
             case "fails" -> fails(args[1]);
             case "large" -> large(args[1]);
+            case "debug" -> App.debug(Endpoint.fromEnv(), new AppSettings("worded", 1, args[1]), Worded::new);
             case "copies" -> copies(args[1], args[2]);
             default -> throw new IllegalArgumentException(args[0]);
         }

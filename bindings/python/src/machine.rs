@@ -298,6 +298,16 @@ impl StateMachine for PyMachine {
         })
     }
 
+    /// An exception is nobody's failure: its text stands there instead.
+    fn state_text(&self) -> Option<String> {
+        Python::attach(|py| {
+            let text = self.bound(py).and_then(|object| object.call_method0(intern!(py, "state_text")));
+            let text = text.and_then(|text| text.extract::<String>());
+            let text = text.unwrap_or_else(|error| format!("state_text fails: {error}"));
+            (!text.is_empty()).then_some(text)
+        })
+    }
+
     fn fault(&self) -> Option<&str> {
         self.fault.get().map(String::as_str)
     }

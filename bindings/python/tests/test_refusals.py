@@ -24,20 +24,6 @@ def test_numpy_is_imported_by_its_users_alone() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
-def test_a_cluster_without_a_leader_is_refused_when_its_time_is_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lockstep.testing import running_cluster
-
-    program = tmp_path / "lockstep"
-    program.write_text("#!/bin/sh\nexec sleep 600\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    with pytest.raises(TimeoutError, match="no replica leads within 0.2 s"):
-        with running_cluster(timeout=0.2):
-            pass
-
-
 def test_a_missing_file_is_named() -> None:
     paths: list[str | Path] = ["/nowhere/lockstep.toml", Path("/nowhere/lockstep.toml")]
     for path in paths:
@@ -149,3 +135,33 @@ def test_folders_that_are_no_journal_are_refused(tmp_path: Path) -> None:
         assert list(lockstep.Journal(tmp_path)) == []
     except lockstep.JournalError as error:
         assert str(tmp_path) in str(error)
+
+
+def _start(tmp_path: Path, script: str, monkeypatch: pytest.MonkeyPatch, timeout: float) -> None:
+    """Starts a cluster with this script in the place of `lockstep`."""
+    from lockstep.testing import running_cluster
+
+    program = tmp_path / "lockstep"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with running_cluster(timeout=timeout):
+        pytest.fail("there is a cluster")
+
+
+def test_a_start_of_a_cluster_ends_in_its_time_with_what_has_become_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(TimeoutError, match="has no leader after 0.3 s, and was ended"):
+        _start(tmp_path, "echo three replicas; exec cat 3>&1 >/dev/null", monkeypatch, 0.3)
+    with pytest.raises(TimeoutError, match="was ended"):
+        _start(tmp_path, "exec sleep 1000", monkeypatch, 0.001)
+    with pytest.raises(RuntimeError, match="ended with code 7 before a replica led"):
+        _start(tmp_path, "exit 7", monkeypatch, 60.0)
+    with pytest.raises(RuntimeError, match="before a replica led"):
+        _start(tmp_path, "exec cat >/dev/null", monkeypatch, 60.0)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    from lockstep.testing import running_cluster
+
+    with pytest.raises(FileNotFoundError, match="not in the PATH"), running_cluster():
+        pass

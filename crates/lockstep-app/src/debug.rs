@@ -1,18 +1,24 @@
-//! The debugger of a machine, over the committed stream of a cluster: its recording, and how it is asked for.
+//! The debugger of a machine, over the committed stream of a cluster, or a journal's folder: its recordings,
+//! and how it is asked for.
+
+mod journal;
 
 use crate::error::AppError;
 use crate::settings::AppSettings;
 use crate::terminal::Terminal;
+use journal::JournalRecording;
 use lockstep_client::{Cursor, Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_machine::{Debugger, MachineFault, Recording, Seq, StateMachine};
 use std::fs;
 use std::io::{IsTerminal, stdin, stdout};
 use std::ops::ControlFlow;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Where this is set in the environment, and not empty, [`run`](crate::run) opens the debugger in the place
-/// of a replica.
+/// of a replica. With a `/` in it, it is the folder of a journal, which [`debug`] reads in the place of a
+/// cluster.
 pub const DEBUG_VARIABLE: &str = "LOCKSTEP_DEBUG";
 /// The path of a file into which [`run`](crate::run) writes the machine's name, so that `lockstep dev` knows
 /// that the program has a machine, and that [`DEBUG_VARIABLE`] has an effect.
@@ -37,9 +43,16 @@ pub fn note_machine(settings: &AppSettings) {
     }
 }
 
+/// The folder of the journal that the environment names: see [`DEBUG_VARIABLE`].
+fn journal_asked_for() -> Option<PathBuf> {
+    let value = std::env::var_os(DEBUG_VARIABLE)?;
+    value.as_bytes().contains(&b'/').then(|| value.into())
+}
+
 /// Opens a terminal on stdin and stdout that steps the machine along the committed stream, forward and
 /// back, from its beginning. `h` lists its commands. It publishes nothing, and opens no name. It ends with
-/// stdin, or by the command `x`.
+/// stdin, or by the command `x`. The stream is that of the cluster, or of the journal that
+/// [`DEBUG_VARIABLE`] names.
 ///
 /// # Errors
 /// The stream cannot be read from its beginning, or stdin or stdout fails.
@@ -48,7 +61,17 @@ pub fn debug<M: StateMachine>(
     settings: &AppSettings,
     new: impl Fn() -> M + 'static,
 ) -> Result<(), AppError> {
-    let recording = ClusterRecording::new(endpoint)?;
+    match journal_asked_for() {
+        Some(folder) => step_along(JournalRecording::open(&folder)?, settings, new),
+        None => step_along(ClusterRecording::new(endpoint)?, settings, new),
+    }
+}
+
+fn step_along<M: StateMachine>(
+    recording: impl Recording,
+    settings: &AppSettings,
+    new: impl Fn() -> M + 'static,
+) -> Result<(), AppError> {
     let debugger = Debugger::new(settings.machine(), recording, new)?;
     let prompts = stdin().is_terminal();
     let done = Terminal::new(debugger, stdin().lock(), stdout().lock(), prompts).run();

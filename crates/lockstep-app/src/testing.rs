@@ -2,18 +2,19 @@
 //! a test compiles nothing of a sequencer.
 
 use lockstep_client::{ConfigErrors, Endpoint};
+use std::ffi::OsStr;
 use std::io::{self, BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
 
 /// What `lockstep dev` prints before the path of the cluster's file.
 const FILE: &str = "export LOCKSTEP_CONFIG=";
-
-/// For a leader: a busy host needs seconds.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long a start may take, by default. `lockstep dev` itself waits for a leader half as long.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a cluster that is late has to end by itself.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Three replicas on this host, of which one leads, until the value is dropped. What they log goes to stderr.
 ///
@@ -35,11 +36,11 @@ pub struct DevCluster {
 }
 
 impl DevCluster {
-    /// A cluster with a stream that begins; a replica leads within a minute.
+    /// A cluster with a stream that begins.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`]: the program `lockstep` is not in the `PATH`. Any other: it runs no cluster
-    /// here.
+    /// [`ErrorKind::NotFound`]: the program `lockstep` is not in the `PATH`. [`ErrorKind::TimedOut`]: no
+    /// replica leads within two minutes. Any other: it runs no cluster here.
     pub fn start() -> io::Result<Self> {
         Self::start_with(&[])
     }
@@ -49,25 +50,35 @@ impl DevCluster {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_with(flags: &[&str]) -> io::Result<Self> {
-        let mut command = Command::new("lockstep");
+        Self::start_program("lockstep".as_ref(), flags, START_TIMEOUT)
+    }
+
+    fn start_program(program: &OsStr, flags: &[&str], timeout: Duration) -> io::Result<Self> {
+        let mut command = Command::new(program);
         command.args(["dev", "--until-stdin-ends"]).args(flags);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(|error| {
             let what = "the program `lockstep` cannot be run from the PATH";
             io::Error::new(error.kind(), format!("{what}: {error}"))
         })?;
-        let stdout = child.stdout.take().ok_or(ErrorKind::BrokenPipe)?;
-        match file_within(PATIENCE, stdout) {
-            Ok(Some((lines, config))) => Ok(Self { child, _lines: lines, config }),
-            Ok(None) => {
-                let status = child.wait()?;
-                Err(io::Error::other(format!(
-                    "`lockstep dev` ended ({status}) before a replica led; stderr says why"
-                )))
-            }
-            Err(error) => {
-                child.kill()?; // its replicas end with it
-                child.wait()?;
+        let lines = BufReader::new(child.stdout.take().ok_or(ErrorKind::BrokenPipe)?);
+        let (sender, found) = channel();
+        std::thread::spawn(move || sender.send(config_of(lines)));
+        match found.recv_timeout(timeout) {
+            Ok(Ok(Some((config, lines)))) => Ok(Self { child, _lines: lines, config }),
+            Ok(Err(error)) => {
+                end(&mut child)?;
                 Err(error)
+            }
+            Ok(Ok(None)) | Err(RecvTimeoutError::Disconnected) => {
+                let status = end(&mut child)?;
+                let what = format!("`lockstep dev` ended ({status}) before a replica led; stderr says why");
+                Err(io::Error::other(what))
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                end(&mut child)?;
+                let what =
+                    format!("`lockstep dev` has no leader after {timeout:?}, and was ended; stderr says why");
+                Err(io::Error::new(ErrorKind::TimedOut, what))
             }
         }
     }
@@ -86,32 +97,30 @@ impl DevCluster {
     }
 }
 
-/// Its stdout behind the path that `lockstep dev` prints once a replica leads, and that path; none if it ends
-/// before.
-fn file_within<R: io::Read + Send + 'static>(
-    patience: Duration,
-    stdout: R,
-) -> io::Result<Option<(BufReader<R>, PathBuf)>> {
-    let (found, file) = mpsc::channel();
-    let read = move || {
-        let (mut lines, mut line) = (BufReader::new(stdout), String::new());
-        let result = loop {
-            line.clear();
-            match lines.read_line(&mut line) {
-                Err(error) => break Err(error),
-                Ok(0) => break Ok(None),
-                Ok(_) => {}
-            }
-            if let Some(path) = line.trim().strip_prefix(FILE) {
-                break Ok(Some((lines, path.into())));
-            }
-        };
-        let _ = found.send(result); // nobody waits any more
-    };
-    thread::Builder::new().name("lockstep-dev".to_owned()).spawn(read)?;
-    file.recv_timeout(patience).map_err(|_| {
-        io::Error::new(ErrorKind::TimedOut, format!("no replica leads within {patience:?}; stderr says why"))
-    })?
+/// Reads up to the line with the path of the cluster's file; `None`: the lines end before.
+fn config_of(mut lines: BufReader<ChildStdout>) -> io::Result<Option<(PathBuf, BufReader<ChildStdout>)>> {
+    let mut line = String::new();
+    while lines.read_line(&mut line)? > 0 {
+        if let Some(path) = line.trim().strip_prefix(FILE) {
+            return Ok(Some((path.into(), lines)));
+        }
+        line.clear();
+    }
+    Ok(None)
+}
+
+/// Ends a cluster that nobody will have: it removes its folder, if it ends by itself.
+fn end(child: &mut Child) -> io::Result<ExitStatus> {
+    drop(child.stdin.take());
+    let began = Instant::now();
+    while began.elapsed() < END_TIMEOUT {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill()?;
+    child.wait()
 }
 
 impl Drop for DevCluster {
@@ -124,19 +133,36 @@ impl Drop for DevCluster {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write as _;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// The error of a start of this script in the place of `lockstep`.
+    fn error_of(script: &str, timeout: Duration) -> io::Error {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("lockstep");
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("a script");
+        DevCluster::start_program(program.as_os_str(), &[], timeout).expect_err("it runs no cluster")
+    }
 
     #[test]
-    fn the_file_is_found_and_silence_ends_when_its_time_is_over() {
-        let (stdout, mut stdin) = io::pipe().unwrap();
-        stdin.write_all(b"replicas start\n  export LOCKSTEP_CONFIG=/a/file.toml\nmore\n").unwrap();
-        let (_, config) = file_within(PATIENCE, stdout).unwrap().unwrap();
-        assert_eq!(config, Path::new("/a/file.toml"));
-        let (silent, stdin) = io::pipe().unwrap();
-        let refused = file_within(Duration::from_millis(20), silent).map(|_| ()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::TimedOut);
-        assert!(refused.to_string().contains("no replica leads within 20ms"), "{refused}");
-        drop(stdin);
-        assert!(file_within(PATIENCE, io::empty()).unwrap().is_none());
+    fn a_cluster_that_does_not_lead_in_its_time_is_ended_and_said_to_be_late() {
+        let began = Instant::now();
+        let late = error_of("echo three replicas; exec cat 3>&1 >/dev/null", Duration::from_millis(300));
+        assert_eq!(late.kind(), ErrorKind::TimedOut, "{late}");
+        assert!(late.to_string().contains("has no leader after 300ms, and was ended"), "{late}");
+        assert!(began.elapsed() < END_TIMEOUT, "one that ends by itself is not waited for");
+        let stubborn = error_of("exec sleep 1000", Duration::from_millis(1));
+        assert_eq!(stubborn.kind(), ErrorKind::TimedOut, "it is killed: {stubborn}");
+    }
+
+    #[test]
+    fn a_cluster_that_ends_before_it_leads_is_an_error_with_its_code() {
+        let silent = error_of("exec cat >/dev/null", START_TIMEOUT);
+        assert!(silent.to_string().contains("before a replica led"), "it says no more: {silent}");
+        let ended = error_of("exit 7", START_TIMEOUT);
+        assert!(ended.to_string().contains("7) before a replica led; stderr says why"), "{ended}");
+        let absent = DevCluster::start_program("/nowhere/lockstep".as_ref(), &[], START_TIMEOUT);
+        assert!(absent.is_err_and(|error| error.kind() == ErrorKind::NotFound));
     }
 }

@@ -14,8 +14,8 @@ const RUST: &str = "abstract alloc as async await become box break build const c
                     while yield";
 /// What a package of Python cannot be called, as the project depends on it.
 const PYTHON: &str = "pytest setuptools";
-/// What a target of CMake cannot be called: its own, and the other one of the project.
-const CPP: &str = "all clean depend edit_cache help install package package_source preinstall \
+/// What a target of CMake cannot be called: its own, and the other ones of the project.
+const CPP: &str = "all clean cluster depend edit_cache help install package package_source preinstall \
                    rebuild_cache test tests";
 
 fn reserved(language: Language) -> &'static str {

@@ -97,6 +97,7 @@ pub fn files(name: &str, language: Language) -> Vec<NewFile> {
                 file("counter.hpp", machine),
                 file("main.cpp", main),
                 file("tests.cpp", include_str!("cpp/tests.cpp").to_owned()),
+                file("cluster.cpp", include_str!("cpp/cluster.cpp").to_owned()),
                 file("README.md", filled(include_str!("cpp/README.md.in"))),
                 file(".gitignore", filled("/build/\n/@NAME@-*/\n")),
                 file(".github/workflows/test.yml", filled(&workflow(include_str!("cpp/steps.yml")))),

@@ -22,6 +22,19 @@ impl Installed {
         run(command, b"").with_code(0);
         path
     }
+
+    /// The same with the library inside.
+    pub(super) fn compile_whole(
+        &self,
+        compiler: &str,
+        more: &[&str],
+        source: &Path,
+        program: &str,
+    ) -> PathBuf {
+        let library = self.library().join("liblockstep_c.a").display().to_string();
+        let libraries = [&library, "-lgcc_s", "-lpthread", "-ldl", "-lm"];
+        self.compile(compiler, &[more, &libraries].concat(), source, program)
+    }
 }
 
 /// A program below `bindings/c` under AddressSanitizer, with the library inside.
@@ -37,11 +50,9 @@ pub(super) fn sanitized(
         return None;
     }
     let build = || {
-        let library = installed.library().join("liblockstep_c.a").display().to_string();
-        let more =
-            [standard, "-fsanitize=address,undefined", &library, "-lgcc_s", "-lpthread", "-ldl", "-lm"];
         let path = root().join("bindings/c").join(source);
-        installed.compile(compiler, &more, &path, &source.replace(['.', '/'], "-"))
+        let flags = [standard, "-fsanitize=address,undefined"];
+        installed.compile_whole(compiler, &flags, &path, &source.replace(['.', '/'], "-"))
     };
     Some(built.get_or_init(build).clone())
 }

@@ -72,6 +72,7 @@ fn java() -> Option<&'static Java> {
         compile.arg(sources.join("tests/Requests.java"));
         compile.arg(sources.join("examples/Hello.java")).arg(sources.join("examples/Counter.java"));
         compile.arg(sources.join("examples/ApplyCost.java")).arg(sources.join("tests/MachineCheck.java"));
+        compile.arg(sources.join("tests/ClusterCheck.java"));
         run(compile, b"").with_code(0);
         Some(java)
     });
@@ -91,8 +92,15 @@ pub(super) fn misuses() -> Option<Command> {
     Some(java()?.command("Misuses"))
 }
 
-/// A program with a machine.
-pub(super) fn with_machine(class: &str) -> Option<Command> {
+/// `java` as a path: a program may have another `PATH`.
+pub(super) fn launcher() -> PathBuf {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&folders).map(|folder| folder.join("java")).find(|java| java.is_file());
+    found.expect("java is in the PATH")
+}
+
+/// One of the programs.
+pub(super) fn program_of(class: &str) -> Option<Command> {
     Some(java()?.command(class))
 }
 
@@ -107,15 +115,6 @@ fn the_enums_of_java_have_the_numbers_of_the_header() {
 fn java_refuses_what_is_wrong_by_status_and_text() {
     let Some(java) = java() else { return };
     run(java.check(&["refusals"]), b"").with_code(0);
-}
-
-#[test]
-fn a_cluster_of_java_without_a_leader_is_refused_when_its_time_is_over() {
-    let Some(java) = java() else { return };
-    let folder = super::silent_lockstep();
-    let mut check = java.check(&["dev-cluster"]);
-    check.env("PATH", super::path_with(folder.path()));
-    run(check, b"").with_code(0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The tests of a machine of C++.
-fn machine() -> Option<PathBuf> {
+pub fn machine() -> Option<PathBuf> {
     static MACHINE: OnceLock<PathBuf> = OnceLock::new();
     sanitized(&MACHINE, "c++", "-std=c++17", "tests/machine.cpp")
 }
@@ -180,7 +180,7 @@ fn copies_of_a_machine_of_cpp_have_one_digest_and_settings_take_over_and_survive
 
 #[test]
 fn copies_of_a_machine_of_java_have_one_digest_and_settings_take_over_and_survive_a_query_that_throws() {
-    let Some(check) = java::with_machine("MachineCheck") else { return };
+    let Some(check) = java::program_of("MachineCheck") else { return };
     copies_agree_are_refused_take_over_and_answer(check);
 }
 
@@ -205,7 +205,7 @@ fn what_an_input_costs_in_a_machine_of_cpp_is_measured_beside_rust() {
 
 #[test]
 fn what_an_input_costs_in_a_machine_of_java_is_measured_beside_rust() {
-    let Some(program) = java::with_machine("ApplyCost") else { return };
+    let Some(program) = java::program_of("ApplyCost") else { return };
     measures_what_an_input_costs(program, "Java");
 }
 
@@ -249,26 +249,26 @@ fn the_machine_of_python_in_the_documentation_is_the_example_and_its_trial_is_th
 
 #[test]
 fn outputs_of_a_machine_of_java_are_in_the_stream_once_whichever_copy_is_killed() {
-    let Some(counter) = java::with_machine("Counter") else { return };
+    let Some(counter) = java::program_of("Counter") else { return };
     // The virtual machine ends by the signal, once its hooks have run.
     counts_once_whichever_copy_is_killed(&counter, 143);
 }
 
 #[test]
 fn errors_that_are_planted_in_a_machine_of_java_are_found() {
-    let Some(check) = java::with_machine("MachineCheck") else { return };
+    let Some(check) = java::program_of("MachineCheck") else { return };
     finds_what_is_planted(&check);
 }
 
 #[test]
 fn an_exception_in_a_machine_of_java_ends_its_replica_and_is_thrown_again() {
-    let Some(check) = java::with_machine("MachineCheck") else { return };
+    let Some(check) = java::program_of("MachineCheck") else { return };
     ends_by_an_exception(check);
 }
 
 #[test]
 fn inputs_and_outputs_of_a_machine_of_java_are_whole_and_in_order_however_large() {
-    let Some(mut check) = java::with_machine("MachineCheck") else { return };
+    let Some(mut check) = java::program_of("MachineCheck") else { return };
     let cluster = Cluster::new(1, "");
     let _replicas = cluster.found();
     check.arg("large").arg(cluster.path("parts"));

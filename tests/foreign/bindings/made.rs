@@ -1,7 +1,7 @@
 //! Projects that `lockstep new` makes: their users' tools build them, their tests pass beside this build of
 //! lockstep, and the same tests find what is planted in the machine.
 
-use super::java::shared_jar;
+use super::java::{launcher, shared_jar};
 use super::python::{interpreter, python_command};
 use super::{bounded, finished, has, installed, path_with, root};
 use lockstep_testkit::lane;
@@ -172,7 +172,7 @@ fn a_project_of_cpp_is_built_by_cmake_passes_its_tests_and_finds_what_is_planted
         let mut command = bounded(SECONDS, arguments[0]);
         command.args(&arguments[1..]).current_dir(&project);
         command.env("CXXFLAGS", "-Wall -Wextra -Wconversion -pedantic -Werror");
-        command.env("LD_LIBRARY_PATH", installed.library());
+        command.env("LD_LIBRARY_PATH", installed.library()).env("PATH", path_with_lockstep());
         finished(command)
     };
     let prefix = format!("-DCMAKE_PREFIX_PATH={}", installed.prefix().display());
@@ -180,7 +180,15 @@ fn a_project_of_cpp_is_built_by_cmake_passes_its_tests_and_finds_what_is_planted
     cmake(&["cmake", "--build", "build"]).with_code(0);
     let test = ["ctest", "--test-dir", "build", "--output-on-failure"];
     let passed = cmake(&test).with_code(0).out;
-    assert!(passed.contains("100% tests passed, 0 tests failed out of 1"), "{passed}");
+    assert!(passed.contains("100% tests passed, 0 tests failed out of 2"), "{passed}");
+    assert!(!passed.contains("Skipped"), "{passed}");
+    let skipped = {
+        let mut without = Command::new(project.join("build/cluster"));
+        without.arg(project.join("build").join(NAME)).env("PATH", "/nonexistent");
+        without.env("LD_LIBRARY_PATH", installed.library());
+        finished(without).with_code(77).out
+    };
+    assert!(skipped.contains("SKIPPED: the program `lockstep` is not in the PATH"), "{skipped}");
     let usage = run(
         {
             let mut copy = Command::new(project.join("build").join(NAME));
@@ -216,10 +224,7 @@ fn a_project_of_java_is_built_by_make_passes_its_tests_and_finds_what_is_planted
     assert!(passed.contains("both tests passed") && !passed.contains("SKIPPED"), "{passed}");
     assert!(passed.contains("the test beside a cluster passed"), "{passed}");
     let skipped = {
-        let java = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .map(|folder| folder.join("java"))
-            .find(|java| java.is_file());
-        let mut without = Command::new(java.expect("java is in the PATH"));
+        let mut without = Command::new(launcher());
         without.arg("-cp").arg(std::env::join_paths([jar.as_path(), Path::new("out")]).expect("paths"));
         without.arg("ClusterTest").current_dir(&project).env("PATH", "/nonexistent");
         finished(without).with_code(0).out

@@ -110,7 +110,6 @@ pub(crate) fn shared_wheel() -> Option<PathBuf> {
     interpreter().map(|_| wheel(&built().join("wheels")))
 }
 
-/// A script of the binding's tests.
 fn script(python: &Path, name: &str, args: &[&str]) -> Command {
     let mut command = python_command(run_s(), python);
     command.arg(folder().join("tests").join(name)).args(args);
@@ -138,9 +137,14 @@ fn pytest_with_cluster(name: &str) {
     assert!(outcome.out.contains(" passed"), "{}", outcome.out);
 }
 
+/// A script of the binding's tests.
+pub(super) fn program_of(name: &str, args: &[&str]) -> Option<Command> {
+    Some(script(interpreter()?, name, args))
+}
+
 /// The program that commits misuses.
 pub(super) fn misuses() -> Option<Command> {
-    Some(script(interpreter()?, "misuses.py", &[]))
+    program_of("misuses.py", &[])
 }
 
 #[test]

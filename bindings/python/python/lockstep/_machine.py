@@ -36,6 +36,11 @@ class Machine(ABC):
         same text; where it did not, it ends with both. By default nothing is compared."""
         return ""
 
+    def state_text(self) -> str:
+        """The state as a text for people, which a debugger prints. An exception ends nothing: its text stands there instead.
+        By default the snapshot is printed."""
+        return ""
+
     def query(self, request: bytes) -> bytes:
         """The answer to a question about the state, which it must not change (`POST /query` of a replica that has
         `serve`). By default nothing. An exception goes to `sys.unraisablehook`, and nothing is answered."""

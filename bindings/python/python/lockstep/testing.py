@@ -16,6 +16,10 @@ import pytest
 from lockstep._native import Endpoint
 
 _FILE = "export LOCKSTEP_CONFIG="
+_START_TIMEOUT_S = 120.0
+"""How long a start may take. `lockstep dev` itself waits for a leader half as long."""
+_END_TIMEOUT_S = 5.0
+"""How long a cluster that is late has to end by itself."""
 
 
 @dataclass(frozen=True)
@@ -31,38 +35,45 @@ class DevCluster:
         return Endpoint.from_file(self.config)
 
 
-def _file_of(process: subprocess.Popen[str], timeout: float) -> str | None:
-    """The cluster's file, once a replica leads; None if the process has ended before."""
-    found: list[str] = []
-
-    def read() -> None:
-        assert process.stdout is not None
-        lines = (line.strip() for line in process.stdout)
-        found.extend(next(([line.removeprefix(_FILE)] for line in lines if line.startswith(_FILE)), []))
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    reader.join(timeout)
-    if reader.is_alive():
-        process.kill()  # its replicas end with it
-        raise TimeoutError(f"no replica leads within {timeout} s; stderr says why")
-    return found[0] if found else None
+def _end(process: subprocess.Popen[str]) -> None:
+    """Ends a cluster that nobody will have: it removes its folder, if it ends by itself."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 @contextmanager
-def running_cluster(*flags: str, timeout: float = 60.0) -> Iterator[DevCluster]:
+def running_cluster(*flags: str, timeout: float = _START_TIMEOUT_S) -> Iterator[DevCluster]:
     """A cluster with a stream that begins, until the end of the `with`; `flags` are those of `lockstep dev`, e.g.
     `"--set", "stream.message_len_max=1024"`. What the replicas log goes to stderr. FileNotFoundError: the program
-    `lockstep` is not in the PATH. RuntimeError: it runs no cluster here. TimeoutError: no replica leads within the timeout
-    in seconds."""
+    `lockstep` is not in the PATH. TimeoutError: no replica leads within `timeout` seconds. RuntimeError: it runs no
+    cluster here."""
     program = shutil.which("lockstep")
     if program is None:
         raise FileNotFoundError("the program `lockstep` is not in the PATH")
     command = [program, "dev", "--until-stdin-ends", *flags]
     # Its end closes stdin, with which the cluster ends, and waits.
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        config = _file_of(process, timeout)
+        assert process.stdout is not None
+        is_late = threading.Event()
+
+        def be_late() -> None:
+            is_late.set()
+            _end(process)
+
+        timer = threading.Timer(timeout, be_late)
+        timer.start()
+        lines = (line.strip() for line in process.stdout)
+        config = next((line.removeprefix(_FILE) for line in lines if line.startswith(_FILE)), None)
+        timer.cancel()
+        timer.join()
+        if is_late.is_set():
+            raise TimeoutError(f"`lockstep dev` has no leader after {timeout} s, and was ended; stderr says why")
         if config is None:
+            _end(process)
             code = process.wait()
             raise RuntimeError(f"`lockstep dev` ended with code {code} before a replica led; stderr says why")
         yield DevCluster(Path(config))

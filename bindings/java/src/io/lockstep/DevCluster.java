@@ -1,8 +1,8 @@
 package io.lockstep;
 
+import java.io.BufferedReader;
 import java.io.File;
 import java.io.IOException;
-import java.io.InterruptedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -10,12 +10,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
-import java.util.concurrent.CompletableFuture;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
-import java.util.concurrent.TimeoutException;
-import java.util.stream.Stream;
+import java.util.concurrent.atomic.AtomicBoolean;
 
 /**
  * A cluster for tests of programs: three replicas on this host, of which one leads, until it is closed. It is the program
@@ -25,9 +21,12 @@ import java.util.stream.Stream;
 public final class DevCluster implements AutoCloseable {
     private static final String PROGRAM = "lockstep";
     private static final String FILE = "export LOCKSTEP_CONFIG=";
-    private static final Duration PATIENCE = Duration.ofSeconds(60);
-    /** For its end, once it is asked to end. */
-    private static final long END_SECONDS = 20;
+    /** How long a start may take, by default. {@code lockstep dev} itself waits for a leader half as long. */
+    private static final Duration START_TIMEOUT = Duration.ofMinutes(2);
+    /** Seconds that a cluster which is late has to end by itself. */
+    private static final long END_TIMEOUT_S = 5;
+    /** Seconds that one has which is closed. */
+    private static final long CLOSE_TIMEOUT_S = 20;
 
     private final Process process;
     private final Path config;
@@ -53,25 +52,24 @@ public final class DevCluster implements AutoCloseable {
     }
 
     /**
-     * Starts a cluster with a stream that begins, and waits until a replica leads, for a minute at most.
+     * Starts a cluster with a stream that begins, and waits until a replica leads, for two minutes.
      *
      * @param flags those of {@code lockstep dev}, e.g. {@code "--set", "stream.message_len_max=1024"}
      * @return the cluster
      * @throws NoSuchFileException if the program {@code lockstep} is not in the {@code PATH}
-     * @throws IOException if it runs no cluster here; stderr says why
+     * @throws IOException if no replica leads in that time, or none runs here; stderr says why
      */
     public static DevCluster start(String... flags) throws IOException {
-        return start(PATIENCE, flags);
+        return start(START_TIMEOUT, flags);
     }
 
     /**
-     * Starts a cluster with a stream that begins, and waits until a replica leads.
+     * The same with another time.
      *
-     * @param timeout how long at most: then the cluster is ended
-     * @param flags those of {@code lockstep dev}, e.g. {@code "--set", "stream.message_len_max=1024"}
+     * @param timeout how long the start may take
+     * @param flags those of {@code lockstep dev}
      * @return the cluster
-     * @throws NoSuchFileException if the program {@code lockstep} is not in the {@code PATH}
-     * @throws IOException if it runs no cluster here; stderr says why
+     * @throws IOException as above
      */
     public static DevCluster start(Duration timeout, String... flags) throws IOException {
         if (!isHere()) {
@@ -80,38 +78,69 @@ public final class DevCluster implements AutoCloseable {
         List<String> command = new ArrayList<>(List.of(PROGRAM, "dev", "--until-stdin-ends"));
         command.addAll(List.of(flags));
         Process process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
-        CompletableFuture<Optional<Path>> read = CompletableFuture.supplyAsync(() -> file(process));
-        try {
-            Optional<Path> file = read.get(timeout.toNanos(), TimeUnit.NANOSECONDS);
-            if (file.isPresent()) {
-                return new DevCluster(process, file.get());
+        AtomicBoolean isLate = new AtomicBoolean();
+        Thread timer = new Thread(() -> {
+            try {
+                TimeUnit.NANOSECONDS.sleep(timeout.toNanos());
+            } catch (InterruptedException isInTime) {
+                return;
             }
+            isLate.set(true);
+            end(process, END_TIMEOUT_S);
+        });
+        timer.setDaemon(true);
+        timer.start();
+        Path config = config(process);
+        timer.interrupt();
+        joined(timer);
+        if (isLate.get()) {
+            throw new IOException("`lockstep dev` has no leader after " + timeout.toMillis()
+                    + " ms, and was ended; stderr says why");
+        }
+        if (config == null) {
+            end(process, END_TIMEOUT_S);
             int code = process.onExit().join().exitValue();
             throw new IOException("`lockstep dev` ended with code " + code + " before a replica led; stderr says why");
-        } catch (TimeoutException isOver) {
-            kill(process);
-            throw new IOException("no replica leads within " + timeout.toMillis() + " ms; stderr says why", isOver);
-        } catch (InterruptedException wanted) {
-            kill(process);
-            Thread.currentThread().interrupt();
-            throw new InterruptedIOException("the start of a cluster was interrupted");
-        } catch (ExecutionException failed) {
-            kill(process);
-            throw new IOException(failed.getCause());
         }
+        return new DevCluster(process, config);
     }
 
-    /** The cluster's file, once a replica leads; none if it has ended. */
-    private static Optional<Path> file(Process process) {
+    /** The path of the cluster's file; null if the lines of the process end before. */
+    private static Path config(Process process) throws IOException {
         // Open as long as the cluster runs: it could print no more otherwise.
-        Stream<String> lines = process.inputReader(StandardCharsets.UTF_8).lines();
-        return lines.map(String::strip).filter(line -> line.startsWith(FILE)).findFirst()
-                .map(line -> Path.of(line.substring(FILE.length())));
+        BufferedReader lines = process.inputReader(StandardCharsets.UTF_8);
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String text = line.strip();
+            if (text.startsWith(FILE)) {
+                return Path.of(text.substring(FILE.length()));
+            }
+        }
+        return null;
     }
 
-    /** Kills it, and waits for its end; its replicas end with their stdin. */
-    private static void kill(Process process) {
-        process.destroyForcibly().onExit().join();
+    /** Ends a cluster: it removes its folder, if it ends by itself in so many seconds. */
+    private static void end(Process process, long seconds) {
+        try {
+            process.getOutputStream().close(); // the cluster ends with it
+        } catch (IOException isGone) {
+            // One that was killed has closed it.
+        }
+        process.onExit().completeOnTimeout(null, seconds, TimeUnit.SECONDS).join();
+        process.destroyForcibly();
+    }
+
+    private static void joined(Thread thread) {
+        boolean wasInterrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException again) {
+                wasInterrupted = true;
+            }
+        }
+        if (wasInterrupted) {
+            Thread.currentThread().interrupt();
+        }
     }
 
     /**
@@ -132,15 +161,10 @@ public final class DevCluster implements AutoCloseable {
         return Endpoint.fromFile(config.toString());
     }
 
-    /** Ends the cluster, and waits for its end. A second call does nothing. */
+    /** Ends the cluster, and waits for its end; one that ignores it is killed. A second call does nothing. */
     @Override
     public void close() {
-        try {
-            process.getOutputStream().close(); // the cluster ends with it
-        } catch (IOException isGone) {
-            // One that was killed has closed it.
-        }
-        process.onExit().orTimeout(END_SECONDS, TimeUnit.SECONDS).exceptionally(isDeaf -> process.destroyForcibly()).join();
+        end(process, CLOSE_TIMEOUT_S);
         process.onExit().join();
     }
 }

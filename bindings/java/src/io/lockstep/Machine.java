@@ -59,4 +59,13 @@ public interface Machine {
     default String settings() {
         return "";
     }
+
+    /**
+     * The state as a text for people, which a debugger prints. An exception ends nothing: its text stands there instead.
+     *
+     * @return the text; by default empty: the snapshot is printed
+     */
+    default String stateText() {
+        return "";
+    }
 }

@@ -27,10 +27,16 @@ final class Machines {
     /** What the native side is given and gives: an input, and its effects. */
     private final ByteBuffer input = ByteBuffer.allocateDirect(SHARED).order(ByteOrder.nativeOrder());
     private final ByteBuffer effects = ByteBuffer.allocateDirect(SHARED).order(ByteOrder.nativeOrder());
+    private final ByteBuffer readInput = input.asReadOnlyBuffer();
     private final Output output = new Output(effects);
     private final Trial.Messages messages;
     private final Consumer<Machine> invariant;
     private long last;
+    /** The machine that was asked for last. */
+    private long present;
+    private Machine presentMachine;
+    /** Of the input that is being applied, an odd number; even: none is. */
+    private long turn;
     private Throwable thrown;
 
     Machines(Supplier<? extends Machine> factory, Trial.Messages messages, Consumer<Machine> invariant) {
@@ -41,7 +47,11 @@ final class Machines {
     }
 
     Machine machine(long number) {
-        return machines.get(number);
+        if (number != present) {
+            presentMachine = machines.get(number);
+            present = number;
+        }
+        return presentMachine;
     }
 
     /** What a machine has thrown first, if that is why a call has failed; else its last failure. */
@@ -113,12 +123,14 @@ final class Machines {
     /** A payload and a user that are null lie in `input`. */
     private byte[] apply(long machine, long address, byte[] payload, byte[] user) {
         output.begin(address);
+        turn++;
         try {
-            machines.get(machine).apply(input(payload, user), output);
+            machine(machine).apply(input(payload, user), output);
             return null;
         } catch (Throwable error) {
             return why(error);
         } finally {
+            turn++;
             output.end();
         }
     }
@@ -127,11 +139,30 @@ final class Machines {
     private Input input(byte[] payload, byte[] user) {
         int payloadLength = input.getInt(64);
         int userLength = input.getInt(68);
-        byte[] content = payload == null ? copied(ROW, payloadLength) : payload;
         byte[] name = userLength < 0 || user != null ? user : copied(ROW + payloadLength, userLength);
         return new Input(InputKind.of(input.getInt(48)), input.getLong(0), input.getLong(8), input.getInt(52),
                 input.getLong(16), input.getInt(56), name == null ? null : new String(name, StandardCharsets.UTF_8),
-                content, input.getLong(24), input.getLong(32), input.getLong(40), input.getInt(60));
+                input.getLong(24), input.getLong(32), input.getLong(40), input.getInt(60), payload, this, payloadLength,
+                turn);
+    }
+
+    /** A copy of the payload of this input, if it is being applied. */
+    byte[] payload(long of, int length) {
+        checkTurn(of);
+        return copied(ROW, length);
+    }
+
+    /** The payload of this input, if it is being applied. */
+    ByteBuffer payloadBuffer(long of, int length) {
+        checkTurn(of);
+        return readInput.slice(ROW, length);
+    }
+
+    private void checkTurn(long of) {
+        if (of != turn) {
+            throw new LockstepException(Status.CLOSED_HANDLE,
+                    "this input was applied before: its payload is asked for first within apply, and may be copied there");
+        }
     }
 
     private byte[] copied(int from, int length) {
@@ -142,7 +173,7 @@ final class Machines {
 
     private byte[] snapshot(long machine) {
         try {
-            bytes = Objects.requireNonNull(machines.get(machine).snapshot(), "snapshot returns null");
+            bytes = Objects.requireNonNull(machine(machine).snapshot(), "snapshot returns null");
             return null;
         } catch (Throwable error) {
             return why(error);
@@ -152,7 +183,7 @@ final class Machines {
     private byte[] query(long machine, byte[] request) {
         Throwable before = thrown;
         try {
-            bytes = Objects.requireNonNull(machines.get(machine).query(request), "query returns null");
+            bytes = Objects.requireNonNull(machine(machine).query(request), "query returns null");
             return null;
         } catch (Throwable error) {
             byte[] why = why(error);
@@ -163,10 +194,22 @@ final class Machines {
 
     private byte[] settings(long machine) {
         try {
-            bytes = machines.get(machine).settings().getBytes(StandardCharsets.UTF_8);
+            bytes = machine(machine).settings().getBytes(StandardCharsets.UTF_8);
             return null;
         } catch (Throwable error) {
             return why(error);
+        }
+    }
+
+    private byte[] stateText(long machine) {
+        Throwable before = thrown;
+        try {
+            bytes = machine(machine).stateText().getBytes(StandardCharsets.UTF_8);
+            return null;
+        } catch (Throwable error) {
+            byte[] why = why(error);
+            thrown = before; // nor does this
+            return why;
         }
     }
 
@@ -181,7 +224,7 @@ final class Machines {
 
     private byte[] judge(long machine) {
         try {
-            invariant.accept(machines.get(machine));
+            invariant.accept(machine(machine));
             return null;
         } catch (Throwable error) {
             return why(error);
@@ -190,5 +233,7 @@ final class Machines {
 
     private void destroy(long machine) {
         machines.remove(machine);
+        present = 0;
+        presentMachine = null;
     }
 }
