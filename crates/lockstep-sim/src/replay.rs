@@ -76,7 +76,8 @@ impl Fetching {
     /// Where all sources have refused: the other form of the request, at once if that is for a checkpoint.
     fn ask_otherwise(&mut self, now: Nanos) {
         let Some(failed) = self.replay.failed() else { return };
-        self.is_overtaken = failed.why == Some(ReplayEndReason::TooOld);
+        // A refusal of the other form says nothing against it.
+        self.is_overtaken |= failed.why == Some(ReplayEndReason::TooOld);
         self.order = self.order.otherwise(failed.oldest_seq);
         self.replay.finish();
         let pause = if self.order.checkpoint_until.is_some() { 0 } else { AGAIN_NS_MAX };
@@ -193,7 +194,7 @@ impl World {
                 let fetching = machine
                     .fetching
                     .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
-                fetching.order = order;
+                (fetching.order, fetching.is_overtaken) = (order, false);
                 fetching.replay.restart(now);
                 self.oracle.coverage.count(Event::Replays);
                 self.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
