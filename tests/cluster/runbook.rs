@@ -1,4 +1,4 @@
-//! The commands of the runbook and of the operators' guide: each is taken out of its document and run against
+//! The commands of the runbook and of the operators' pages: each is taken out of its document and run against
 //! a live cluster, where it does what its section says. A command that no scene runs fails its test.
 
 mod operations;

@@ -17,6 +17,7 @@ mod proposals;
 mod prose;
 mod published;
 mod ratchets;
+mod reading;
 mod sizes;
 mod source;
 mod words;

@@ -154,6 +154,51 @@ fn each_link_leads_somewhere() {
     none(dead, "dead links");
 }
 
+/// The anchors of a document: its headings, as a renderer of Markdown names them; the second of a name has
+/// `-1` behind it.
+fn anchors(text: &str) -> Vec<String> {
+    let mut is_code = false;
+    let headings = text.lines().filter(|line| {
+        is_code ^= line.trim_start().starts_with("```");
+        !is_code && line.starts_with('#')
+    });
+    let name = |heading: &str| {
+        let is_part = |c: &char| c.is_alphanumeric() || matches!(c, '-' | '_' | ' ');
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        text.chars().filter(is_part).map(|c| if c == ' ' { '-' } else { c }).collect::<String>()
+    };
+    let mut seen: Vec<String> = Vec::new();
+    let mut anchors = Vec::new();
+    for name in headings.map(name) {
+        let before = seen.iter().filter(|known| **known == name).count();
+        anchors.push(if before == 0 { name.clone() } else { format!("{name}-{before}") });
+        seen.push(name);
+    }
+    anchors
+}
+
+/// The links of `text` to anchors of documents: the path, empty for the same document, and the anchor.
+fn anchored(text: &str) -> Vec<(&str, &str)> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    let parts = targets.filter(|target| !target.contains("://")).filter_map(|target| target.split_once('#'));
+    parts.filter(|(path, _)| path.is_empty() || path.ends_with(".md")).collect()
+}
+
+#[test]
+fn each_anchor_is_a_heading_of_its_document() {
+    let mut dead = Vec::new();
+    for (file, text) in documents() {
+        let folder = root().join(&file).parent().map(Path::to_owned).unwrap_or_default();
+        for (path, anchor) in anchored(&text) {
+            let target = if path.is_empty() { text.clone() } else { read(&folder.join(path)) };
+            if !anchors(&target).iter().any(|name| name == anchor) {
+                dead.push(format!("{file} -> {path}#{anchor}"));
+            }
+        }
+    }
+    none(dead, "links to a heading that is not there");
+}
+
 #[test]
 fn a_forgotten_configuration_a_link_and_a_command_are_found() {
     let configs = ["configs/a.toml", "configs/b.toml"].map(str::to_owned);
@@ -161,6 +206,8 @@ fn a_forgotten_configuration_a_link_and_a_command_are_found() {
     let page = "a\n```sh\nx y\n```\nb\n```rust\nz\n```\n";
     assert_eq!(blocks(page), [("sh", "x y\n"), ("rust", "z\n")]);
     assert_eq!(links("[a](docs/a.md#x) [b](https://b) [c](#c) [d](d.md)"), ["docs/a.md", "d.md"]);
+    assert_eq!(anchored("[a](a.md#x) [b](https://b#b) [c](#c) [d](d.md)"), [("a.md", "x"), ("", "c")]);
+    assert_eq!(anchors("# A\n```\n# b\n```\n## No quorum: `x_y`?\n## A\n"), ["a", "no-quorum-x_y", "a-1"]);
 }
 
 /// Sentences of a document that begin with a relative clause instead of their subject ("Who asks …", "What is

@@ -286,7 +286,7 @@ impl ActiveCondition {
             }
             Condition::RoundsHigh => "elections follow without end: find out who campaigns, and why",
             Condition::DurabilityMixed => {
-                "set stream.durability alike in the files of all replicas, and restart them one by one (OPERATIONS.md, \
+                "set stream.durability alike in the files of all replicas, and restart them one by one (CHANGE.md, \
                  Changing the durability)"
             }
             Condition::DiskFull => "make room, the node goes on by itself",

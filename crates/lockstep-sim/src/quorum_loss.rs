@@ -332,7 +332,7 @@ impl World {
         all
     }
 
-    /// The operator recovers as OPERATIONS describes under "No quorum".
+    /// The operator recovers as `docs/RECOVER.md` describes under "No quorum".
     fn recover(&mut self) -> Result<(), Violation> {
         for tries in 0.. {
             let all = self.survey();

@@ -1,7 +1,7 @@
 //! A journal is rolled back under a ring that stays: an operator copies the folder of a running replica, and
 //! restores the copy after a kill, in the same boot of the machine. The ring is newer than the copy, or has
 //! everything that the copy lacks: so the replica refuses to start, or returns whole (S9). Without a ring an
-//! older copy cannot be told from the newest (`docs/OPERATIONS.md`), and no such case is drawn.
+//! older copy cannot be told from the newest (`docs/RECOVER.md`), and no such case is drawn.
 //!
 //! ```text
 //!   run 1 ── copy ──────── killed ─▶ copy put back, ring of run 1 there: whole, or refused

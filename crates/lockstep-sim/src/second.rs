@@ -10,7 +10,7 @@
 //! A copy that cannot prove itself complete does not start. One that can probes before it votes (S12), finds
 //! the first one, and stops, whatever the clocks show; the first one runs on. Nothing more is promised:
 //! where the two cannot reach each other while the second one probes, both vote, and nothing in two journals
-//! shows which is the copy (`docs/OPERATIONS.md`). So here every datagram between the two arrives, and the
+//! shows which is the copy (`docs/RECOVER.md`). So here every datagram between the two arrives, and the
 //! operator ends the second one where the first becomes silent while the second probes. Datagrams between
 //! either of them and the other nodes are subject to the run's network model. A member is reached at the
 //! address that the log lists, which is that of the first one; a reply goes to the node that asked.

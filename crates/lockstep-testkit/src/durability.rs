@@ -1,6 +1,6 @@
 //! # durability: it is changed while orders flow
 //!
-//! The question: can a running cluster be brought from `process` to `power` and back, as OPERATIONS says,
+//! The question: can a running cluster be brought from `process` to `power` and back, as CHANGE says,
 //! with replicas that die in between, and is what a replica may have forgotten judged rightly at each place?
 //! First the standbys are restarted with the new configuration, one by one; then one of them is handed the
 //! leadership, and from its epoch on acks mean the new one; then the former leader is restarted.
@@ -53,7 +53,7 @@ fn standbys(scene: &Scene, leader: usize) -> Vec<usize> {
     (1..=scene.replicas.len()).filter(|id| *id != leader).collect()
 }
 
-/// The steps of OPERATIONS.
+/// The steps of `docs/CHANGE.md`.
 fn change(scene: &mut Scene, from: &str, to: &str) {
     let line = |durability: &str| format!("durability = \"{durability}\"");
     let text = fs::read_to_string(scene.cluster.config()).expect("the configuration");

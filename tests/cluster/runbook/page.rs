@@ -1,4 +1,4 @@
-//! A document of `docs/` and its commands: what is in code style, and begins with the name of a program.
+//! Documents of `docs/` and their commands: what is in code style, and begins with the name of a program.
 
 use lockstep_testkit::processes::{Cluster, Outcome, Process, command, command_of, program, run};
 use std::collections::BTreeSet;
@@ -27,7 +27,7 @@ pub struct Elsewhere {
 
 /// See the module.
 pub struct Page {
-    name: &'static str,
+    name: String,
     host: &'static [Host],
     commands: BTreeSet<String>,
     has_run: BTreeSet<String>,
@@ -62,16 +62,16 @@ impl Page {
             assert!(commands.remove(*word), "{name} has no `{word}` any more: take it off the list of words");
         }
         assert!(commands.len() > 20, "{name}: {commands:?}");
-        Self { name, host, commands, has_run: BTreeSet::new() }
+        Self { name: name.to_owned(), host, commands, has_run: BTreeSet::new() }
     }
 
-    /// Reads a document for the commands of this program alone, in code style and in blocks. `names` are
+    /// Reads documents for the commands of this program alone, in code style and in blocks. `names` are
     /// those that stand for a command which needs arguments; `elsewhere` run in other tests.
     ///
     /// # Panics
-    /// One of these is not in the document, is no command, or has no test.
-    pub fn read_ours(name: &'static str, names: &[&str], elsewhere: &[Elsewhere]) -> Self {
-        let text = text(name);
+    /// One of these is in no document, is no command, or has no test.
+    pub fn read_ours(files: &[&str], names: &[&str], elsewhere: &[Elsewhere]) -> Self {
+        let (name, text) = (files.join(", "), files.iter().map(|file| self::text(file)).collect::<String>());
         let blocks = text.split("\n```").skip(1).step_by(2);
         let mut commands: BTreeSet<String> = blocks.flat_map(commands_of_block).collect();
         let beside: String = text.split("\n```").step_by(2).collect();

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::Instant;
 
 /// The documents that have some.
-const PAGES: [&str; 3] = ["docs/OPERATIONS.md", "docs/METRICS.md", "docs/DEPLOY.md"];
+const PAGES: [&str; 4] = ["docs/RUN.md", "docs/RECOVER.md", "docs/METRICS.md", "docs/DEPLOY.md"];
 /// The user of the daemons, as everything names it.
 const DAEMONS: &str = "lockstep";
 

@@ -266,7 +266,7 @@ pub struct SurvivorEvidence<'a> {
     pub committed: &'a Membership,
     /// Whether its log holds a change above that.
     pub has_change: bool,
-    /// Whether it can prove that it forgot nothing (docs/DESIGN.md, S9).
+    /// Whether it can prove that it forgot nothing (S9).
     pub is_complete: bool,
     /// Whether the other was heard within a timeout.
     pub other_is_alive: bool,
