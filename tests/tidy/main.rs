@@ -8,6 +8,7 @@
 mod bounds;
 mod circles;
 mod features;
+mod figures;
 mod giants;
 mod licences;
 mod papers;

@@ -1,9 +1,9 @@
 //! The publisher: hands messages of one or many publishers to the cluster, and learns the outcome of each.
 //!
 //! ```text
-//!   open(name):  LookingUp ──reply──▶ Opening ──open entry committed──▶ Open ──▶ Fenced | Closed
-//!                    ▲ no reply: next replica     │ refused, lost: look again
-//!                    └────────────────────────────┘
+//!   open(name) ─▶ submitted ─▶ stamped ─▶ committed: the outcome of the message
+//!                  ▲  │ lost      │ cut by a takeover
+//!                  └──┴───────────┘ sent again
 //! ```
 //! A message is retained, and sent again, until it is seen committed in the stream; so the publisher reads
 //! the stream, from the moment it began. A reply binds it only once the entries that the reply rests on are

@@ -1,4 +1,4 @@
-//! # held: how much of what a reader holds survives a takeover
+//! # delivered_log: how much of what a reader holds survives a takeover
 //!
 //! The question: a new epoch's start is learned; what of the log that was passed on above the own commit
 //! belongs to the new log, and where does one go on? The new table answers it frame by frame, if one still

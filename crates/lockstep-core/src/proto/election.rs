@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!            suspected              a quorum misses it too          promise stored
-//!   Calm ───────────────▶ Waiting ──────▶ Asking ────────────▶ Preparing ────────────▶ won
+//!   Idle ───────────────▶ Waiting ────▶ PreVoting ───────────▶ Preparing ────────────▶ won
 //!     ▲   (by rank, after    │  Down, StepDown: no need to ask      ▲ │ no quorum, preempted, refused
 //!     │    a stagger)        └──────────────────────────────────────┘ └─▶ Waiting, longer each time
 //!     └── the leader speaks again (before Preparing), or a new epoch has begun

@@ -1,4 +1,4 @@
-//! # suspect: when silence becomes a hint
+//! # failure_detector: when silence becomes a hint
 //!
 //! A suspicion is never a decision: it makes a standby ask the others, and a quorum decides. What must not
 //! happen is that a standby mistakes its own stall for the leader's death, or that a host which stalls for

@@ -7,11 +7,11 @@
 //! none waits for the answer to another.
 //!
 //! ```text
-//!            guard over            retry over, or overtaken: next repairer
-//!   Waiting ────────────▶ Asked ───────────────────────────────────────┐
-//!     ▲ ▲                 │ │ ▲────────────────────────────────────────┘
-//!     │ └── refused ──────┘ │
-//!     └──── brought some ───┘
+//!            guard over              retry over, or overtaken: next repairer
+//!   Waiting ────────────▶ Requested ─────────────────────────────────────┐
+//!     ▲ ▲                  │ │ ▲─────────────────────────────────────────┘
+//!     │ └── refused ───────┘ │
+//!     └──── brought some ────┘
 //! ```
 //! How long an answer takes is measured by [`Rtt`]: the token of a request tells which one is answered.
 

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //!            silent for half a timeout        answered, and the groups silent for long
-//!   Heard ────────────────────────────▶ Asking ─────────────────────────────▶ Lost (told)
+//!   heard ────────────────────────────▶ asking ─────────────────────────────▶ lost (told)
 //!     ▲                                    │                                     │
 //!     └────────────── a voice by a group ──┴─────────────────────────────────────┘
 //! ```

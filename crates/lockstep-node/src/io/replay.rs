@@ -5,7 +5,7 @@
 //! word for it every ten milliseconds. Also the small half of a reader: one connection that never blocks.
 //!
 //! ```text
-//!  side thread ──Written──▶ server ──sendfile──▶ socket ──▶ Source ──▶ engine::replay
+//!  side thread ──Written──▶ server ──sendfile──▶ socket ──▶ ReplayConnection ──▶ engine::replay
 //!                             └ segment index (runs, sparse indices)
 //! ```
 //!

@@ -8,7 +8,7 @@
 //! ```text
 //!  hot thread ─▶ Tail (room, keep, append, stage, switch) ─▶ ring ─▶ SegmentWriter ─▶ segments
 //!                  │ one state machine                        ▲            │ + checkpoint, index
-//!                  └─ Replay ◀── open: segments, then ring ───┘            ▼
+//!                  └─ LogRebuild ◀─ open: segments, then ring ┘            ▼
 //!                                                       LogReader, Scrub (cold)
 //! ```
 //!

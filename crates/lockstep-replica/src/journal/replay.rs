@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!            Stage               Switch: the staged frames are the log
-//!  Following ─────▶ Staging ──────────────────────────────────────────▶ Following
+//!  following ─────▶ Staging ──────────────────────────────────────────▶ following
 //!      ▲            │ ▲  │ Stage: another staging, the first is void
 //!      └────────────┘ └──┘
 //!         Abandon: the log is what it was

@@ -1,4 +1,4 @@
-//! # segment index: the committed log's places in the segments, in stretches that can be sent from a file
+//! # segment_index: the committed log's places in the segments, in stretches that can be sent from a file
 //!
 //! The segment index finds the bytes of the segments that hold the frames from a seq on, although superseded
 //! frames stay where they were written (S7). It reads the records that the side thread reports as written,

@@ -1,5 +1,12 @@
 //! The names of one handle: the state of each by the stream, in the order of the stream.
 //!
+//! ```text
+//!   Querying ──reply──▶ Opening ──open entry──▶ Seen ──committed──▶ Open ──end entry──▶ Ending ─┬▶ Fenced
+//!      │   ▲ no reply: next replica │ lost: asked again          committed: by another, or here └▶ Closed
+//!      │   └────────────────────────┤
+//!      └────────────────────────────┴─ no room, or no right to the name ──▶ Refused
+//! ```
+//!
 //! Several processes may share a name and its nonce (copies of a deterministic application). Then the
 //! stream may hold a message before this process has handed it in: where it stands is remembered, and the
 //! message has its outcome when it is handed in.

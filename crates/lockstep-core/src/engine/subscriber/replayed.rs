@@ -3,7 +3,7 @@
 //! ```text
 //!  too old for every ring, oldest wanted,      everything seen is held, and live is heard
 //!  far behind, or the groups are silent
-//!  Live ───────────────────────────▶ Replaying ───────────────────────────────────▶ Live (CaughtUp)
+//!  live ───────────────────────────▶ Replaying ───────────────────────────────────▶ live (CaughtUp)
 //! ```
 //!
 //! Both go through the same receiver: live frames wait in its memory while a replay fills what lies before

@@ -2,8 +2,8 @@
 //! them from a bounded queue, a few frames a turn, without a system call.
 //!
 //! ```text
-//!  hot thread ──order──▶ thread ──▶ Source ◀─TCP─ a standby or archiver
-//!             ◀──frames── queue ◀─────┘           (the thread judges; the hot thread's rules judge again)
+//!  hot thread ──order──▶ thread ──▶ ReplayConnection ◀─TCP─ a standby or archiver
+//!             ◀──frames── queue ◀──────────┘     (the thread judges; the hot thread's rules judge again)
 //! ```
 
 use crossbeam::queue::ArrayQueue;
