@@ -19,7 +19,7 @@
 use super::coverage::Event;
 use super::keys;
 use super::kinds::Attacker;
-use super::plan::{FaultTarget, Plan, PlannedFault};
+use super::plan::{Fault, Plan, PlannedFault};
 use super::populate::address;
 use super::rng::Rng;
 use super::story::Happening;
@@ -68,7 +68,7 @@ impl Plan {
         ];
         let attacker = rng.pick(&attackers);
         for _ in 0..1 + rng.below(8) {
-            let what = FaultTarget::Attack(attacker, rng.log_uniform(1, 64));
+            let what = Fault::Attack(attacker, rng.log_uniform(1, 64));
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -99,7 +99,7 @@ impl Plan {
                 2 => Tampering::Reverse,
                 _ => Tampering::Repeat(by),
             };
-            let what = FaultTarget::Tamper(from, to, kinds, how, lasting);
+            let what = Fault::Tamper(from, to, kinds, how, lasting);
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);

@@ -7,7 +7,7 @@
 
 use super::coverage::Event;
 use super::kinds::{PPM_MAX, SimClock};
-use super::plan::{DAY_NS, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{DAY_NS, Fault, FaultNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, World};
@@ -59,8 +59,8 @@ impl Plan {
     ) {
         for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)].into_iter().filter(|(_, by_ms)| *by_ms != 0) {
             self.faults.extend((0..count).map(|place| {
-                let target = FaultTargetNode::Replica((first + place) % self.replicas);
-                PlannedFault { at_ns, what: FaultTarget::ClockStep(target, by_ms) }
+                let target = FaultNode::Replica((first + place) % self.replicas);
+                PlannedFault { at_ns, what: Fault::ClockStep(target, by_ms) }
             }));
         }
     }
@@ -72,7 +72,7 @@ impl Plan {
 }
 
 /// The wall clock of a replica jumps.
-pub(super) fn step_clock(world: &mut World, target: FaultTargetNode, by_ms: i64) {
+pub(super) fn step_clock(world: &mut World, target: FaultNode, by_ms: i64) {
     let Some(index) = world.resolve(target) else { return };
     if let Actor::Replica(machine) = &mut world.nodes[index].actor {
         machine.wall_ahead += by_ms * 1_000_000;

@@ -12,7 +12,7 @@
 //! checks each of them. A relation that is missing there would show here.
 
 use super::kinds::Configured;
-use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
@@ -120,14 +120,13 @@ impl Plan {
         for _ in 0..rng.below(6) {
             let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
-            let target =
-                if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
+            let target = if rng.below(4) == 0 { FaultNode::Leader } else { FaultNode::Replica(any) };
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let end = if rng.below(2) == 0 { EndPlan::Stopped } else { EndPlan::Clean };
             let what = match rng.below(4) {
-                0 => FaultTarget::OtherTail(target, end, lasting),
-                1 => FaultTarget::Reconfigure(target, base, end, lasting),
-                _ => FaultTarget::Reconfigure(target, base.draw(rng), end, lasting),
+                0 => Fault::OtherTail(target, end, lasting),
+                1 => Fault::Reconfigure(target, base, end, lasting),
+                _ => Fault::Reconfigure(target, base.draw(rng), end, lasting),
             };
             self.faults.push(PlannedFault { at_ns, what });
         }
@@ -136,8 +135,7 @@ impl Plan {
             let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            let what =
-                FaultTarget::Reboot(FaultTargetNode::Replica(any), super::plan::DiskPlan::Intact, lasting);
+            let what = Fault::Reboot(FaultNode::Replica(any), super::plan::DiskPlan::Intact, lasting);
             self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -147,13 +145,13 @@ impl Plan {
     pub fn varies(&self) -> bool {
         let is_other = |configured: &Configured| *configured != Configured::of(self);
         self.configured.iter().any(is_other)
-            || self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Reconfigure(..)))
+            || self.faults.iter().any(|fault| matches!(fault.what, Fault::Reconfigure(..)))
     }
 
     /// The smallest ring that any replica ever has.
     pub(super) fn smallest_ring_bytes(&self) -> usize {
         let later = self.faults.iter().filter_map(|fault| match fault.what {
-            FaultTarget::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
+            Fault::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
             _ => None,
         });
         let now = self.configured.iter().map(|configured| configured.ring_bytes);

@@ -20,7 +20,7 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::fault_phase::ms;
 use super::kinds::Suspension;
-use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, IDLE_NS_MAX, LIVE_NS, World};
@@ -103,7 +103,7 @@ impl Plan {
                 Suspension::Dark,
             ]);
             let lasting = rng.log_uniform(SUSPENSION_NS_MIN, SUSPENSION_NS_MAX);
-            self.faults.push(PlannedFault { at_ns, what: FaultTarget::LongSuspension(how, lasting) });
+            self.faults.push(PlannedFault { at_ns, what: Fault::LongSuspension(how, lasting) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -151,10 +151,10 @@ impl World {
             match how {
                 Suspension::Killed => {
                     let end = if self.rng.below(4) == 0 { EndPlan::TornTail } else { EndPlan::Clean };
-                    self.crash(FaultTargetNode::Replica(index), end, lasting + late)?;
+                    self.crash(FaultNode::Replica(index), end, lasting + late)?;
                 }
                 Suspension::Stopped => {
-                    self.crash(FaultTargetNode::Replica(index), EndPlan::Stopped, lasting + late)?
+                    self.crash(FaultNode::Replica(index), EndPlan::Stopped, lasting + late)?
                 }
                 Suspension::Dark => self.stop_and_darken(1 << index, lasting + late),
                 Suspension::Asleep => {}

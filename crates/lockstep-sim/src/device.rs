@@ -5,7 +5,7 @@
 use super::coverage::Event;
 use super::fault_phase::ms;
 use super::kinds::DeviceFault;
-use super::plan::{FaultTarget, Plan, PlannedFault};
+use super::plan::{Fault, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::wire::Route;
@@ -77,14 +77,14 @@ impl Plan {
                     _ => rng.below(self.replicas as u64) as usize,
                 };
                 let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
-                let ail = |device_fault| FaultTarget::Ail(node, device_fault, lasting);
+                let ail = |device_fault| Fault::Ail(node, device_fault, lasting);
                 let what = match class {
                     0 => ail(DeviceFault::Takes(rng.pick(&[0, 0, 1, 2]))),
                     1 => ail(DeviceFault::Unjoined(rng.pick(&Group::ALL))),
                     2 => ail(DeviceFault::Drops(rng.log_uniform(1, 64) as u32)),
                     3 => ail(DeviceFault::Ring(rng.pick(&[1, 2, 4, 16]))),
-                    4 => FaultTarget::Echo(1 + rng.below(8)),
-                    _ => FaultTarget::OtherCluster(1 + rng.below(8)),
+                    4 => Fault::Echo(1 + rng.below(8)),
+                    _ => Fault::OtherCluster(1 + rng.below(8)),
                 };
                 self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
             }

@@ -7,7 +7,7 @@ use super::halved::order_half;
 use super::kinds::RotationStep;
 use super::net::To;
 use super::operator::OperatorStep;
-use super::plan::{EndPlan, FaultKind, FaultTarget, FaultTargetNode};
+use super::plan::{EndPlan, Fault, FaultKind, FaultNode};
 use super::replay;
 use super::storage::Flushed;
 use super::story::Happening;
@@ -47,10 +47,10 @@ impl World {
     }
 
     /// The target of a fault; the leader of the newest epoch, if it is for the leader.
-    pub(super) fn resolve(&self, target: FaultTargetNode) -> Option<usize> {
+    pub(super) fn resolve(&self, target: FaultNode) -> Option<usize> {
         match target {
-            FaultTargetNode::Replica(index) => Some(index),
-            FaultTargetNode::Leader => {
+            FaultNode::Replica(index) => Some(index),
+            FaultNode::Leader => {
                 let leads = |index: &usize| self.leads(*index).is_some();
                 (0..self.plan.replicas).filter(leads).max_by_key(|index| self.leads(*index))
             }
@@ -62,14 +62,14 @@ impl World {
         self.nodes[index].led.filter(|_| self.nodes[index].actor.runs())
     }
 
-    fn apply(&mut self, what: FaultTarget) -> Result<(), Violation> {
+    fn apply(&mut self, what: Fault) -> Result<(), Violation> {
         let now = self.now;
         match what {
-            FaultTarget::Crash(target, end, lasting) => return self.crash(target, end, lasting),
-            FaultTarget::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
-            FaultTarget::Amnesia(target, _) => self.forget(target),
-            FaultTarget::Damage(target, disk_fault, lasting) => self.damage(target, disk_fault, lasting),
-            FaultTarget::Pause(target, lasting) => {
+            Fault::Crash(target, end, lasting) => return self.crash(target, end, lasting),
+            Fault::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
+            Fault::Amnesia(target, _) => self.forget(target),
+            Fault::Damage(target, disk_fault, lasting) => self.damage(target, disk_fault, lasting),
+            Fault::Pause(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 self.count(Event::Pauses);
                 if self.leads(index).is_some() {
@@ -77,11 +77,11 @@ impl World {
                 }
                 self.pause(index, lasting);
             }
-            FaultTarget::PauseClient(index, lasting) => {
+            Fault::PauseClient(index, lasting) => {
                 self.count(Event::Pauses);
                 self.pause(index, lasting);
             }
-            FaultTarget::Cut(from, to, traffic, both, lasting) => {
+            Fault::Cut(from, to, traffic, both, lasting) => {
                 let until = now + lasting;
                 self.count(match (traffic, both) {
                     (ALL_TRAFFIC, _) if from.count_ones() == 1 && to.count_ones() == 1 => {
@@ -102,7 +102,7 @@ impl World {
                     ))
                 });
             }
-            FaultTarget::Isolate(target, hears, says, lasting) => {
+            Fault::Isolate(target, hears, says, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 let (one, until) = (1 << index, now + lasting);
                 let rest = !one;
@@ -119,14 +119,14 @@ impl World {
                     Happening::Fault(format!("isolated (deaf {hears}, mute {says}) {}", ms(lasting)))
                 });
             }
-            FaultTarget::Clog(from, to, lasting) => {
+            Fault::Clog(from, to, lasting) => {
                 self.count(Event::Clogs);
                 let until = now + lasting;
                 self.wire.break_path(Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: true });
                 self.tell(0, || Happening::Fault(format!("clogged {from:#b} ▶ {to:#b} {}", ms(lasting))));
             }
-            FaultTarget::DiskFull(target, lasting) => self.fill_disk(target, lasting),
-            FaultTarget::SlowFlush(target, lasting) => {
+            Fault::DiskFull(target, lasting) => self.fill_disk(target, lasting),
+            Fault::SlowFlush(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.disk_slow_until = now + lasting;
@@ -134,48 +134,48 @@ impl World {
                 self.count(Event::SlowFlushes);
                 self.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
             }
-            FaultTarget::Reconfigure(target, configured, end, lasting) => {
+            Fault::Reconfigure(target, configured, end, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.next_configured = Some(configured);
                 }
                 self.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
-                return self.crash(FaultTargetNode::Replica(index), end, lasting);
+                return self.crash(FaultNode::Replica(index), end, lasting);
             }
-            FaultTarget::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
-            FaultTarget::Power(machines, lasting) => self.black_out(machines, lasting),
-            FaultTarget::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
-            FaultTarget::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
-            FaultTarget::DiskFails(target, disk_fault, calls, lasting) => {
+            Fault::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
+            Fault::Power(machines, lasting) => self.black_out(machines, lasting),
+            Fault::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
+            Fault::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
+            Fault::DiskFails(target, disk_fault, calls, lasting) => {
                 self.arm_failure(target, disk_fault, calls, lasting);
             }
-            FaultTarget::Rot(target) => self.rot(target),
-            FaultTarget::Vanish(target, file, stops, lasting) => {
+            Fault::Rot(target) => self.rot(target),
+            Fault::Vanish(target, file, stops, lasting) => {
                 return vanish(self, target, file, (stops, lasting));
             }
-            FaultTarget::ClockStep(target, by_ms) => step_clock(self, target, by_ms),
-            FaultTarget::Add(node, ..) if self.plan.is_archiver(node) => {}
-            FaultTarget::Add(node, witness, patient) => {
+            Fault::ClockStep(target, by_ms) => step_clock(self, target, by_ms),
+            Fault::Add(node, ..) if self.plan.is_archiver(node) => {}
+            Fault::Add(node, witness, patient) => {
                 self.order(&[OperatorStep::Add { node, witness, patient }], 0)
             }
-            FaultTarget::Remove(target) => self.remove(target),
-            FaultTarget::Replace(target) => replay::replace(self, target),
-            FaultTarget::Halved(target, steps, again) => order_half(self, target, steps, again),
-            FaultTarget::Rejoin(target) => replay::lose_and_rejoin(self, target),
-            FaultTarget::Reformat(target) => replay::reformat(self, target),
-            FaultTarget::DiesInstalling(target, lasting) => replay::die_installing(self, target, lasting),
-            FaultTarget::TwoOrders(node, target) => {
+            Fault::Remove(target) => self.remove(target),
+            Fault::Replace(target) => replay::replace(self, target),
+            Fault::Halved(target, steps, again) => order_half(self, target, steps, again),
+            Fault::Rejoin(target) => replay::lose_and_rejoin(self, target),
+            Fault::Reformat(target) => replay::reformat(self, target),
+            Fault::DiesInstalling(target, lasting) => replay::die_installing(self, target, lasting),
+            Fault::TwoOrders(node, target) => {
                 self.count(Event::OrdersTwo);
                 self.order(&[OperatorStep::Add { node, witness: false, patient: false }], 0);
                 self.remove(target);
             }
-            FaultTarget::LateOrder => self.command_late(),
-            FaultTarget::RemoveDeclaredDead(first, truly) => return self.remove_declared_dead(first, truly),
-            FaultTarget::Handover(to) => self.hand_over(to),
-            FaultTarget::Upgrade => self.order_log(QueryKind::Upgrade),
-            FaultTarget::TimeOrder => self.order_log(QueryKind::Time),
-            FaultTarget::Rotate(nodes, step) => rotate(self, nodes, step),
-            FaultTarget::OldDown => {
+            Fault::LateOrder => self.command_late(),
+            Fault::RemoveDeclaredDead(first, truly) => return self.remove_declared_dead(first, truly),
+            Fault::Handover(to) => self.hand_over(to),
+            Fault::Upgrade => self.order_log(QueryKind::Upgrade),
+            Fault::TimeOrder => self.order_log(QueryKind::Time),
+            Fault::Rotate(nodes, step) => rotate(self, nodes, step),
+            Fault::OldDown => {
                 // A notice about a live leader is a watcher's error; one about a past leader is an old
                 // datagram.
                 let living = self.nodes.iter().enumerate().filter(|(_, node)| !node.notice.is_empty());
@@ -186,8 +186,8 @@ impl World {
                     self.announce_truly(*index, notice, 0);
                 }
             }
-            FaultTarget::ForgedDown => {
-                if let Some(index) = self.resolve(FaultTargetNode::Leader) {
+            Fault::ForgedDown => {
+                if let Some(index) = self.resolve(FaultNode::Leader) {
                     let mut notice = self.nodes[index].notice.clone();
                     if let Some(header) = Header::peek(&notice) {
                         let body = DeathNoticeBody { secret: [self.rng.next_u64() as u8; 32] };
@@ -197,9 +197,9 @@ impl World {
                     }
                 }
             }
-            FaultTarget::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
-            FaultTarget::ClientCrash(index) => self.crash_client(index),
-            FaultTarget::Close(index) => {
+            Fault::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
+            Fault::ClientCrash(index) => self.crash_client(index),
+            Fault::Close(index) => {
                 let runs = self.nodes[index].actor.runs();
                 if let Some(work) = self.nodes[index].actor.work_mut().filter(|_| runs) {
                     work.closes = true;
@@ -207,27 +207,27 @@ impl World {
                     self.tell(index, || Happening::Fault("is to close its name".to_string()));
                 }
             }
-            FaultTarget::Edge(fault) => self.befall(fault),
-            FaultTarget::Ail(node, device_fault, lasting) => self.inject(node, device_fault, lasting),
-            FaultTarget::Echo(count) => self.echo(count),
-            FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
-            FaultTarget::Attack(attacker, count) => self.attack(attacker, count),
-            FaultTarget::Tamper(from, to, kinds, how, lasting) => {
+            Fault::Edge(fault) => self.befall(fault),
+            Fault::Ail(node, device_fault, lasting) => self.inject(node, device_fault, lasting),
+            Fault::Echo(count) => self.echo(count),
+            Fault::OtherCluster(count) => self.speak_as_other_cluster(count),
+            Fault::Attack(attacker, count) => self.attack(attacker, count),
+            Fault::Tamper(from, to, kinds, how, lasting) => {
                 self.wire.tamper(Tampered { from, to, kinds, until: now + lasting, how });
                 self.tell(0, || {
                     let of = format!("{from:#b} ▶ {to:#b}, kinds {kinds:#b}");
                     Happening::Fault(format!("an attacker on the path: {how:?} of {of} {}", ms(lasting)))
                 });
             }
-            FaultTarget::QuorumLoss(gone, dark) => return self.quorum_loss(gone, dark),
-            FaultTarget::LongSuspension(how, lasting) => return self.fall_asleep(how, lasting),
-            FaultTarget::Copy(target) => self.copy_journal(target),
-            FaultTarget::RollBack(target, lasting) => return self.roll_back(target, lasting),
-            FaultTarget::Carry(target) => self.carry(target),
-            FaultTarget::Second(target, with_ring, ahead_ms) => {
+            Fault::QuorumLoss(gone, dark) => return self.quorum_loss(gone, dark),
+            Fault::LongSuspension(how, lasting) => return self.fall_asleep(how, lasting),
+            Fault::Copy(target) => self.copy_journal(target),
+            Fault::RollBack(target, lasting) => return self.roll_back(target, lasting),
+            Fault::Carry(target) => self.carry(target),
+            Fault::Second(target, with_ring, ahead_ms) => {
                 return self.begin_second(target, with_ring, ahead_ms);
             }
-            FaultTarget::Fence(_) => {
+            Fault::Fence(_) => {
                 let rival = self.plan.nodes() + self.fences;
                 self.fences += 1;
                 if let Some(Actor::Publisher(None, work)) =
@@ -296,7 +296,7 @@ impl World {
     }
 
     fn hand_over(&mut self, to: Option<usize>) {
-        let Some(index) = self.resolve(FaultTargetNode::Leader) else { return };
+        let Some(index) = self.resolve(FaultNode::Leader) else { return };
         let to = to.and_then(|to| match &self.nodes[to].actor {
             Actor::Replica(machine) => Some(machine.identity),
             _ => None,
@@ -358,12 +358,7 @@ impl World {
         self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
     }
 
-    pub(super) fn crash(
-        &mut self,
-        target: FaultTargetNode,
-        end: EndPlan,
-        lasting: Nanos,
-    ) -> Result<(), Violation> {
+    pub(super) fn crash(&mut self, target: FaultNode, end: EndPlan, lasting: Nanos) -> Result<(), Violation> {
         let Some(index) = self.resolve(target) else { return Ok(()) };
         if !self.nodes[index].actor.runs() {
             return Ok(());
@@ -425,7 +420,7 @@ impl World {
         lost < members.len().div_ceil(2)
     }
 
-    pub(super) fn forget(&mut self, target: FaultTargetNode) {
+    pub(super) fn forget(&mut self, target: FaultNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
@@ -437,7 +432,7 @@ impl World {
         self.tell(index, || Happening::Fault("its journal is gone".to_string()));
     }
 
-    fn damage(&mut self, target: FaultTargetNode, disk_fault: FaultKind, lasting: Nanos) {
+    fn damage(&mut self, target: FaultNode, disk_fault: FaultKind, lasting: Nanos) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         let (until, rng) = (self.now + lasting, &mut self.rng);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };

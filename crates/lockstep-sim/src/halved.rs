@@ -13,7 +13,7 @@
 
 use super::coverage::Event;
 use super::operator::OperatorStep;
-use super::plan::{FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{Fault, FaultNode, Plan, PlannedFault};
 use super::replay::lose_members_journal;
 use super::rng::Rng;
 use super::world::{Actor, World};
@@ -27,7 +27,7 @@ const STREAM: u64 = 0x10dc;
 impl Plan {
     /// Whether orders are given half or twice.
     pub fn repeats_orders(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Halved(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::Halved(..)))
     }
 
     /// Orders that are given half, and again; none in most runs.
@@ -38,13 +38,13 @@ impl Plan {
         }
         for _ in 0..1 + rng.below(3) {
             let at_ns = rng.below(self.fault_phase_ns);
-            let target = FaultTargetNode::Replica(rng.below(self.founders as u64) as usize);
+            let target = FaultNode::Replica(rng.below(self.founders as u64) as usize);
             let again = match rng.below(4) {
                 0 => 0,
                 1 => 1,
                 _ => rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 16),
             };
-            let what = FaultTarget::Halved(target, 1 + rng.below(3), again);
+            let what = Fault::Halved(target, 1 + rng.below(3), again);
             self.faults.push(PlannedFault { at_ns, what });
         }
     }
@@ -62,7 +62,7 @@ fn steps_of(rng: &mut Rng, node: usize, old: Identity) -> Vec<OperatorStep> {
 
 /// The journal of a member is lost; the command that replaces it dies after so many steps, and is given again
 /// after `again` (0: never).
-pub(super) fn order_half(world: &mut World, target: FaultTargetNode, steps: u64, again: Nanos) {
+pub(super) fn order_half(world: &mut World, target: FaultNode, steps: u64, again: Nanos) {
     let Some(node) = lose_members_journal(world, target) else { return };
     let Actor::Replica(machine) = &world.nodes[node].actor else { return };
     let old = machine.identity;

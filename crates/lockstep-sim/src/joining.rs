@@ -10,7 +10,7 @@
 //!
 //! Once the faults have ended, whoever holds no entry is healthy, and must reach the end of the log.
 
-use super::plan::{DAY_MS, DAY_NS, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS};
+use super::plan::{DAY_MS, DAY_NS, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
 use super::rng::Rng;
 use lockstep_replica::journal::Retention;
 
@@ -22,8 +22,7 @@ const SELDOM_WITH_RETENTION: u64 = 3;
 impl Plan {
     /// Whether nodes join where the beginning is gone.
     pub fn has_joiners(&self) -> bool {
-        let joins =
-            |fault: &PlannedFault| matches!(fault.what, FaultTarget::Replace(_) | FaultTarget::Reformat(_));
+        let joins = |fault: &PlannedFault| matches!(fault.what, Fault::Replace(_) | Fault::Reformat(_));
         self.archives_are_cut && self.faults.iter().any(joins)
     }
 
@@ -53,7 +52,7 @@ impl Plan {
             // The day turns once more: what follows the first checkpoint goes as well.
             let at_ns = self.fault_phase_ns * (7 + rng.below(3)) / 10;
             for node in 0..self.replicas {
-                let what = FaultTarget::ClockStep(FaultTargetNode::Replica(node), DAY_MS);
+                let what = Fault::ClockStep(FaultNode::Replica(node), DAY_MS);
                 self.faults.push(PlannedFault { at_ns, what });
             }
         }
@@ -67,19 +66,19 @@ impl Plan {
             0 | 1 if spares > 0 => self.founders + rng.below(spares as u64) as usize,
             _ => rng.below(self.founders as u64) as usize,
         };
-        let target = FaultTargetNode::Replica(node);
+        let target = FaultNode::Replica(node);
         let what = match node < self.founders {
-            true => FaultTarget::Replace(target),
-            false => FaultTarget::Reformat(target),
+            true => Fault::Replace(target),
+            false => Fault::Reformat(target),
         };
         self.faults.push(PlannedFault { at_ns, what });
         if !self.is_archiver(node) && node >= self.founders {
-            let what = FaultTarget::Add(node, rng.below(4) == 0, rng.below(4) > 0);
+            let what = Fault::Add(node, rng.below(4) == 0, rng.below(4) > 0);
             self.faults.push(PlannedFault { at_ns: at_ns + self.timeout_ns, what });
         }
         if rng.below(2) == 0 {
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
-            self.faults.push(PlannedFault { at_ns, what: FaultTarget::DiesInstalling(target, lasting) });
+            self.faults.push(PlannedFault { at_ns, what: Fault::DiesInstalling(target, lasting) });
         }
     }
 }

@@ -74,6 +74,6 @@ pub use edge::{EdgeFault, EdgePlan};
 pub use kinds::{Configured, DeviceFault, SimClock, Suspension, VanishedFile};
 pub use lockstep_memory::{disk, net, rng};
 pub use outcome::{Outcome, RunFailure};
-pub use plan::{FaultTarget, Plan, PlannedFault, has_rejoiners};
+pub use plan::{Fault, Plan, PlannedFault, has_rejoiners};
 pub use unfinished::discards_unfinished;
 pub use world::run;

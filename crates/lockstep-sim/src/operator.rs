@@ -6,7 +6,7 @@ use super::check::log_tree::Stem;
 use super::coverage::Event;
 use super::keys;
 use super::machine::{CLUSTER, Machine, MachineState};
-use super::plan::{EndPlan, FaultTargetNode};
+use super::plan::{EndPlan, FaultNode};
 use super::populate::address;
 use super::rejoining::Rejoiners;
 use super::story::Happening;
@@ -205,7 +205,7 @@ impl World {
 
     /// The end of the leader's log.
     pub(super) fn status(&self) -> Option<&Stem> {
-        let leader = self.resolve(FaultTargetNode::Leader)?;
+        let leader = self.resolve(FaultNode::Leader)?;
         self.oracle.log_tip(leader).map(|tip| self.oracle.tree.stem(tip))
     }
 
@@ -294,7 +294,7 @@ impl World {
     /// The operator orders what the leader does to its log: that it rises to the newest version, or that time
     /// goes back from where its log has it.
     pub(super) fn order_log(&mut self, query_kind: QueryKind) {
-        let leader = self.resolve(FaultTargetNode::Leader);
+        let leader = self.resolve(FaultNode::Leader);
         let state = self.status().map(|stem| (stem.epoch, stem.members_seq, stem.timestamp));
         let (Some(leader), Some((epoch, after, time))) = (leader, state) else { return };
         let (name, ask, event, what) = log_order(query_kind, time);
@@ -415,7 +415,7 @@ impl World {
     }
 
     /// A member leaves, any one.
-    pub(super) fn remove(&mut self, target: FaultTargetNode) {
+    pub(super) fn remove(&mut self, target: FaultNode) {
         if let Some(identity) = self.resolve(target).and_then(|node| self.identity_at(node)) {
             self.order(&[OperatorStep::Remove(identity)], 0);
         }
@@ -430,7 +430,7 @@ impl World {
         let (Some(dead), timeout_ns) = (self.identity_at(gone), self.plan.timeout_ns) else { return Ok(()) };
         let declare = OperatorStep::Declare { survivor, dead, truly };
         if truly {
-            self.crash(FaultTargetNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
+            self.crash(FaultNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
             self.lost |= 1 << gone;
             let add = OperatorStep::Add { node: gone, witness: false, patient: true };
             self.order(&[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);

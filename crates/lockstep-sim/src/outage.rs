@@ -6,7 +6,7 @@ use super::coverage::Event;
 use super::disk::DiskFault;
 use super::fault_phase::{ms, on_changed};
 use super::machine::MachineState;
-use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
+use super::plan::{DiskPlan, EndPlan, Fault, FaultNode};
 use super::replay;
 use super::storage::StorageFault;
 use super::story::Happening;
@@ -36,7 +36,7 @@ impl World {
     /// the device.
     fn is_safe_for_good(&self, index: usize) -> bool {
         let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
-            FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
+            Fault::Reconfigure(_, configured, ..) => Some(configured),
             _ => None,
         });
         let all_power = later.chain(self.plan.configured.get(index).copied());
@@ -46,7 +46,7 @@ impl World {
     /// A process dies or is stopped, and the next one is given the tail's other path.
     pub(super) fn move_tail(
         &mut self,
-        target: FaultTargetNode,
+        target: FaultNode,
         end: EndPlan,
         lasting: Nanos,
     ) -> Result<(), Violation> {
@@ -54,7 +54,7 @@ impl World {
         if !self.nodes[index].actor.runs() || end != EndPlan::Stopped && !self.may_forget(index) {
             return Ok(());
         }
-        self.crash(FaultTargetNode::Replica(index), end, lasting)?;
+        self.crash(FaultNode::Replica(index), end, lasting)?;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         machine.moves_tail = true;
         if end != EndPlan::Stopped {
@@ -80,7 +80,7 @@ impl World {
     /// The machine loses its power, and its memory with it.
     pub(super) fn reboot(
         &mut self,
-        target: FaultTargetNode,
+        target: FaultNode,
         disk: DiskPlan,
         lasting: Nanos,
     ) -> Result<(), Violation> {
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// The process dies in a call of its disk, and perhaps the machine with it.
-    pub(super) fn arm_death(&mut self, target: FaultTargetNode, calls: u64, power: bool, lasting: Nanos) {
+    pub(super) fn arm_death(&mut self, target: FaultNode, calls: u64, power: bool, lasting: Nanos) {
         let Some(index) = self
             .resolve(target)
             .filter(|index| !power || self.is_safe_for_good(*index) || self.may_lose(*index))
@@ -189,7 +189,7 @@ impl World {
     /// The device fails a call.
     pub(super) fn arm_failure(
         &mut self,
-        target: FaultTargetNode,
+        target: FaultNode,
         disk_fault: DiskFault,
         calls: u64,
         lasting: Nanos,
@@ -238,7 +238,7 @@ impl World {
     }
 
     /// A bit of a sealed segment changes while its replica runs.
-    pub(super) fn rot(&mut self, target: FaultTargetNode) {
+    pub(super) fn rot(&mut self, target: FaultNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         let Self { nodes, rng, .. } = self;
         let Actor::Replica(machine) = &mut nodes[index].actor else { return };
@@ -278,7 +278,7 @@ impl World {
     }
 
     /// The disk is nearly full for a while.
-    pub(super) fn fill_disk(&mut self, target: FaultTargetNode, lasting: Nanos) {
+    pub(super) fn fill_disk(&mut self, target: FaultNode, lasting: Nanos) {
         let Some(index) = self.resolve(target) else { return };
         let now = self.now;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {

@@ -28,7 +28,7 @@ pub(super) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
 
 /// The replica that a fault strikes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FaultTargetNode {
+pub enum FaultNode {
     /// The leader at that time.
     Leader,
     /// This one.
@@ -72,66 +72,66 @@ pub enum FaultKind {
 
 /// One fault. A `Nanos` in it is its duration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FaultTarget {
+pub enum Fault {
     /// A process dies and is started again.
-    Crash(FaultTargetNode, EndPlan, Nanos),
+    Crash(FaultNode, EndPlan, Nanos),
     /// A machine loses its power, and its memory with it.
-    Reboot(FaultTargetNode, DiskPlan, Nanos),
+    Reboot(FaultNode, DiskPlan, Nanos),
     /// A journal is lost.
-    Amnesia(FaultTargetNode, Nanos),
+    Amnesia(FaultNode, Nanos),
     /// A process dies, and its journal is damaged before it is started again.
-    Damage(FaultTargetNode, FaultKind, Nanos),
+    Damage(FaultNode, FaultKind, Nanos),
     /// A process is paused.
-    Pause(FaultTargetNode, Nanos),
+    Pause(FaultNode, Nanos),
     /// A publisher or subscriber is paused.
     PauseClient(usize, Nanos),
     /// A path is cut; in both directions if the flag is set.
     Cut(NodeSet, NodeSet, Traffic, bool, Nanos),
     /// The leader is cut off: in both directions, or only what it receives, or only what it sends.
-    Isolate(FaultTargetNode, bool, bool, Nanos),
+    Isolate(FaultNode, bool, bool, Nanos),
     /// Packets of a path are delayed.
     Clog(NodeSet, NodeSet, Nanos),
     /// A disk is full.
-    DiskFull(FaultTargetNode, Nanos),
+    DiskFull(FaultNode, Nanos),
     /// All of these machines lose power at once.
     Power(NodeSet, Nanos),
     /// A process dies or is stopped, and the next one starts with this configuration.
-    Reconfigure(FaultTargetNode, Configured, EndPlan, Nanos),
+    Reconfigure(FaultNode, Configured, EndPlan, Nanos),
     /// A process dies or is stopped, and the next one is given the tail's other path.
-    OtherTail(FaultTargetNode, EndPlan, Nanos),
+    OtherTail(FaultNode, EndPlan, Nanos),
     /// These processes are requested to stop; each machine loses power once its process has stopped.
     Dark(NodeSet, Nanos),
     /// After so many calls of its disk a process dies within the next one, and with the flag the machine
     /// too.
-    Last(FaultTargetNode, u64, bool, Nanos),
+    Last(FaultNode, u64, bool, Nanos),
     /// After so many calls a device fails one call.
-    DiskFails(FaultTargetNode, DiskFault, u64, Nanos),
+    DiskFails(FaultNode, DiskFault, u64, Nanos),
     /// A bit of a sealed segment changes while its replica runs.
-    Rot(FaultTargetNode),
+    Rot(FaultNode),
     /// This file of a journal vanishes; with the flag while no process runs, which is started again later.
-    Vanish(FaultTargetNode, VanishedFile, bool, Nanos),
+    Vanish(FaultNode, VanishedFile, bool, Nanos),
     /// A disk accepts no write for a while.
-    SlowFlush(FaultTargetNode, Nanos),
+    SlowFlush(FaultNode, Nanos),
     /// A wall clock jumps by so many milliseconds.
-    ClockStep(FaultTargetNode, i64),
+    ClockStep(FaultNode, i64),
     /// The replica at this node is to become a member: as a witness or not, once it has caught up or at
     /// once.
     Add(usize, bool, bool),
     /// This one is to leave the membership.
-    Remove(FaultTargetNode),
+    Remove(FaultNode),
     /// The journal of this one is lost; its next incarnation takes its place.
-    Replace(FaultTargetNode),
+    Replace(FaultNode),
     /// The journal of this one is lost; the command that replaces it dies after so many steps, and is given
     /// again after a while, or never.
-    Halved(FaultTargetNode, u64, Nanos),
+    Halved(FaultNode, u64, Nanos),
     /// The journal of a member is lost, and it rejoins by itself.
-    Rejoin(FaultTargetNode),
+    Rejoin(FaultNode),
     /// The journal of this one, which is no founder, is lost, and formatted anew.
-    Reformat(FaultTargetNode),
+    Reformat(FaultNode),
     /// The next process that begins behind a checkpoint at this node dies in the call that stores it.
-    DiesInstalling(FaultTargetNode, Nanos),
+    DiesInstalling(FaultNode, Nanos),
     /// One is to join and one is to leave at the same moment.
-    TwoOrders(usize, FaultTargetNode),
+    TwoOrders(usize, FaultNode),
     /// A command of the past arrives again.
     LateOrder,
     /// One of two members receives the command that its peer is dead. The flags choose the member, and
@@ -174,17 +174,17 @@ pub enum FaultTarget {
     /// All processes are suspended.
     LongSuspension(Suspension, Nanos),
     /// The folder of a journal is copied.
-    Copy(FaultTargetNode),
+    Copy(FaultNode),
     /// A process dies, and its journal is the copy that was made last.
-    RollBack(FaultTargetNode, Nanos),
+    RollBack(FaultNode, Nanos),
     /// A journal and its tail are copied for another machine; once more if the process stops cleanly.
-    Carry(FaultTargetNode),
+    Carry(FaultNode),
     /// A second process starts on the copy that was made for another machine: with the tail or without it,
     /// under a wall clock that is ahead by so many milliseconds.
-    Second(FaultTargetNode, bool, i64),
+    Second(FaultNode, bool, i64),
 }
 
-impl FaultTarget {
+impl Fault {
     /// The duration, of a fault that has one.
     pub(super) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
         match self {
@@ -250,7 +250,7 @@ pub struct PlannedFault {
     /// The time.
     pub at_ns: Nanos,
     /// The fault.
-    pub what: FaultTarget,
+    pub what: Fault,
 }
 
 /// The meaning of one seed.
@@ -405,8 +405,7 @@ impl Plan {
             (plan.messages, plan.ring_bytes) = (150, 32 << 10);
             let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
             let at_ns = plan.fault_phase_ns / 8;
-            plan.faults
-                .push(PlannedFault { at_ns, what: FaultTarget::PauseClient(sleeper, plan.fault_phase_ns) });
+            plan.faults.push(PlannedFault { at_ns, what: Fault::PauseClient(sleeper, plan.fault_phase_ns) });
         }
         if changes {
             plan.draw_changes(&mut rng);
@@ -469,14 +468,12 @@ impl Plan {
 
     /// Whether a name may have two processes: then their payloads must differ.
     pub fn has_rivals(&self) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| matches!(fault.what, FaultTarget::ClientCrash(_) | FaultTarget::Fence(_)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::ClientCrash(_) | Fault::Fence(_)))
     }
 
     /// Whether the stream may continue in a history that is founded on it.
     pub fn may_found(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::QuorumLoss(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::QuorumLoss(..)))
     }
 
     /// Whether this node is an archiver.

@@ -9,7 +9,7 @@ use super::kinds::Configured;
 use super::machine::{MTU, Machine, MachineState, Started};
 use super::net::SimNet;
 use super::operator::SimOperator;
-use super::plan::{FaultTarget, Plan};
+use super::plan::{Fault, Plan};
 use super::reader::{SimReplaySource, replay_limits};
 use super::rng::Rng;
 use super::sleeper::SleepOutcome;
@@ -276,7 +276,7 @@ impl World {
         }
         world.place_edges(machine);
         for fault in &plan.faults {
-            if let FaultTarget::Fence(owner) = fault.what {
+            if let Fault::Fence(owner) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);
                 let work = WorldWork {
                     restart_at: Nanos::MAX,

@@ -8,7 +8,7 @@
 //! ```
 
 use super::check::Violation;
-use super::plan::{FaultTarget, Plan, PlannedFault};
+use super::plan::{Fault, Plan, PlannedFault};
 use super::rng::Rng;
 use super::wire::NetworkModel;
 use super::world::{RunPhase, World};
@@ -42,13 +42,12 @@ impl Plan {
         let hands_over = rng.below(2) == 0;
         let from = if hands_over { HANDED_OVER_AT * self.timeout_ns } else { 0 };
         if hands_over {
-            let what = FaultTarget::Handover(None);
+            let what = Fault::Handover(None);
             self.faults.push(PlannedFault { at_ns: HANDOVER_AT * self.timeout_ns, what });
         }
         for _ in 0..REPLAYS {
             let at_ns = from + rng.below(self.fault_phase_ns - from);
-            let what =
-                if rng.below(3) == 0 { FaultTarget::ForgedDown } else { FaultTarget::Replay(REPLAYED) };
+            let what = if rng.below(3) == 0 { Fault::ForgedDown } else { Fault::Replay(REPLAYED) };
             self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);

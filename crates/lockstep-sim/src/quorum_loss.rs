@@ -14,7 +14,7 @@ use super::coverage::Event;
 use super::disk::{DiskFault, SimDisk};
 use super::machine::{Machine, MachineState};
 use super::operator::OperatorStep;
-use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::populate::address;
 use super::rng::Rng;
 use super::story::Happening;
@@ -53,7 +53,7 @@ const TRIES: u64 = 4;
 impl Plan {
     /// The length of the first act: the second follows the loss of the quorum.
     pub(super) fn first_act_ns(&self) -> Nanos {
-        let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, FaultTarget::QuorumLoss(..)));
+        let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, Fault::QuorumLoss(..)));
         quorum_loss.map_or(self.fault_phase_ns, |quorum_loss| quorum_loss.at_ns)
     }
 
@@ -85,15 +85,13 @@ impl Plan {
     /// source that is gone costs a joining node more than a day of this year.
     pub(super) fn draw_restore(&mut self, rng: &mut Rng, at_ns: Nanos) {
         let what = match self.draw_loss(rng) {
-            FaultTarget::QuorumLoss(gone, dark) => {
-                FaultTarget::QuorumLoss(gone, dark & !(!0 << self.founders))
-            }
+            Fault::QuorumLoss(gone, dark) => Fault::QuorumLoss(gone, dark & !(!0 << self.founders)),
             other => other,
         };
         self.faults.push(PlannedFault { at_ns, what });
     }
 
-    fn draw_loss(&self, rng: &mut Rng) -> FaultTarget {
+    fn draw_loss(&self, rng: &mut Rng) -> Fault {
         let (members, all): (NodeSet, NodeSet) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
         let mut gone = members;
         while gone.count_ones() as usize > self.founders / 2 + 1 {
@@ -106,7 +104,7 @@ impl Plan {
             2 if self.archivers > 0 => (members, 0),
             _ => (gone, 0),
         };
-        FaultTarget::QuorumLoss(gone, dark)
+        Fault::QuorumLoss(gone, dark)
     }
 
     fn draw_loss_and_aftermath(&mut self, rng: &mut Rng) {
@@ -118,18 +116,18 @@ impl Plan {
             let at_ns = at_ns + (4 + rng.below(AFTERMATH - 30)) * self.timeout_ns;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let target = match rng.below(2) {
-                0 => FaultTargetNode::Leader,
-                _ => FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize),
+                0 => FaultNode::Leader,
+                _ => FaultNode::Replica(rng.below(self.replicas as u64) as usize),
             };
             let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
             let what = match rng.below(7) {
-                0 => FaultTarget::Crash(target, EndPlan::Clean, lasting),
-                1 => FaultTarget::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
-                2 => FaultTarget::Pause(target, lasting),
-                3 => FaultTarget::PauseClient(client, lasting),
-                4 => FaultTarget::ClientCrash(client),
-                5 => FaultTarget::Handover(None),
-                _ => FaultTarget::Replay(1 + rng.below(32)),
+                0 => Fault::Crash(target, EndPlan::Clean, lasting),
+                1 => Fault::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
+                2 => Fault::Pause(target, lasting),
+                3 => Fault::PauseClient(client, lasting),
+                4 => Fault::ClientCrash(client),
+                5 => Fault::Handover(None),
+                _ => Fault::Replay(1 + rng.below(32)),
             };
             self.faults.push(PlannedFault { at_ns, what });
         }

@@ -12,7 +12,7 @@ use super::disk::DiskFault;
 use super::keys;
 use super::machine::{Machine, MachineState};
 use super::operator::OperatorStep;
-use super::plan::FaultTargetNode;
+use super::plan::FaultNode;
 use super::storage::{Flushed, StorageFault};
 use super::story::Happening;
 use super::wire::NodeSet;
@@ -293,22 +293,22 @@ pub(super) fn request(world: &mut World, index: usize, repairer: usize, order: &
 }
 
 /// The journal of a node is lost, if it may be; the node, if it is.
-pub(super) fn lose_journal(world: &mut World, target: FaultTargetNode) -> Option<usize> {
+pub(super) fn lose_journal(world: &mut World, target: FaultNode) -> Option<usize> {
     let node = world.resolve(target)?;
     if world.lost >> node & 1 == 0 {
-        world.forget(FaultTargetNode::Replica(node));
+        world.forget(FaultNode::Replica(node));
     }
     (world.lost >> node & 1 == 1).then_some(node)
 }
 
 /// The same of one that may be a member.
-pub(super) fn lose_members_journal(world: &mut World, target: FaultTargetNode) -> Option<usize> {
+pub(super) fn lose_members_journal(world: &mut World, target: FaultNode) -> Option<usize> {
     let node = world.resolve(target).filter(|node| !world.plan.is_archiver(*node))?;
-    lose_journal(world, FaultTargetNode::Replica(node))
+    lose_journal(world, FaultNode::Replica(node))
 }
 
 /// The journal of a member is lost, or was: its next incarnation takes its place.
-pub(super) fn replace(world: &mut World, target: FaultTargetNode) {
+pub(super) fn replace(world: &mut World, target: FaultNode) {
     let Some(node) = lose_members_journal(world, target) else { return };
     let Actor::Replica(machine) = &world.nodes[node].actor else { return };
     let patient = world.rng.below(4) > 0;
@@ -321,7 +321,7 @@ pub(super) fn replace(world: &mut World, target: FaultTargetNode) {
 }
 
 /// The journal of a member is lost, and the member rejoins by itself.
-pub(super) fn lose_and_rejoin(world: &mut World, target: FaultTargetNode) {
+pub(super) fn lose_and_rejoin(world: &mut World, target: FaultNode) {
     if let Some(node) = lose_members_journal(world, target) {
         let (now, seed, timeout_ns) = (world.now, world.plan.seed, world.plan.timeout_ns);
         world.operator.rejoiners.on_lost(node, now, seed, timeout_ns);
@@ -331,14 +331,14 @@ pub(super) fn lose_and_rejoin(world: &mut World, target: FaultTargetNode) {
 }
 
 /// The journal of one that is no founder is lost, and formatted anew.
-pub(super) fn reformat(world: &mut World, target: FaultTargetNode) {
+pub(super) fn reformat(world: &mut World, target: FaultNode) {
     if let Some(node) = lose_journal(world, target) {
         world.order(&[OperatorStep::Renew(node)], 0);
     }
 }
 
 /// The next process that begins behind a checkpoint here dies in the call that stores it.
-pub(super) fn die_installing(world: &mut World, target: FaultTargetNode, lasting: Nanos) {
+pub(super) fn die_installing(world: &mut World, target: FaultNode, lasting: Nanos) {
     if let Some(node) = world.resolve(target) {
         world.nodes[node].dies_installing = Some(StorageFault { power: false, lasting });
     }

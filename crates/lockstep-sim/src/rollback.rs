@@ -11,7 +11,7 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::disk::SimDisk;
-use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, World};
@@ -31,7 +31,7 @@ pub(super) struct JournalCopy {
 impl Plan {
     /// Whether a journal is rolled back.
     pub fn rolls_back(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::RollBack(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::RollBack(..)))
     }
 
     /// Copies of journals, and the times at which they are restored.
@@ -40,12 +40,12 @@ impl Plan {
             return;
         }
         for _ in 0..1 + rng.below(3) {
-            let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
+            let target = FaultNode::Replica(rng.below(self.replicas as u64) as usize);
             let copied = rng.below(self.fault_phase_ns);
             let put_back = copied + rng.below(self.fault_phase_ns - copied);
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            self.faults.push(PlannedFault { at_ns: copied, what: FaultTarget::Copy(target) });
-            self.faults.push(PlannedFault { at_ns: put_back, what: FaultTarget::RollBack(target, lasting) });
+            self.faults.push(PlannedFault { at_ns: copied, what: Fault::Copy(target) });
+            self.faults.push(PlannedFault { at_ns: put_back, what: Fault::RollBack(target, lasting) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -53,7 +53,7 @@ impl Plan {
 
 impl World {
     /// The folder of a journal is copied while its replica runs.
-    pub(super) fn copy_journal(&mut self, target: FaultTargetNode) {
+    pub(super) fn copy_journal(&mut self, target: FaultNode) {
         let Some(index) = self.resolve(target) else { return };
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.replica().is_none() || machine.may_refuse() || machine.store.is_armed() {
@@ -65,7 +65,7 @@ impl World {
     }
 
     /// The process is killed, and its journal is replaced by the copy; its ring stays.
-    pub(super) fn roll_back(&mut self, target: FaultTargetNode, lasting: Nanos) -> Result<(), Violation> {
+    pub(super) fn roll_back(&mut self, target: FaultNode, lasting: Nanos) -> Result<(), Violation> {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return Ok(()) };
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let is_of_this_boot = |copy: &JournalCopy| {
@@ -75,7 +75,7 @@ impl World {
         let Some(copy) = machine.copy.clone().filter(|copy| runs && is_of_this_boot(copy)) else {
             return Ok(());
         };
-        self.crash(FaultTargetNode::Replica(index), EndPlan::Clean, lasting)?;
+        self.crash(FaultNode::Replica(index), EndPlan::Clean, lasting)?;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         machine.store = copy.files;
         (machine.forgot, machine.rolled_back) = (true, true);

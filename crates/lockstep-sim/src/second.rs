@@ -20,7 +20,7 @@ use super::coverage::Event;
 use super::disk::SimDisk;
 use super::machine::{Machine, MachineState, Started};
 use super::net::SimNet;
-use super::plan::{DAY_MS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{DAY_MS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::populate::replica_limits;
 use super::rng::Rng;
 use super::storage::Flushed;
@@ -77,7 +77,7 @@ impl Second {
 impl Plan {
     /// Whether a second process of an identity begins.
     pub fn has_second(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Second(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::Second(..)))
     }
 
     /// Copies for another machine, and the times at which they are started there.
@@ -87,23 +87,23 @@ impl Plan {
         }
         self.looks = true;
         for _ in 0..1 + rng.below(4) {
-            let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
+            let target = FaultNode::Replica(rng.below(self.replicas as u64) as usize);
             let carried = rng.below(self.fault_phase_ns);
             let begins = match rng.below(3) {
                 0 => carried,
                 1 => carried + rng.below(self.fault_phase_ns - carried),
                 _ => {
                     let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 2);
-                    let what = FaultTarget::Crash(target, EndPlan::Stopped, lasting);
+                    let what = Fault::Crash(target, EndPlan::Stopped, lasting);
                     self.faults.push(PlannedFault { at_ns: carried, what });
                     carried + lasting + (2 + rng.below(8)) * self.timeout_ns
                 }
             };
             let with_ring = rng.below(2) == 0;
             let ahead_ms = rng.pick(&[0, -DAY_MS, -1_000, -1, 1, DAY_MS]);
-            self.faults.push(PlannedFault { at_ns: carried, what: FaultTarget::Carry(target) });
+            self.faults.push(PlannedFault { at_ns: carried, what: Fault::Carry(target) });
             self.faults
-                .push(PlannedFault { at_ns: begins, what: FaultTarget::Second(target, with_ring, ahead_ms) });
+                .push(PlannedFault { at_ns: begins, what: Fault::Second(target, with_ring, ahead_ms) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -158,7 +158,7 @@ impl World {
     }
 
     /// The files of a replica are copied for another machine.
-    pub(super) fn carry(&mut self, target: FaultTargetNode) {
+    pub(super) fn carry(&mut self, target: FaultNode) {
         let Some(index) = self.resolve(target) else { return };
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.carries = machine.carry();
@@ -184,7 +184,7 @@ impl World {
     /// Starts a second process on the copied files.
     pub(super) fn begin_second(
         &mut self,
-        target: FaultTargetNode,
+        target: FaultNode,
         with_ring: bool,
         ahead_ms: i64,
     ) -> Result<(), Violation> {

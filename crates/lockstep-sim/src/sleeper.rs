@@ -10,7 +10,7 @@
 //! ```
 
 use super::coverage::Event;
-use super::plan::{FaultTarget, Plan, PlannedFault};
+use super::plan::{Fault, Plan, PlannedFault};
 use super::rng::Rng;
 use super::wire::{ALL_TRAFFIC, NodeSet};
 use super::world::World;
@@ -84,11 +84,11 @@ impl Plan {
         self.faults.retain(|fault| fault.at_ns > at_ns + 2 * self.timeout_ns);
         let lasting = 4 * self.timeout_ns;
         self.faults
-            .push(PlannedFault { at_ns, what: FaultTarget::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
+            .push(PlannedFault { at_ns, what: Fault::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
         let at_ns = at_ns + 1 + rng.below(self.timeout_ns);
         let stamped = self.replicas + self.publishers + 1;
         let lasting = self.fault_phase_ns / 2 + rng.below(self.fault_phase_ns / 4);
-        self.faults.push(PlannedFault { at_ns, what: FaultTarget::PauseClient(stamped, lasting) });
+        self.faults.push(PlannedFault { at_ns, what: Fault::PauseClient(stamped, lasting) });
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 }

@@ -16,7 +16,7 @@ use super::coverage::Event;
 use super::fault_phase::ms;
 use super::kinds::VanishedFile;
 use super::machine::CHORE_NS;
-use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
+use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, World};
@@ -39,7 +39,7 @@ const LOOKS: u32 = 6;
 impl Plan {
     /// Whether files of journals vanish.
     pub fn loses_files(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Vanish(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::Vanish(..)))
     }
 
     /// The files that vanish; none in most runs.
@@ -52,7 +52,7 @@ impl Plan {
         (self.messages, self.segment_len) = (150, 32 << 10);
         for _ in 0..1 + rng.below(4) {
             let at_ns = self.fault_phase_ns * (2 + rng.below(8)) / 10;
-            let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
+            let target = FaultNode::Replica(rng.below(self.replicas as u64) as usize);
             let file = rng.pick(&[
                 VanishedFile::Sealed,
                 VanishedFile::Newest,
@@ -63,7 +63,7 @@ impl Plan {
             ]);
             let stops = rng.below(2) == 0;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            self.faults.push(PlannedFault { at_ns, what: FaultTarget::Vanish(target, file, stops, lasting) });
+            self.faults.push(PlannedFault { at_ns, what: Fault::Vanish(target, file, stops, lasting) });
         }
     }
 }
@@ -247,7 +247,7 @@ fn of_segment(files: &[FileName], number: u64) -> Option<FileName> {
 /// A file of a journal vanishes. `stops`: its process is killed before.
 pub(super) fn vanish(
     world: &mut World,
-    target: FaultTargetNode,
+    target: FaultNode,
     file: VanishedFile,
     (stops, lasting): (bool, Nanos),
 ) -> Result<(), Violation> {
@@ -261,7 +261,7 @@ pub(super) fn vanish(
         return Ok(());
     }
     if stops {
-        world.crash(FaultTargetNode::Replica(index), EndPlan::Clean, lasting)?;
+        world.crash(FaultNode::Replica(index), EndPlan::Clean, lasting)?;
     }
     let World { nodes, rng, .. } = world;
     let Actor::Replica(machine) = &mut nodes[index].actor else { return Ok(()) };

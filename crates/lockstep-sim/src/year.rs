@@ -18,7 +18,7 @@ use super::edge::{EdgeFault, EdgePlan};
 use super::keys;
 use super::machine::Machine;
 use super::operator::OperatorStep;
-use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS};
+use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
 use super::replay;
 use super::rng::Rng;
 use super::wire::{NetworkModel, NodeSet};
@@ -144,16 +144,16 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     // A member in each month, where no other one is about to join.
     if date == 3 && !restores {
         let node = rng.below(plan.founders as u64) as usize;
-        faults.push((at(rng), FaultTarget::Replace(FaultTargetNode::Replica(node))));
+        faults.push((at(rng), Fault::Replace(FaultNode::Replica(node))));
     }
     if (month, date) == (1, 10) {
-        faults.push((at(rng), FaultTarget::Upgrade));
+        faults.push((at(rng), Fault::Upgrade));
     }
     if plan.edges.is_some() {
         // The day of before ends, and this one begins.
         for after in [1, 3] {
             let at_ns = begins + after * plan.timeout_ns;
-            faults.push((at_ns, FaultTarget::Edge(EdgeFault::Day(false))));
+            faults.push((at_ns, Fault::Edge(EdgeFault::Day(false))));
         }
     }
     let is_measured = date + 1 == MONTH;
@@ -166,7 +166,7 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     };
     let nights = if day % WEEK + 1 == WEEK { 3 } else { 1 };
     let lasting = nights * DAY_NS - AWAKE * plan.timeout_ns;
-    faults.push((begins + AWAKE * plan.timeout_ns - 1, FaultTarget::LongSuspension(how, lasting)));
+    faults.push((begins + AWAKE * plan.timeout_ns - 1, Fault::LongSuspension(how, lasting)));
     plan.faults.extend(faults.into_iter().map(|(at_ns, what)| PlannedFault { at_ns, what }));
 }
 
@@ -185,29 +185,29 @@ fn draw_rotations(plan: &mut Plan, rng: &mut Rng) {
             let (some, day) = (rng.next_u64() as NodeSet, month * MONTH + ROTATED + 2 * number as u64);
             for (hosts, day) in [(some, day), (!some, day + 1)] {
                 let at_ns = day * AWAKE * plan.timeout_ns + rng.below(STORMY * plan.timeout_ns);
-                plan.faults.push(PlannedFault { at_ns, what: FaultTarget::Rotate(hosts, step) });
+                plan.faults.push(PlannedFault { at_ns, what: Fault::Rotate(hosts, step) });
             }
         }
     }
 }
 
 /// A fault that is over before the day is.
-fn fault_of_day(plan: &Plan, rng: &mut Rng) -> FaultTarget {
-    let any = FaultTargetNode::Replica(rng.below(plan.replicas as u64) as usize);
-    let target = if rng.below(2) == 0 { FaultTargetNode::Leader } else { any };
+fn fault_of_day(plan: &Plan, rng: &mut Rng) -> Fault {
+    let any = FaultNode::Replica(rng.below(plan.replicas as u64) as usize);
+    let target = if rng.below(2) == 0 { FaultNode::Leader } else { any };
     let lasting = rng.log_uniform(plan.timeout_ns / 16, plan.timeout_ns * 2);
     let client = plan.replicas + rng.below(plan.publishers as u64) as usize;
     match rng.below(10) {
-        0 => FaultTarget::Crash(target, EndPlan::Clean, lasting),
-        1 => FaultTarget::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
-        2 => FaultTarget::Crash(target, EndPlan::TornTail, lasting),
-        3 => FaultTarget::Crash(target, EndPlan::Stopped, lasting),
-        4 => FaultTarget::Pause(target, lasting),
-        5 => FaultTarget::Handover(None),
-        6 => FaultTarget::ClientCrash(client),
-        7 => FaultTarget::Close(client),
-        8 => FaultTarget::Isolate(target, true, rng.below(2) == 0, lasting),
-        _ => FaultTarget::ClockStep(target, rng.pick(&[-1_000, -1, 1, 1_000])),
+        0 => Fault::Crash(target, EndPlan::Clean, lasting),
+        1 => Fault::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
+        2 => Fault::Crash(target, EndPlan::TornTail, lasting),
+        3 => Fault::Crash(target, EndPlan::Stopped, lasting),
+        4 => Fault::Pause(target, lasting),
+        5 => Fault::Handover(None),
+        6 => Fault::ClientCrash(client),
+        7 => Fault::Close(client),
+        8 => Fault::Isolate(target, true, rng.below(2) == 0, lasting),
+        _ => Fault::ClockStep(target, rng.pick(&[-1_000, -1, 1, 1_000])),
     }
 }
 
@@ -323,7 +323,7 @@ fn format_overtaken(world: &mut World) -> NodeSet {
     let formatted = overtaken & !world.diary.overtaken;
     for node in (0..world.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
         world.count(Event::Overtaken);
-        if replay::lose_journal(world, FaultTargetNode::Replica(node)).is_some() {
+        if replay::lose_journal(world, FaultNode::Replica(node)).is_some() {
             let steps = [OperatorStep::Renew(node), OperatorStep::Swap { node, patient: true }];
             world.order(if node < world.plan.founders { &steps } else { &steps[..1] }, 0);
         }

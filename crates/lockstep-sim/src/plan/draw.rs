@@ -1,8 +1,6 @@
 //! Draws the faults of a seed: their kinds, targets and times.
 
-use super::{
-    DAY_MS, DAY_NS, DiskPlan, EndPlan, FaultKind, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS,
-};
+use super::{DAY_MS, DAY_NS, DiskPlan, EndPlan, Fault, FaultKind, FaultNode, Plan, PlannedFault, WALL_NS};
 use crate::disk::DiskFault;
 use crate::edge;
 use crate::rng::Rng;
@@ -48,23 +46,22 @@ impl Plan {
         for _ in 0..1 + rng.below(4) {
             let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
-            let target =
-                if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
+            let target = if rng.below(4) == 0 { FaultNode::Leader } else { FaultNode::Replica(any) };
             let spares = self.replicas - self.archivers - self.founders;
             let spare = self.founders + rng.below(spares as u64) as usize;
             let what = match rng.below(12) {
-                0..4 => FaultTarget::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
-                4 => FaultTarget::Add(any, rng.below(4) == 0, rng.below(4) > 0),
-                5 | 6 => FaultTarget::Remove(target),
-                7 | 8 => FaultTarget::Replace(target),
-                9 => FaultTarget::TwoOrders(spare, target),
-                10 => FaultTarget::LateOrder,
-                _ => FaultTarget::Remove(FaultTargetNode::Leader),
+                0..4 => Fault::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
+                4 => Fault::Add(any, rng.below(4) == 0, rng.below(4) > 0),
+                5 | 6 => Fault::Remove(target),
+                7 | 8 => Fault::Replace(target),
+                9 => Fault::TwoOrders(spare, target),
+                10 => Fault::LateOrder,
+                _ => Fault::Remove(FaultNode::Leader),
             };
             self.faults.push(PlannedFault { at_ns, what });
         }
         if self.founders == 2 && rng.below(2) == 0 {
-            let what = FaultTarget::RemoveDeclaredDead(rng.below(2) == 0, rng.below(2) == 0);
+            let what = Fault::RemoveDeclaredDead(rng.below(2) == 0, rng.below(2) == 0);
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns / 2), what });
         }
     }
@@ -96,7 +93,7 @@ impl Plan {
         self.version = VERSION_MIN;
         for _ in 0..rng.below(4) {
             let at_ns = rng.below(self.fault_phase_ns);
-            self.faults.push(PlannedFault { at_ns, what: FaultTarget::Upgrade });
+            self.faults.push(PlannedFault { at_ns, what: Fault::Upgrade });
         }
     }
 
@@ -113,7 +110,7 @@ impl Plan {
         self.set_clocks((0, self.replicas), by_ms, (0, until));
         for _ in 0..1 + rng.below(4) {
             let at_ns = rng.below(self.fault_phase_ns);
-            self.faults.push(PlannedFault { at_ns, what: FaultTarget::TimeOrder });
+            self.faults.push(PlannedFault { at_ns, what: Fault::TimeOrder });
         }
     }
 
@@ -125,7 +122,7 @@ impl Plan {
                 let publisher = self.replicas + rng.below(self.publishers as u64) as usize;
                 self.faults.push(PlannedFault {
                     at_ns: rng.below(self.fault_phase_ns),
-                    what: FaultTarget::Close(publisher),
+                    what: Fault::Close(publisher),
                 });
             }
         }
@@ -134,7 +131,7 @@ impl Plan {
             let class = rng.below(edge::CLASSES);
             for _ in 0..1 + rng.below(3) {
                 let lasting = rng.log_uniform(self.timeout_ns / 8, self.timeout_ns * 8);
-                let what = FaultTarget::Edge(edges.draw(&mut rng, class, lasting));
+                let what = Fault::Edge(edges.draw(&mut rng, class, lasting));
                 self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
             }
         }
@@ -159,25 +156,25 @@ impl Plan {
         }
     }
 
-    fn draw_disk(&self, rng: &mut Rng, class: u64) -> FaultTarget {
+    fn draw_disk(&self, rng: &mut Rng, class: u64) -> Fault {
         let target = self.draw_target(rng);
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
         let calls = rng.log_uniform(1, 256) - 1;
         let all = (1 << self.replicas) - 1;
         match class {
-            0 | 1 => FaultTarget::Last(target, calls, false, lasting),
-            2 => FaultTarget::Last(target, calls, true, lasting),
-            3 => FaultTarget::Power(all, lasting),
-            4 => FaultTarget::Power(rng.next_u64() as NodeSet & all, lasting),
-            5 => FaultTarget::Dark(all, lasting),
-            6 => FaultTarget::Dark(rng.next_u64() as NodeSet & all, lasting),
+            0 | 1 => Fault::Last(target, calls, false, lasting),
+            2 => Fault::Last(target, calls, true, lasting),
+            3 => Fault::Power(all, lasting),
+            4 => Fault::Power(rng.next_u64() as NodeSet & all, lasting),
+            5 => Fault::Dark(all, lasting),
+            6 => Fault::Dark(rng.next_u64() as NodeSet & all, lasting),
             7 | 8 => {
                 let disk_fault =
                     rng.pick(&[DiskFault::ReadError, DiskFault::WriteError, DiskFault::SyncError]);
-                FaultTarget::DiskFails(target, disk_fault, calls, lasting)
+                Fault::DiskFails(target, disk_fault, calls, lasting)
             }
-            10 => FaultTarget::Rot(target),
-            _ => FaultTarget::DiskFull(
+            10 => Fault::Rot(target),
+            _ => Fault::DiskFull(
                 target,
                 rng.log_uniform(self.timeout_ns, self.fault_phase_ns.max(self.timeout_ns * 2)),
             ),
@@ -191,49 +188,41 @@ impl Plan {
             // The first machine dies between the genesis of the history and the first flush of it.
             let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
             let disk = rng.pick(&[DiskPlan::Intact, DiskPlan::Torn]);
-            self.faults.push(PlannedFault {
-                at_ns,
-                what: FaultTarget::Reboot(FaultTargetNode::Replica(0), disk, lasting),
-            });
+            self.faults
+                .push(PlannedFault { at_ns, what: Fault::Reboot(FaultNode::Replica(0), disk, lasting) });
         }
         if rng.below(12) == 0 {
             // A tail on a disk survives its boot.
             for _ in 0..1 + rng.below(2) {
                 let at_ns = rng.below(self.fault_phase_ns);
                 let target = self.draw_target(rng);
-                self.faults.push(PlannedFault {
-                    at_ns,
-                    what: FaultTarget::Reboot(target, DiskPlan::WithTail, lasting),
-                });
+                self.faults
+                    .push(PlannedFault { at_ns, what: Fault::Reboot(target, DiskPlan::WithTail, lasting) });
             }
         }
         if rng.below(8) == 0 {
             // Publishers open their names anew while the leader dies.
             for publisher in 0..self.publishers {
                 let at_ns = rng.below(self.fault_phase_ns);
-                let what = FaultTarget::ClientCrash(self.replicas + publisher);
+                let what = Fault::ClientCrash(self.replicas + publisher);
                 self.faults.push(PlannedFault { at_ns, what });
                 let at_ns = at_ns + rng.below(self.timeout_ns);
-                let what = FaultTarget::Crash(
-                    FaultTargetNode::Leader,
-                    EndPlan::MidTurn(rng.below(4) as u32),
-                    lasting,
-                );
+                let what = Fault::Crash(FaultNode::Leader, EndPlan::MidTurn(rng.below(4) as u32), lasting);
                 self.faults.push(PlannedFault { at_ns, what });
             }
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 
-    fn draw_target(&self, rng: &mut Rng) -> FaultTargetNode {
+    fn draw_target(&self, rng: &mut Rng) -> FaultNode {
         if rng.below(2) == 0 {
-            FaultTargetNode::Leader
+            FaultNode::Leader
         } else {
-            FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize)
+            FaultNode::Replica(rng.below(self.replicas as u64) as usize)
         }
     }
 
-    fn draw(&self, rng: &mut Rng, class: u64) -> FaultTarget {
+    fn draw(&self, rng: &mut Rng, class: u64) -> Fault {
         let target = self.draw_target(rng);
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
         let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
@@ -246,10 +235,10 @@ impl Plan {
                     4 => EndPlan::TornTail,
                     _ => EndPlan::Stopped,
                 };
-                FaultTarget::Crash(target, end, lasting)
+                Fault::Crash(target, end, lasting)
             }
-            2 => FaultTarget::Reboot(target, rng.pick(&[DiskPlan::Intact, DiskPlan::Torn]), lasting),
-            3 => FaultTarget::Amnesia(target, lasting),
+            2 => Fault::Reboot(target, rng.pick(&[DiskPlan::Intact, DiskPlan::Torn]), lasting),
+            3 => Fault::Amnesia(target, lasting),
             4 => {
                 let disk_fault = rng.pick(&[
                     FaultKind::TailBit,
@@ -257,48 +246,46 @@ impl Plan {
                     FaultKind::SegmentBit,
                     FaultKind::StaleBlock,
                 ]);
-                FaultTarget::Damage(target, disk_fault, lasting)
+                Fault::Damage(target, disk_fault, lasting)
             }
-            5 => FaultTarget::Pause(target, lasting),
-            6 => FaultTarget::PauseClient(client, lasting),
+            5 => Fault::Pause(target, lasting),
+            6 => Fault::PauseClient(client, lasting),
             7 => {
                 let side = rng.next_u64() as NodeSet & all;
-                FaultTarget::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
+                Fault::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
             }
             8 => match rng.below(3) {
-                0 => FaultTarget::Isolate(target, true, true, lasting),
-                1 => FaultTarget::Isolate(target, true, false, lasting),
-                _ => FaultTarget::Isolate(target, false, true, lasting),
+                0 => Fault::Isolate(target, true, true, lasting),
+                1 => Fault::Isolate(target, true, false, lasting),
+                _ => Fault::Isolate(target, false, true, lasting),
             },
             9 => {
                 // Between two of them only, and perhaps only one group: a partial partition.
                 let one = 1 << rng.below(self.replicas as u64);
                 let other = if rng.below(2) == 0 { 1 << rng.below(self.replicas as u64) } else { all };
                 let traffic = if rng.below(2) == 0 { ALL_TRAFFIC } else { 1 << rng.below(4) };
-                FaultTarget::Cut(other, one, traffic, rng.below(2) == 0, lasting)
+                Fault::Cut(other, one, traffic, rng.below(2) == 0, lasting)
             }
-            10 => {
-                FaultTarget::Clog(rng.next_u64() as NodeSet & all, rng.next_u64() as NodeSet & all, lasting)
-            }
+            10 => Fault::Clog(rng.next_u64() as NodeSet & all, rng.next_u64() as NodeSet & all, lasting),
             11 => match rng.below(2) {
-                0 => FaultTarget::DiskFull(target, lasting),
-                _ => FaultTarget::SlowFlush(target, lasting),
+                0 => Fault::DiskFull(target, lasting),
+                _ => Fault::SlowFlush(target, lasting),
             },
-            12 => FaultTarget::ClockStep(
+            12 => Fault::ClockStep(
                 target,
                 rng.pick(&[-DAY_MS, -3_600_000, -1_000, -1, 1, 1_000, 3_600_000, DAY_MS]),
             ),
-            13 => FaultTarget::Replay(1 + rng.below(8)),
-            14 | 15 if rng.below(4) == 0 => FaultTarget::OldDown,
-            14 | 15 if rng.below(4) == 0 => FaultTarget::ForgedDown,
+            13 => Fault::Replay(1 + rng.below(8)),
+            14 | 15 if rng.below(4) == 0 => Fault::OldDown,
+            14 | 15 if rng.below(4) == 0 => Fault::ForgedDown,
             14 | 15 => {
                 let to = rng.below(self.replicas as u64 + 1) as usize;
-                FaultTarget::Handover((to < self.replicas).then_some(to))
+                Fault::Handover((to < self.replicas).then_some(to))
             }
             _ if rng.below(3) == 0 => {
-                FaultTarget::Fence(self.replicas + rng.below(self.publishers as u64) as usize)
+                Fault::Fence(self.replicas + rng.below(self.publishers as u64) as usize)
             }
-            _ => FaultTarget::ClientCrash(client),
+            _ => Fault::ClientCrash(client),
         }
     }
 }
@@ -316,8 +303,8 @@ pub(super) fn rejoining(plan: &mut Plan) {
     }
     let mut at_ns = rng.below(plan.fault_phase_ns);
     for _ in 0..1 + rng.below(4) {
-        let target = FaultTargetNode::Replica(rng.below(plan.founders as u64) as usize);
-        plan.faults.push(PlannedFault { at_ns, what: FaultTarget::Rejoin(target) });
+        let target = FaultNode::Replica(rng.below(plan.founders as u64) as usize);
+        plan.faults.push(PlannedFault { at_ns, what: Fault::Rejoin(target) });
         // At the same time, or at another one.
         if rng.below(2) == 0 {
             at_ns = rng.below(plan.fault_phase_ns);
@@ -327,5 +314,5 @@ pub(super) fn rejoining(plan: &mut Plan) {
 
 /// Whether replicas of a plan rejoin by themselves.
 pub fn has_rejoiners(plan: &Plan) -> bool {
-    plan.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Rejoin(_)))
+    plan.faults.iter().any(|fault| matches!(fault.what, Fault::Rejoin(_)))
 }

@@ -13,7 +13,7 @@ use lockstep_sim::coverage::Event;
 use lockstep_sim::has_rejoiners;
 use lockstep_sim::many::{Tally, run_many, run_wanted};
 use lockstep_sim::shrink::shrink;
-use lockstep_sim::{Configured, FaultTarget, Plan, run};
+use lockstep_sim::{Configured, Fault, Plan, run};
 use lockstep_testkit::lane;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -241,7 +241,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
     for plan in (0..seeds).map(Plan::of_seed).filter(Plan::varies) {
         let seed = plan.seed;
         let later = plan.faults.iter().filter_map(|fault| match &fault.what {
-            FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
+            Fault::Reconfigure(_, configured, ..) => Some(configured),
             _ => None,
         });
         for configured in later.chain(&plan.configured) {
