@@ -9,7 +9,7 @@ use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::read::numbers;
-use crate::journal::replay::LogRebuild;
+use crate::journal::rebuild::LogRebuild;
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::superblock::Superblock;
 use crate::journal::walk::{Walk, WalkItem, read_header};

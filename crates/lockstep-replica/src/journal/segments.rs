@@ -28,8 +28,8 @@ use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word, remove_derived};
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
+use crate::journal::rebuild::{LogRebuild, RebuildStep};
 use crate::journal::record::Record;
-use crate::journal::replay::{LogRebuild, RebuildStep};
 use crate::journal::segment::{
     GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, blank_sectors, write_group_mark,
 };

@@ -16,8 +16,8 @@
 use super::Mend;
 use crate::journal::extents::Extents;
 use crate::journal::layout::TailLabel;
+use crate::journal::rebuild::LogRebuild;
 use crate::journal::record::{MARK_LEN, Record, write_stage, write_switch};
-use crate::journal::replay::LogRebuild;
 use crate::journal::segment::RECORDS_AT;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Chain, Epoch, FrameView, Seq};

@@ -1,4 +1,4 @@
-//! # replay: the meaning of a sequence of records
+//! # rebuild: the meaning of a sequence of records
 //!
 //! One state machine serves both directions: the tail feeds it the records that it writes, recovery those
 //! that it reads. So a log that was written and a log that is read back cannot differ.
