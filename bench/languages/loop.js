@@ -21,7 +21,7 @@ function runClosed(endpoint, warmUp, time) {
   const participant = endpoint.participant();
   const id = participant.open('loop', PATIENCE_MS);
   for (const from = now(); now() - from < BEGIN_NS; ) {
-    participant.poll(LIMIT);
+    participant.pollBatch(LIMIT);
     participant.wait(WAIT_MS);
   }
   const message = Buffer.alloc(MESSAGE_LENGTH, 0x5a);
@@ -32,7 +32,7 @@ function runClosed(endpoint, warmUp, time) {
     const number = participant.publish(id, message);
     let isDelivered = false;
     while (!isDelivered) {
-      const batch = participant.poll(LIMIT);
+      const batch = participant.pollBatch(LIMIT);
       for (const event of batch) {
         isDelivered ||= event.kind === Kind.MESSAGE && event.publisher === id && event.publisherSeq === number;
       }
@@ -54,7 +54,7 @@ function runRead(endpoint, warmUp, time) {
   const began = now();
   let at = began;
   while (at - began < warmUp + time) {
-    const batch = subscriber.poll(BATCH_LIMIT);
+    const batch = subscriber.pollBatch(BATCH_LIMIT);
     for (const event of batch) {
       if (event.kind === Kind.MESSAGE) {
         messages++;

@@ -2,7 +2,7 @@
 
 use super::allowance::Allowance;
 use super::ledger::DeliveryPlace;
-use super::line::Line;
+use super::protocol::Protocol;
 use super::users::User;
 use crate::fix::session::FixLogon;
 use lockstep_wire::{Nanos, PublisherId};
@@ -56,7 +56,7 @@ pub(super) enum Phase {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Conn {
-    pub line: Line,
+    pub protocol: Protocol,
     pub peer: SocketAddr,
     pub phase: Phase,
     /// The user, as its file had it when it logged in.
@@ -94,9 +94,9 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub fn new(now: Nanos, peer: SocketAddr, line: Line) -> Self {
+    pub fn new(now: Nanos, peer: SocketAddr, protocol: Protocol) -> Self {
         Self {
-            line,
+            protocol,
             peer,
             phase: Phase::New,
             user: None,
@@ -162,9 +162,9 @@ impl Conn {
 
     /// Whether its session waits for its Logout to be stamped and sent.
     pub fn is_parting(&self) -> bool {
-        match &self.line {
-            Line::Fix(session) => self.is_open() && session.leaving().is_some(),
-            Line::Soup(_) => false,
+        match &self.protocol {
+            Protocol::Fix(session) => self.is_open() && session.leaving().is_some(),
+            Protocol::Soup(_) => false,
         }
     }
 

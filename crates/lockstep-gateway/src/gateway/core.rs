@@ -31,10 +31,10 @@ use super::allowance::Allowance;
 use super::audit::{Audit, Audited};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
-use super::line::Line;
 use super::locks::Locks;
 use super::pending::Pending;
 use super::per_address::PerAddress;
+use super::protocol::Protocol;
 use super::users::Users;
 use crate::fix::client::FixClient;
 use crate::fix::session::FixClocks;
@@ -287,10 +287,10 @@ impl<B: Backlog> Gateway<B> {
     /// many, in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
         let server = Server::new(now, self.limits.soup);
-        self.accept_line(now, peer, Line::Soup(server))
+        self.accept_conn(now, peer, Protocol::Soup(server))
     }
 
-    fn accept_line(&mut self, now: Nanos, peer: SocketAddr, line: Line) -> Option<(usize, u64)> {
+    fn accept_conn(&mut self, now: Nanos, peer: SocketAddr, protocol: Protocol) -> Option<(usize, u64)> {
         if !Networks::allow(self.limits.allow.as_ref(), peer.ip()) {
             self.counts.address_refused += 1;
             let why = "its address is in no network of gateway.allow";
@@ -309,7 +309,7 @@ impl<B: Backlog> Gateway<B> {
         }
         self.connected.take(peer.ip());
         self.number += 1;
-        let conn = Some((self.number, Conn::new(now, peer, line)));
+        let conn = Some((self.number, Conn::new(now, peer, protocol)));
         let index = match self.free.pop() {
             Some(index) => {
                 self.conns[index] = conn;
@@ -396,7 +396,7 @@ impl<B: Backlog> Gateway<B> {
     /// Takes what waits in a connection's inbox.
     fn take(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conn(index) else { return };
-        if conn.line.is_fix() {
+        if conn.protocol.is_fix() {
             return self.take_fix(now, stream, index);
         }
         let mut inbox = std::mem::take(&mut conn.inbox);
@@ -405,7 +405,7 @@ impl<B: Backlog> Gateway<B> {
         while let Some(conn) = self.conn(index)
             && !conn.is_over()
         {
-            let Some(server) = conn.line.soup() else { break };
+            let Some(server) = conn.protocol.soup() else { break };
             let taken = server.on_bytes(now, &inbox[at..]);
             let Some(event) = taken.event else {
                 at += taken.len;
@@ -452,9 +452,9 @@ impl<B: Backlog> Gateway<B> {
             && !conn.is_over()
         {
             if !why.is_empty() && conn.waiting() < OUT_MAX {
-                conn.line.last_words(why, &mut conn.out);
+                conn.protocol.last_words(why, &mut conn.out);
             }
-            conn.line.close();
+            conn.protocol.close();
             conn.phase = Phase::Over { since: now };
         }
     }

@@ -19,7 +19,7 @@ use crate::fix::session::{
 };
 use crate::gateway::conn::{Conn, LoginAttempt, Phase};
 use crate::gateway::ledger::Ledger;
-use crate::gateway::line::Line;
+use crate::gateway::protocol::Protocol;
 use lockstep_core::engine::clients::DisconnectReason;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::PublishError;
@@ -51,7 +51,7 @@ impl<B: Backlog> Gateway<B> {
     pub fn accept_fix(&mut self, now: Nanos, peer: SocketAddr, comp_id: &str) -> Option<(usize, u64)> {
         let limits = FixSessionLimits { login_ns: self.limits.soup.login_ns, ..self.limits.fix };
         let session = FixSession::new(now, limits, comp_id);
-        self.accept_line(now, peer, Line::Fix(Box::new(session)))
+        self.accept_conn(now, peer, Protocol::Fix(Box::new(session)))
     }
 
     /// Takes what waits in a connection's inbox.
@@ -91,7 +91,7 @@ impl<B: Backlog> Gateway<B> {
         if conn.is_over() || published == Published::Over {
             return true;
         }
-        let Some(session) = conn.line.fix() else { return true };
+        let Some(session) = conn.protocol.fix() else { return true };
         let is_open = session.is_open() && session.leaving().is_none();
         let waits = session.is_pending() || published == Published::Waits;
         let waits = waits || is_open && !(conn.may_be_answered(now) && conn.takes_credit(now));
@@ -115,7 +115,7 @@ impl<B: Backlog> Gateway<B> {
         let orders = client.map_or(&none, FixClient::orders);
         let around = FixSurroundings { clocks: *clocks, orders, has_destination: destination.is_some() };
         let is_open = conn.is_open();
-        let session = conn.line.fix()?;
+        let session = conn.protocol.fix()?;
         let taken = session.on_bytes(now, bytes, around);
         count(counts, session);
         // No message was there after all.
@@ -143,7 +143,7 @@ impl<B: Backlog> Gateway<B> {
             return Published::Over;
         };
         let Phase::Open { publisher, .. } = conn.phase else { return Published::All };
-        let Line::Fix(session) = &mut conn.line else { return Published::All };
+        let Protocol::Fix(session) = &mut conn.protocol else { return Published::All };
         while let Some(entry) = session.next_entry() {
             let to = match entry.target {
                 FixTarget::Gateways => GATEWAYS,
@@ -184,7 +184,7 @@ impl<B: Backlog> Gateway<B> {
         let mut refusal = None;
         (conn.place, conn.phase, conn.stalled_at) = (place, Phase::Open { publisher, nonce }, now);
         let client = fix.entry(publisher).or_default();
-        if let Line::Fix(session) = &mut conn.line {
+        if let Protocol::Fix(session) = &mut conn.protocol {
             let rate = conn.user.as_ref().map_or(1, |user| user.rate);
             refusal = session.accept(now, FixAccount { client, clocks: *clocks, rate });
             count(&mut self.counts, session);
@@ -219,7 +219,7 @@ impl<B: Backlog> Gateway<B> {
             client.on_own(message, &mut |record| records.push(encoded(&record)));
             self.store_records(now, message, message.publisher, &records)?;
             if let Some(&index) = self.by_publisher.get(&message.publisher)
-                && let Some(session) = self.conn(index).and_then(|conn| conn.line.fix())
+                && let Some(session) = self.conn(index).and_then(|conn| conn.protocol.fix())
             {
                 session.on_delivered(message.publisher_seq);
             }
@@ -280,7 +280,7 @@ impl<B: Backlog> Gateway<B> {
         }
         let place = self.ledger.place(&[publisher], count);
         if let Some(conn) = self.conn(index)
-            && let Line::Fix(session) = &mut conn.line
+            && let Protocol::Fix(session) = &mut conn.protocol
             && session.next_out().is_none()
         {
             session.begin(if planted(Mutation::FixCountsHere) { 1 } else { number });
@@ -304,8 +304,8 @@ impl<B: Backlog> Gateway<B> {
         let sending = FixSending { client, ledger, time: clocks.stream, publisher };
         let sent = sending.fill(now, conn, (message, work), &mut counts.fix_resent);
         let is_full = conn.waiting() >= OUT_MAX;
-        let is_behind = is_full || conn.line.fix().is_some_and(|session| session.resend().is_some());
-        let reason = conn.line.fix().and_then(|session| session.leaving());
+        let is_behind = is_full || conn.protocol.fix().is_some_and(|session| session.resend().is_some());
+        let reason = conn.protocol.fix().and_then(|session| session.leaving());
         if !is_full && work.is_spent() {
             ready.insert(index);
         }
@@ -328,7 +328,7 @@ impl<B: Backlog> Gateway<B> {
     fn end_fix_day(&mut self, now: Nanos, index: usize) {
         let timestamp = self.clocks.stream;
         if let Some(conn) = self.conn(index)
-            && let Line::Fix(session) = &mut conn.line
+            && let Protocol::Fix(session) = &mut conn.protocol
             && let Some((number, ends)) = session.next_out().zip(session.ends())
         {
             let fields = format!("35=5\x0158={DAY_IS_OVER}\x01");
@@ -343,7 +343,7 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn part_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) -> bool {
         let asks = matches!(reason, DisconnectReason::Disabled | DisconnectReason::Stopped);
         let Some(conn) = self.conn(index).filter(|conn| asks && conn.is_open()) else { return false };
-        let Some(session) = conn.line.fix().filter(|session| session.next_out().is_some()) else {
+        let Some(session) = conn.protocol.fix().filter(|session| session.next_out().is_some()) else {
             return false;
         };
         session.leaving().is_some() || session.part(now, reason, why)
@@ -351,7 +351,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Ends a connection without a Logout, or behind it.
     fn finish_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason) {
-        let session = self.conn(index).and_then(|conn| conn.line.fix());
+        let session = self.conn(index).and_then(|conn| conn.protocol.fix());
         let why = session.map(|session| session.last_words().to_owned()).unwrap_or_default();
         self.leave(now, index, reason, &why);
         if let Some(conn) = self.conn(index).filter(|conn| !conn.is_over()) {
@@ -385,7 +385,7 @@ impl<B: Backlog> Gateway<B> {
         let Self { conns, counts, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
         let (blocked, takes_nothing) = (conn.blocked, conn.takes_nothing);
-        let Some(session) = conn.line.fix() else { return };
+        let Some(session) = conn.protocol.fix() else { return };
         if blocked {
             session.on_unread(now);
         }
@@ -445,7 +445,7 @@ impl<B: Backlog> FixSending<'_, B> {
         resent: &mut u64,
     ) -> Result<(u64, bool), BacklogError> {
         let mut sent = 0;
-        let Line::Fix(session) = &mut conn.line else { return Ok((0, false)) };
+        let Protocol::Fix(session) = &mut conn.protocol else { return Ok((0, false)) };
         let Some(ends) = session.ends().cloned() else { return Ok((0, false)) };
         while conn.out.len() - conn.sent < OUT_MAX && !work.is_spent() {
             if session.resend().is_some() {

@@ -51,8 +51,8 @@ fn tell(now: Nanos, text: &str, conns: &mut [Option<(u64, Conn)>], ready: &mut B
     for (index, place) in conns.iter_mut().enumerate() {
         let Some((_, conn)) = place else { continue };
         let is_here = matches!(conn.phase, Phase::Checking(_) | Phase::Opening { .. } | Phase::Open { .. });
-        if is_here && !conn.line.is_fix() && conn.waiting() < OUT_MAX {
-            conn.line.debug(now, text, &mut conn.out);
+        if is_here && !conn.protocol.is_fix() && conn.waiting() < OUT_MAX {
+            conn.protocol.debug(now, text, &mut conn.out);
             ready.insert(index);
         }
     }

@@ -4,7 +4,6 @@ use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen
 use crate::gateway::audit::Audited;
 use crate::gateway::conn::{LoginAttempt, Phase};
 use crate::gateway::ledger::{Ledger, LedgerDay};
-use crate::gateway::line::Line;
 use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::clients::{CLIENT, Clients, DisconnectReason, nonce};
 use lockstep_core::engine::ports::Backlog;
@@ -120,7 +119,7 @@ impl<B: Backlog> Gateway<B> {
             self.counts.logins_failed += 1;
             return self.reject_as(now, index, RejectReason::NotAuthorized, "", "the user is disabled");
         };
-        if self.conn(index).is_some_and(|conn| conn.line.is_fix() != user.fix) {
+        if self.conn(index).is_some_and(|conn| conn.protocol.is_fix() != user.fix) {
             let why = if user.fix { "the user speaks FIX" } else { "the user does not speak FIX" };
             return self.reject_as(now, index, RejectReason::NotAuthorized, "", why);
         }
@@ -175,9 +174,9 @@ impl<B: Backlog> Gateway<B> {
         self.tell(now, index, Audited::Refused, audited);
         let Some(conn) = self.conn(index) else { return };
         if !why.is_empty() {
-            conn.line.debug(now, why, &mut conn.out); // it is told once more by the letter
+            conn.protocol.debug(now, why, &mut conn.out); // it is told once more by the letter
         }
-        conn.line.reject(reason, &mut conn.out);
+        conn.protocol.reject(reason, &mut conn.out);
         conn.phase = Phase::Over { since: now };
     }
 
@@ -200,7 +199,7 @@ impl<B: Backlog> Gateway<B> {
             );
         };
         let Ok(session) = Session::new(day.as_bytes()) else { return };
-        let Line::Soup(server) = &mut conn.line else { return self.accept_fix_login(now, stream, index) };
+        let Some(server) = conn.protocol.soup() else { return self.accept_fix_login(now, stream, index) };
         if server.accept(now, session, number, &mut conn.out).is_err() {
             // It has gone meanwhile.
             conn.phase = Phase::Open { publisher, nonce };
@@ -248,8 +247,8 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
         self.tell(now, index, Audited::Left, SUPERSEDED);
         if let Some(conn) = self.conn(index) {
-            conn.line.debug(now, SUPERSEDED, &mut conn.out);
-            conn.line.close();
+            conn.protocol.debug(now, SUPERSEDED, &mut conn.out);
+            conn.protocol.close();
             conn.phase = Phase::Over { since: now };
         }
         self.subscribed.values_mut().for_each(|hearers| {
@@ -350,7 +349,7 @@ impl<B: Backlog> Gateway<B> {
         if let Some(conn) = self.conn(index)
             && conn.reported != Some(why)
         {
-            conn.line.debug(now, why, &mut conn.out);
+            conn.protocol.debug(now, why, &mut conn.out);
             conn.reported = Some(why);
         }
     }

@@ -1,7 +1,7 @@
 //! Messages on their way to clients, and the timers of connections.
 
 use super::{Gateway, GatewayError, GatewayStream, Leaving, OUT_MAX};
-use crate::gateway::line::Line;
+use crate::gateway::protocol::Protocol;
 use lockstep_core::engine::clients::{Clients, DisconnectReason, close_payload};
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -13,7 +13,7 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn fill(&mut self, now: Nanos, index: usize) {
         let Self { conns, ledger, message, counts, failed, work, ready, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
-        if conn.line.is_fix() {
+        if conn.protocol.is_fix() {
             return self.fill_fix(now, index);
         }
         if !conn.is_open() || conn.takes_nothing {
@@ -23,7 +23,7 @@ impl<B: Backlog> Gateway<B> {
             conn.stalled_at = now;
         }
         let is_cut_short = conn.day_is_over && planted(Mutation::EndBeforeRest);
-        let Line::Soup(server) = &mut conn.line else { return };
+        let Protocol::Soup(server) = &mut conn.protocol else { return };
         while conn.out.len() - conn.sent < OUT_MAX && !is_cut_short {
             if work.is_spent() {
                 ready.insert(index);
@@ -58,9 +58,9 @@ impl<B: Backlog> Gateway<B> {
         }
         let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
         let blocked = conn.blocked;
-        let ended = match &mut conn.line {
-            Line::Soup(server) => server.on_timer(now, &mut conn.out),
-            Line::Fix(_) => return self.scan_fix(now, stream, index, is_slow),
+        let ended = match &mut conn.protocol {
+            Protocol::Soup(server) => server.on_timer(now, &mut conn.out),
+            Protocol::Fix(_) => return self.scan_fix(now, stream, index, is_slow),
         };
         if conn.takes_nothing {
             conn.drop_output();

@@ -91,7 +91,7 @@ impl<B: Backlog> Gateway<B> {
         let Some(&index) = self.by_publisher.get(&publisher) else { return };
         let Some(conn) = self.conn(index).filter(|conn| conn.reported != Some(KEY_REFUSED)) else { return };
         conn.reported = Some(KEY_REFUSED);
-        conn.line.debug(now, KEY_REFUSED, &mut conn.out);
+        conn.protocol.debug(now, KEY_REFUSED, &mut conn.out);
         self.tell(now, index, Audited::NotAllowed, KEY_REFUSED);
     }
 
@@ -216,7 +216,7 @@ impl<B: Backlog> Gateway<B> {
             let Some(waiting) = waiting.sum::<Option<u64>>() else { continue };
             let number = ledger.number_behind(&conn.place) + waiting;
             let early = [&number.to_be_bytes()[..], message.payload].concat();
-            let sent = conn.line.soup().map(|server| server.unsequenced(now, &early, &mut conn.out));
+            let sent = conn.protocol.soup().map(|server| server.unsequenced(now, &early, &mut conn.out));
             if sent.is_some_and(|sent| sent.is_ok()) {
                 counts.early += 1;
                 self.ready.insert(*index);

@@ -7,12 +7,12 @@ use soupbintcp::{Packet, RejectReason, Server};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) enum Line {
+pub(super) enum Protocol {
     Soup(Server),
     Fix(Box<FixSession>),
 }
 
-impl Line {
+impl Protocol {
     pub fn soup(&mut self) -> Option<&mut Server> {
         match self {
             Self::Soup(server) => Some(server),
