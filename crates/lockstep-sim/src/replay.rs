@@ -194,8 +194,8 @@ impl World {
                 let fetching = machine
                     .fetching
                     .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
-                (fetching.order, fetching.is_overtaken) = (order, false);
-                fetching.replay.restart(now);
+                fetching.order = order;
+                fetching.is_overtaken &= !fetching.replay.restart(now);
                 self.oracle.coverage.count(Event::Replays);
                 self.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }

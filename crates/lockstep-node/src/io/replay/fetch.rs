@@ -261,11 +261,15 @@ impl Worker {
         (self.number, self.order) = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
         self.source.close();
         self.chunk.clear();
-        self.shared.gone.store(0, Ordering::Release);
         match self.order {
-            None => self.replay.finish(),
+            None => {
+                self.shared.gone.store(0, Ordering::Release);
+                self.replay.finish();
+            }
+            // From a source that lies behind itself the next one is asked: nothing has come of what is gone.
             Some(CatchUpPlan { from, .. }) => {
                 if self.replay.restart(self.clock.now()) {
+                    self.shared.gone.store(0, Ordering::Release);
                     tracing::info!(from, "what is missing has left every ring: it is read from a journal");
                 }
             }
@@ -414,8 +418,8 @@ fn take_piece(
 ) {
     match piece {
         ReplayItem::Answer(header, body) => {
+            // It may lie behind, and give nothing.
             if replay.on_answer(now, &body) {
-                shared.gone.store(0, Ordering::Release);
                 shared.repairer.store(header.identity().packed(), Ordering::Release);
                 shared.history.store(header.history, Ordering::Release);
             }
@@ -423,6 +427,7 @@ fn take_piece(
         ReplayItem::Mark(_, body) => replay.on_mark(now, &body),
         ReplayItem::Frame(frame) if replay.on_frame(now) => {
             chunk.extend_from_slice(frame.bytes);
+            shared.gone.store(0, Ordering::Release);
             // Should this source be lost, the next one continues here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
             *order = Some(CatchUpPlan::new(history, from, Some(chain_after(frame.header))));

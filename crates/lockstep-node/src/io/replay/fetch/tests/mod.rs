@@ -4,7 +4,7 @@ use super::*;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_memory::cluster::Cluster;
 use lockstep_wire::{
-    HEADER_LEN, Header, Kind, REPLAY_CHECKPOINT, REPLAY_LEN, REPLAY_REQUEST_LEN, ReplayBody,
+    FrameView, HEADER_LEN, Header, Kind, REPLAY_CHECKPOINT, REPLAY_LEN, REPLAY_REQUEST_LEN, ReplayBody,
     ReplayCheckpointBody, write_replay, write_replay_checkpoint,
 };
 use std::io::{Read, Write};
@@ -63,6 +63,39 @@ fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() 
         worker.check_failure(now);
         assert_eq!(worker.order.map(|order| (order.from, order.chain)), Some((from, Some(chain))));
     }
+}
+
+/// Seed 97115820: retention had overtaken a node, and one journal lay as far behind as it. That one granted
+/// each request and gave nothing, so that the node never said for five seconds that its log is gone, after
+/// which it rejoins.
+#[test]
+fn a_journal_that_lies_behind_takes_nothing_back_of_a_log_that_is_gone() {
+    let me = Identity { replica: 9, incarnation: 0 };
+    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+    let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+    *worker.shared.order.lock().unwrap() = (1, Some(CatchUpPlan::new(0, 316, Some(4))));
+    worker.begin();
+    worker.shared.gone.store(330, Ordering::Release);
+    let take = |worker: &mut Worker, piece: ReplayItem<'_>| {
+        let now = worker.clock.now();
+        let Worker { replay, shared, chunk, order, .. } = worker;
+        take_piece(replay, now, shared, piece, chunk, order);
+    };
+    let body = ReplayBody { next: 316, oldest_seq: 1, end: 0, reserved: 0 };
+    assert!(matches!(worker.replay.poll(worker.clock.now()), Some(ReplayStep::Open(_))));
+    take(&mut worker, ReplayItem::Answer(Header::new(Kind::ReplayAnswer), body));
+    take(&mut worker, ReplayItem::Mark(Header::new(Kind::ReplayMark), body));
+    assert_eq!(worker.shared.gone(), Some(329), "it grants, and gives nothing");
+    worker.begin();
+    assert_eq!(worker.shared.gone(), Some(329), "the next one is asked");
+    while !worker.replay.is_opening() {
+        worker.replay.poll(worker.clock.now());
+    }
+    take(&mut worker, ReplayItem::Answer(Header::new(Kind::ReplayAnswer), body));
+    let log = lockstep_memory::log::Log::begun(3);
+    take(&mut worker, ReplayItem::Frame(FrameView::from_prefix(&log.frames[0]).unwrap()));
+    assert_eq!(worker.shared.gone(), None, "it gives what was gone");
 }
 
 /// Nodes of the first release do not know the request for a checkpoint. Both forms are tried in turn.
