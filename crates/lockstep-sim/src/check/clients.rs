@@ -53,6 +53,15 @@ impl ReaderModel {
     pub(super) fn delivery(&self) -> Delivery {
         self.delivery
     }
+
+    /// Whether everything below `commit_next` is committed there, and is what was delivered since the last
+    /// look. Where a lost quorum had committed another log than the one on which a history was founded, the
+    /// same seq has another message.
+    fn may_read(&self, model: &ReferenceModel, tree: &Tree, commit_next: Seq) -> bool {
+        let mut news = self.delivered[self.compared..].iter().take_while(|(seq, _)| *seq < commit_next);
+        model.check_claim(tree, "it", commit_next, None).is_ok()
+            && news.all(|(seq, key)| model.message(*seq) == Some(*key))
+    }
 }
 
 /// A bound above the parts of any message.
@@ -319,8 +328,8 @@ impl Oracle {
         // A journal of the new history sends what lies below the founding as final, also to a reader that has
         // not read the founding yet.
         let is_in_ancestor = |founding: &Founded| {
-            let claim = founding.ancestor().check_claim(&self.tree, &claimant, commit_next, None);
-            is_ancestor && (claim.is_ok() || commit_next > founding.next())
+            let is_its_own = reader.may_read(founding.ancestor(), &self.tree, commit_next);
+            is_ancestor && (is_its_own || commit_next > founding.next())
         };
         let reference_model = match &self.founding {
             Some(founding) if is_in_ancestor(founding) => founding.ancestor(),

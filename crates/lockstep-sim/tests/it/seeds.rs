@@ -149,6 +149,7 @@ const REGRESSIONS: &[u64] = &[
     96390782,
     96534319,
     97115820,
+    98103508,
 ];
 
 /// Those of them that take as long as all others, by night: disks that are full for days (`nack_1_` holds
