@@ -364,12 +364,11 @@ impl Oracle {
         })
     }
 
-    /// Whether a reader at `seq` may have read another log than the one on which the founding stands.
+    /// Whether a reader at `seq`, perhaps within a frame, may have read another log than the one on which the
+    /// founding stands.
     pub fn parts_before(&self, seq: Seq) -> bool {
         self.founding.as_ref().is_some_and(|founded| {
-            let other = |node: TreeNode| {
-                self.tree.next(Some(node)) == seq && !self.tree.begins_with(Some(founded.tip), Some(node))
-            };
+            let other = |node: TreeNode| !self.tree.begins_with(Some(founded.tip), Some(node));
             founded.next >= seq && self.tree.containing(seq - 1).any(other)
         })
     }

@@ -150,6 +150,7 @@ const REGRESSIONS: &[u64] = &[
     96534319,
     97115820,
     98103508,
+    98352995,
 ];
 
 /// Those of them that take as long as all others, by night: disks that are full for days (`nack_1_` holds
