@@ -74,6 +74,11 @@ pub struct NumberPlace {
 }
 
 impl NumberPlace {
+    /// Whether the least significant byte is the first.
+    fn is_little(self) -> bool {
+        self.order == FieldOrder::Little
+    }
+
     /// The number that a payload has there; none of one that ends before.
     pub fn number(self, payload: &[u8]) -> Option<u64> {
         payload.get(self.offset..self.offset + self.len).map(|bytes| self.order.number(bytes))

@@ -450,15 +450,15 @@ impl ReplayReader {
         if !self.is_active() || self.answers.is_empty() {
             return None;
         }
-        let removed =
-            |answer: &SourceAnswer| matches!(answer, SourceAnswer::Refused(ReplayEndReason::TooOld, _));
-        // A source that holds nothing waits for the others: it never gets what one of them has removed.
-        let is_removed = self.answers.iter().any(removed);
-        let contradicts = |answer: &SourceAnswer| {
-            use ReplayEndReason::{BeyondCommit, ChainMismatch};
-            matches!(answer, SourceAnswer::Refused(BeyondCommit | ChainMismatch, _))
+        let any_refuses = |wanted: ReplayEndReason| {
+            self.answers
+                .iter()
+                .any(|answer| matches!(answer, SourceAnswer::Refused(end, _) if *end == wanted))
         };
-        let is_contradicted = self.answers.iter().any(contradicts);
+        // A source that holds nothing waits for the others: it never gets what one of them has removed.
+        let is_removed = any_refuses(ReplayEndReason::TooOld);
+        let is_contradicted =
+            any_refuses(ReplayEndReason::BeyondCommit) || any_refuses(ReplayEndReason::ChainMismatch);
         let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
             SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS && !planted(Mutation::LostNeverGone),

@@ -3,7 +3,7 @@
 use super::Code;
 use super::names::Name;
 use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
-use crate::{FieldOrder, NumberPlace};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/c.txt");
 
@@ -43,7 +43,7 @@ struct Prefix {
 }
 
 fn number(prefix: &Prefix, place: NumberPlace) -> String {
-    let is_little = u8::from(place.order == FieldOrder::Little);
+    let is_little = u8::from(place.is_little());
     format!("{}_number__(payload, {}, {}, {is_little})", prefix.small, place.offset, place.len)
 }
 
@@ -52,7 +52,7 @@ fn type_of(code: &mut Code, plan: &SourcePlan, prefix: &Prefix) {
     let place = plan.place;
     code.gap();
     code.lines(0, format!("/* Whether a payload has a type: the number is stored. */\nstatic inline int {small}_type(const uint8_t *payload, size_t len, uint64_t *number) {{"));
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     code.lines(1, format!("if (len < {len}) {{\n    return 0;\n}}"));
     if let Some((place, id)) = plan.header.and_then(|header| header.schema) {
         code.lines(1, format!("if ({} != {id}u) {{\n    return 0;\n}}", number(prefix, place)));
@@ -259,7 +259,7 @@ fn encode(code: &mut Code, message: &PlanMessage, prefix: &Prefix) {
         code.lines(1, write(field, prefix));
     }
     for (place, number) in &message.constants {
-        let is_little = u8::from(place.order == FieldOrder::Little);
+        let is_little = u8::from(place.is_little());
         code.lines(
             1,
             format!(

@@ -3,21 +3,14 @@
 use super::Code;
 use super::names::Name;
 use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
-use crate::{FieldOrder, NumberPlace};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/cpp.txt");
 
 /// The source, in a namespace.
 pub fn source(plan: &SourcePlan, name: &str) -> String {
     let name = Name::of(name);
-    let mut code = Code::default();
-    code.lines(
-        0,
-        format!(
-            "// Written by `lockstep schema generate --cpp` from the schema '{}': change that.",
-            plan.label
-        ),
-    );
+    let mut code = Code::begun("//", "cpp", plan);
     code.lines(0, "#pragma once\n\n#include <algorithm>\n#include <array>\n#include <cstddef>\n#include <cstdint>\n#include <cstring>\n#include <stdexcept>\n#include <string>\n#include <string_view>\n#include <variant>\n");
     code.lines(0, format!("namespace {} {{", name.snake()));
     code.text(SUPPORT);
@@ -35,7 +28,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
 }
 
 fn number(place: NumberPlace) -> String {
-    let is_little = place.order == FieldOrder::Little;
+    let is_little = place.is_little();
     format!("detail::number(payload, {}, {}, {is_little})", place.offset, place.len)
 }
 
@@ -43,7 +36,7 @@ fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
     code.gap();
     code.lines(0, "namespace detail {\n\n// Whether a payload has a type, and which number it is.\ninline bool type_of(bytes payload, std::uint64_t& number_of) {");
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     let is_other = plan.header.and_then(|header| header.schema);
     let is_other = is_other.map(|(place, id)| format!(" || {} != {id}u", number(place))).unwrap_or_default();
     code.lines(1, format!("if (payload.size() < {len}{is_other}) {{\n    return false;\n}}"));
@@ -203,7 +196,7 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         code.lines(2, write(field));
     }
     for (place, number) in &message.constants {
-        let is_little = place.order == FieldOrder::Little;
+        let is_little = place.is_little();
         code.lines(
             2,
             format!("detail::put(out.data(), {}, {}, {is_little}, {number}u);", place.offset, place.len),

@@ -3,7 +3,7 @@
 use super::Code;
 use super::names::Name;
 use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
-use crate::{FieldOrder, NumberPlace};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/go.txt");
 
@@ -43,14 +43,14 @@ fn tabbed(text: &str) -> String {
 }
 
 fn number(place: NumberPlace) -> String {
-    let is_little = place.order == FieldOrder::Little;
+    let is_little = place.is_little();
     format!("number(payload, {}, {}, {is_little})", place.offset, place.len)
 }
 
 fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
     code.lines(0, "\nfunc hasType(payload []byte, wanted uint64) bool {");
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     let schema = plan.header.and_then(|header| header.schema);
     let is_ours = schema.map(|(place, id)| format!(" && {} == {id}", number(place))).unwrap_or_default();
     code.lines(1, format!("return len(payload) >= {len}{is_ours} && {} == wanted", number(place)));
@@ -239,7 +239,7 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         code.lines(1, write(field));
     }
     for (place, number) in &message.constants {
-        let is_little = place.order == FieldOrder::Little;
+        let is_little = place.is_little();
         code.lines(1, format!("put(out, {}, {}, {is_little}, {number})", place.offset, place.len));
     }
     code.lines(1, "return out, nil");

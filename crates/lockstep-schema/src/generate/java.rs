@@ -3,7 +3,7 @@
 use super::Code;
 use super::names::Name;
 use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
-use crate::{FieldOrder, NumberPlace};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/java.txt");
 
@@ -19,14 +19,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
     let (package, class) = name.rsplit_once('.').unwrap_or(("", name));
     let class =
         if class.starts_with(char::is_uppercase) { class.to_owned() } else { Name::of(class).pascal() };
-    let mut code = Code::default();
-    code.lines(
-        0,
-        format!(
-            "// Written by `lockstep schema generate --java` from the schema '{}': change that.",
-            plan.label
-        ),
-    );
+    let mut code = Code::begun("//", "java", plan);
     if !package.is_empty() {
         code.lines(0, format!("package {package};\n"));
     }
@@ -50,7 +43,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
 }
 
 fn number(place: NumberPlace) -> String {
-    let is_little = place.order == FieldOrder::Little;
+    let is_little = place.is_little();
     format!("number(payload, {}, {}, {is_little})", place.offset, place.len)
 }
 
@@ -62,7 +55,7 @@ fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
     code.gap();
     code.lines(1, "private static boolean hasType(ByteBuffer payload, long type) {");
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     let is_other = plan.header.and_then(|header| header.schema);
     let is_ours =
         is_other.map(|(place, id)| format!(" && {} == {}", number(place), literal(id))).unwrap_or_default();
@@ -211,7 +204,7 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
         code.lines(3, write(field));
     }
     for (place, number) in &message.constants {
-        let is_little = place.order == FieldOrder::Little;
+        let is_little = place.is_little();
         code.lines(
             3,
             format!("put(out, {}, {}, {is_little}, {});", place.offset, place.len, literal(*number)),

@@ -93,6 +93,17 @@ fn check_name(name: &str, language: SourceLanguage) -> Result<(), String> {
 struct Code(String);
 
 impl Code {
+    /// With a line of comment that says where the source is from.
+    fn begun(comment: &str, flag: &str, plan: &SourcePlan) -> Self {
+        let mut code = Self::default();
+        let label = &plan.label;
+        code.lines(
+            0,
+            format!("{comment} Written by `lockstep schema generate --{flag}` from the schema '{label}': change that."),
+        );
+        code
+    }
+
     /// Adds lines, each as deep as its block: four blanks a step.
     fn lines(&mut self, depth: usize, text: impl AsRef<str>) {
         for line in text.as_ref().lines() {

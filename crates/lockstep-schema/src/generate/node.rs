@@ -2,7 +2,7 @@
 
 use super::Code;
 use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
-use crate::{FieldOrder, NumberPlace};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/node.txt");
 /// Longest number that is a `Number`: JavaScript's have 53 bits.
@@ -10,14 +10,7 @@ const NUMBER_LEN_MAX: usize = 6;
 
 /// The source.
 pub fn source(plan: &SourcePlan) -> String {
-    let mut code = Code::default();
-    code.lines(
-        0,
-        format!(
-            "// Written by `lockstep schema generate --node` from the schema '{}': change that.",
-            plan.label
-        ),
-    );
+    let mut code = Code::begun("//", "node", plan);
     code.text(SUPPORT);
     type_of(&mut code, plan);
     for names in &plan.names {
@@ -31,7 +24,7 @@ pub fn source(plan: &SourcePlan) -> String {
 }
 
 fn number(place: NumberPlace) -> String {
-    let is_little = place.order == FieldOrder::Little;
+    let is_little = place.is_little();
     format!("bits(payload, {}, {}, {is_little})", place.offset, place.len)
 }
 
@@ -39,7 +32,7 @@ fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
     code.gap();
     code.lines(0, "function hasType(payload, wanted) {");
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     let schema = plan.header.and_then(|header| header.schema);
     let is_ours = schema.map(|(place, id)| format!(" && {} === {id}n", number(place))).unwrap_or_default();
     code.lines(1, format!("return payload.length >= {len}{is_ours} && {} === wanted;", number(place)));
@@ -192,7 +185,7 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         code.lines(2, write(field));
     }
     for (place, number) in &message.constants {
-        let is_little = place.order == FieldOrder::Little;
+        let is_little = place.is_little();
         code.lines(
             2,
             format!("put(out, {}, {}, {is_little}, false, {number}n, \"\");", place.offset, place.len),

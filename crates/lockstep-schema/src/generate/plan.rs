@@ -134,6 +134,11 @@ impl SourcePlan {
         Ok(plan)
     }
 
+    /// Bytes in which the type of a payload ends, with the header that it stands in.
+    pub fn type_end(&self) -> usize {
+        self.header.map_or(self.place.offset + self.place.len, |header| header.len)
+    }
+
     fn empty(schema: &PayloadSchema) -> Self {
         let (place, header) = (schema.place, schema.header);
         Self { label: label(&schema.name), place, header, names: Vec::new(), messages: Vec::new() }

@@ -2,20 +2,13 @@
 
 use super::Code;
 use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
-use crate::{FieldOrder, NumberPlace};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/python.txt");
 
 /// The source.
 pub fn source(plan: &SourcePlan) -> String {
-    let mut code = Code::default();
-    code.lines(
-        0,
-        format!(
-            "# Written by `lockstep schema generate --python` from the schema '{}': change that.",
-            plan.label
-        ),
-    );
+    let mut code = Code::begun("#", "python", plan);
     code.text(SUPPORT);
     type_of(&mut code, plan);
     for names in &plan.names {
@@ -33,14 +26,14 @@ fn order(is_little: bool) -> &'static str {
 }
 
 fn number(place: NumberPlace) -> String {
-    let order = order(place.order == FieldOrder::Little);
+    let order = order(place.is_little());
     format!("int.from_bytes(payload[{}:{}], \"{order}\")", place.offset, place.offset + place.len)
 }
 
 fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
     code.lines(0, "\n\ndef _type_of(payload: bytes) -> int | None:");
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     code.lines(1, format!("if len(payload) < {len}:\n    return None"));
     if let Some((place, id)) = plan.header.and_then(|header| header.schema) {
         code.lines(1, format!("if {} != {id}:\n    return None", number(place)));
@@ -165,7 +158,7 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     }
     for (place, number) in &message.constants {
         let (at, len) = (place.offset, place.len);
-        let order = order(place.order == FieldOrder::Little);
+        let order = order(place.is_little());
         code.lines(2, format!("out[{at}:{}] = ({number}).to_bytes({len}, \"{order}\")", at + len));
     }
     code.lines(2, "return bytes(out)");

@@ -7,14 +7,7 @@ const SUPPORT: &str = include_str!("support/rust.txt");
 
 /// The source.
 pub fn source(plan: &SourcePlan) -> String {
-    let mut code = Code::default();
-    code.lines(
-        0,
-        format!(
-            "// Written by `lockstep schema generate --rust` from the schema '{}': change that.",
-            plan.label
-        ),
-    );
+    let mut code = Code::begun("//", "rust", plan);
     code.text(SUPPORT);
     type_of(&mut code, plan);
     for names in &plan.names {
@@ -30,12 +23,12 @@ pub fn source(plan: &SourcePlan) -> String {
 fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
     let number = |place: crate::NumberPlace| {
-        let is_little = place.order == crate::FieldOrder::Little;
+        let is_little = place.is_little();
         format!("number(payload, {}, {}, {is_little})", place.offset, place.len)
     };
     code.gap();
     code.lines(0, "/// The number of a payload's type.\n#[allow(dead_code)]\nfn type_of(payload: &[u8]) -> Option<u64> {");
-    let len = plan.header.map_or(place.offset + place.len, |header| header.len);
+    let len = plan.type_end();
     let schema = plan.header.and_then(|header| header.schema);
     let is_other = schema.map(|(place, id)| format!(" || {} != {id}", number(place)));
     code.lines(
@@ -224,7 +217,7 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         code.lines(2, write(field));
     }
     for (place, number) in &message.constants {
-        let is_little = place.order == crate::FieldOrder::Little;
+        let is_little = place.is_little();
         code.lines(2, format!("put(&mut out, {}, {}, {is_little}, {number});", place.offset, place.len));
     }
     code.lines(1, "    Ok(out)\n}");

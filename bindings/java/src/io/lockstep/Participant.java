@@ -54,8 +54,8 @@ public final class Participant extends Handle implements PublishingHandle, Readi
      *
      * @param name the name
      * @param timeout how long at most
-     * @param handler receives all events of these polls. It may close its own handle, and must not call it otherwise. The first exception that it
-     *     throws is thrown on when the call ends; the name may be open then
+     * @param handler receives all events of these polls. It may close its own handle, and must not call it otherwise. The
+     *     first exception that it throws is thrown on when the call ends; the name may be open then
      * @return the id under which to publish
      * @throws LockstepException if it is refused, or no leader answers in time
      */

@@ -9,8 +9,8 @@ public sealed interface ReadingHandle extends AutoCloseable permits Subscriber, 
      * Polls until the subscription has its position. A live subscription delivers what is published after it.
      *
      * @param timeout how long at most
-     * @param handler receives the events of these polls. It may close its own handle, and must not call it otherwise. The first exception that it
-     *     throws is thrown on when the call ends
+     * @param handler receives the events of these polls. It may close its own handle, and must not call it otherwise.
+     *     The first exception that it throws is thrown on when the call ends
      * @throws LockstepException with {@link Status#TIMED_OUT} if nothing was received from a leader in time
      */
     default void begin(Duration timeout, EventHandler handler) {

@@ -203,7 +203,9 @@ impl SubscriberCore {
         if stands_still && !self.rx.is_whole() {
             self.replay.on_behind(now);
         }
-        if let Some((_, oldest, _)) = self.rx.needs_replay().filter(|_| self.is_shortcut) {
+        if self.is_shortcut
+            && let Some((_, oldest, _)) = self.rx.needs_replay()
+        {
             // Every ring has lost it meanwhile: what the journals have answered stands.
             (self.is_shortcut, self.needed) = (false, Some(oldest));
         }

@@ -15,6 +15,14 @@ fn frame(first_seq: Seq) -> Vec<u8> {
     bytemuck::bytes_of(&header).to_vec()
 }
 
+/// A worker whose one source is an address at which nobody listens.
+fn worker_of_nobody() -> Worker {
+    let me = Identity { replica: 9, incarnation: 0 };
+    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
+    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
+    Worker::new(limits, Arc::new(Shared::new()))
+}
+
 /// A busy host answers after a while. A reader without progress meanwhile began anew every 50 ms, and a
 /// slower source never got to answer.
 #[test]
@@ -47,10 +55,7 @@ fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
 /// All journals may begin behind what a replica holds, and does not know to be committed.
 #[test]
 fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() {
-    let me = Identity { replica: 9, incarnation: 0 };
-    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
-    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
-    let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+    let mut worker = worker_of_nobody();
     let plan = CatchUpPlan { proof_from: Some((13, Some(5))), ..CatchUpPlan::new(0, 12, Some(4)) };
     worker.order = Some(plan);
     for (from, chain) in [(13, 5), (12, 4), (13, 5)] {
@@ -70,10 +75,7 @@ fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() 
 /// which it rejoins.
 #[test]
 fn a_journal_that_lies_behind_takes_nothing_back_of_a_log_that_is_gone() {
-    let me = Identity { replica: 9, incarnation: 0 };
-    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
-    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
-    let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+    let mut worker = worker_of_nobody();
     *worker.shared.order.lock().unwrap() = (1, Some(CatchUpPlan::new(0, 316, Some(4))));
     worker.begin();
     worker.shared.gone.store(330, Ordering::Release);
@@ -101,10 +103,7 @@ fn a_journal_that_lies_behind_takes_nothing_back_of_a_log_that_is_gone() {
 /// Nodes of the first release do not know the request for a checkpoint. Both forms are tried in turn.
 #[test]
 fn where_no_journal_has_the_beginning_or_gives_a_checkpoint_the_node_is_told_the_oldest_that_is_kept() {
-    let me = Identity { replica: 9, incarnation: 0 };
-    let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
-    let limits = ReplayLimits::new(lockstep_wire::Keyring::none(7).into(), me, vec![nobody]);
-    let mut worker = Worker::new(limits, Arc::new(Shared::new()));
+    let mut worker = worker_of_nobody();
     worker.order = Some(CatchUpPlan { may_begin_behind: true, ..CatchUpPlan::new(0, 1, None) });
     let mut now = worker.clock.now();
     worker.replay.begin(now);
