@@ -1,7 +1,7 @@
 //! `lockstep day`: stamps where a trading day begins and ends. Gateways and feeds turn the day at that entry.
 
 use super::Failure;
-use super::args::OperatorArgs;
+use super::args::{ClusterArgs, OperatorArgs};
 use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::signing_key;
 use clap::{Args, Subcommand};
@@ -26,6 +26,16 @@ pub enum DayCommand {
     Start(StartArgs),
     /// Ends the open trading day: clients and feeds are told that the session is over
     End(OperatorArgs),
+}
+
+impl DayCommand {
+    /// The cluster that it is about.
+    pub fn cluster(&self) -> &ClusterArgs {
+        match self {
+            Self::Start(args) => &args.operator.cluster,
+            Self::End(operator) => &operator.cluster,
+        }
+    }
 }
 
 /// Flags of `day start`.

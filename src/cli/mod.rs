@@ -54,6 +54,7 @@ mod rolling;
 #[cfg(test)]
 mod samples;
 mod schema;
+mod sets;
 mod shown;
 mod status;
 mod subscribe;
@@ -95,7 +96,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
     });
     let args: Vec<OsString> = args.into_iter().collect();
     let is_health = args.get(1).is_some_and(|name| name == "health");
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(asked) if is_health && asked.use_stderr() => return health::refuse_usage(&asked),
         Err(asked) => {
@@ -104,7 +105,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
             return u8::try_from(asked.exit_code()).unwrap_or(2);
         }
     };
-    let code = cli.command.run().unwrap_or_else(|failure| {
+    let done = sets::run(&cli.command, &args).unwrap_or_else(|| cli.command.run());
+    let code = done.unwrap_or_else(|failure| {
         failure.print();
         failure.code()
     });

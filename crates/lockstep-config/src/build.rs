@@ -6,6 +6,7 @@
 use super::choices::{HostNames, InterfaceSetting, Scheduling};
 use super::layers::{Item, Layers};
 use super::schema;
+use super::set_place::SetPlace;
 use super::tables::*;
 use super::value::Value;
 use super::{Config, Origin};
@@ -39,6 +40,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         fault_injection: FaultInjection::build(&table("fault_injection")),
         log: LogConfig::build(&table("log")),
         metrics: MetricsConfig::build(&table("metrics")),
+        set: layers.place.map(|index| SetPlace { index, streams: layers.set.clone() }),
         effective: effective(layers),
     }
 }

@@ -1,6 +1,6 @@
 //! The configuration from the environment: the file, and the variables that override it.
 
-use super::{Config, ConfigErrors, Origin, Override, schema};
+use super::{Config, ConfigErrors, Origin, Override, schema, set};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -115,7 +115,7 @@ pub fn from_environment<T: AsRef<OsStr>>(variables: impl IntoIterator<Item = (T,
 
 fn key_of_variable(name: &str) -> Option<String> {
     let name = name.to_lowercase();
-    if schema::row(&name).is_some() {
+    if schema::row(&name).is_some() || name == set::CHOICE {
         return Some(name);
     }
     let table = schema::SECTIONS.iter().find(|table| behind(&name, table).is_some());

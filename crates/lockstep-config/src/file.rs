@@ -3,26 +3,45 @@
 //! The parser recovers from text that it cannot read, and so do we: an unknown key or a wrong value is
 //! noted and reading continues.
 
+use super::Override;
 use super::layers::{At, Cell, Item, Layers};
 use super::problem::Code;
 use super::schema::{self, LISTS, SECTIONS};
+use super::set;
 use super::value::{Complaint, Raw, nearest};
 use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 impl Layers<'_> {
-    /// Reads the whole file.
-    pub(super) fn read_file(&mut self) {
+    /// Reads the whole file; of a set's file what concerns the stream that `chosen` names.
+    pub(super) fn read_file(&mut self, chosen: Option<&Override>) {
         let (root, broken) = DeTable::parse_recoverable(self.text);
-        self.read_root(root.get_ref());
+        let root = root.get_ref();
+        self.read_streams(root);
+        self.place = self.choose(chosen);
+        self.read_root(root, &[set::LIST]);
+        if let Some(index) = self.place {
+            self.move_apart(index);
+            let streams = root.get(set::LIST).and_then(|list| list.get_ref().as_array());
+            // Streams that are wrong have no place in the set, so the one that is meant is found by its name.
+            let is_own = |item: &&DeValue<'_>| {
+                item.get("name").and_then(|name| name.get_ref().as_str()) == Some(&self.set[index].name)
+            };
+            let own = streams.into_iter().flatten().map(Spanned::get_ref).find(is_own);
+            if let Some(DeValue::Table(own)) = own {
+                self.read_root(own, &set::KEYS.map(|(key, _)| key));
+            }
+            self.place_leader(index);
+        }
         if !broken.is_empty() {
             self.keep_only_syntax(&broken);
         }
     }
 
-    fn read_root(&mut self, root: &DeTable<'_>) {
-        for (name, value) in root {
+    /// Reads the tables and keys of a file, or of one stream in it, without those that are read elsewhere.
+    fn read_root(&mut self, root: &DeTable<'_>, elsewhere: &[&str]) {
+        for (name, value) in root.iter().filter(|(name, _)| !elsewhere.contains(&name.get_ref().as_ref())) {
             let (text, span) = (name.get_ref().as_ref(), name.span());
             match value.get_ref() {
                 DeValue::Table(table) if SECTIONS.contains(&text) => self.read_table(table, text, text),
@@ -80,7 +99,10 @@ impl Layers<'_> {
                 "channels" => &mut self.channels,
                 _ => &mut self.replicas,
             };
-            items.push(Item { label, span: item.span() });
+            // A stream of a set adds to an item that the common part has.
+            if items.iter().all(|known| known.label != label) {
+                items.push(Item { label, span: item.span() });
+            }
         }
     }
 
@@ -114,7 +136,7 @@ impl Layers<'_> {
         };
         match row.kind.parse(raw) {
             Ok(value) => {
-                let origin = self.place(span.start);
+                let origin = self.place_of(span.start);
                 self.cells.insert(key, Cell { value, origin, span: Some(span) });
             }
             Err(Complaint(code, rule, hint)) => {

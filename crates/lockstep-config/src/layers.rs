@@ -6,8 +6,9 @@
 
 use super::problem::{Code, ConfigError};
 use super::schema::{self, Key, Preset};
+use super::set_place::SetStream;
 use super::value::{Complaint, Raw, Value, nearest};
-use super::{Origin, Profile};
+use super::{Origin, Override, Profile};
 use lockstep_core::engine::networks::Networks;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
@@ -53,12 +54,16 @@ pub(super) struct Layers<'a> {
     pub replicas: Vec<Item>,
     pub archivers: Vec<Item>,
     pub channels: Vec<Item>,
+    /// The streams of the file; none where it describes one cluster.
+    pub set: Vec<SetStream>,
+    /// The stream that these values are of.
+    pub place: Option<usize>,
     pub problems: Vec<ConfigError>,
 }
 
 impl<'a> Layers<'a> {
-    /// Reads the file's own layer.
-    pub fn from_file(path: &'a Path, text: &'a str) -> Self {
+    /// Reads the file's own layer; of a set's file that of the stream which `chosen` names.
+    pub fn from_file(path: &'a Path, text: &'a str, chosen: Option<&Override>) -> Self {
         let mut layers = Self {
             path,
             text,
@@ -68,15 +73,19 @@ impl<'a> Layers<'a> {
             replicas: Vec::new(),
             archivers: Vec::new(),
             channels: Vec::new(),
+            set: Vec::new(),
+            place: None,
             problems: Vec::new(),
         };
-        layers.read_file();
+        layers.read_file(chosen);
         layers
     }
 
-    /// Whether the file was TOML at all. Values guessed from a broken file allow no conclusion.
+    /// Whether the file was TOML at all, and one stream of it is to be judged. Values guessed from a broken
+    /// file, or from what all streams have in common, allow no conclusion.
     pub fn is_sound(&self) -> bool {
-        self.problems.iter().all(|problem| problem.code != Code::Syntax)
+        let is_toml = self.problems.iter().all(|problem| problem.code != Code::Syntax);
+        is_toml && self.set.is_empty() == self.place.is_none()
     }
 
     /// Lays flags and variables over the file, variables first.
@@ -186,7 +195,7 @@ impl<'a> Layers<'a> {
     /// Adds a problem.
     pub fn push(&mut self, code: Code, key: &str, value: &str, rule: String, hint: String, at: At) {
         let (origin, span) = match at {
-            At::File(span) => (self.place(span.start), Some(span)),
+            At::File(span) => (self.place_of(span.start), Some(span)),
             At::Outside(origin) => (origin, None),
         };
         let (key, value, origin) = (key.into(), value.into(), Some(origin));
@@ -252,7 +261,7 @@ impl<'a> Layers<'a> {
     }
 
     /// The line and column of a byte, both from 1; the column counts characters.
-    pub fn place(&self, at: usize) -> Origin {
+    pub fn place_of(&self, at: usize) -> Origin {
         let before = self.before(at);
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         Origin::File {

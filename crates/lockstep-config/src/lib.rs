@@ -29,6 +29,8 @@ mod problem;
 mod relations;
 mod schema;
 mod security;
+mod set;
+mod set_place;
 mod tables;
 mod topology;
 mod units;
@@ -45,6 +47,7 @@ pub use environment::{
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use security::KeyUse;
+pub use set_place::{SetPlace, SetStream};
 pub use tables::{
     Archiver, Channel, FaultInjection, FeedConfig, GatewayConfig, JournalSection, LineConfig, LogConfig,
     MetricsConfig, NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig,
@@ -141,6 +144,8 @@ pub struct Config {
     pub log: LogConfig,
     /// The page of a daemon that Prometheus reads.
     pub metrics: MetricsConfig,
+    /// The set that the stream belongs to, and its place there; none where the file describes one cluster.
+    pub set: Option<SetPlace>,
     effective: Vec<(String, String, Origin)>,
 }
 
@@ -161,6 +166,9 @@ impl LogConfig {
 impl Config {
     /// Reads and checks the file at `path`, with `overrides` (flags before variables) laid over it. All
     /// problems are returned at once. It reads no environment: [`Config::from_env`] does.
+    ///
+    /// Of a file that describes a set of streams it is the stream that an override of the key `stream` names
+    /// (`--stream NAME`, `LOCKSTEP_STREAM=NAME`).
     pub fn load(path: Option<&Path>, overrides: &[Override]) -> Result<Self, ConfigErrors> {
         let unreadable = |path: &Path, rule: String, hint: &str| {
             let hint = hint.to_string();
@@ -197,16 +205,36 @@ impl Config {
 
     /// Checks `text` as [`Config::load`] does. `path` is its name in messages.
     pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Result<Self, ConfigErrors> {
-        let mut layers = Layers::from_file(path, text);
-        if layers.is_sound() {
-            layers.lay_over(overrides);
-            layers.fill_in();
-            relations::check(&mut layers);
+        let (chosen, overrides) = set::choice(overrides);
+        let mut layers = judged(path, text, chosen, &overrides);
+        if let Some(own) = layers.place.filter(|_| layers.problems.is_empty()) {
+            let before = layers.set[..own].iter().map(|other| other.name.clone());
+            let of = |name: String| {
+                let other = judged(path, text, Some(&Self::choice_of_stream(&name)), &[]);
+                (name, other)
+            };
+            let others: Vec<_> = before.map(of).collect();
+            let name = layers.set[own].name.clone();
+            set::check_apart(&mut layers, &name, &others);
         }
         if layers.problems.is_empty() {
             return Ok(build::config(&layers));
         }
         Err(ConfigErrors::new(path.to_path_buf(), text.to_string(), layers.problems))
+    }
+
+    /// What chooses this stream of a set's file, as `--stream` does.
+    pub fn choice_of_stream(name: &str) -> Override {
+        (set::CHOICE.to_owned(), name.to_owned(), Origin::Flag("--stream".to_owned()))
+    }
+
+    /// The names of the streams that the file at `path` describes together, in its order. None where it
+    /// describes one cluster; also where it cannot be read, which [`Config::load`] reports.
+    pub fn streams_in(path: &Path) -> Vec<String> {
+        let text =
+            std::fs::read(path).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
+        let layers = Layers::from_file(path, &text, None);
+        layers.set.iter().map(|stream| stream.name.clone()).collect()
     }
 
     /// Every key with its value and origin, in the order of the reference. Optional keys without a
@@ -249,6 +277,23 @@ impl Config {
             unknown("archiver", id, ids, hint)
         })
     }
+}
+
+/// The layers of the file, or of one stream of it, with `overrides` laid over them, defaults, and all
+/// relations within one stream checked.
+fn judged<'a>(
+    path: &'a Path,
+    text: &'a str,
+    chosen: Option<&Override>,
+    overrides: &[Override],
+) -> Layers<'a> {
+    let mut layers = Layers::from_file(path, text, chosen);
+    if layers.is_sound() {
+        layers.lay_over(overrides);
+        layers.fill_in();
+        relations::check(&mut layers);
+    }
+    layers
 }
 
 fn unknown(what: &str, id: u32, ids: impl Iterator<Item = u32>, hint: &str) -> Box<ConfigError> {

@@ -59,6 +59,7 @@ codes! {
     Reach = "LS0122", "Replicas that this interface, TTL or transport cannot reach.";
     Override = "LS0123", "A flag or variable that names no key of this configuration.";
     Keys = "LS0124", "The keys of the cluster: a file that is missing, wrong, or open to others.";
+    Stream = "LS0125", "A stream of a set that does not exist, was not chosen, or shares what each has for itself.";
 }
 
 /// One problem.

@@ -113,7 +113,7 @@ fn one_line(layers: &mut Layers<'_>) {
 }
 
 /// Which machine an address belongs to; all of 127.0.0.0/8 is this one.
-fn host(ip: Ipv4Addr) -> String {
+pub(super) fn host(ip: Ipv4Addr) -> String {
     if ip.is_loopback() { "this host".into() } else { ip.to_string() }
 }
 

@@ -13,6 +13,9 @@ pub struct ClusterArgs {
     /// The cluster's configuration
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG", default_value = "/etc/lockstep/lockstep.toml")]
     pub config: PathBuf,
+    /// Which stream of the file, where it describes a set of them (also LOCKSTEP_STREAM)
+    #[arg(long, value_name = "NAME")]
+    pub stream: Option<String>,
     /// Sets a key of the configuration, e.g. timing.heartbeat_interval=5ms; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
@@ -37,6 +40,7 @@ impl ClusterArgs {
     /// The flags that are given and have a key of their own: flag, key and value.
     fn named(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
         let all = [
+            ("--stream", "stream", &self.stream),
             ("--interface", "lines.1.interface", &self.interface),
             ("--durability", "stream.durability", &self.durability),
             ("--idle", "runtime.idle", &self.idle),

@@ -11,26 +11,27 @@ mod around;
 mod beforehand;
 mod keys;
 mod shadow;
+mod streams;
 mod word;
 
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
-use crate::local::LocalCluster;
 use crate::process::DemoProcess;
 use app::{AppEnvironment, Apps};
 use around::{Around, Metrics};
 use beforehand::{Beforehand, Found};
 use clap::{Args, ValueEnum};
 use lockstep_daemon::Failure;
-use lockstep_daemon::config::Config;
 use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
+use lockstep_node::local::Folders;
 use lockstep_wire::CHANNEL_NUMBER_MAX;
 use std::io::Write;
 use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use streams::DevStream;
 use word::Words;
 
 /// Between two looks at the replicas.
@@ -50,6 +51,9 @@ pub struct DevArgs {
     /// repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
+    /// Runs so many streams, s1, s2 …, each with replicas of its own; what else runs is about the first one
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=streams::STREAMS_MAX))]
+    pub streams: u32,
     /// Runs a gateway for SoupBinTCP, with the user `dev` and the password `dev`
     #[arg(long)]
     pub gateway: bool,
@@ -107,31 +111,36 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     let set: Vec<String> =
         PATIENT.iter().map(|key| (*key).to_owned()).chain(channels).chain(args.set.iter().cloned()).collect();
     keys::set_in_file(&folder.config(), &set)?;
-    let config = Config::load(Some(&folder.config()), &[])?;
-    let cluster = LocalCluster { stop, config, folder: &folder };
-    cluster.found()?;
+    let names = streams::names(args.streams);
+    if let Some(names) = names.iter().cloned().collect::<Option<Vec<_>>>() {
+        streams::write_set(&folder, &names)?;
+    }
     let mut metrics = Metrics::new(args.metrics);
-    let mut replicas = cluster.start_replicas(|name| metrics.flags(name))?;
-    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
-    let mut around = Around::start(args, &cluster, beforehand.page.as_ref(), &mut metrics)?;
-    let environment = AppEnvironment { config: folder.config(), path: beforehand.found.path() };
+    let start =
+        |name: &Option<String>| streams::start(&stop, &folder, name.as_ref(), |name| metrics.flags(name));
+    let mut all = names.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    let mut around = Around::start(args, &all[0].cluster, beforehand.page.as_ref(), &mut metrics)?;
+    let environment =
+        AppEnvironment { config: folder.config(), stream: names[0].clone(), path: beforehand.found.path() };
     let mut apps = Apps::new(args, beforehand.apps, environment, words);
     let lines = [&around.lines[..], &metrics.lines, &apps.lines()].concat();
-    show(&cluster, &replicas, leader, &beforehand.found, &lines)?;
-    while !cluster.stop.load(Ordering::Acquire) {
+    show(&folder, &all, &beforehand.found, &lines)?;
+    while !stop.load(Ordering::Acquire) {
         apps.look();
         std::thread::sleep(LOOK);
-        let restarted = restart_ended(&mut replicas, &cluster.stop)?;
-        restart_ended(&mut around.processes, &cluster.stop)?;
-        // If another one ends meanwhile, the next turn starts it again.
-        let mut alive = || replicas.iter_mut().try_for_each(DemoProcess::check_alive);
-        if restarted && let Ok(leader) = cluster.await_roles(&mut alive) {
-            eprintln!("dev: replica {leader} leads; `kill -9 {}` kills it", pid_of(&replicas, leader));
+        restart_ended(&mut around.processes, &stop)?;
+        for stream in &mut all {
+            // If another one ends meanwhile, the next turn starts it again.
+            if restart_ended(&mut stream.replicas, &stop)? && stream.await_leader().is_ok() {
+                let (prefix, leader, pid) = (stream.prefix(), stream.leader, stream.leader_pid());
+                eprintln!("dev: {prefix}replica {leader} leads; `kill -9 {pid}` kills it");
+            }
         }
     }
     eprintln!("dev: stopping");
     apps.end();
-    for processes in [&mut around.processes, &mut replicas] {
+    let replicas = all.iter_mut().map(|stream| &mut stream.replicas);
+    for processes in [&mut around.processes].into_iter().chain(replicas) {
         processes.iter_mut().for_each(DemoProcess::close_stdin);
         // One that was struck in the last moment ends by a signal: it is over all the same.
         let _ = processes.iter_mut().try_for_each(|process| process.await_good_end(crate::PATIENCE));
@@ -159,36 +168,34 @@ fn restart_ended(processes: &mut [DemoProcess], stop: &AtomicBool) -> Result<boo
     Ok(restarted)
 }
 
-/// The process of replica `id`.
-fn pid_of(replicas: &[DemoProcess], id: u32) -> u32 {
-    replicas.get(id as usize - 1).map_or(0, DemoProcess::pid)
-}
-
 /// Prints the file and what to try.
-fn show(
-    cluster: &LocalCluster<'_>,
-    replicas: &[DemoProcess],
-    leader: u32,
-    found: &Found,
-    beside: &[String],
-) -> Result<(), Failure> {
-    let pid = pid_of(replicas, leader);
+fn show(folder: &Folders, all: &[DevStream<'_>], found: &Found, beside: &[String]) -> Result<(), Failure> {
     let (path, lines) = match &found.folder {
         Some(folder) => (format!("  export PATH=\"{}:$PATH\"\n", folder.display()), "these lines"),
         None => (String::new(), "that line"),
     };
     let mut out = std::io::stdout().lock();
+    for stream in all {
+        let (prefix, leader) = (stream.prefix(), stream.leader);
+        writeln!(out, "{prefix}three replicas run, replica {leader} leads; Ctrl-C ends them")?;
+    }
+    writeln!(out, "\n  export LOCKSTEP_CONFIG={}\n{path}", folder.config().display())?;
+    if let [home, _, ..] = all {
+        let name = home.cluster.stream.as_deref().unwrap_or_default();
+        writeln!(
+            out,
+            "  export LOCKSTEP_STREAM={name:<25} or --stream with each command; status takes all\n"
+        )?;
+    }
+    let pid = all.first().map_or(0, DevStream::leader_pid);
     writeln!(
         out,
-        "three replicas run, replica {leader} leads; Ctrl-C ends them\n\n  \
-         export LOCKSTEP_CONFIG={}\n{path}\n\
-         in another terminal, after {lines}:\n  \
+        "in another terminal, after {lines}:\n  \
          lockstep status                          health, leader, replicas\n  \
          lockstep subscribe                       prints the stream\n  \
          echo hello | lockstep publish --name me  publishes a line\n  \
          lockstep web                             the cluster and its messages in a browser\n  \
          kill -9 {pid:<32} kills the leader; it is started again",
-        cluster.folder.config().display()
     )?;
     if !beside.is_empty() {
         writeln!(out, "\nbeside the replicas run:\n  {}", beside.join("\n  "))?;

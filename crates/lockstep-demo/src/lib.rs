@@ -144,7 +144,9 @@ fn demo(args: &DemoArgs) -> Result<u8, Failure> {
     let folder = cluster::create(&wire, idle, &cores, args.keep, &args.fault_injection.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
-    let report = Demo { args, cluster: LocalCluster { stop, config, folder: &folder }, cores, idle }.run()?;
+    let report =
+        Demo { args, cluster: LocalCluster { stop, config, folder: &folder, stream: None }, cores, idle }
+            .run()?;
     let mut out = std::io::stdout();
     match args.json {
         true => writeln!(out, "{}", report.json())?,

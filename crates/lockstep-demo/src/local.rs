@@ -24,6 +24,8 @@ pub struct LocalCluster<'a> {
     pub config: Config,
     /// Where file, journals and logs are.
     pub folder: &'a Folders,
+    /// Which stream of a set it is.
+    pub stream: Option<String>,
 }
 
 impl LocalCluster<'_> {
@@ -40,7 +42,10 @@ impl LocalCluster<'_> {
         mut more: impl FnMut(&str) -> Result<Vec<String>, Failure>,
     ) -> Result<Vec<DemoProcess>, Failure> {
         let start = |id: u32| {
-            let name = format!("replica-{id}");
+            let name = match &self.stream {
+                Some(stream) => format!("{stream}-replica-{id}"),
+                None => format!("replica-{id}"),
+            };
             let flags = ["--replica".to_owned(), id.to_string()].into_iter().chain(more(&name)?);
             self.start_daemon(&name, "sequencer", flags, Wiring::Silent)
         };
@@ -73,6 +78,7 @@ impl LocalCluster<'_> {
     fn daemon_args(&self, command: &str, flags: impl IntoIterator<Item = String>) -> Vec<String> {
         let mut args = vec![command.to_owned(), "--until-stdin-ends".to_owned()];
         args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
+        args.extend(self.stream.iter().flat_map(|name| ["--stream".to_owned(), name.clone()]));
         args.extend(flags);
         args
     }

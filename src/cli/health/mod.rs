@@ -21,7 +21,7 @@ use lockstep_client::internal::leader_of;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_io::clock::DAY_NS;
-use output::HealthFormat;
+pub use output::HealthFormat;
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
 

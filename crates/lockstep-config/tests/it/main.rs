@@ -6,6 +6,7 @@
 
 mod channels;
 mod refusals;
+mod sets;
 mod values;
 
 use lockstep_config::{
@@ -240,7 +241,7 @@ fn columns_count_characters_and_not_bytes() {
 
 #[test]
 fn every_code_has_a_test_and_a_place_in_the_reference() {
-    let tests = [include_str!("main.rs"), include_str!("refusals.rs")].concat();
+    let tests = [include_str!("main.rs"), include_str!("refusals.rs"), include_str!("sets.rs")].concat();
     let reference = fs::read_to_string(repository().join("docs/CONFIGURATION.md")).expect("the reference");
     for code in Code::ALL {
         assert!(tests.contains(&format!("\"{}: ", code.as_str())), "{} is refused by no test", code.as_str());

@@ -81,6 +81,8 @@ impl AppCommand {
 pub struct AppEnvironment {
     /// The cluster's file.
     pub config: PathBuf,
+    /// The stream of it that a program reads where it chooses none itself.
+    pub stream: Option<String>,
     /// Where programs are found.
     pub path: OsString,
 }
@@ -89,6 +91,7 @@ impl AppEnvironment {
     /// Gives it to a program.
     pub fn set(&self, command: &mut Command) {
         command.env("LOCKSTEP_CONFIG", &self.config).env("PATH", &self.path);
+        command.envs(self.stream.iter().map(|name| ("LOCKSTEP_STREAM", name)));
     }
 
     /// The folder of what is known of a program.

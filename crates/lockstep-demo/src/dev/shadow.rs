@@ -204,7 +204,7 @@ mod tests {
         let path = program(folder.path(), "new", new);
         let command = AppCommand { name: "app".to_owned(), path, args: vec!["argument".to_owned()] };
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let environment = AppEnvironment { config: folder.path().join("none"), path };
+        let environment = AppEnvironment { config: folder.path().join("none"), stream: None, path };
         Versions { command, environment, earlier: program(folder.path(), "former", earlier) }.compare()
     }
 

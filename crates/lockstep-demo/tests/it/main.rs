@@ -5,4 +5,5 @@
 mod demo;
 mod dev;
 mod orders;
+mod streams;
 mod watch;
