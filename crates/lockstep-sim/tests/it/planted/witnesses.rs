@@ -173,7 +173,10 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::BlockedForgotten, Night),
     (Mutation::ResumesTooLate, Night),
     (Mutation::FixCountsHere, Seed(97)),
-    (Mutation::UnreadNamesNobodys, Night),
+    (
+        Mutation::UnreadNamesNobodys,
+        Test("a gateway that begins behind a name's open: few seeds; gateway/core/tests/names.rs"),
+    ),
     (Mutation::FixForgetsSent, Night),
     (Mutation::FixGapOverReport, Night),
     (Mutation::NumberByTheWish, Night),
@@ -288,7 +291,10 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::GoneUnnamed, Seed(73)),
     (Mutation::BaseGoneUnnamed, Seed(2609)),
     (Mutation::GoneCommitted, Seed(20261204407278)),
-    (Mutation::BaseBeforeEpochs, Night),
+    (
+        Mutation::BaseBeforeEpochs,
+        Test("retention at a founder's first segment, which holds no epoch; journal/tests/gone.rs"),
+    ),
     (
         Mutation::HoleIsNoEnd,
         Test(
