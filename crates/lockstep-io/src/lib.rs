@@ -9,6 +9,7 @@
 //!   │                 │
 //!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
 //! ```
+//!
 //! The kernel often grants less than was requested. So every setting returns an [`Effective`], and a node
 //! logs all of them when it starts.
 

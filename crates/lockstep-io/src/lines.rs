@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  line A ─▶ received on B already? ─ no ─▶ lent, remembered until B receives it too ┐
-//!  line B ─▶ received on A already? ─ yes ─▶ dropped; how long after A?        ┘─ never: lost on B
+//!  line B ─▶ received on A already? ─ yes ─▶ dropped; how long after A?               ┘─ never: lost on B
 //! ```
 //!
 //! Two datagrams are copies if their header and their end (sender, number, tag) are equal. A wrong guess
