@@ -124,10 +124,10 @@ impl SnapshotStore {
     }
 
     /// Writes the part of the snapshot below `next`, whole and onto the disk: [`complete`](Self::complete)
-    /// follows.
+    /// must follow.
     ///
     /// # Errors
-    /// The disk's, or those of `write`.
+    /// Those of the disk, and those of `write`.
     pub fn write_part(
         &self,
         next: Seq,

@@ -18,7 +18,7 @@ pub struct FileSystem {
     pub free_bytes: u64,
     /// Its size in bytes.
     pub total_bytes: u64,
-    /// Inodes that may still be made; [`UNCOUNTED`] if the file system does not count them.
+    /// Inodes that may still be made; a huge number if the file system does not count them.
     pub free_inodes: u64,
     /// All inodes; 0 if the file system does not count them.
     pub total_inodes: u64,
