@@ -7,6 +7,7 @@
 
 mod bounds;
 mod circles;
+mod decisions;
 mod features;
 mod figures;
 mod giants;

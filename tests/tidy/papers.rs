@@ -156,7 +156,7 @@ fn each_link_leads_somewhere() {
 
 /// The anchors of a document: its headings, as a renderer of Markdown names them; the second of a name has
 /// `-1` behind it.
-fn anchors(text: &str) -> Vec<String> {
+pub fn anchors(text: &str) -> Vec<String> {
     let mut is_code = false;
     let headings = text.lines().filter(|line| {
         is_code ^= line.trim_start().starts_with("```");
@@ -250,7 +250,8 @@ fn the_map_of_the_documents_names_each_of_them() {
     let named: Vec<_> = links(&map);
     let missing = files("docs", "md").into_iter().map(|path| name(&path)).filter(|file| {
         let file = file.trim_start_matches("docs/");
-        file != "README.md" && !named.contains(&file)
+        // docs/DECISIONS.md names each file of its folder: tests/tidy/decisions.rs.
+        file != "README.md" && !file.starts_with("decisions/") && !named.contains(&file)
     });
     none(missing.collect(), "documents that docs/README.md does not name");
 }

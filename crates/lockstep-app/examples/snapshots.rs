@@ -1,17 +1,18 @@
-//! The cost of snapshots of a machine with a large state, and what they save, on a running cluster.
+//! The cost of snapshots of a machine with a large state, and the time that they save, on a running cluster.
 //!
 //! ```text
 //! lockstep dev                                                   # in another terminal; then its `export` lines
 //! cargo run --profile dist -p lockstep-app --example snapshots -- 10000000 1000000 20000 fork
 //! ```
-//! Arguments: orders that the state holds, entries behind the snapshot, messages a second while latencies are
+//! Arguments: orders in the state, entries behind the snapshot, messages a second while latencies are
 //! measured, and `fork` or `pause`. Each order has 32 bytes.
 //!
-//! 1. The orders are published as fast as they are taken, and applied live.
-//! 2. A snapshot is written, the entries behind it are published; then a replica begins with the snapshot,
-//!    and one at the stream's beginning.
+//! 1. The orders are published as fast as they are accepted, and applied live.
+//! 2. A snapshot is written, and the entries behind it are published; then one replica begins with the
+//!    snapshot, and another at the stream's beginning.
 //! 3. At a constant rate messages change random orders, first without snapshots, then while one is written
-//!    every four seconds: the latencies, from when a message was to be sent until it was applied.
+//!    every four seconds: latencies are measured from the time at which a message was to be sent until it was
+//!    applied.
 
 #![allow(clippy::disallowed_methods, reason = "it measures")]
 
@@ -28,7 +29,7 @@ use std::time::{Duration, Instant};
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-/// Orders by their number. Those of an earlier run of this program are none of its own.
+/// Orders by their number. Those of an earlier run of this program do not count.
 #[derive(Default)]
 struct Book {
     run: u64,
@@ -151,7 +152,7 @@ fn turn(app: &mut App<Book>) -> Outcome<()> {
     Ok(())
 }
 
-/// Turns until the machine has so many messages of the run, and prints how long that took.
+/// Turns until the machine has applied this many messages of the run, and prints how long that took.
 fn until(app: &mut App<Book>, words: &str, run: u64, messages: u64) -> Outcome<()> {
     let (began, before) = (Instant::now(), app.replica().core.inputs());
     while (app.replica().core.machine().run, app.replica().core.machine().messages) != (run, messages) {
@@ -177,13 +178,14 @@ fn print_latencies(words: &str, latencies: &mut [u64]) {
     );
 }
 
-/// Latencies at a constant rate, apart by whether a snapshot was being written.
+/// Latencies at a constant rate, separated by whether a snapshot was being written.
 fn latencies(
     (endpoint, app): (&Endpoint, &mut App<Book>),
     run: u64,
     (orders, rate, seconds): (u64, u64, u64),
 ) -> Outcome<()> {
-    // The thread that sends and the replica have one clock: a message brings when it was to be sent.
+    // The sending thread and the replica have one clock: a message contains the time at which it was to be
+    // sent.
     static BEGAN: OnceLock<Instant> = OnceLock::new();
     let elapsed = || BEGAN.get_or_init(Instant::now).elapsed().as_nanos() as u64;
     elapsed();
@@ -265,7 +267,7 @@ fn main() -> Outcome<()> {
     let began = Instant::now();
     while app.is_writing_snapshot() || app.saved_next() <= orders {
         turn(&mut app)?;
-        // Entries that are no messages make the snapshot due.
+        // Entries that are not messages make the snapshot due.
         if began.elapsed() > Duration::from_secs(60) {
             return Err("no snapshot was written".into());
         }

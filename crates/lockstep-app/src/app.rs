@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Most messages of one turn.
+/// The most messages of one turn.
 const BATCH: usize = 256;
-/// Between two looks at handles while names are opened.
+/// The pause between two looks at handles while names are opened.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long the names may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -40,30 +40,30 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct App<M> {
     endpoint: Endpoint,
     settings: AppSettings,
-    /// A machine at the stream's beginning.
+    /// Makes a machine at the stream's beginning.
     new: Box<dyn Fn() -> M>,
-    /// Asked while its names are opened, which may take long: whether the program still wants it.
+    /// Called while its names are opened, which may take long: whether to continue.
     goes_on: Box<dyn Fn() -> bool>,
     publisher: Publisher,
     subscriber: Subscriber,
     replica: MachineReplica<M>,
     store: Option<SnapshotStore>,
-    /// The newest snapshot.
+    /// The exclusive bound of the newest snapshot.
     saved_next: Seq,
-    /// Peers that have served a snapshot that the stream does not know.
+    /// Peers that have served a snapshot that the stream has not announced.
     distrusted: Vec<SocketAddrV4>,
-    /// The snapshot that the state began with, if it is not proven: every entry below is in it.
+    /// The snapshot with which the state began, if it is not proven: the exclusive bound of its entries.
     unproven: Option<Seq>,
-    /// When a state that is not proven had read the stream up to its end.
+    /// When an unproven state had read the stream up to its end.
     read_unproven: Option<Instant>,
-    /// The one that is being written.
+    /// The snapshot that is being written.
     writing: Option<Writing>,
     server: Option<Served>,
     counted: Counted,
     counts: AppCounts,
 }
 
-/// What a replica has anew at its start and at each roll-back.
+/// The parts that a replica makes anew at its start and at each roll-back.
 struct Begun<M> {
     publisher: Publisher,
     subscriber: Subscriber,
@@ -71,8 +71,8 @@ struct Begun<M> {
 }
 
 impl<M: StateMachine> Begun<M> {
-    /// The newest sound snapshot, of this replica or of a peer, or else `new` at the stream's beginning; and
-    /// handles that go on there.
+    /// The newest sound snapshot, of this replica or of a peer, or `new` at the stream's beginning; and
+    /// handles that continue there.
     fn at_newest(
         endpoint: &Endpoint,
         settings: &AppSettings,
@@ -94,7 +94,7 @@ impl<M: StateMachine> Begun<M> {
 
 impl App<Acknowledger> {
     /// Copy `number` of the application of the demo and of tests: it begins with the stream's first entry,
-    /// keeps no snapshots, and reports no digests, as its users look at each message of the stream.
+    /// stores no snapshots, and reports no digests, because its users look at each message of the stream.
     ///
     /// # Errors
     /// The device cannot be opened, or no leader answers.
@@ -108,8 +108,8 @@ impl App<Acknowledger> {
 }
 
 impl<M: StateMachine> App<M> {
-    /// Restores the newest sound snapshot, of this replica or of a peer, or else begins with `new` at the
-    /// stream's beginning; then opens the names.
+    /// Restores the newest sound snapshot, of this replica or of a peer, or begins with `new` at the stream's
+    /// beginning; then opens the names.
     ///
     /// # Errors
     /// A file or device cannot be opened, or no leader answers.
@@ -121,11 +121,11 @@ impl<M: StateMachine> App<M> {
         Self::connect_while(endpoint, settings, new, || true)
     }
 
-    /// As [`connect`](Self::connect), for as long as `goes_on` returns true: it is asked each millisecond
-    /// while the names are opened, here and where a turn opens them again.
+    /// As [`connect`](Self::connect), as long as `goes_on` returns true: it is called each millisecond while
+    /// the names are opened, here and when a turn opens them again.
     ///
     /// # Errors
-    /// As of [`connect`](Self::connect); [`AppError::Stopped`]: `goes_on` has returned false.
+    /// As [`connect`](Self::connect); [`AppError::Stopped`]: `goes_on` has returned false.
     pub fn connect_while(
         endpoint: &Endpoint,
         settings: AppSettings,
@@ -166,7 +166,7 @@ impl<M: StateMachine> App<M> {
         Ok(app)
     }
 
-    /// Begins again with the newest snapshot: as a start, but for the page and the counters file.
+    /// Begins again with the newest snapshot, as a start does, except for the page and the counters file.
     fn restart(&mut self) -> Result<(), AppError> {
         if let (Some(Writing { next, .. }), Some(store)) = (self.writing.take(), &self.store) {
             store.discard(next)?;
@@ -182,8 +182,8 @@ impl<M: StateMachine> App<M> {
         self.open()
     }
 
-    /// What lies behind the own snapshots is gone: continues with a snapshot of a peer which this version
-    /// restores, and behind which the stream is still to be had.
+    /// The stream behind the own snapshots is gone: continues with a snapshot of a peer that this version
+    /// restores, and behind which the stream is still available.
     ///
     /// # Errors
     /// No peer has one.
@@ -226,12 +226,12 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
-    /// One turn: reads on, applies, publishes, and sees to snapshots and queries. Never waits. `observe` is
-    /// shown each input with its effects. Returns the work done.
+    /// One turn: reads, applies, publishes, and handles snapshots and queries. It never waits. `observe` is
+    /// called for each input and its effects. Returns the work done.
     ///
     /// # Errors
-    /// The stream cannot be read on, the machine has failed or cannot publish, or its state is not that of
-    /// most replicas.
+    /// The stream cannot be read further, the machine has failed or cannot publish, or its state is not that
+    /// of most replicas.
     pub fn turn(&mut self, mut observe: impl FnMut(&Input<'_>, &Output)) -> Result<usize, AppError> {
         let Self { subscriber, replica, .. } = self;
         let (now, mut fault) = (subscriber.now(), None);
@@ -255,7 +255,7 @@ impl<M: StateMachine> App<M> {
             Some(fault @ MachineFault::Abandoned { oldest, .. }) => {
                 return self.go_on_with_a_peers(fault, oldest).map(|()| 1);
             }
-            // The stream has other outputs than a state that nobody vouches for.
+            // The stream has other outputs than an unproven state.
             Some(MachineFault::Output(why)) if self.unproven.is_some() => {
                 return self.distrust(&why.to_string()).map(|()| 1);
             }
@@ -291,7 +291,7 @@ impl<M: StateMachine> App<M> {
         Ok(work)
     }
 
-    /// Answers queries, and whoever wants this version to take over.
+    /// Answers queries and requests to put this version in force.
     fn answer_requests(&mut self) -> usize {
         let mut count = 0;
         while let Some((asked, answer)) =
@@ -316,7 +316,7 @@ impl<M: StateMachine> App<M> {
                     bytes.extend_from_slice(done.as_bytes());
                 }
             }
-            // Nobody waits any more: there is nothing to tell.
+            // The caller does not wait any more.
             let _ = answer.try_send(PageAnswer::bytes(bytes));
             count += 1;
         }
@@ -324,9 +324,9 @@ impl<M: StateMachine> App<M> {
     }
 
     /// Puts the version of this replica in force, from the entry on that it stamps now: replicas of this
-    /// version publish what follows from the inputs behind it, and those of another one go on as shadows. All
-    /// outputs of the inputs before it are the same in both versions, as a shadow has compared. Returns what
-    /// it does, in words. A replica that is no shadow does nothing.
+    /// version publish the outputs of the inputs behind it, and those of another version continue as shadows.
+    /// All outputs of the inputs before it are the same in both versions, as a shadow has compared. Returns
+    /// what it does, in words. A replica that is no shadow does nothing.
     pub fn take_over(&mut self) -> String {
         if !self.replica.is_shadow() {
             let why = match self.replica.core.in_force() {
@@ -344,8 +344,8 @@ impl<M: StateMachine> App<M> {
         self.replica.core.machine().version()
     }
 
-    /// The state that a peer has served is proven once the stream has announced it. One that is not announced
-    /// behind the end of the stream is of somebody else's choice.
+    /// A state that a peer has served is proven once the stream has announced it. One that is not announced
+    /// up to the end of the stream may be a forgery.
     fn see_to_proof(&mut self) -> Result<(), AppError> {
         let Some(next) = self.unproven else { return Ok(()) };
         if self.replica.unproven().is_none() {
@@ -373,7 +373,7 @@ impl<M: StateMachine> App<M> {
         }
     }
 
-    /// What a peer has served is removed, and this replica begins again without that peer.
+    /// Removes the snapshot that a peer has served, and begins again without that peer.
     fn distrust(&mut self, why: &str) -> Result<(), AppError> {
         let (Some(next), Some(store)) = (self.unproven, &self.store) else { return Ok(()) };
         let peer = store.unproven(next);
@@ -386,7 +386,7 @@ impl<M: StateMachine> App<M> {
         self.restart()
     }
 
-    /// Begins a snapshot when one is due, and announces one that is complete.
+    /// Begins a snapshot when one is due, and announces a complete one.
     fn see_to_snapshots(&mut self) -> Result<(), AppError> {
         if self.replica.unproven().is_some() {
             return Ok(());
@@ -404,7 +404,7 @@ impl<M: StateMachine> App<M> {
                 self.writing = None;
                 return self.on_written(next, Err(error));
             }
-            // What may be taken back is no snapshot.
+            // Entries that may be taken back must not be in a snapshot.
             if was_final || next <= self.replica.final_next() {
                 self.writing = None;
                 let stored = if was_final { Ok(store.stored(next)) } else { store.complete(next) };
@@ -424,7 +424,7 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
-    /// A snapshot is on the disk, or could not be written: then the next one follows in its time.
+    /// A snapshot is on the disk, or could not be written: the next one follows at its time.
     fn on_written(
         &mut self,
         next: Seq,
@@ -440,7 +440,7 @@ impl<M: StateMachine> App<M> {
         }
     }
 
-    /// The stream's catalogue gets a snapshot.
+    /// Announces a snapshot in the stream.
     fn announce(&mut self, stored: &StoredSnapshot) -> Result<(), AppError> {
         let doing = || format!("read the snapshot {}", stored.path.display());
         let bytes = fs::metadata(&stored.path).map_err(|error| IoError::new(doing(), error))?.len();
@@ -455,7 +455,7 @@ impl<M: StateMachine> App<M> {
         self.tell_need()
     }
 
-    /// The journals retain what lies behind the oldest snapshot.
+    /// Publishes to the journals that they must retain the log behind the oldest snapshot.
     fn tell_need(&mut self) -> Result<(), AppError> {
         let oldest = self.store.as_ref().map(SnapshotStore::oldest_to_stay).transpose()?.flatten();
         if let Some(head) = oldest {
@@ -464,12 +464,12 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
-    /// How it reaches its cluster.
+    /// The endpoint of its cluster.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
-    /// Number, name and version, as lines of a log begin.
+    /// Number, name and version, as log lines begin.
     pub fn in_words(&self) -> String {
         let AppSettings { number, name, .. } = &self.settings;
         format!("copy {number} of {name}, version {},", self.version())
@@ -485,7 +485,7 @@ impl<M: StateMachine> App<M> {
         Ok(())
     }
 
-    /// The time until the next turn is due, although nothing arrives.
+    /// The time until the next turn is due, even if nothing arrives.
     pub fn due(&self) -> Duration {
         let due = self.publisher.due().min(self.subscriber.due());
         match self.replica.tick_due() {
@@ -499,17 +499,18 @@ impl<M: StateMachine> App<M> {
         self.publisher.net().sockets().into_iter().chain(self.subscriber.net().sockets()).collect()
     }
 
-    /// The replica: machine, outputs, partings.
+    /// The replica: machine, outputs, divergences.
     pub fn replica(&self) -> &MachineReplica<M> {
         &self.replica
     }
 
-    /// Every entry below is in the newest snapshot of this replica, or in the one that is being written.
+    /// The exclusive bound of the entries in the newest snapshot of this replica, or in the one being
+    /// written.
     pub fn saved_next(&self) -> Seq {
         self.saved_next
     }
 
-    /// Whether a snapshot is being written beside this thread.
+    /// Whether a child process is writing a snapshot.
     pub fn is_writing_snapshot(&self) -> bool {
         self.writing.as_ref().is_some_and(Writing::is_beside)
     }
@@ -520,13 +521,13 @@ impl<M: StateMachine> App<M> {
     }
 }
 
-/// Runs a replica of an application until SIGTERM or SIGINT. Where the program has installed no subscriber of
+/// Runs a replica of an application until SIGTERM or SIGINT. If the program has installed no subscriber of
 /// `tracing`, its lines go to stderr: where it begins, when it has read the stream up to its end, snapshots.
-/// Where the environment has [`DEBUG_VARIABLE`](crate::DEBUG_VARIABLE) it is [`debug`](crate::debug())
+/// If the environment has [`DEBUG_VARIABLE`](crate::DEBUG_VARIABLE), it opens [`debug`](crate::debug())
 /// instead.
 ///
 /// # Errors
-/// As of [`App::connect`] and [`App::turn`].
+/// As [`App::connect`] and [`App::turn`].
 pub fn run<M: StateMachine>(
     endpoint: &Endpoint,
     settings: AppSettings,

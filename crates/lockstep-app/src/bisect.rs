@@ -1,4 +1,4 @@
-//! The input of a stream at which two machines part.
+//! Finds the input of a stream at which two machines diverge.
 
 use crate::error::AppError;
 use crate::settings::AppSettings;
@@ -8,17 +8,17 @@ use std::fmt::Debug;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Most messages of one poll, and between two of them.
+/// The most messages of one poll.
 const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long the stream may say nothing behind what is wanted.
+/// How long the stream may be silent behind the wanted range.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Applies the committed stream below `until` to two machines or two versions of one, from its beginning,
-/// compares them after each input, and returns the input at which they part. It publishes nothing.
+/// compares them after each input, and returns the input at which they diverge. It publishes nothing.
 ///
 /// # Errors
-/// The stream cannot be read: its beginning is gone, it does not reach so far, or no leader answers.
+/// The stream cannot be read: its beginning is gone, it does not reach that far, or no leader answers.
 pub fn bisect<A: StateMachine + Debug, B: StateMachine + Debug>(
     endpoint: &Endpoint,
     settings: &AppSettings,

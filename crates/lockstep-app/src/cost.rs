@@ -3,8 +3,7 @@
 use lockstep_io::clock::Clock;
 use lockstep_machine::{MachineFault, StateMachine, apply_cost, counter_cost};
 
-/// Nanoseconds that an input costs in a machine, on average over so many messages: [`apply_cost`] says of
-/// what.
+/// Nanoseconds that an input costs in a machine, on average over `messages` messages: see [`apply_cost`].
 ///
 /// # Errors
 /// The machine fails.
@@ -14,7 +13,7 @@ pub fn apply_ns<M: StateMachine>(machine: M, messages: u64) -> Result<f64, Machi
     Ok(ns as f64 / messages.max(1) as f64)
 }
 
-/// The same of the counter of docs/APPLY.md in Rust: [`counter_cost`].
+/// The same for the counter of docs/APPLY.md in Rust: see [`counter_cost`].
 pub fn counter_ns(messages: u64) -> f64 {
     let clock = Clock::start();
     counter_cost(messages, &mut || clock.now()) as f64 / messages.max(1) as f64

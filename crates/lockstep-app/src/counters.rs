@@ -30,7 +30,7 @@ pub(crate) const ROWS: &[CounterRow] = &[
     ),
 ];
 
-/// What the owner of a replica counts itself.
+/// The counts of a replica's owner.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AppCounts {
     pub snapshot_next: u64,

@@ -1,5 +1,5 @@
-//! The debugger of a machine, over the committed stream of a cluster, or a journal's folder: its recordings,
-//! and how it is asked for.
+//! The debugger of a machine, over the committed stream of a cluster or over a journal's folder: its
+//! recordings, and how it is requested.
 
 mod journal;
 
@@ -16,25 +16,25 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Where this is set in the environment, and not empty, [`run`](crate::run) opens the debugger in the place
-/// of a replica. With a `/` in it, it is the folder of a journal, which [`debug`] reads in the place of a
-/// cluster.
+/// If this variable of the environment is set and not empty, [`run`](crate::run) opens the debugger instead
+/// of a replica. If its value contains a `/`, it is the folder of a journal, which [`debug`] reads instead of
+/// a cluster.
 pub const DEBUG_VARIABLE: &str = "LOCKSTEP_DEBUG";
 /// The path of a file into which [`run`](crate::run) writes the machine's name, so that `lockstep dev` knows
 /// that the program has a machine, and that [`DEBUG_VARIABLE`] has an effect.
 pub const MACHINE_FILE_VARIABLE: &str = "LOCKSTEP_MACHINE_FILE";
 
-/// Between two polls.
+/// The pause between two polls.
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long the stream may say nothing before its end is known.
+/// How long the stream may be silent before its end is known.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether the environment asks for the debugger: see [`DEBUG_VARIABLE`].
+/// Whether the environment requests the debugger: see [`DEBUG_VARIABLE`].
 pub fn debug_is_asked() -> bool {
     std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| !value.is_empty())
 }
 
-/// Writes the machine's name where the environment asks for it: see [`MACHINE_FILE_VARIABLE`].
+/// Writes the machine's name if the environment requests it: see [`MACHINE_FILE_VARIABLE`].
 pub fn note_machine(settings: &AppSettings) {
     if let Some(path) = std::env::var_os(MACHINE_FILE_VARIABLE)
         && let Err(error) = fs::write(&path, &settings.name)
@@ -82,7 +82,7 @@ fn step_along<M: StateMachine>(
 struct ClusterRecording {
     endpoint: Endpoint,
     subscriber: Subscriber,
-    /// The stream was read once up to what was its end then.
+    /// Whether the stream was read once up to its end at that time.
     is_caught_up: bool,
 }
 

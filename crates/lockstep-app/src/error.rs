@@ -12,17 +12,17 @@ pub enum AppError {
     Io(IoError),
     /// Its names could not be opened.
     Open(OpenError),
-    /// The application with this name was asked to stop while its names were opened.
+    /// A stop was requested while the names of the application with this name were opened.
     Stopped(String),
-    /// It cannot go on.
+    /// It cannot continue.
     Fault(MachineFault),
-    /// The stream behind its own snapshots is gone, and no peer has a snapshot with which it can go on.
+    /// The stream behind its own snapshots is gone, and no peer has a snapshot with which it can continue.
     NoSnapshot {
-        /// What of the stream is gone.
+        /// The part of the stream that is gone.
         fault: MachineFault,
-        /// Each peer, and what is wrong with its snapshot.
+        /// Each peer, and the fault of its snapshot.
         peers: String,
-        /// A peer has not answered, or has no snapshot yet.
+        /// Whether a peer has not answered, or has no snapshot yet.
         may_change: bool,
     },
 }
@@ -45,9 +45,9 @@ impl fmt::Display for AppError {
 }
 
 impl AppError {
-    /// The exit code of a program that ends by it, as those of `lockstep`'s daemons: 3 where the same would
-    /// happen again, as the stream, the state or the snapshots need an operator first; else 1. A unit of
-    /// systemd has `RestartPreventExitStatus=2 3 5`.
+    /// The exit code of a program that ends with this error, as for `lockstep`'s daemons: 3 if it would
+    /// happen again, because the stream, the state or the snapshots need an operator first; otherwise 1. A
+    /// unit of systemd has `RestartPreventExitStatus=2 3 5`.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Io(_) | Self::Open(_) | Self::Stopped(_) | Self::NoSnapshot { may_change: true, .. } => 1,
@@ -57,7 +57,7 @@ impl AppError {
     }
 }
 
-/// Ends a program with what has ended its replica: its sentence on stderr, and [`AppError::exit_code`]; 1 for
+/// Ends a program with the error of its replica: its text on stderr, and [`AppError::exit_code`]; 1 for
 /// another error.
 ///
 /// ```no_run
@@ -72,7 +72,7 @@ pub fn ended(outcome: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
     ExitCode::from(error.downcast_ref::<AppError>().map_or(1, AppError::exit_code))
 }
 
-/// As [`Display`](fmt::Display): this is what a `main` prints that returns it.
+/// As [`Display`](fmt::Display): this is what a `main` that returns it prints.
 impl fmt::Debug for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)

@@ -1,10 +1,9 @@
 //! Runs a [`StateMachine`] on a lockstep cluster.
 //!
-//! A program of yours writes the machine and a `main`; [`run`] does the rest. It restores the newest sound
-//! snapshot, reads the committed stream behind it, applies each input, publishes each output once, fires
-//! timers, writes snapshots, answers queries, and compares its state with that of the other replicas. Start
-//! the program as often as you like, on as many hosts, each with a number of its own: the replicas run
-//! hot-hot, and any of them may die.
+//! Your program has the machine and a `main`; [`run`] does the rest. It restores the newest sound snapshot,
+//! reads the committed stream behind it, applies each input, publishes each output once, fires timers, writes
+//! snapshots, answers queries, and compares its state with those of the other replicas. Start the program on
+//! any number of hosts, each with its own number: the replicas run hot-hot, and any of them may die.
 //!
 //! ```no_run
 //! use lockstep_app::{AppSettings, Endpoint, Acknowledger, run};
@@ -25,7 +24,7 @@
 //! }
 //! ```
 //!
-//! [`App`] is the same without the loop, for a program that has one. The tutorial is `docs/APPLY.md`.
+//! [`App`] is the same without the loop, for a program that has its own. The tutorial is `docs/APPLY.md`.
 //!
 //! # Features
 //!

@@ -1,4 +1,4 @@
-//! What the loop of a replica does between turns, whatever its turns are made by.
+//! What the loop of a replica does between turns, whoever implements the turns.
 
 use crate::app::App;
 use crate::error::AppError;
@@ -6,17 +6,17 @@ use lockstep_io::idle::Waiter;
 use lockstep_machine::StateMachine;
 use std::time::Duration;
 
-/// An idle replica sleeps for so long at most.
+/// The longest sleep of an idle replica.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// The pauses of a loop over a replica, and the lines that say where it is.
+/// The pauses of a loop over a replica, and the lines that report its progress.
 pub struct Pace {
     idle: Waiter,
     has_caught_up: bool,
 }
 
 impl Pace {
-    /// Begins a loop over `app`, and says where.
+    /// Begins a loop over `app`, and prints where it begins.
     ///
     /// # Errors
     /// File descriptors are used up.
@@ -25,8 +25,8 @@ impl Pace {
         Ok(Self { idle: app.endpoint().idle().waiter(&app.sockets())?, has_caught_up: false })
     }
 
-    /// Waits behind a turn without work as the endpoint says, a millisecond at most. The first time that the
-    /// stream is read up to its end it says so.
+    /// Waits after a turn without work as the endpoint is configured, at most a millisecond. It prints once
+    /// that the stream is read up to its end.
     pub fn wait<M: StateMachine>(&mut self, app: &App<M>) {
         let next = app.replica().next();
         if !self.has_caught_up && app.replica().is_caught_up() {

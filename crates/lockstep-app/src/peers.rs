@@ -1,4 +1,4 @@
-//! The state with which a replica begins: its own newest snapshot, or a peer's, of which the stream knows.
+//! The state with which a replica begins: its own newest snapshot, or a peer's, which the stream announces.
 
 use crate::error::AppError;
 use crate::serve::fetch_snapshot;
@@ -13,22 +13,22 @@ use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// Messages of one poll, and between two of them.
+/// The most messages of one poll.
 const BATCH: usize = 256;
 const PAUSE: Duration = Duration::from_millis(1);
-/// How long the stream is read for the announcement of a snapshot, and how many there may be of one.
+/// How long the stream is read for the announcement of a snapshot, and the most announcements of one.
 const ANNOUNCED_WAIT: Duration = Duration::from_secs(5);
 const ANNOUNCED_MAX: usize = 64;
 
-/// Where snapshots of others come from.
+/// The sources of other replicas' snapshots.
 pub(crate) struct Peers<'a> {
     pub endpoint: &'a Endpoint,
     pub settings: &'a AppSettings,
-    /// Those that are not asked any more.
+    /// The peers that are not asked any more.
     pub distrusted: &'a [SocketAddrV4],
 }
 
-/// What the stream announces of snapshots below `next`, as far as it can be read in some seconds.
+/// The announcements of snapshots below `next` in the stream, as far as it can be read in some seconds.
 /// Announcements follow the snapshot.
 fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
     let mut found = Vec::new();
@@ -67,15 +67,15 @@ fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
     found
 }
 
-/// Why no peer's snapshot will do.
+/// Why no peer's snapshot is usable.
 pub(crate) struct NoneWillDo {
-    /// Each peer, and what is wrong with its snapshot.
+    /// Each peer, and the fault of its snapshot.
     pub peers: String,
-    /// A peer has not answered, or has no snapshot yet: a later attempt may find one.
+    /// Whether a peer has not answered, or has no snapshot yet: a later attempt may find one.
     pub may_change: bool,
 }
 
-/// The newest snapshot of the first peer whose one is sound, of the version `own`, and wanted.
+/// The newest snapshot of the first peer whose snapshot is sound, of the version `own`, and wanted.
 pub(crate) fn fetched(
     from: &Peers<'_>,
     (store, own): (&SnapshotStore, u32),
@@ -107,7 +107,7 @@ pub(crate) fn fetched(
     Err(NoneWillDo { peers: wrong.join("; "), may_change })
 }
 
-/// A state, where its subscription goes on, and what proves it if it needs a proof.
+/// A state, the start of its subscription, and the snapshot that needs a proof, if any.
 pub(crate) type Restored<M> = (MachineCore<M>, Start, Option<ServedSnapshot>);
 
 /// The newest sound snapshot of the version of `machine`, of this replica or of a peer, restored as a machine

@@ -1,6 +1,6 @@
-//! The page of a replica over HTTP: what it counts, as every daemon shows it; `GET /snapshots` lists,
-//! `GET /snapshots/NEXT` sends one, from where it was broken off if a range is asked for; `POST /query` asks
-//! the machine, and `POST /take-over` puts this replica's version in force, for whoever proves that it may.
+//! The page of a replica over HTTP: its counters, as every daemon shows them. `GET /snapshots` lists
+//! snapshots, `GET /snapshots/NEXT` sends one, or a range of it. `POST /query` asks the machine, and `POST
+//! /take-over` puts this replica's version in force, with a proof of the right to do so.
 
 use crate::settings::AppSettings;
 use crate::store::{SnapshotStore, StoredSnapshot, served, verify};
@@ -19,36 +19,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 
-/// Bytes of a query and of its answer at most.
+/// The most bytes of a query and of its answer.
 const QUERY_MAX: usize = 64 << 10;
-/// Queries that may wait for the machine.
+/// The most queries that wait for the machine.
 const PENDING_MAX: usize = 16;
 /// How long a query waits for its answer.
 const QUERY_WAIT: Duration = Duration::from_secs(1);
-/// A piece of a snapshot that is fetched at once, and how long it may take.
+/// A piece of a snapshot that is fetched at once, and the time that it may take.
 const PIECE: usize = 4 << 20;
 const PIECE_WAIT: Duration = Duration::from_secs(10);
-/// Bytes of a snapshot at most that the stream has not announced.
+/// The most bytes of a snapshot that the stream has not announced.
 const UNANNOUNCED_MAX: u64 = 64 << 20;
-/// Bytes a second that a peer sends at least.
+/// The least rate of a peer in bytes a second.
 const BYTES_PER_S_MIN: u64 = 1 << 20;
-/// Pieces in a row that may fail before a peer is given up.
+/// The most consecutive failures before a peer is given up.
 const FAILURES_MAX: usize = 3;
 
-/// What the thread of the machine is asked for.
+/// A request to the machine's thread.
 pub(crate) enum Asked {
     /// A query of the machine.
     Query(Vec<u8>),
-    /// The version of this replica is to be in force: this address has proved that it may order it.
+    /// Put the version of this replica in force: this address has proved its right.
     TakeOver(IpAddr),
 }
 
-/// A request to the thread of the machine, and where its answer goes.
+/// A request to the machine's thread, and the channel of its answer.
 pub(crate) type Pending = (Asked, SyncSender<PageAnswer>);
 
 /// The page of a replica, for its thread.
 pub(crate) struct Served {
-    /// Ends with the replica.
+    /// The server, which ends with the replica.
     _server: PageServer,
     /// Requests for the thread of the machine.
     pub requests: Receiver<Pending>,
@@ -56,13 +56,13 @@ pub(crate) struct Served {
 }
 
 impl Served {
-    /// Requests to put this version in force that proved nothing.
+    /// The number of requests to put this version in force that had no valid proof.
     pub fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
     }
 }
 
-/// What the page answers from.
+/// The data from which the page answers.
 struct Pages {
     store: SnapshotStore,
     queries: SyncSender<Pending>,
@@ -70,7 +70,7 @@ struct Pages {
     refused: Arc<AtomicU64>,
 }
 
-/// Begins to serve at `address`; what is asked comes out of the receiver, for the machine's own thread.
+/// Begins to serve at `address`; the receiver returns the requests to the machine's thread.
 pub(crate) fn serve(
     address: SocketAddrV4,
     settings: &AppSettings,
@@ -103,7 +103,7 @@ fn answer(request: &PageRequest<'_>, pages: &Pages) -> PageAnswer {
         ("POST", "/take-over") => match gate.admits(request.body) {
             Ok(()) => ask(Asked::TakeOver(request.peer), queries),
             Err(why) => {
-                // The first one stands in the log; a stranger who asks again and again fills a counter.
+                // Only the first one is logged; repeated requests of a stranger only raise a counter.
                 if refused.fetch_add(1, Ordering::Relaxed) == 0 {
                     let peer = request.peer;
                     tracing::warn!(%peer, "a take-over by the page was refused, as its request proves nothing");
@@ -141,7 +141,7 @@ fn there_are() -> String {
     format!("there are {PATHS} /snapshots /snapshots/NEXT /take-over; POST to /query or /take-over")
 }
 
-/// A piece of a file, from where the range begins.
+/// A piece of a file, from the beginning of the range.
 fn part(path: &std::path::Path, range: Option<&str>) -> Option<PageAnswer> {
     let from = match range {
         None => 0,
@@ -166,18 +166,17 @@ fn ask(asked: Asked, queries: &SyncSender<Pending>) -> PageAnswer {
 /// Asks the machine of the replica that serves at `address`.
 ///
 /// # Errors
-/// Nobody answers there, or the replica is busy.
+/// No replica answers there, or it is busy.
 pub fn query(address: SocketAddrV4, request: &[u8]) -> Result<Vec<u8>, IoError> {
     post(address, "/query", request, "query the machine")
 }
 
 /// Puts the version of the replica that serves at `address` in force, for all replicas, from the entry on
-/// that it stamps then, with the key that lies in the replica's folder
-/// ([`TAKE_OVER_KEY`](crate::TAKE_OVER_KEY)). Returns its answer in words.
-/// [`App::take_over`](crate::App::take_over) says what follows.
+/// that it stamps then, with the key in the replica's folder ([`TAKE_OVER_KEY`](crate::TAKE_OVER_KEY)).
+/// Returns its answer in words; see [`App::take_over`](crate::App::take_over) for the effects.
 ///
 /// # Errors
-/// The key cannot be read or is another replica's, nobody answers there, or the replica is busy.
+/// The key cannot be read or is another replica's, no replica answers there, or it is busy.
 pub fn take_over(address: SocketAddrV4, key: &Path) -> Result<String, IoError> {
     let key = TakeOverKey::read(key)?;
     let page = fetch((address.into(), "/take-over"), ("", None), (2 * QUERY_WAIT, QUERY_MAX))?;
@@ -197,15 +196,15 @@ fn post(address: SocketAddrV4, path: &str, body: &[u8], doing: &str) -> Result<V
     }
 }
 
-/// Fetches the newest snapshot of the replica that serves at `peer` into `store`, from where an earlier
-/// attempt was broken off, and verifies it. Of a peer that is believed it is no more than the stream says:
-/// `announced` has the announcements of snapshots below a seq. One that none of them is of is marked: it may
-/// be a state of anybody's choice, who sits at this address. What `is_wanted` refuses, in words, is removed.
+/// Fetches the newest snapshot of the replica that serves at `peer` into `store`, continuing an earlier
+/// attempt, and verifies it. A peer is trusted only as far as the stream confirms it: `announced` returns the
+/// announcements of snapshots below a seq. A snapshot that none of them is of is marked, as it may be a
+/// forgery of any host at this address. A snapshot that `is_wanted` refuses, with a reason, is removed.
 /// `None`: the peer has none.
 ///
 /// # Errors
-/// The peer does not answer, or the disk refuses the snapshot; [`ErrorKind::InvalidData`]: it is damaged,
-/// larger than it may be, or not wanted.
+/// The peer does not answer, or the disk refuses the snapshot; [`ErrorKind::InvalidData`]: it is damaged, too
+/// large, or not wanted.
 pub fn fetch_snapshot(
     peer: SocketAddrV4,
     store: &SnapshotStore,
@@ -249,15 +248,15 @@ pub fn fetch_snapshot(
             store.complete(next).map(Some).map_err(wrong)
         }
         Err(why) => {
-            // What an earlier attempt has left may be another file's.
+            // The remains of an earlier attempt may be of another file.
             fs::remove_file(&path).map_err(wrong)?;
             Err(refused(why))
         }
     }
 }
 
-/// Fetches what a file lacks of the `len` bytes of the snapshot below `next`. Returns how much there is: what
-/// goes beyond that was cut.
+/// Fetches the bytes that a file lacks of the `len` bytes of the snapshot below `next`. Returns how many it
+/// has: more than `len` bytes were cut.
 fn fetch_pieces(
     (peer, next): (SocketAddrV4, Seq),
     len: u64,
@@ -266,7 +265,7 @@ fn fetch_pieces(
 ) -> Result<u64, IoError> {
     let doing = || format!("fetch a snapshot from {peer}");
     let (mut have, mut failures) = (file.metadata().map_err(wrong)?.len(), 0);
-    // A peer that sends byte after byte is given up as well.
+    // A peer that sends byte by byte is given up as well.
     let until = Instant::now() + PIECE_WAIT * 6 + Duration::from_secs(len / BYTES_PER_S_MIN);
     while have < len {
         if Instant::now() > until {
@@ -279,7 +278,7 @@ fn fetch_pieces(
         let range = format!("Range: bytes={have}-\r\n");
         match fetch((peer.into(), &format!("/snapshots/{next}")), (&range, None), (PIECE_WAIT, PIECE)) {
             Ok(page) if matches!(page.status, 200 | 206) && !page.content.is_empty() => {
-                // What goes beyond what was said is cut, and refused below.
+                // More bytes than announced are cut, and refused below.
                 let len = page.content.len().min((len - have) as usize + 1);
                 file.write_all(&page.content[..len]).map_err(wrong)?;
                 (have, failures) = (have + len as u64, 0);

@@ -10,14 +10,14 @@ use std::time::Duration;
 /// How a snapshot is written while the machine runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SnapshotMode {
-    /// A child of this process writes it, from the memory as it was when the child began (`fork`): inputs
-    /// wait for the page tables to be copied, about 25 ms for each GiB, and no longer. The default.
+    /// A child of this process (`fork`) writes it, from the memory as it was when the child began: inputs
+    /// only wait until the page tables are copied, about 25 ms for each GiB. The default.
     #[default]
     Fork,
     /// This process writes it, and applies nothing meanwhile: for small states, and for a replica that pauses
     /// while others run.
     Pause,
-    /// It writes none.
+    /// No snapshots are written.
     Never,
 }
 
@@ -27,52 +27,53 @@ pub enum SnapshotMode {
 pub struct AppSettings {
     /// The name under which all replicas publish. Their key must allow it, and `NAME/replica/N` of each.
     pub name: String,
-    /// The number of this replica, from 1: each has one of its own.
+    /// The number of this replica, from 1; it must be unique.
     pub number: u8,
-    /// The folder of its snapshots, for this replica alone.
+    /// The folder of its snapshots, which no other replica uses.
     pub folder: PathBuf,
-    /// Entries from one digest of the state to the next; all replicas have the same. Default 1000. A machine
-    /// without a digest of its own takes the time of a snapshot for each.
+    /// Entries between two digests of the state; all replicas must have the same value. Default 1000. For a
+    /// machine without a digest of its own each costs the time of a snapshot.
     pub digest_every: Seq,
-    /// What all replicas open the name with; another application with this name has another. Default: by the
-    /// name.
+    /// The nonce with which all replicas open the name; another application with this name has another nonce.
+    /// The default follows from the name.
     pub nonce: [u64; 2],
-    /// What a replica does whose state is not that of most. Default: it stops.
+    /// What a replica does when its state is not that of most replicas. Default: it stops.
     pub on_divergence: DivergencePolicy,
-    /// It applies and compares, and publishes nothing, as another version is in force, until this one
-    /// [takes over](crate::App::take_over): from then on the stream says which one is. Default: false.
+    /// Whether it is a shadow: another version is in force, so it applies and compares, and publishes no
+    /// outputs, until this version [takes over](crate::App::take_over). From then on the stream decides which
+    /// one is in force. Default: false.
     pub is_shadow: bool,
     /// When an entry is applied. Default: when it is committed. With `Delivery::Stamped` it is applied as
-    /// soon as it is stamped, beside the wait for its commit, and what follows from it is published when it
-    /// is committed: outputs are earlier by the time of `apply`. Where a takeover takes entries back, the
-    /// state is restored from the newest snapshot, or read again from the beginning, which takes as long as a
-    /// start.
+    /// soon as it is stamped, in parallel with the wait for its commit, and its outputs are published when it
+    /// is committed: they are earlier by the time of `apply`. If a takeover takes entries back, the state is
+    /// restored from the newest snapshot, or read again from the beginning, which takes as long as a start.
     pub delivery: Delivery,
-    /// Entries from one snapshot to the next. Default 100,000.
+    /// Entries between two snapshots. Default 100,000.
     pub snapshot_every: Seq,
-    /// Snapshots that stay, at least 1. Default 3.
+    /// The number of snapshots that are kept, at least 1. Default 3.
     pub snapshots: usize,
-    /// Snapshots that are younger stay as well. Default: none.
+    /// Snapshots younger than this are kept as well. Default: none.
     pub snapshot_age: Duration,
-    /// How they are written.
+    /// How snapshots are written.
     pub snapshot_mode: SnapshotMode,
-    /// Where metrics, snapshots and queries are served over HTTP; default: nowhere. Reading has no password:
-    /// a management network. A version is put in force by it with the key in
+    /// The address at which metrics, snapshots and queries are served over HTTP; default: none. Reading needs
+    /// no password, so use a management network. Putting a version in force needs the key in
     /// [`TAKE_OVER_KEY`](crate::TAKE_OVER_KEY) of the folder.
     pub serve: Option<SocketAddrV4>,
-    /// Names by which that page may be asked for, beside addresses, localhost and this host's own name.
+    /// Host names under which that page may be requested, beside addresses, localhost and this host's own
+    /// name.
     pub hosts: Vec<String>,
-    /// Where other replicas serve theirs: a replica without a snapshot fetches the newest one. Default:
-    /// nowhere.
+    /// The addresses at which other replicas serve their pages: a replica without a snapshot fetches the
+    /// newest one. Default: none.
     pub peers: Vec<SocketAddrV4>,
-    /// How long the stream's announcement of a snapshot that a peer has served may be missing once the stream
-    /// was read up to its end: until it comes the replica says nothing, and then it begins again without that
-    /// peer. Default 30 s.
+    /// How long the stream's announcement of a snapshot that a peer has served may be missing after the
+    /// stream was read up to its end. Until it arrives the replica publishes nothing; after this time it
+    /// begins again without that peer. Default 30 s.
     pub proof_wait: Duration,
 }
 
 impl AppSettings {
-    /// Those of the replica `number` of the application `name`, with its snapshots in `folder`.
+    /// The settings of the replica `number` of the application `name`, with its snapshots in `folder`.
     pub fn new(name: impl Into<String>, number: u8, folder: impl Into<PathBuf>) -> Self {
         let name = name.into();
         let nonce = [b"lockstep-app/1", &b"lockstep-app/2"[..]]
@@ -97,7 +98,7 @@ impl AppSettings {
         }
     }
 
-    /// Where its snapshots are.
+    /// The store of its snapshots.
     pub(crate) fn store(&self) -> Result<SnapshotStore, IoError> {
         Ok(SnapshotStore::open(&self.folder, self.snapshots)?.with_age(self.snapshot_age))
     }

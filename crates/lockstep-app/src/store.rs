@@ -1,4 +1,4 @@
-//! Snapshots on a disk: written beside, then renamed, so that a crash leaves a whole one or none.
+//! Snapshots on a disk: each is written beside, then renamed, so that a crash leaves a whole one or none.
 
 use lockstep_io::IoError;
 use lockstep_machine::{Seq, ServedSnapshot, SnapshotError, SnapshotHead, verify_snapshot};
@@ -9,21 +9,22 @@ use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What the name of a snapshot ends with, ...
+/// The suffix of a snapshot's name.
 const SUFFIX: &str = ".snapshot";
-/// ... and that of one that is not whole yet.
+/// The suffix of an incomplete snapshot.
 const PART: &str = ".part";
-/// The digest of a file, beside it until it is announced, ...
+/// The suffix of a snapshot's digest, beside it until it is announced.
 const DIGEST: &str = ".sha256";
-/// ... and the address of who has served it, beside one that the stream has not announced.
+/// The suffix of the address of the peer that has served it, beside a snapshot that the stream has not
+/// announced.
 const UNPROVEN: &str = ".unproven";
-/// Bytes that are written or read at once.
+/// Bytes of one read or write.
 const BUFFER: usize = 1 << 20;
 
 /// A snapshot in the folder.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct StoredSnapshot {
-    /// Every entry below is in it.
+    /// The exclusive bound of its entries.
     pub next: Seq,
     /// Its file.
     pub path: PathBuf,
@@ -52,28 +53,28 @@ impl Write for DigestedFile {
 pub struct SnapshotStore {
     folder: PathBuf,
     stay: usize,
-    /// Younger ones stay as well.
+    /// Younger snapshots are kept as well.
     age: Duration,
 }
 
 impl SnapshotStore {
-    /// Those in `folder`, which is made if it is missing; `stay` of them stay.
+    /// The snapshots in `folder`, which is made if it is missing; `stay` of them are kept.
     ///
     /// # Errors
-    /// It cannot be made.
+    /// The folder cannot be made.
     pub fn open(folder: &Path, stay: usize) -> Result<Self, IoError> {
         let wrong = |error| IoError::new(format!("make the folder of snapshots {}", folder.display()), error);
         fs::create_dir_all(folder).map_err(wrong)?;
         Ok(Self { folder: folder.to_owned(), stay: stay.max(1), age: Duration::ZERO })
     }
 
-    /// The same, and those that are younger stay as well.
+    /// Also keeps snapshots that are younger than `age`.
     pub fn with_age(mut self, age: Duration) -> Self {
         self.age = age;
         self
     }
 
-    /// All of them, the oldest first. One that is not whole is none of them.
+    /// All complete snapshots, oldest first.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -90,8 +91,8 @@ impl SnapshotStore {
         Ok(all)
     }
 
-    /// The newest one of this version of the machine whose checksum is right. Those that are damaged are
-    /// named and stay, for whoever looks into it; so do those of another version.
+    /// The newest snapshot of this version of the machine with a right checksum. Damaged ones are logged and
+    /// stay for analysis; so do those of another version.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -117,16 +118,16 @@ impl SnapshotStore {
         Ok(None)
     }
 
-    /// The file of the snapshot below `next` while it is written.
+    /// The file of the snapshot below `next` while it is being written.
     pub fn part(&self, next: Seq) -> PathBuf {
         self.folder.join(format!("{next:020}{PART}"))
     }
 
     /// Writes the part of the snapshot below `next`, whole and onto the disk: [`complete`](Self::complete)
-    /// follows.
+    /// must follow.
     ///
     /// # Errors
-    /// The disk's, or those of `write`.
+    /// Those of the disk, and those of `write`.
     pub fn write_part(
         &self,
         next: Seq,
@@ -137,15 +138,15 @@ impl SnapshotStore {
         write(&mut out)?;
         out.flush()?;
         out.file.get_ref().sync_all()?;
-        // Only for the announcement: without it an announcement has none.
+        // It only serves the announcement, which has no digest without it.
         fs::write(self.beside(next, DIGEST), out.digest.finalize())
     }
 
-    /// The digest of the snapshot below `next`, once behind its writing.
+    /// Takes the digest of the snapshot below `next`, once after it was written.
     pub(crate) fn take_digest(&self, next: Seq) -> Option<[u8; 32]> {
         let path = self.beside(next, DIGEST);
         let bytes = fs::read(&path).ok()?;
-        let _ = fs::remove_file(&path); // the next start of a replica does without
+        let _ = fs::remove_file(&path); // a replica's next start does not need it
         bytes.try_into().ok()
     }
 
@@ -153,15 +154,15 @@ impl SnapshotStore {
         self.folder.join(format!("{next:020}{suffix}"))
     }
 
-    /// The snapshot below `next`, which is about to be complete, is one that `peer` has served, and that
-    /// nothing in the stream has announced.
+    /// Marks the snapshot below `next`, which is about to be complete, as served by `peer` and not announced
+    /// in the stream.
     pub(crate) fn mark_unproven(&self, next: Seq, peer: SocketAddrV4) -> io::Result<()> {
         let path = self.beside(next, UNPROVEN);
         fs::write(&path, peer.to_string())?;
         File::open(&path)?.sync_all()
     }
 
-    /// The peer that has served the snapshot below `next`, if nothing in the stream has announced it.
+    /// The peer that has served the snapshot below `next`, if the stream has not announced it.
     pub(crate) fn unproven(&self, next: Seq) -> Option<SocketAddrV4> {
         fs::read_to_string(self.beside(next, UNPROVEN)).ok()?.parse().ok()
     }
@@ -169,25 +170,25 @@ impl SnapshotStore {
     /// The stream has announced the snapshot below `next`.
     ///
     /// # Errors
-    /// The disk's.
+    /// Those of the disk.
     pub(crate) fn set_proven(&self, next: Seq) -> Result<(), IoError> {
         remove(&self.beside(next, UNPROVEN))
     }
 
-    /// Removes the snapshot below `next`, with what lies beside it.
+    /// Removes the snapshot below `next`, with its other files.
     ///
     /// # Errors
-    /// The disk's.
+    /// Those of the disk.
     pub(crate) fn remove(&self, next: Seq) -> Result<(), IoError> {
         remove(&self.stored(next).path)?;
         remove(&self.beside(next, DIGEST))?;
         remove(&self.beside(next, UNPROVEN))
     }
 
-    /// All that others may have: those that are not proven are none.
+    /// All snapshots that are served to others: those that are proven.
     ///
     /// # Errors
-    /// As of [`list`](Self::list).
+    /// As [`list`](Self::list).
     pub fn list_proven(&self) -> Result<Vec<StoredSnapshot>, IoError> {
         let mut all = self.list()?;
         all.retain(|stored| !self.beside(stored.next, UNPROVEN).exists());
@@ -202,7 +203,7 @@ impl SnapshotStore {
     /// The part of the snapshot below `next` is whole, and on the disk.
     ///
     /// # Errors
-    /// The disk's.
+    /// Those of the disk.
     pub fn complete(&self, next: Seq) -> io::Result<StoredSnapshot> {
         let stored = self.stored(next);
         fs::rename(self.part(next), &stored.path)?;
@@ -210,20 +211,20 @@ impl SnapshotStore {
         Ok(stored)
     }
 
-    /// The part of the snapshot below `next` is of no use.
+    /// Removes the part of the snapshot below `next`.
     ///
     /// # Errors
-    /// The disk's.
+    /// Those of the disk.
     pub fn discard(&self, next: Seq) -> Result<(), IoError> {
         remove(&self.part(next))
     }
 
-    /// The snapshots by what becomes of them with the next one, each list the oldest first: those that go,
-    /// and the newest and the young ones, which stay.
+    /// The snapshots that are removed with the next one, and the newest and the young ones, which are kept;
+    /// both oldest first.
     fn divided(&self) -> Result<(Vec<StoredSnapshot>, Vec<StoredSnapshot>), IoError> {
         let all = self.list()?;
         let newest_of_old = all.len().checked_sub(self.stay + 1).map(|at| all[at].next);
-        // One whose age is not known, as the clock was set back, stays.
+        // A snapshot whose age is unknown, because the clock was set back, is kept.
         let is_aged = |path: &Path| {
             let age = fs::metadata(path).and_then(|file| file.modified()).ok()?.elapsed().ok()?;
             Some(age >= self.age)
@@ -234,21 +235,21 @@ impl SnapshotStore {
         Ok(all.into_iter().partition(goes))
     }
 
-    /// The head of the oldest of those that stay when the next one is written.
+    /// The head of the oldest snapshot that is kept when the next one is written.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub fn oldest_to_stay(&self) -> Result<Option<SnapshotHead>, IoError> {
-        // One that is damaged needs nothing.
+        // A damaged one needs nothing.
         let is_proven = |stored: &&StoredSnapshot| !self.beside(stored.next, UNPROVEN).exists();
         Ok(self.divided()?.1.iter().filter(is_proven).find_map(|stored| head(&stored.path).ok()))
     }
 
-    /// Removes all but the newest and the young ones, and what was never completed below `next`. A large file
-    /// takes its time.
+    /// Removes all but the newest and the young ones, and incomplete ones below `next`. A large file takes
+    /// its time.
     ///
     /// # Errors
-    /// The disk's.
+    /// Those of the disk.
     pub fn trim(&self, next: Seq) -> Result<(), IoError> {
         let parts = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
         let is_old_part = |path: &PathBuf| {
@@ -261,7 +262,7 @@ impl SnapshotStore {
     }
 }
 
-/// Removes a file, if it is there.
+/// Removes a file, if it exists.
 fn remove(path: &Path) -> Result<(), IoError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -271,7 +272,7 @@ fn remove(path: &Path) -> Result<(), IoError> {
     }
 }
 
-/// Reads a whole snapshot, and says what it is of.
+/// Reads a whole snapshot, checks it, and returns its head.
 ///
 /// # Errors
 /// It is damaged, or cannot be read.
@@ -279,7 +280,7 @@ pub fn verify(path: &Path) -> Result<SnapshotHead, SnapshotError> {
     verify_snapshot(&mut BufReader::with_capacity(BUFFER, File::open(path)?))
 }
 
-/// What an announcement in the stream would say of this file, which was [verified](verify).
+/// What an announcement in the stream would state about this file, which was [verified](verify).
 pub(crate) fn served(path: &Path, head: &SnapshotHead) -> io::Result<ServedSnapshot> {
     let (mut file, mut digest) = (File::open(path)?, Sha256::new());
     let bytes = io::copy(&mut file, &mut Hashing(&mut digest))?;
@@ -287,7 +288,7 @@ pub(crate) fn served(path: &Path, head: &SnapshotHead) -> io::Result<ServedSnaps
     Ok(ServedSnapshot { next, version, digest: state, bytes, file: digest.finalize().into() })
 }
 
-/// Digests what is written.
+/// Digests written bytes.
 struct Hashing<'a>(&'a mut Sha256);
 
 impl Write for Hashing<'_> {
@@ -301,10 +302,10 @@ impl Write for Hashing<'_> {
     }
 }
 
-/// What a snapshot begins with; the rest is not read.
+/// The head of a snapshot; the rest is not read.
 ///
 /// # Errors
-/// It is none, or cannot be read.
+/// It is no snapshot, or cannot be read.
 pub fn head(path: &Path) -> Result<SnapshotHead, SnapshotError> {
     SnapshotHead::read(&mut File::open(path)?)
 }

@@ -1,8 +1,8 @@
-//! A replica's version is put in force by its page with the key that lies in the replica's folder.
+//! A replica's version is put in force through its page, with the key in the replica's folder.
 //!
-//! The page gives a challenge, and takes it back with a tag that the key makes of it (HMAC-SHA-256, RFC
-//! 2104). So the key never travels, and what travels is good for one take-over of one process. The key is
-//! drawn when a replica that serves a page starts for the first time; the file is its user's alone.
+//! The page returns a challenge, and accepts it with a tag that the key makes of it (HMAC-SHA-256, RFC 2104).
+//! So the key is never sent, and a tag is valid for one take-over of one process. The key is drawn when a
+//! replica that serves a page starts for the first time; the file is its user's alone.
 
 use lockstep_io::clock::random_u64;
 use lockstep_io::{IoError, private};
@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 
 /// The name of the key's file in the folder of a replica.
 pub const TAKE_OVER_KEY: &str = "take-over.key";
-/// Bytes of the longest file that is read as a key.
+/// Bytes of the largest file that is read as a key.
 const FILE_LEN_MAX: u64 = 1 << 10;
-/// What stands before the challenge, so that a tag of it is of no use elsewhere.
+/// Precedes the challenge, so that a tag of it is useless elsewhere.
 const PURPOSE: &str = "lockstep take-over 1\n";
 /// Bytes of a block of SHA-256.
 const BLOCK: usize = 64;
@@ -57,7 +57,7 @@ impl TakeOverKey {
         })
     }
 
-    /// The proof that whoever answers this challenge has the key.
+    /// The proof that the sender of this answer to the challenge has the key.
     pub(crate) fn proof(&self, challenge: &str) -> String {
         let tag = self.tag(challenge);
         tag.iter().fold(String::with_capacity(BLOCK), |mut text, byte| {
@@ -78,7 +78,7 @@ impl TakeOverKey {
     }
 }
 
-/// The bytes that 64 hexadecimal digits are.
+/// The bytes that 64 hexadecimal digits encode.
 fn bytes_of(text: &str) -> Option<[u8; 32]> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if pairs.len() != 32 || !rest.is_empty() {
@@ -92,12 +92,12 @@ fn bytes_of(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Judges the proofs that a page is sent.
+/// Judges the proofs that are sent to a page.
 pub(crate) struct TakeOverGate {
     key: TakeOverKey,
     path: PathBuf,
-    /// It is the same for all who ask, so that nobody's challenge is pushed out by another's; a proof uses it
-    /// up.
+    /// The challenge is the same for all requests, so that no one's challenge is displaced by another's; a
+    /// proof uses it up.
     challenge: Mutex<String>,
 }
 
@@ -111,12 +111,12 @@ impl TakeOverGate {
         self.challenge.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether this is the proof of the present challenge, which it then uses up; else the reason why not.
+    /// Whether this is the proof of the present challenge, which it then uses up; otherwise the reason.
     pub(crate) fn admits(&self, proof: &[u8]) -> Result<(), String> {
         let mut challenge = self.challenge.lock().unwrap_or_else(PoisonError::into_inner);
         let wanted = self.key.tag(&challenge);
         let offered = std::str::from_utf8(proof).ok().and_then(|text| bytes_of(text.trim()));
-        // All bytes are compared, so that the time tells nothing of them.
+        // All bytes are compared, so that the time reveals nothing about them.
         let differ = offered
             .map(|offered| offered.iter().zip(wanted).fold(0, |all, (one, other)| all | (one ^ other)));
         if differ != Some(0) {
@@ -126,7 +126,7 @@ impl TakeOverGate {
                 self.path.display()
             ));
         }
-        // Without random numbers nothing is admitted any more.
+        // Without random numbers no proof is accepted any more.
         *challenge = drawn().map_err(|error| error.to_string())?;
         Ok(())
     }

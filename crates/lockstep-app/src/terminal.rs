@@ -1,6 +1,6 @@
 //! # terminal: the debugger's commands, line by line
 //!
-//! A person types them, or a script has them on stdin. A command that cannot be carried out says what to
+//! A person types them, or a script has them on stdin. A command that cannot be carried out prints what to
 //! write, and the next one follows.
 
 #[cfg(test)]
@@ -9,12 +9,12 @@ mod tests;
 use lockstep_machine::{DebugStep, Debugger, Destination, MachineFault, Recording, Seq, StateMachine};
 use std::io::{self, BufRead, Write};
 
-/// Bytes of a state that are printed as text, ...
+/// The most bytes of a state that are printed as text.
 const TEXT_SHOWN: usize = 64 << 10;
-/// ... and as hexadecimal digits.
+/// The most bytes of a state that are printed as hexadecimal digits.
 const HEX_SHOWN: usize = 4 << 10;
 
-/// What `h` prints.
+/// The output of `h`.
 const HELP: &str = "\
 s [N]    steps N inputs forward, 1 by default
 b [N]    steps N inputs back
@@ -28,7 +28,7 @@ h        prints this
 x        ends
 Nothing is published. An input is an entry of the stream, with the timers that fire before it.";
 
-/// What becomes of a command.
+/// The result of a command.
 type Done = Result<(), Trouble>;
 
 enum Trouble {
@@ -54,7 +54,7 @@ impl From<MachineFault> for Trouble {
     }
 }
 
-/// See the module.
+/// The terminal: see the module.
 pub(crate) struct Terminal<M, R, I, O> {
     debugger: Debugger<M, R>,
     input: I,
@@ -64,7 +64,7 @@ pub(crate) struct Terminal<M, R, I, O> {
 }
 
 impl<M: StateMachine, R: Recording, I: BufRead, O: Write> Terminal<M, R, I, O> {
-    /// One that reads commands from `input`; with `prompts` it prints where it is before each.
+    /// A terminal that reads commands from `input`; with `prompts` it prints its position before each.
     pub(crate) fn new(debugger: Debugger<M, R>, input: I, out: O, prompts: bool) -> Self {
         Self { debugger, input, out, prompts, has_warned: false }
     }
@@ -209,7 +209,7 @@ impl<M: StateMachine, R: Recording, I: BufRead, O: Write> Terminal<M, R, I, O> {
         self.print_bytes("state, by its snapshot,", &bytes)
     }
 
-    /// Bytes as the text that they are, or else as hexadecimal digits.
+    /// Prints bytes as text if they are text, otherwise as hexadecimal digits.
     fn print_bytes(&mut self, what: &str, bytes: &[u8]) -> Done {
         let out = &mut self.out;
         writeln!(out, "{what} of {} bytes:", bytes.len())?;
@@ -238,8 +238,8 @@ impl<M: StateMachine, R: Recording, I: BufRead, O: Write> Terminal<M, R, I, O> {
         Ok(())
     }
 
-    /// `trace`, the seq, inputs with effects, and the digest, with tabs between; `differs`, the seq of the
-    /// input, and what the stream has; `end` and the number of inputs in the end.
+    /// Prints lines of fields with tabs in between: `trace`, the seq, inputs with effects, and the digest;
+    /// `differs`, the seq of the input, and what the stream has; `end` and the number of inputs at the end.
     fn trace(&mut self) -> Done {
         self.debugger.back(u64::MAX)?;
         loop {
@@ -256,7 +256,7 @@ impl<M: StateMachine, R: Recording, I: BufRead, O: Write> Terminal<M, R, I, O> {
         Ok(writeln!(self.out, "end\t{steps}")?)
     }
 
-    /// Says once that snapshots are of no use.
+    /// Prints once that snapshots are not used.
     fn warn(&mut self) -> io::Result<()> {
         if let Some(why) = self.debugger.snapshot_error().filter(|_| !self.has_warned) {
             self.has_warned = true;

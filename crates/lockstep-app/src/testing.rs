@@ -1,5 +1,5 @@
-//! A cluster for tests of programs. It is the program `lockstep dev`, as a process that ends with its value:
-//! a test compiles nothing of a sequencer.
+//! A cluster for tests of programs: the program `lockstep dev`, as a process that ends with this value. A
+//! test need not compile a sequencer.
 
 use lockstep_client::{ConfigErrors, Endpoint};
 use std::ffi::OsStr;
@@ -9,11 +9,11 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// What `lockstep dev` prints before the path of the cluster's file.
+/// The text of `lockstep dev` before the path of the cluster's file.
 const FILE: &str = "export LOCKSTEP_CONFIG=";
-/// How long a start may take, by default. `lockstep dev` itself waits for a leader half as long.
+/// The default timeout of a start. `lockstep dev` itself waits for a leader half as long.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a cluster that is late has to end by itself.
+/// How long a late cluster has to end by itself.
 const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Three replicas on this host, of which one leads, until the value is dropped. What they log goes to stderr.
@@ -30,22 +30,23 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct DevCluster {
     child: Child,
-    /// Open as long as the cluster runs: it could print no more otherwise.
+    /// Open as long as the cluster runs, which could not print otherwise.
     _lines: BufReader<ChildStdout>,
     config: PathBuf,
 }
 
 impl DevCluster {
-    /// A cluster with a stream that begins.
+    /// A cluster with a new stream.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]: the program `lockstep` is not in the `PATH`. [`ErrorKind::TimedOut`]: no
-    /// replica leads within two minutes. Any other: it runs no cluster here.
+    /// replica leads within two minutes. Any other: it cannot run a cluster here.
     pub fn start() -> io::Result<Self> {
         Self::start_with(&[])
     }
 
-    /// The same with flags of `lockstep dev`, e.g. `["--set", "stream.message_len_max=1024"]`.
+    /// As [`start`](Self::start), with flags of `lockstep dev`, e.g. `["--set",
+    /// "stream.message_len_max=1024"]`.
     ///
     /// # Errors
     /// As [`start`](Self::start).
@@ -83,7 +84,7 @@ impl DevCluster {
         }
     }
 
-    /// The cluster's file, for `LOCKSTEP_CONFIG` of a program that is tested.
+    /// The cluster's file, for `LOCKSTEP_CONFIG` of a program under test.
     pub fn config(&self) -> &Path {
         &self.config
     }
@@ -91,13 +92,13 @@ impl DevCluster {
     /// The endpoint of that file.
     ///
     /// # Errors
-    /// A variable `LOCKSTEP_…` of the environment is wrong.
+    /// A variable `LOCKSTEP_…` of the environment is invalid.
     pub fn endpoint(&self) -> Result<Endpoint, ConfigErrors> {
         Endpoint::from_file(&self.config)
     }
 }
 
-/// Reads up to the line with the path of the cluster's file; `None`: the lines end before.
+/// Reads up to the line with the path of the cluster's file; `None`: the output ends before.
 fn config_of(mut lines: BufReader<ChildStdout>) -> io::Result<Option<(PathBuf, BufReader<ChildStdout>)>> {
     let mut line = String::new();
     while lines.read_line(&mut line)? > 0 {
@@ -109,7 +110,7 @@ fn config_of(mut lines: BufReader<ChildStdout>) -> io::Result<Option<(PathBuf, B
     Ok(None)
 }
 
-/// Ends a cluster that nobody will have: it removes its folder, if it ends by itself.
+/// Ends a cluster that is not returned to the caller: it removes its folder, if it ends by itself.
 fn end(child: &mut Child) -> io::Result<ExitStatus> {
     drop(child.stdin.take());
     let began = Instant::now();
@@ -126,7 +127,7 @@ fn end(child: &mut Child) -> io::Result<ExitStatus> {
 impl Drop for DevCluster {
     fn drop(&mut self) {
         drop(self.child.stdin.take()); // the cluster ends with it
-        let _ = self.child.wait(); // one that was killed is gone already
+        let _ = self.child.wait(); // a killed cluster has ended already
     }
 }
 
@@ -136,7 +137,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
-    /// The error of a start of this script in the place of `lockstep`.
+    /// The error of a start of this script in place of `lockstep`.
     fn error_of(script: &str, timeout: Duration) -> io::Error {
         let folder = tempfile::tempdir().expect("a folder");
         let program = folder.path().join("lockstep");

@@ -1,5 +1,5 @@
-//! What a program says that has installed no logger: lines on stderr, so that nobody takes a replica that
-//! works for one that hangs.
+//! The output of a program that has installed no logger: lines on stderr, so that a working replica does not
+//! look like one that hangs.
 
 use std::fmt::{self, Write as _};
 use std::io::Write;
@@ -7,16 +7,16 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// From now on what lockstep's crates log at INFO and above is printed, if the program has not installed a
+/// Prints what lockstep's crates log at INFO and above from now on, unless the program has installed a
 /// subscriber of its own before.
 pub fn print_without_a_logger() {
     if !tracing::dispatcher::has_been_set() {
-        // Another thread may be faster: then there is one.
+        // Another thread may be faster: then there is a subscriber.
         let _ = tracing::subscriber::set_global_default(Lines(std::io::stderr));
     }
 }
 
-/// Prints events, each as a line, to what the function gives.
+/// Prints each event as a line, to the writer that the function returns.
 struct Lines<F>(F);
 
 impl<W: Write, F: Fn() -> W + 'static> Subscriber for Lines<F> {
@@ -28,7 +28,7 @@ impl<W: Write, F: Fn() -> W + 'static> Subscriber for Lines<F> {
         let mut line = Line(format!("{:5} ", event.metadata().level()));
         event.record(&mut line);
         line.0.push('\n');
-        // A program that has closed stderr wants none.
+        // A program that has closed stderr needs no lines.
         let _ = (self.0)().write_all(line.0.as_bytes());
     }
 
@@ -50,7 +50,7 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // A text takes whatever is written.
+        // Writing to a text never fails.
         let _ = match field.name() {
             "message" => write!(self.0, "{value:?}"),
             name => write!(self.0, " {name}={value:?}"),

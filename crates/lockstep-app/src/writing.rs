@@ -1,4 +1,4 @@
-//! A snapshot on its way to the disk.
+//! A snapshot that is being written to the disk.
 
 use crate::settings::SnapshotMode;
 use crate::store::{DigestedFile, SnapshotStore};
@@ -7,22 +7,22 @@ use lockstep_machine::Seq;
 use lockstep_process::fork::{ForkedChild, fork};
 use std::io;
 
-/// A snapshot on its way to the disk.
+/// A snapshot that is being written to the disk.
 pub(crate) struct Writing {
     /// The child that writes it, and has not ended.
     child: Option<ForkedChild>,
-    /// Every entry below is in it.
+    /// The exclusive bound of its entries.
     pub next: Seq,
-    /// It was final when it was begun: whoever wrote it has completed it.
+    /// Whether it was final when it was begun: then its writer has completed it.
     pub was_final: bool,
 }
 
 impl Writing {
-    /// Begins to write the snapshot below `next` as the mode says, behind the removal of old ones: to remove
-    /// a large file takes longer than to fork.
+    /// Begins to write the snapshot below `next` in this mode, after the removal of old ones: removing a
+    /// large file takes longer than a fork.
     ///
     /// # Errors
-    /// The disk's, where this process writes it; the kernel has no room for a process.
+    /// Those of the disk, if this process writes it; or the kernel has no room for a process.
     pub(crate) fn begin(
         store: &SnapshotStore,
         mode: SnapshotMode,
@@ -38,16 +38,16 @@ impl Writing {
         };
         let child = match mode {
             SnapshotMode::Pause => write().map(|()| None)?,
-            // The number of the kernel's error is all that reaches the parent, and `source` alone has it.
+            // Only the number of the kernel's error reaches the parent, and `source` alone has it.
             _ => Some(fork(|| write().map_err(|error| error.source))?),
         };
         Ok(Self { child, next, was_final })
     }
 
-    /// Whether it is written, or why it is not; `None` while a child writes it. Never waits.
+    /// Whether it is written, or why it is not; `None` while a child writes it. It never waits.
     ///
     /// # Errors
-    /// The kernel does not know the child: somebody else has waited for it.
+    /// The kernel does not know the child: other code has waited for it.
     pub(crate) fn ended(&mut self) -> Result<Option<io::Result<()>>, IoError> {
         let Some(child) = &mut self.child else { return Ok(Some(Ok(()))) };
         let outcome = child.ended()?;
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    /// The outcome of a snapshot below 7 in a folder with something in the way, by the kernel's number.
+    /// The outcome of a snapshot below 7 in a folder with an obstacle, as the kernel's error number.
     fn number_of_what_failed(mode: SnapshotMode, in_the_way: &str) -> Option<i32> {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SnapshotStore::open(folder.path(), 2).expect("a folder");
@@ -90,7 +90,7 @@ mod tests {
     fn whatever_step_of_a_snapshot_fails_the_kernels_number_is_known_also_of_a_child() {
         let is_a_directory = std::fs::write("/", "").expect_err("a folder").raw_os_error();
         for mode in [SnapshotMode::Pause, SnapshotMode::Fork] {
-            // In the way of what is removed, of what is written, and of what is completed.
+            // The obstacle is in the way of the removed, of the written, and of the completed file.
             for name in
                 ["00000000000000000006.part", "00000000000000000007.part", "00000000000000000007.snapshot"]
             {

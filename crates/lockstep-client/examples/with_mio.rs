@@ -1,6 +1,6 @@
-//! lockstep in a loop around mio: each line of standard input is published, every message of the stream is
-//! printed. When the input has ended and all of it was delivered, the cursor is printed with which another
-//! run goes on:
+//! lockstep in a loop around mio: each line of standard input is published, and every message of the stream
+//! is printed. When the input has ended and all of it was delivered, the program prints the cursor with which
+//! another run resumes:
 //!
 //! ```text
 //! echo "buy 100 at 42" | LOCKSTEP_CONFIG=… with_mio [CURSOR]
@@ -26,7 +26,7 @@ use std::os::fd::AsRawFd;
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::time::Duration;
 
-/// Lines that wait to be published.
+/// The most lines that wait to be published.
 const LINES_MAX: usize = 64;
 
 /// Reads standard input in a thread of its own, and wakes `poll` for each line and at the end.
@@ -40,7 +40,7 @@ fn read_lines(poll: &Poll) -> std::io::Result<Receiver<std::io::Result<String>>>
             }
         }
         drop(to);
-        let _ = waker.wake(); // the loop is gone, or sees the end
+        let _ = waker.wake(); // the loop has ended, or sees the end
     });
     Ok(lines)
 }
@@ -88,7 +88,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             match publisher.try_publish(orders, EVERYBODY, line.as_bytes()) {
                 Ok(number) => published = Some(number),
                 Err(PublishError::Backpressure) => {
-                    next = Some(Ok(line)); // outcomes make room: they wake the loop
+                    next = Some(Ok(line)); // outcomes make room, and wake the loop
                     break;
                 }
                 Err(error) => return Err(error.into()),

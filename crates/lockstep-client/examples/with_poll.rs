@@ -1,13 +1,13 @@
-//! lockstep in a loop around poll(2): each line of standard input is published, every message of the stream
-//! is printed. When the input has ended and all of it was delivered, the cursor is printed with which another
-//! run goes on:
+//! lockstep in a loop around poll(2): each line of standard input is published, and every message of the
+//! stream is printed. When the input has ended and all of it was delivered, the program prints the cursor
+//! with which another run resumes:
 //!
 //! ```text
 //! echo "buy 100 at 42" | LOCKSTEP_CONFIG=… with_poll [CURSOR]
 //! ```
 //!
-//! The loop sleeps in one call for the handle and for whatever else the program waits for. Any call that
-//! takes descriptors and a timeout does: select, epoll, io_uring.
+//! The loop sleeps in one call for the handle and for the program's other descriptors. Any call that takes
+//! descriptors and a timeout will do: select, epoll, io_uring.
 
 use lockstep_client::{
     Cursor, Delivery, EVERYBODY, Endpoint, Participant, ParticipantEvent, PublishError, PublisherEvent,
@@ -18,7 +18,7 @@ use rustix::io::read;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// What was delivered of this program's own.
+/// The delivered messages of this program.
 #[derive(Default)]
 struct Delivered {
     orders: Option<PublisherId>,
@@ -51,7 +51,7 @@ struct Lines {
 }
 
 impl Lines {
-    /// Reads once, which does not block when poll(2) has said so.
+    /// Reads once. It does not block if poll(2) has reported the input.
     fn read(&mut self) -> Result<(), rustix::io::Errno> {
         let mut chunk = [0; 4096];
         let len = read(std::io::stdin(), &mut chunk)?;
@@ -92,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                     published = Some(number);
                     lines.remove_first();
                 }
-                Err(PublishError::Backpressure) => is_full = true, // outcomes make room: they wake the loop
+                Err(PublishError::Backpressure) => is_full = true, // outcomes make room, and wake the loop
                 Err(error) => return Err(error.into()),
             }
         }

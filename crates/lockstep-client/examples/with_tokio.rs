@@ -1,13 +1,13 @@
-//! lockstep in a task of tokio: each line of standard input is published, every message of the stream is
-//! printed. When the input has ended and all of it was delivered, the cursor is printed with which another
-//! run goes on:
+//! lockstep in a task of tokio: each line of standard input is published, and every message of the stream is
+//! printed. When the input has ended and all of it was delivered, the program prints the cursor with which
+//! another run resumes:
 //!
 //! ```text
 //! echo "buy 100 at 42" | LOCKSTEP_CONFIG=… with_tokio [CURSOR]
 //! ```
 //!
-//! `select!` drops the future that comes second. That of a handle may be dropped at any time: no event is
-//! lost.
+//! `select!` drops the future that completes second. A handle's future may be dropped at any time: no event
+//! is lost.
 
 use lockstep_client::{
     AsyncParticipant, Cursor, Delivery, EVERYBODY, Endpoint, Participant, ParticipantEvent, PublisherEvent,
@@ -17,7 +17,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-/// What was delivered of this program's own.
+/// The delivered messages of this program.
 #[derive(Default)]
 struct Delivered {
     orders: Option<PublisherId>,

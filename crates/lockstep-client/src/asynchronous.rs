@@ -1,8 +1,8 @@
 //! Handles that are awaited, for programs of tokio.
 //!
-//! Each is a handle and its registration at the runtime's driver. A turn runs to its end; only between two
-//! turns does a future wait: until the handle's descriptor is readable, or until the handle is due. So a
-//! future that is dropped loses no event, and gives none twice.
+//! Each is a handle and its registration with the runtime's driver. A turn runs to its end; a future waits
+//! only between two turns, until the handle's descriptor is readable or the handle is due. So a future that
+//! is dropped loses no event, and delivers none twice.
 
 use super::open::{OpenError, draw_nonce, opening_turn};
 use super::participant::{Opening, Participant};
@@ -23,12 +23,12 @@ use tokio::runtime::Handle as Runtime;
 use tokio::task::coop::consume_budget;
 use tokio::time::timeout as within;
 
-/// Datagrams that arrive by shared memory make no descriptor readable: they are looked for this often.
+/// Datagrams that arrive by shared memory make no descriptor readable: they are polled this often.
 const MEMORY_LOOK: Duration = Duration::from_millis(1);
 
-/// What waiting needs of a handle.
+/// The part of a handle that waiting needs.
 trait Wakes: AsRawFd {
-    /// How long the descriptor alone may be waited for.
+    /// How long it suffices to wait for the descriptor.
     fn due(&self) -> Duration;
 }
 
@@ -72,13 +72,13 @@ impl<H: Wakes> Waiting<H> {
         AsyncFd::new(handle).map(Self).map_err(|error| IoError::new(doing, error))
     }
 
-    /// Does turns until `turn` says that one was the last, and sleeps after each that did no work.
+    /// Runs turns until `turn` returns that one was the last, and sleeps after each turn without work.
     async fn until<T>(
         &mut self,
         mut turn: impl FnMut(&mut H) -> (usize, ControlFlow<T>),
     ) -> Result<T, IoError> {
         loop {
-            // A stream that never pauses leaves room for the other tasks of this thread.
+            // A stream without pauses must leave room for the other tasks of this thread.
             consume_budget().await;
             match turn(self.0.get_mut()) {
                 (_, ControlFlow::Break(found)) => return Ok(found),
@@ -91,7 +91,7 @@ impl<H: Wakes> Waiting<H> {
     /// Sleeps until the descriptor is readable, or the handle is due.
     async fn sleep(&mut self) -> Result<(), IoError> {
         let due = self.0.get_ref().due();
-        // Cleared before the turn: what arrives during it makes the descriptor ready again.
+        // Cleared before the turn: a datagram that arrives during it makes the descriptor ready again.
         match within(due, self.0.readable_mut()).await {
             Ok(Ok(mut ready)) => ready.clear_ready(),
             Ok(Err(error)) => return Err(IoError::new("wait for a handle's descriptor", error)),
@@ -100,7 +100,7 @@ impl<H: Wakes> Waiting<H> {
         Ok(())
     }
 
-    /// Opens `name`; `turn` does one turn of it.
+    /// Opens `name`; `turn` runs one turn of it.
     async fn open(
         &mut self,
         name: &str,
@@ -132,12 +132,12 @@ impl<H: Wakes> Waiting<H> {
     }
 }
 
-/// A turn is the last one once it has given an event to the caller.
+/// A turn is the last one once it has passed an event to the caller.
 fn done(work: usize, events: usize) -> (usize, ControlFlow<usize>) {
     (work, if events > 0 { ControlFlow::Break(events) } else { ControlFlow::Continue(()) })
 }
 
-/// What `publish` makes of an attempt: a full window alone is tried again.
+/// The result of an attempt to publish: only a full window is tried again.
 fn accepted(
     attempt: Result<PublisherSeq, PublishError>,
     poll: impl FnOnce() -> usize,
@@ -201,11 +201,11 @@ impl AsyncSubscriber {
         within(timeout, beginning).await.unwrap_or_else(|_elapsed| Err(not_begun(timeout)))
     }
 
-    /// Waits until there are events, and gives those of one turn to `f`, as [`Subscriber::poll`]; returns how
-    /// many. Never completes once the subscription has ended ([`Subscriber::is_ended`]).
+    /// Waits until there are events, and passes those of one turn to `f`, as [`Subscriber::poll`]; returns
+    /// how many. Never completes once the subscription has ended ([`Subscriber::is_ended`]).
     ///
-    /// Cancel safe: an event is given to `f` in a turn that runs to its end, and the future waits only
-    /// between turns. Dropped, it has lost nothing, and the next poll goes on.
+    /// Cancel safe: an event is passed to `f` in a turn that runs to its end, and the future waits only
+    /// between turns. A dropped future has lost nothing, and the next poll continues.
     ///
     /// # Errors
     /// The runtime is being shut down.
@@ -260,8 +260,9 @@ impl AsyncPublisher {
         Waiting::new(publisher).map(Self)
     }
 
-    /// Opens `name`, as [`Publisher::open`]: events of other names are dropped meanwhile. Dropped before it
-    /// has completed, it may have opened the name; opened again, the name is this handle's all the same.
+    /// Opens `name`, as [`Publisher::open`]: events of other names are dropped meanwhile. A future that is
+    /// dropped before it has completed may have opened the name; another call opens it for this handle in any
+    /// case.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -298,7 +299,7 @@ impl AsyncPublisher {
         Ok(number)
     }
 
-    /// Waits until there are events, and gives those of one turn to `f`, as [`Publisher::poll`]; returns how
+    /// Waits until there are events, and passes those of one turn to `f`, as [`Publisher::poll`]; returns how
     /// many.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
@@ -317,8 +318,8 @@ impl AsyncPublisher {
         self.0.until(turn).await
     }
 
-    /// Waits until every published message has its outcome, which need not be that it is committed:
-    /// [`Publisher::outcomes`] has the counts. `f` receives the events.
+    /// Waits until every published message has its outcome, committed or not: [`Publisher::outcomes`] has the
+    /// counts. `f` receives the events.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///
@@ -337,7 +338,7 @@ impl AsyncPublisher {
         self.0.0.get_ref()
     }
 
-    /// The handle, for what does not wait.
+    /// The handle, for calls that do not wait.
     pub fn get_mut(&mut self) -> &mut Publisher {
         self.0.0.get_mut()
     }
@@ -444,7 +445,7 @@ impl AsyncParticipant {
         Ok(number)
     }
 
-    /// Waits until there are events, and gives those of one turn to `f`, as [`Participant::poll`]; returns
+    /// Waits until there are events, and passes those of one turn to `f`, as [`Participant::poll`]; returns
     /// how many.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
@@ -467,8 +468,8 @@ impl AsyncParticipant {
         self.0.until(turn).await
     }
 
-    /// Waits until every published message has its outcome, which need not be that it is committed:
-    /// [`Participant::outcomes`] has the counts. `f` receives all events meanwhile.
+    /// Waits until every published message has its outcome, committed or not: [`Participant::outcomes`] has
+    /// the counts. `f` receives all events meanwhile.
     ///
     /// Cancel safe, as [`AsyncSubscriber::poll`].
     ///
@@ -490,7 +491,7 @@ impl AsyncParticipant {
         self.0.0.get_ref()
     }
 
-    /// The handle, for what does not wait.
+    /// The handle, for calls that do not wait.
     pub fn get_mut(&mut self) -> &mut Participant {
         self.0.0.get_mut()
     }

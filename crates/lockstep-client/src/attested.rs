@@ -1,4 +1,4 @@
-//! The subscriber that delivers what a notary has signed.
+//! A subscriber that delivers only what a notary has signed.
 
 use super::endpoint::Endpoint;
 use super::subscriber::Subscriber;
@@ -14,18 +14,18 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Nothing more is delivered to an [`AttestedSubscriber`].
+/// Why nothing more is delivered to an [`AttestedSubscriber`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum AttestationEnd {
-    /// What was received is not what a notary has signed. Nothing of it was delivered.
+    /// The received entries are not those that a notary has signed. None of them was delivered.
     Forged(Forged),
-    /// The cursor of the start stands behind another log than this one.
+    /// The cursor of the start belongs to another log than this one.
     OtherLog {
         /// The cursor's seq.
         seq: Seq,
     },
-    /// No notary has signed the entry `seq`, and what came behind it fills the buffer.
+    /// No notary has signed the entry `seq`, and the entries behind it fill the buffer.
     Unattested {
         /// The next seq.
         seq: Seq,
@@ -58,19 +58,19 @@ impl std::error::Error for AttestationEnd {}
 /// Delivers the committed stream once a notary has signed it (`lockstep notary`): some ten milliseconds
 /// later. A holder of a reader's key can send forged frames to other readers; this one delivers none of them.
 ///
-/// It begins with the first range that it sees signed as a whole. With [`Start::From`] and [`Start::Cursor`]
-/// it reads from 65,536 entries before, and delivers from that seq on; with the others, from the first seq of
+/// It begins with the first range that is signed as a whole. With [`Start::From`] and [`Start::Cursor`] it
+/// reads from 65,536 entries before, and delivers from that seq on; with the others, from the first seq of
 /// that range on.
 #[derive(Debug)]
 pub struct AttestedSubscriber {
     subscriber: Subscriber<Device>,
     checker: Checker,
     delivery: FrameDelivery,
-    /// Committed frames that are not delivered, in order.
+    /// Committed frames that are not delivered yet, in order.
     frames: VecDeque<Vec<u8>>,
     bytes: usize,
     bytes_max: usize,
-    /// Frames before the first signed one are passed over.
+    /// Whether frames before the first signed one are skipped.
     skips: bool,
     /// The position of an earlier subscription, until its log was compared with this one.
     cursor: Option<Cursor>,
@@ -78,7 +78,7 @@ pub struct AttestedSubscriber {
 }
 
 impl AttestedSubscriber {
-    /// Opens the sockets and joins the groups, as [`Subscriber::connect`]. It believes `notaries`.
+    /// Opens the sockets and joins the groups, as [`Subscriber::connect`]. It trusts `notaries`.
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and the remedy.
@@ -108,11 +108,11 @@ impl AttestedSubscriber {
         })
     }
 
-    /// One turn, as [`Subscriber::poll`]: `f` receives signed entries in the order of the stream, and what
-    /// concerns the subscription itself at once.
+    /// One turn, as [`Subscriber::poll`]: `f` receives signed entries in the order of the stream, and events
+    /// of the subscription itself at once.
     ///
     /// # Errors
-    /// It has ended: each poll from then on fails with the same.
+    /// It has ended: each later poll fails with the same error.
     pub fn poll(
         &mut self,
         limit: usize,
@@ -130,7 +130,7 @@ impl AttestedSubscriber {
                     let has_room = *bytes < *bytes_max && end.is_none();
                     if has_room { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 }
-                // Entries are delivered out of their frames, and what was read is not what was delivered.
+                // Entries are delivered from their frames, and the read position is not the delivered one.
                 SubscriberEvent::CaughtUp { .. } | SubscriberEvent::Lag { .. } => ControlFlow::Continue(()),
                 event if event.seq().is_some() => ControlFlow::Continue(()),
                 event => f(event),
@@ -143,7 +143,7 @@ impl AttestedSubscriber {
             self.end = self.end.or(Some(AttestationEnd::Unattested { seq, buffer_bytes: self.bytes_max }));
         }
         match self.end {
-            // What was signed before goes first.
+            // Entries that were signed before are delivered first.
             Some(end) if work == 0 || !self.front().is_some_and(|first| self.checker.is_attested(first)) => {
                 Err(end)
             }
@@ -171,7 +171,7 @@ impl AttestedSubscriber {
                 && cursor.chain != header.chain
             {
                 self.end = Some(AttestationEnd::OtherLog { seq: cursor.seq });
-                // Nothing of it is delivered, also not by a later poll.
+                // None of them is delivered, also not by a later poll.
                 self.frames.clear();
                 return work;
             }
@@ -208,7 +208,7 @@ impl AttestedSubscriber {
         self.delivery.next()
     }
 
-    /// Attestations that counted so far.
+    /// The number of valid attestations so far.
     pub fn attestations(&self) -> u64 {
         self.checker.attestations()
     }

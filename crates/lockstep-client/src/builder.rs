@@ -23,8 +23,8 @@ use std::path::PathBuf;
 const MTU: std::ops::RangeInclusive<usize> = 1_100..=9_000;
 /// Bytes of the smallest buffer of a handle.
 const BUFFER_BYTES_MIN: usize = 64 << 10;
-/// By unicast the leader sends one copy after the other: so many reordering waits pass before a gap that only
-/// acks show is requested.
+/// By unicast the leader sends one copy after the other: this many reordering waits pass before a gap that
+/// only acks show is requested.
 const APART_GUARDS: Nanos = 10;
 
 /// Why [`EndpointBuilder::build`] returned no endpoint. Prints the problem and what to write instead.
@@ -37,7 +37,7 @@ impl fmt::Display for EndpointError {
     }
 }
 
-/// As [`Display`](fmt::Display): this is what a `main` prints that returns it.
+/// As [`Display`](fmt::Display): this is what a `main` that returns it prints.
 impl fmt::Debug for EndpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -97,7 +97,7 @@ pub struct EndpointBuilder {
     counters: PathBuf,
 }
 
-/// Where the keys of a handle are.
+/// The source of a handle's keys.
 #[derive(Clone, Debug)]
 enum KeySource {
     Missing,
@@ -170,8 +170,8 @@ impl EndpointBuilder {
         self
     }
 
-    /// The cluster has no keys (`security.mode = "none"`): anybody who reaches its network may send what a
-    /// replica sends. For tests and for networks that nobody else reaches.
+    /// The cluster has no keys (`security.mode = "none"`): any host that reaches its network may send what a
+    /// replica sends. For tests, and for networks that no other host reaches.
     pub fn without_keys(mut self) -> Self {
         self.keys = KeySource::None;
         self
@@ -209,7 +209,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// Routers that a datagram may pass, plus one; 0 never leaves the host. Default 1 (`lines.*.ttl`).
+    /// The number of networks that a datagram may cross; 0 never leaves the host. Default 1 (`lines.*.ttl`).
     pub fn ttl(mut self, ttl: u8) -> Self {
         self.ttl = ttl;
         self
@@ -348,7 +348,7 @@ impl EndpointBuilder {
         })
     }
 
-    /// Nodes that a handle sends to by unicast: replicas receive all groups, archivers no submissions.
+    /// Nodes to which a handle sends by unicast: replicas receive all groups, archivers no submissions.
     fn fanout(&self, keys: Keys) -> FanoutSettings {
         let member =
             |member: &Member| FanoutNode { id: member.id, address: member.address, groups: GROUPS_ALL };
@@ -363,7 +363,7 @@ impl EndpointBuilder {
         }
     }
 
-    /// Interface, groups and port, if all settings agree; else the problem and its remedy.
+    /// Interface, groups and port, if all settings are consistent; otherwise the problem and its remedy.
     fn check(&self) -> Result<(String, [Ipv4Addr; 3], u16), String> {
         if self.cluster == 0 {
             return Err("it has no cluster number; call cluster(N) with the number of the nodes' file".into());
@@ -417,7 +417,7 @@ impl EndpointBuilder {
         Ok((interface, groups, port))
     }
 
-    /// Numbers and addresses of the nodes, which no group and no other node has.
+    /// Checks numbers and addresses of the nodes, which no group and no other node may have.
     fn check_nodes(&self, port: u16) -> Result<(), String> {
         let members = self.members.iter().map(|member| (member.id, member.address));
         let nodes: Vec<_> = members.chain(self.archivers.iter().copied()).collect();

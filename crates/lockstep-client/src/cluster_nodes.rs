@@ -1,4 +1,4 @@
-//! The nodes of a cluster, for programs that look at all of them: who is asked, and what each has answered.
+//! The nodes of a cluster, for programs that query all of them: the addresses, and each node's answer.
 
 use super::health::QueryResult;
 use super::queries::{NodeRelease, QueryClient};
@@ -11,15 +11,16 @@ use std::time::Duration;
 /// How long nodes that have answered may take to report their release: an older one does not report it.
 const RELEASE_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// Asks the nodes of a cluster: those of its file, and those that the memberships name which were seen.
+/// Queries the nodes of a cluster: those of its file, and those of the memberships that were received.
 pub struct ClusterNodes {
-    /// The asker.
+    /// The query client.
     pub client: QueryClient,
-    /// Where nodes answer: the replicas of the file, its archivers, and what memberships have added.
+    /// The addresses of the nodes: the replicas of the file, its archivers, and members that memberships have
+    /// added.
     pub addresses: Vec<SocketAddrV4>,
-    /// Numbers of the archivers, who are never members.
+    /// Numbers of the archivers, which are never members.
     pub archivers: Vec<u32>,
-    /// Numbers of those whom the file has, as `addresses` begins.
+    /// Numbers of the nodes of the file, in the order in which `addresses` begins.
     numbers: Vec<u32>,
     /// The keys that all files must have alike, as the file has them.
     file: Vec<AgreedRow>,
@@ -28,7 +29,7 @@ pub struct ClusterNodes {
 /// The version of the log, as its leader reports it, or else a node that answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LogVersion {
-    /// `None` while the log is empty, and where no node reports it.
+    /// `None` while the log is empty, and if no node reports it.
     pub in_force: Option<u8>,
     /// Whether the nodes that answer are of different releases: then an upgrade is under way.
     pub releases_differ: bool,
@@ -49,8 +50,8 @@ impl ClusterNodes {
         }
     }
 
-    /// Asks every node, and at once those that a membership names for the first time; waits for each of both
-    /// rounds `wait` at most. The answers stand in the order of `addresses`.
+    /// Queries every node, and at once those that a membership names for the first time; waits at most `wait`
+    /// for each of both rounds. The answers are in the order of `addresses`.
     pub fn look(&mut self, wait: Duration) -> Vec<Option<NodeStatus>> {
         let mut statuses = self.client.statuses(&self.addresses, wait);
         let before = self.addresses.len();
@@ -61,8 +62,8 @@ impl ClusterNodes {
         statuses
     }
 
-    /// Asks every node by one datagram each, and waits `wait` at most. Addresses that a membership names are
-    /// asked from the next time on.
+    /// Queries every node by one datagram each, and waits at most `wait`. Addresses that a membership names
+    /// are queried from the next time on.
     pub fn look_once(&mut self, wait: Duration) -> Vec<Option<NodeStatus>> {
         let statuses = self.client.statuses_once(&self.addresses, wait);
         self.note_members(&statuses);
@@ -80,13 +81,13 @@ impl ClusterNodes {
         }
     }
 
-    /// Where the file has this replica or archiver.
+    /// The address of this replica or archiver in the file.
     pub fn address_of(&self, number: u32) -> Option<SocketAddrV4> {
         let place = self.numbers.iter().position(|known| *known == number)?;
         self.addresses.get(place).copied()
     }
 
-    /// The nodes asked, with what they have answered.
+    /// The queried nodes, with their answers.
     pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<QueryResult> {
         let node = |(place, (address, status)): (usize, (&SocketAddrV4, &Option<NodeStatus>))| {
             let number = self.numbers.get(place).copied();
@@ -101,7 +102,7 @@ impl ClusterNodes {
         self.addresses.iter().zip(statuses).enumerate().map(node).collect()
     }
 
-    /// Asks the nodes that have reported their status for the version of their log.
+    /// Queries the version of the log from the nodes that have reported their status.
     pub fn log_version(&mut self, statuses: &[Option<NodeStatus>]) -> LogVersion {
         let leader = leader_of(statuses).map(|leader| leader.address);
         let here: Vec<_> = statuses.iter().flatten().map(|status| status.address).collect();

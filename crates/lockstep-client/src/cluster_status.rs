@@ -1,5 +1,5 @@
-//! The status of a cluster as one value: what `lockstep status --json` prints, and `status` of the Python
-//! package returns. The names of the fields are those of the printed object.
+//! The status of a cluster as one value: `lockstep status --json` prints it, and `status` of the Python
+//! package returns it. The names of the fields are those of the printed object.
 
 use super::cluster_nodes::LogVersion;
 use super::conditions::ActiveCondition;
@@ -13,21 +13,21 @@ use std::time::Duration;
 /// The version of the fields.
 const SCHEMA: &str = "lockstep.status/2";
 
-/// The health of the cluster and the reasons for it, its leader, its members, and each node that was asked.
-/// What the leader alone knows is `None` without one.
+/// The health of the cluster and the reasons for it, its leader, its members, and each queried node. Values
+/// that only the leader knows are `None` without one.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ClusterStatus {
     /// The version of the fields.
     pub schema: &'static str,
-    /// In one word.
+    /// The health in one word.
     pub health: &'static str,
-    /// The same in one line.
+    /// The health in one line.
     pub summary: String,
     /// What keeps the cluster from being healthy.
     pub reasons: Vec<String>,
-    /// The day on which the keys that seal are to have been replaced, like `2026-11-21`.
+    /// The day by which the sealing keys should be replaced, such as `2026-11-21`.
     pub keys_until: Option<String>,
-    /// Days until then; below zero once it is over.
+    /// Days until then; negative once it is over.
     pub keys_days_left: Option<i64>,
     /// The version of the log.
     pub version: Option<u8>,
@@ -35,55 +35,55 @@ pub struct ClusterStatus {
     pub releases_differ: bool,
     /// Members that are listed.
     pub members_listed: usize,
-    /// Those of them that answer and store the log.
+    /// The number of those that answer and store the log.
     pub members_available: usize,
-    /// How many of the listed ones commit.
+    /// The number of listed members that commit.
     pub quorum: usize,
-    /// How many of the available ones may crash while the rest continues to commit.
+    /// The number of available members that may crash while the rest continues to commit.
     pub may_crash: usize,
-    /// The leader's identity, ...
+    /// The leader's identity.
     pub leader: Option<String>,
-    /// ... its epoch, ...
+    /// The leader's epoch.
     pub epoch: Option<String>,
-    /// ... when the start of that was stamped, nanoseconds since the Unix epoch, ...
+    /// When the start of that epoch was stamped, in nanoseconds since the Unix epoch.
     pub epoch_since_ns: Option<Nanos>,
-    /// ... and its history, in hexadecimal digits.
+    /// The leader's history, in hexadecimal digits.
     pub history: Option<String>,
     /// The seq of the entry that set the members.
     pub membership_seq: Option<Seq>,
-    /// Whether that is committed.
+    /// Whether that entry is committed.
     pub membership_committed: Option<bool>,
     /// The members.
     pub members: Option<Vec<ListedMember>>,
-    /// The nodes that were asked.
+    /// The queried nodes.
     pub replicas: Vec<AskedNode>,
 }
 
-/// A member as the membership has it.
+/// A member of the membership.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct ListedMember {
     /// Replica and incarnation.
     pub identity: String,
     /// `full` or `witness`.
     pub role: &'static str,
-    /// Its address, or that it has none.
+    /// Its address, or a text that it has none.
     pub address: String,
 }
 
-/// A node that was asked.
+/// A queried node.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(untagged)]
 pub enum AskedNode {
-    /// It has answered.
+    /// A node that has answered.
     Answering(Box<AnsweringNode>),
-    /// It has not.
+    /// A node that has not answered.
     Silent(SilentNode),
 }
 
-/// A node that has answered, and what the leader knows of it.
+/// A node that has answered, and what the leader knows about it.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct AnsweringNode {
-    /// The address that was asked.
+    /// The queried address.
     pub address: String,
     /// Always true.
     pub answers: bool,
@@ -97,13 +97,13 @@ pub struct AnsweringNode {
     pub member_address: Option<String>,
     /// The epoch of its log.
     pub accepted: String,
-    /// The epoch below which it promised to refuse.
+    /// The promise to refuse epochs below this one.
     pub promised: String,
-    /// Where its log ends.
+    /// The end of its log.
     pub accept_next: Seq,
     /// How far it knows the log to be committed.
     pub commit_next: Seq,
-    /// Entries that the leader has and it has not.
+    /// Entries of the leader's log that it lacks.
     pub lag: Option<Seq>,
     /// The greatest bound that the leader knows it to have acknowledged.
     pub acked_next: Option<Seq>,
@@ -120,7 +120,7 @@ pub struct AnsweringNode {
 /// A node that has not answered.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct SilentNode {
-    /// The address that was asked.
+    /// The queried address.
     pub address: String,
     /// Always false.
     pub answers: bool,
@@ -128,7 +128,7 @@ pub struct SilentNode {
     pub number: Option<u32>,
     /// The member that is listed at the address.
     pub identity: Option<String>,
-    /// That one's role in the membership.
+    /// The role of that member.
     pub member: Option<&'static str>,
 }
 
@@ -139,7 +139,7 @@ pub struct ReportedCondition {
     pub name: &'static str,
     /// Its code in the log.
     pub code: String,
-    /// For how many seconds it has held.
+    /// The number of seconds for which it has held.
     pub age_s: u64,
     /// The condition in words.
     pub what: String,
@@ -147,7 +147,7 @@ pub struct ReportedCondition {
     pub advice: &'static str,
     /// The first number of its text.
     pub a: u64,
-    /// The second one.
+    /// The second number of its text.
     pub b: u64,
 }
 
@@ -156,15 +156,15 @@ pub struct ReportedCondition {
 pub struct ReportedSuspicion {
     /// The suspected leader.
     pub identity: String,
-    /// Why, in one word.
+    /// The reason in one word.
     pub why: String,
-    /// How many nanoseconds ago.
+    /// The age of the suspicion in nanoseconds.
     pub ago_ns: Nanos,
 }
 
 impl ClusterStatus {
-    /// The status at the wall time `wall`: what the nodes that were asked have answered, judged as `health`;
-    /// the version of their log; and the day on which the keys are to have been replaced, if there is one.
+    /// The status at the wall time `wall`: the answers of the queried nodes, judged as `health`; the version
+    /// of their log; and the day by which the keys should be replaced, if there is one.
     pub fn new(
         health: &Health,
         asked: &[QueryResult],
@@ -214,7 +214,7 @@ impl ListedMember {
     }
 }
 
-/// What a member may do, in a word.
+/// The role of a member in a word.
 fn role_name(member: &MemberBody) -> &'static str {
     if member.is_witness() { "witness" } else { "full" }
 }

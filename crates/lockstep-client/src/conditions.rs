@@ -8,40 +8,40 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// The remedy of a node whose missing part of the log no journal gives.
+/// The remedy for a node if no journal has the missing part of its log.
 const LOG_GONE_ADVICE: &str = "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
     that are asked to this release, which begins with the tables of the oldest that is kept; a replica that \
     holds an older part of the stream ends by itself and rejoins at its next start, where `journal.rejoin` is \
     \"auto\" and a quorum lives without it; else it begins again: stop it, move its folder and its tail away, `lockstep format \
     --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
     replace OLD NEW`, with the identities that `lockstep membership show` and `format` print";
-/// The remedy where one reader alone is ahead, ...
+/// The remedy if a single reader is ahead.
 const ONE_READER_AHEAD: &str = "no other reader says so: its cursor is another stream's, or was written by hand; give it the \
                                 right one. This ends ten minutes after its last word, or by `lockstep ack LS1017`";
-/// ... and where several are.
+/// The remedy if several readers are ahead.
 const READERS_AHEAD: &str = "they have seen what the cluster does not have: find out which replicas have lost their journals, before anything else \
      is done; `lockstep ack LS1017` ends this once it is understood";
 
-/// The remedy of files that differ.
+/// The remedy for files that differ.
 pub(super) const FILES_DIFFER_ADVICE: &str = "all files must have it alike, or the nodes do not hear each other: correct the file that differs, and start the \
      processes of its host anew; `lockstep check --diff` compares two files";
 
-/// The remedy of leaders that fail.
+/// The remedy for leaders that fail often.
 const TAKEOVERS_OFTEN_ADVICE: &str = "nothing is lost by a takeover; many have a cause: `lockstep events --code LS1004` says why each leader was missed, and \
      `lockstep doctor` at its host what takes its core";
-/// The remedy of lost redundancy.
+/// The remedy for lost redundancy.
 const REDUNDANCY_LOST_ADVICE: &str =
     "start the members that are away, or replace them with `lockstep membership replace`";
-/// The remedy of a program that has not read its new keys.
+/// The remedy for a program that has not read its new keys.
 const OLDER_KEYS_ADVICE: &str = "it is a stranger once that generation is retired: give its host the present file and let it read that (SIGHUP, or a \
      start); `lockstep keys show` has the names of the keys";
-/// The remedy of an address that two have.
+/// The remedy for an address that two nodes have.
 const ADDRESS_TWICE_ADVICE: &str =
     "one of them is to get another address: `ip neigh` has the cards, the switch's table the port of each";
-/// The remedy of lost multicast.
+/// The remedy for lost multicast.
 const MULTICAST_LOST_ADVICE: &str = "the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP snooping (is there a querier?), \
      at the switch's rules for the groups, and at the port";
-/// The remedy of a way that is lost.
+/// The remedy for a lost path.
 pub(super) const PATH_LOST_ADVICE: &str = "look for a rule of a packet filter (`nft list ruleset`, the switch's access lists), at a broken fibre, and at the MTU \
      of what lies between; `lockstep why` has who gets what from whom";
 
@@ -59,14 +59,14 @@ pub struct ActiveCondition {
 }
 
 impl ActiveCondition {
-    /// As a status reports it.
+    /// The condition of a row of a status.
     pub(super) fn read(row: ConditionRow) -> Option<Self> {
         let ConditionRow { code, age_s, a, b, .. } = row;
         let age = Duration::from_secs(u64::from(age_s));
         Condition::from_u16(code).map(|condition| Self { condition, age, a, b })
     }
 
-    /// Whether it is the word of one reader alone, which nothing else confirms.
+    /// Whether a single reader reports it, and nothing else confirms it.
     pub fn is_of_one_reader(&self) -> bool {
         self.condition == Condition::ReaderAhead && !ReadersAheadNumber::unpacked(self.b).is_loss()
     }
@@ -224,7 +224,7 @@ impl ActiveCondition {
         }
     }
 
-    /// The problem in so few words that a verdict of one line has room for them.
+    /// The problem in so few words that it fits a verdict of one line.
     pub fn brief(&self) -> String {
         let Self { a, b, .. } = *self;
         match self.condition {
@@ -336,7 +336,7 @@ impl ActiveCondition {
     }
 }
 
-/// The card that answers at an address, where several do.
+/// The card that answers at an address, if several do.
 fn card_text(card: u64) -> String {
     match card.to_be_bytes() {
         [_, _, 0, 0, 0, 0, 0, 0] => ": two processes answer there".to_owned(),
@@ -347,7 +347,7 @@ fn card_text(card: u64) -> String {
     }
 }
 
-/// Seconds, as minutes from two of them on.
+/// Seconds in words, as minutes from two minutes on.
 fn time(seconds: u64) -> String {
     if seconds < 120 { format!("{seconds} s") } else { format!("{} min", seconds / 60) }
 }

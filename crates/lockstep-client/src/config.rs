@@ -34,12 +34,12 @@ impl Endpoint {
     /// The endpoint of a configuration that was read before.
     ///
     /// # Errors
-    /// The program's key file is missing or wrong.
+    /// The program's key file is missing or invalid.
     pub fn from_config(config: &Config) -> Result<Self, ConfigErrors> {
         Self::with_keys_of(config, KeyUse::Handle)
     }
 
-    /// The endpoint of an operator's command, which gives orders where its host has a replica's keys.
+    /// The endpoint of an operator's command, which gives orders if its host has a replica's keys.
     ///
     /// # Errors
     /// As [`Endpoint::from_config`].

@@ -1,5 +1,5 @@
-//! The counters of a process with handles, in shared memory as a replica's are: `lockstep counters` reads
-//! them while the process is busy, hung or dead.
+//! The counters of a process with handles, in shared memory like a replica's: `lockstep counters` reads them
+//! while the process is busy, hung or dead.
 
 use super::{Endpoint, Participant, Publisher, Subscriber};
 use lockstep_core::engine::counters::{Counter, CounterRow, Counters, Described};
@@ -12,19 +12,19 @@ use lockstep_io::udp::UdpCounts;
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::path::{Path, PathBuf};
 
-/// Between two times that values are stored.
+/// The interval at which values are stored.
 const PUBLISH_NS: Nanos = 100_000_000;
 
-/// The labels of a handle, and of the half of a participant.
+/// The labels of handles, and of the halves of a participant.
 const PUBLISHER: &str = "handle=\"publisher\"";
 const SUBSCRIBER: &str = "handle=\"subscriber\"";
-/// What each handle has.
+/// The counter of each handle.
 const CONNECTED: CounterRow = CounterRow::gauge(
     "connected",
     "1 while the handle follows a leader's stream: 0 once it has heard none for a second (or ten heartbeats, or \
      four failure timeouts).",
 );
-/// What a publisher's handle has beside what its engine counts.
+/// The counters of a publisher's handle, beside those of its engine.
 const PUBLISHER_ROWS: [CounterRow; 2] = [
     CONNECTED,
     CounterRow::histogram(
@@ -32,7 +32,7 @@ const PUBLISHER_ROWS: [CounterRow; 2] = [
         "Time from the sending of a message until its publisher knew that it is committed; one message at a time.",
     ),
 ];
-/// What a subscriber's handle has beside what its engine counts.
+/// The counters of a subscriber's handle, beside those of its engine.
 const SUBSCRIBER_ROWS: [CounterRow; 4] = [
     CONNECTED,
     CounterRow::gauge("epoch", "The round of the epoch that the handle follows; 0 none."),
@@ -70,7 +70,7 @@ pub struct Counted {
     process: String,
     path: PathBuf,
     count: usize,
-    /// Of a daemon: it counts the lines that it dropped, too.
+    /// Whether the process is a daemon, which also counts dropped lines.
     is_daemon: bool,
     values: Vec<u64>,
     due: Nanos,
@@ -80,7 +80,7 @@ fn labelled(groups: &[&[CounterRow]], label: &str) -> Vec<Described> {
     groups.iter().flat_map(|rows| rows.iter()).map(|row| row.labelled(label)).collect()
 }
 
-/// The counters of handles, labelled with whose they are, in the order in which they are published.
+/// The counters of handles, with the label of their handle, in the order in which they are published.
 pub fn handle_counters(has_publisher: bool, has_subscriber: bool) -> Vec<Described> {
     let publisher: [&[CounterRow]; 3] = [&PUBLISHER_ROWS, Counter::ROWS, UdpCounts::ROWS];
     let subscriber: [&[CounterRow]; 4] = [&SUBSCRIBER_ROWS, Counter::ROWS, UdpCounts::ROWS, &SUM_ROWS];
@@ -89,7 +89,7 @@ pub fn handle_counters(has_publisher: bool, has_subscriber: bool) -> Vec<Describ
     publisher.into_iter().chain(subscriber).flatten().collect()
 }
 
-/// The same of a participant: its halves, labelled as handles are, and the device of both.
+/// The counters of a participant: its halves, labelled like handles, and the device of both.
 pub fn participant_counters() -> Vec<Described> {
     let publisher: [&[CounterRow]; 2] = [&PUBLISHER_ROWS, Counter::ROWS];
     let subscriber: [&[CounterRow]; 3] = [&SUBSCRIBER_ROWS, Counter::ROWS, &SUM_ROWS];
@@ -97,7 +97,7 @@ pub fn participant_counters() -> Vec<Described> {
     [labelled(&publisher, PUBLISHER), labelled(&subscriber, SUBSCRIBER), device].concat()
 }
 
-/// The words of durations; none where they are not measured.
+/// The words of durations; zeros if they are not measured.
 fn words(durations: Option<&Durations>) -> [u64; WORDS] {
     durations.map_or([0; WORDS], |durations| *durations.words())
 }
@@ -128,7 +128,7 @@ impl Counted {
     /// the same name.
     ///
     /// # Errors
-    /// Another letter in `process`, too many counters, or a file that cannot be made.
+    /// Another character in `process`, too many counters, or a file that cannot be made.
     pub fn create(
         endpoint: &Endpoint,
         process: &str,
@@ -142,8 +142,8 @@ impl Counted {
         Ok(created)
     }
 
-    /// The same of a process whose handle is a participant; [`Counted::publish_participant`] stores the
-    /// values.
+    /// As [`create`](Self::create), for a process whose handle is a participant;
+    /// [`Counted::publish_participant`] stores the values.
     ///
     /// # Errors
     /// As [`Counted::create`].
@@ -159,7 +159,8 @@ impl Counted {
         Ok(created)
     }
 
-    /// The same of a daemon of this kind with this name: its process is called `KIND-NAME`.
+    /// As [`create`](Self::create), for a daemon of this kind with this name: its process is called
+    /// `KIND-NAME`.
     ///
     /// # Errors
     /// As [`Counted::create`].
@@ -204,7 +205,7 @@ impl Counted {
         Ok(Self { file, process, path, count, is_daemon, values, due: 0 })
     }
 
-    /// Measures the latencies of handles that are published in the place of earlier ones.
+    /// Measures the latencies of handles that replace earlier ones.
     #[doc(hidden)]
     pub fn measure(publisher: Option<&mut Publisher>, subscriber: Option<&mut Subscriber>) {
         publisher.into_iter().for_each(Publisher::measure);
@@ -229,7 +230,7 @@ impl Counted {
     }
 
     /// Stores all values, at most ten times a second. `now` is [`Subscriber::now`] or [`Publisher::now`];
-    /// `own` has the values of the own counters in the order of their rows. The handles are of those kinds
+    /// `own` has the values of the own counters in the order of their rows. The handles must be of the kinds
     /// with which the file was created.
     #[inline]
     pub fn publish(
@@ -245,7 +246,8 @@ impl Counted {
         }
     }
 
-    /// The same for the participant with which the file was created. `now` is [`Participant::now`].
+    /// As [`publish`](Self::publish), for the participant with which the file was created. `now` is
+    /// [`Participant::now`].
     #[inline]
     pub fn publish_participant(&mut self, now: Nanos, own: &[u64], participant: &Participant) {
         if self.is_due(now) {

@@ -14,7 +14,7 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
-/// Bytes of a file that are read at most: a cursor's text is shorter.
+/// The most bytes that are read of a file: a cursor's text is shorter.
 const READ_MAX: u64 = 256;
 
 /// The file in which a program stores the cursor behind what it has processed, for its next start.
@@ -23,9 +23,9 @@ const READ_MAX: u64 = 256;
 /// that is killed, or a host that loses power, leaves the previous cursor or the new one. One process has the
 /// file at a time, by a lock on `PATH.lock` beside it, which remains there.
 ///
-/// A program that saves behind the messages that it has processed reads each message at least once: what it
-/// had processed since the last save comes again after a crash. For effects that happen once, store the
-/// cursor in the transaction of the effects, and not in a file of its own.
+/// A program that saves after it has processed messages reads each message at least once: the messages
+/// processed since the last save are delivered again after a crash. For effects that must happen once, store
+/// the cursor in the transaction of the effects, and not in a file of its own.
 ///
 /// ```no_run
 /// use lockstep_client::{CursorFile, Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
@@ -58,17 +58,17 @@ pub struct CursorFile {
     path: PathBuf,
     lock: Own<Lock>,
     cursor: Option<Cursor>,
-    /// Whether the file has `cursor` for certain: not while a save has begun and has not succeeded.
+    /// Whether the file certainly has `cursor`: not after a save that has begun and not succeeded.
     is_stored: bool,
 }
 
 impl CursorFile {
-    /// Opens the file and reads its cursor. A file that is absent has none, and is created by the first save.
+    /// Opens the file and reads its cursor. A missing file has none, and is created by the first save.
     ///
     /// # Errors
     /// Its status is `IN_USE` if another process, or another `CursorFile` of this one, has the file open;
     /// `ARGUMENT` if the file has anything but a whole cursor, or the path names no file; `IO` if the system
-    /// refuses a call. It never begins anew by itself: the text says how to.
+    /// refuses a call. It never starts over by itself: the text says how to.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, IoError> {
         let path = path.as_ref();
         let path = resolved(path)
@@ -78,7 +78,7 @@ impl CursorFile {
         Ok(Self { path, lock: Own::new(lock), cursor, is_stored: cursor.is_some() })
     }
 
-    /// The file: its whole path.
+    /// The complete path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -88,20 +88,19 @@ impl CursorFile {
         self.cursor
     }
 
-    /// Where a subscription begins: at the cursor, or at `otherwise` if there is none. The cluster judges
-    /// the cursor: one of another history or log ends the subscription
-    /// ([`SubscriberEvent::Refused`](super::SubscriberEvent::Refused)), and never begins anew.
+    /// The start of a subscription: the cursor, or `otherwise` if there is none. The cluster judges the
+    /// cursor: one of another history or log ends the subscription
+    /// ([`SubscriberEvent::Refused`](super::SubscriberEvent::Refused)), and never starts it over.
     pub fn start_or(&self, otherwise: Start) -> Start {
         self.cursor.map_or(otherwise, Start::Cursor)
     }
 
     /// Replaces the stored cursor. When it returns, the new one is on the disk: that takes as long as two
-    /// calls of fsync(2), up to some milliseconds. To save the cursor that is stored already costs nothing.
+    /// calls of fsync(2), up to some milliseconds. Saving the stored cursor again costs nothing.
     ///
     /// # Errors
-    /// Its status is `OTHER_PROCESS` in a child of a fork, `ARGUMENT` if no subscription has this cursor
-    /// (seq or history 0), `IO` if the system refuses a call: then the file has the previous cursor or this
-    /// one.
+    /// Its status is `OTHER_PROCESS` in a child of a fork, `ARGUMENT` if no subscription has this cursor (seq
+    /// or history 0), `IO` if the system refuses a call: then the file has the previous cursor or this one.
     pub fn save(&mut self, cursor: Cursor) -> Result<(), IoError> {
         self.lock.check("save a cursor")?;
         if cursor.seq == 0 || cursor.history == 0 {
@@ -122,7 +121,7 @@ impl CursorFile {
     }
 }
 
-/// The path that every name of the file leads to, so that two names of it have one lock.
+/// The real path of the file, so that two names of it have one lock.
 fn resolved(path: &Path) -> io::Result<PathBuf> {
     match (path.canonicalize(), path.file_name()) {
         (Err(error), Some(name)) if error.kind() == ErrorKind::NotFound => {
@@ -133,7 +132,7 @@ fn resolved(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// `path` with more letters at its end.
+/// `path` with `end` appended.
 fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(end);
@@ -151,7 +150,7 @@ fn read(path: &Path) -> Result<Option<Cursor>, IoError> {
     }
     let text = String::from_utf8_lossy(&bytes);
     let text = text.trim_ascii_end();
-    // As a cursor prints, and in no other way: one that lacks its last digits is a number as well.
+    // Only the text that a cursor prints is accepted: a text without its last digits is a number as well.
     let cursor = text.parse().ok().filter(|cursor: &Cursor| cursor.to_string() == text);
     cursor.map(Some).ok_or_else(|| {
         let why = "it is damaged, or another program's: it has no whole cursor. Write the one line \
@@ -192,13 +191,13 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Children of a fork have the same lock, and may live longer.
+    /// Children of a fork share the lock, and may live longer.
     fn drop(&mut self) {
-        let _ = self.0.unlock(); // the end of the last of them is its end in any case
+        let _ = self.0.unlock(); // otherwise the end of the last of them releases it
     }
 }
 
-/// What replaces the file: written beside it, then renamed.
+/// The file's replacement: it is written beside the file, then renamed.
 struct Replacement {
     path: PathBuf,
     beside: PathBuf,
@@ -209,7 +208,7 @@ struct Replacement {
 type Step = fn(&mut Replacement) -> io::Result<()>;
 
 impl Replacement {
-    /// The steps in their order: behind each of them the file has the previous cursor or the new one.
+    /// The steps in order: after each of them the file has the previous cursor or the new one.
     const STEPS: [(&'static str, Step); 5] = [
         ("create what is to replace", Self::create),
         ("write what is to replace", Self::write),
@@ -256,7 +255,7 @@ mod tests {
         CursorFile::open(path).and_then(|mut file| file.save(cursor)).expect("a folder");
     }
 
-    /// What a process has done that is killed before the step `killed_before`, and has written `written`
+    /// Does what a process has done that is killed before the step `killed_before`, and has written `written`
     /// bytes if that step writes.
     fn killed(path: &Path, cursor: Cursor, killed_before: usize, written: usize) {
         let mut replacement = Replacement::new(path, cursor);

@@ -31,7 +31,7 @@ impl StreamDigest {
         );
     }
 
-    /// Adds the next message by its parts, e.g. from a store of one's own.
+    /// Adds the next message by its parts, for example from the program's own store.
     pub fn add_parts(
         &mut self,
         seq: Seq,

@@ -1,4 +1,4 @@
-//! Where a cluster is, and how a handle talks to it.
+//! The addresses of a cluster, and the settings of its handles.
 
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::receiver::ReceiverLimits;
@@ -19,7 +19,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
-/// Where a cluster is, and how a handle talks to it: addresses, devices, buffers, timers.
+/// The addresses of a cluster, and the settings of its handles: devices, buffers, timers.
 ///
 /// [`Endpoint::builder`] takes addresses from the program. With the feature `config`, [`Endpoint::from_env`]
 /// and [`Endpoint::from_file`] read the cluster's file. An endpoint opens nothing; one may serve any number
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 pub struct Endpoint {
     /// The cluster, and the keys of this process.
     pub(crate) keys: Keys,
-    /// The file of the keys; none where the cluster has no keys.
+    /// The file of the keys; `None` if the cluster has no keys.
     pub(crate) key_file: Option<PathBuf>,
     /// Sockets of the first line; `joins` and `unicast_port` are chosen for each handle.
     pub(crate) udp: UdpSettings,
@@ -56,9 +56,9 @@ pub struct Endpoint {
     pub(crate) subscriber_parts_bytes: usize,
     /// Bytes of the longest message.
     pub(crate) message_len_max: usize,
-    /// The same for the channels that have a smaller one.
+    /// The longest message of each channel that has its own limit.
     pub(crate) message_len_max_of: BTreeMap<Destination, usize>,
-    /// Most messages of a publisher without an outcome.
+    /// The most messages of a publisher without an outcome.
     pub(crate) window_entries: u32,
     /// Bytes of a publisher's messages without an outcome.
     pub(crate) publisher_buffer_bytes: usize,
@@ -82,9 +82,8 @@ impl Endpoint {
         self.keys.cluster()
     }
 
-    /// Reads the key file again: from now on the keys of all handles of this endpoint are those of the file.
-    /// A cluster without keys has nothing to read. To be called at each step of a rotation
-    /// (`docs/SECURITY.md`).
+    /// Reads the key file again: from now on all handles of this endpoint have the keys of the file. A
+    /// cluster without keys has nothing to read. Call it at each step of a rotation (`docs/SECURITY.md`).
     ///
     /// # Errors
     /// The file is refused; then the keys stay as they are.
@@ -93,7 +92,7 @@ impl Endpoint {
         KeyFile::reload(path, &self.keys)
     }
 
-    /// The keys of this process: all handles of the endpoint have them, and change with them.
+    /// The keys of this process: all handles of the endpoint share them.
     #[doc(hidden)]
     pub fn keys(&self) -> &Keys {
         &self.keys
@@ -114,8 +113,8 @@ impl Endpoint {
         self.mtu
     }
 
-    /// Bytes of the longest message for `destination`: of the channel's, where it has a limit of its own,
-    /// else of the stream's.
+    /// Bytes of the longest message for `destination`: the channel's limit if it has one, otherwise the
+    /// stream's.
     pub fn message_len_max_for(&self, destination: Destination) -> usize {
         self.message_len_max_of
             .get(&destination)
@@ -138,7 +137,7 @@ impl Endpoint {
         &self.counters
     }
 
-    /// The same, with another use of this host's memory.
+    /// The same endpoint, with another use of this host's memory.
     #[doc(hidden)]
     pub fn with_memory(self, memory: MemorySharing) -> Self {
         Self { memory, ..self }
@@ -156,8 +155,8 @@ impl Endpoint {
         Device::open(self.device(joins))
     }
 
-    /// Opens a device for queries. It uses unicast by the kernel's sockets alone: a card has one owner, and
-    /// an operator queries from the machine on which the node runs.
+    /// Opens a device for queries. It only uses unicast by the kernel's sockets: a card has one owner, and an
+    /// operator queries from the machine on which the node runs.
     pub(crate) fn open_query(&self) -> Result<Device, IoError> {
         let second = self
             .second
@@ -172,13 +171,13 @@ impl Endpoint {
         Device::open(device)
     }
 
-    /// The owner of the keys, where this process is root and they are another user's.
+    /// The owner of the keys, if this process is root and they are another user's.
     fn daemons_user(&self) -> Option<FileOwner> {
         let owner = FileOwner::of(self.key_file.as_deref()?)?;
         (private::own_user() == 0 && owner.user != 0).then_some(owner)
     }
 
-    /// Root shares no memory with another user's processes: none of them could open what root makes there.
+    /// Root shares no memory with another user's processes: they could not open what root makes there.
     fn may_share(&self) -> Result<(), IoError> {
         let is_by_card = |transport: &TransportSettings| matches!(transport, TransportSettings::Xdp(_));
         let second = self.second.as_ref().map(|second| &second.transport);
@@ -208,7 +207,7 @@ impl Endpoint {
         DeviceSettings { udp, transport, second, fault_injection: self.fault_injection, memory: self.memory }
     }
 
-    /// Where a receiver named `me` requests frames that no node has in memory.
+    /// The sources from which a receiver named `me` requests frames that no node has in memory.
     pub(crate) fn replay(&self, me: Identity) -> ReplayLimits {
         ReplayLimits::new(self.keys.clone(), me, self.sources.clone())
     }

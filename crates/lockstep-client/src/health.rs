@@ -1,6 +1,6 @@
-//! The health of a cluster, judged from the answers of its nodes: one result, and each reason for it.
+//! The health of a cluster, judged from the answers of its nodes: one verdict, and each reason for it.
 //!
-//! A listed member does not count by being listed: one that does not answer may have been dead for a month.
+//! Being listed does not make a member count: one that does not answer may have been dead for a month.
 //! Redundancy is counted from the members that answer; the leader reports how many of these store the log.
 
 use super::conditions::{ActiveCondition, FILES_DIFFER_ADVICE, PATH_LOST_ADVICE};
@@ -14,25 +14,24 @@ use std::fmt;
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// A node that has missed its leader for so long, while others follow it, is cut off from it.
+/// A node that has missed its leader for this long, while others follow it, is cut off from it.
 const MISSED: Duration = Duration::from_secs(1);
 
-/// A member that its leader has received from within this time lives: members send many times a second.
+/// A member from which its leader has received within this time lives: members send many times a second.
 const LIVES: Duration = Duration::from_millis(200);
 
-/// A node that was queried.
+/// A queried node.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueryResult {
-    /// Where.
+    /// Its address.
     pub address: SocketAddrV4,
-    /// The number under which the file has it; `None` if only a membership names it.
+    /// Its number in the file; `None` if only a membership names it.
     pub number: Option<u32>,
     /// Whether it is an archiver of the file, and so never a member.
     pub is_archiver: bool,
     /// Its answer.
     pub status: Option<NodeStatus>,
-    /// The keys that all files must have alike, as the file of whoever asks has them; none where that is not
-    /// known.
+    /// The keys that all files must have alike, as the asker's own file has them; empty if unknown.
     pub asker_file: Vec<AgreedRow>,
 }
 
@@ -43,7 +42,7 @@ pub enum ClusterHealth {
     Healthy,
     /// The stream continues, and a condition holds or a member is silent.
     Degraded,
-    /// Enough members answer, and none leads: for some milliseconds, or because they do not receive each
+    /// Enough members answer, and none leads: a takeover of some milliseconds, or they do not receive each
     /// other's datagrams.
     NoLeader,
     /// Too few members answer for anything to be committed.
@@ -65,14 +64,14 @@ impl ClusterHealth {
     }
 }
 
-/// Something that keeps a cluster from being healthy.
+/// A reason why a cluster is not healthy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Reason {
     /// A member, or a node of the file, does not answer.
     Silent {
         /// The member that is listed there.
         identity: Option<Identity>,
-        /// Its number, where the file has it.
+        /// Its number, if the file has it.
         number: Option<u32>,
         /// The address to which the query was sent.
         address: SocketAddrV4,
@@ -87,28 +86,28 @@ pub enum Reason {
     OtherHistory(Identity, u64),
     /// A node leads another history: two histories serve.
     OtherLeader(Identity, u64),
-    /// A replica of the file that answers and is no member.
+    /// A replica of the file that answers and is not a member.
     NoMember(Identity),
-    /// A node that was formatted anew and waits to be admitted.
+    /// A node that was formatted anew and waits to become a member.
     Blank(Identity),
-    /// A node that answers has not received its leader, whom others follow, for so long.
+    /// A node that answers has not received its leader, which others follow, for this long.
     MissesLeader {
         /// The node.
         identity: Identity,
         /// The leader.
         leader: Identity,
-        /// For how long.
+        /// The duration.
         ago: Duration,
     },
     /// A key that all files must have alike has different values at nodes that answer.
     FilesDiffer(KeyDifference),
-    /// The nodes agree on such a key, and the file of whoever asks has another value.
+    /// The nodes agree on such a key, and the asker's own file has another value.
     FileHereDiffers(FileDifference),
-    /// A way between two nodes that answer is lost.
+    /// A path between two nodes that answer is lost.
     PathLost(LostPath),
     /// A change of the membership is not committed yet.
     ChangePending,
-    /// The keys that seal on this host were to be replaced so many days ago.
+    /// The sealing keys of this host should have been replaced this many days ago.
     KeysOverdue(i64),
 }
 
@@ -180,8 +179,8 @@ impl Reason {
         }
     }
 
-    /// Whether it is a member that is silent to us, and that its leader receives from: only we do not reach
-    /// it.
+    /// Whether it is a member that does not answer us, and from which its leader receives: only we do not
+    /// reach it.
     pub fn reaches_leader(&self) -> bool {
         matches!(self, Self::Silent { last_contact: Some(ago), .. } if *ago < LIVES)
     }
@@ -190,22 +189,21 @@ impl Reason {
 /// The verdict with its reasons.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
-    /// In one word.
+    /// The verdict in one word.
     pub health: ClusterHealth,
-    /// How many members are listed; without an answer, how many replicas the file has.
+    /// The number of listed members; without an answer, the number of replicas in the file.
     pub listed: usize,
-    /// How many of them answer and store the log.
+    /// The number of them that answer and store the log.
     pub there: usize,
-    /// The listed ones that do not answer, by number: some of them are to be started where there is no
-    /// quorum.
+    /// The listed members that do not answer, by number: some of them must be started if there is no quorum.
     pub silent: Vec<u32>,
-    /// Everything that is amiss.
+    /// All reasons.
     pub reasons: Vec<Reason>,
     /// The nodes that answer, by number.
     pub answering: Vec<u32>,
-    /// The members that the leader misses or that lag, by number, where it says that redundancy is lost.
+    /// The members that the leader does not receive or that lag, by number, if it reports lost redundancy.
     pub lacking: Vec<u32>,
-    /// The nodes that were asked and have a number, with their addresses.
+    /// The queried nodes that have a number, with their addresses.
     pub nodes: Vec<(AgreedOwner, SocketAddrV4)>,
 }
 
@@ -214,7 +212,7 @@ impl Health {
     pub fn judge(asked: &[QueryResult]) -> Self {
         let answers: Vec<_> = asked.iter().map(|node| node.status.clone()).collect();
         let leader = leader_of(&answers);
-        // Without a leader the newest list that anybody has.
+        // Without a leader, the newest list of any node.
         let newest = answers.iter().flatten().filter(|status| !status.members.is_empty());
         let source = leader.or_else(|| newest.max_by_key(|status| (status.accepted, status.membership_seq)));
         let Some(source) = source else { return Self::without_members(asked) };
@@ -237,7 +235,7 @@ impl Health {
         let reasons = reasons(asked, source, leader.is_some());
         let quorum = listed / 2 + 1;
         let health = match leader {
-            // A leader commits by the members that it receives from, whichever of them answer us.
+            // A leader commits with the members from which it receives, whichever of them answer us.
             Some(_) if holding.unwrap_or(listed) < quorum => ClusterHealth::NoQuorum,
             Some(_) if reasons.is_empty() && there == listed => ClusterHealth::Healthy,
             Some(_) => ClusterHealth::Degraded,
@@ -249,7 +247,8 @@ impl Health {
         Self { health, listed, there, silent, reasons, answering, lacking, nodes }
     }
 
-    /// The same where the keys that seal on this host have so many days left: overdue ones are a reason.
+    /// As [`judge`](Self::judge), if the sealing keys of this host have this many days left: overdue keys are
+    /// a reason.
     #[must_use]
     pub fn with_keys(mut self, days_left: Option<i64>) -> Self {
         if let Some(days) = days_left.filter(|days| *days < 0) {
@@ -259,7 +258,7 @@ impl Health {
         self
     }
 
-    /// No node that answers knows of a member: all are blank, or no node answers at all.
+    /// No node that answers knows a member: all are blank, or no node answers at all.
     fn without_members(asked: &[QueryResult]) -> Self {
         let replicas = || asked.iter().filter(|node| !node.is_archiver);
         let there = replicas().filter(|node| node.status.is_some()).count();
@@ -271,18 +270,18 @@ impl Health {
         Self { health, listed, there, silent, reasons, answering, lacking: Vec::new(), nodes }
     }
 
-    /// How many members decide: more than half of those listed.
+    /// The number of members that decide: more than half of those listed.
     pub fn quorum(&self) -> usize {
         self.listed / 2 + 1
     }
 
-    /// How many of the available members may crash while the rest continues to commit.
+    /// The number of available members that may crash while the rest continues to commit.
     pub fn may_crash(&self) -> usize {
         self.there.saturating_sub(self.quorum())
     }
 }
 
-/// The replicas to start, where so many of these are needed: `1`, `1 or 2`, `1 and 2`, `2 of 1, 2, 3`.
+/// The replicas to start, if `lacks` of these are needed: `1`, `1 or 2`, `1 and 2`, `2 of 1, 2, 3`.
 fn start(silent: &[u32], lacks: usize) -> Option<String> {
     let names: Vec<_> = silent.iter().map(u32::to_string).collect();
     match (lacks, names.len()) {
@@ -313,7 +312,7 @@ fn answering(asked: &[QueryResult]) -> Vec<u32> {
     asked.iter().filter_map(|node| Some(node.status.as_ref()?.identity.replica)).collect()
 }
 
-/// The members that hold the log least, as `leader` sees them: as many as it misses.
+/// The members with the shortest logs, as `leader` reports them: as many as it lacks.
 fn lacking(leader: &NodeStatus) -> Vec<u32> {
     let Some(active) = leader.conditions(Condition::RedundancyLost) else { return Vec::new() };
     let mut others: Vec<_> =
@@ -325,7 +324,7 @@ fn lacking(leader: &NodeStatus) -> Vec<u32> {
 }
 
 /// A node that follows no leader, and has missed its leader for longer than a takeover takes. It may have
-/// missed an earlier one, long ago: the present one it misses for as long as that leads, at most.
+/// missed an earlier leader, long ago: it can miss the present one at most for as long as that leads.
 fn misses_leader(status: &NodeStatus, leader: &NodeStatus) -> Option<Reason> {
     let ago = status.suspected?.ago.min(leader.epoch_age.unwrap_or(Duration::MAX));
     if ago < MISSED {
@@ -336,7 +335,7 @@ fn misses_leader(status: &NodeStatus, leader: &NodeStatus) -> Option<Reason> {
     misses.then_some(Reason::MissesLeader { identity: status.identity, leader: leader.identity, ago })
 }
 
-/// The nodes whose files differ in what all must have alike.
+/// The nodes whose files differ in keys that all must have alike.
 fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
     let of = |node: &QueryResult| {
         let number = node.status.as_ref()?.identity.replica;
@@ -351,8 +350,8 @@ fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
     differ.chain(here.into_iter().map(Reason::FileHereDiffers)).collect()
 }
 
-/// The ways between nodes that answer which are lost, and how many there are; of these, one that a missed
-/// leader explains is no reason of its own.
+/// The lost paths between nodes that answer, and their number; one that a missed leader explains is no reason
+/// of its own.
 fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> (Vec<Reason>, usize) {
     let statuses = || asked.iter().filter_map(|node| node.status.as_ref());
     let nodes: Vec<_> = statuses().map(|status| (status.identity.replica, &status.ways[..])).collect();
@@ -399,7 +398,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
             });
         }
         reasons.extend(is_led.then(|| misses_leader(status, source)).flatten());
-        // What a node says of its file and its ways is reported here by those of all.
+        // What a node reports about its file and its paths is reported here from all nodes together.
         let active = status.conditions.iter();
         let is_reported = |condition| match condition {
             Condition::FilesDiffer => is_compared,
@@ -409,7 +408,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
         let active = active.filter(|one| !is_reported(one.condition));
         reasons.extend(active.map(|active| Reason::Condition(identity, *active)));
     }
-    // Members that were not queried, as no address of theirs is known.
+    // Members that were not queried, because their address is unknown.
     for listed in &source.members {
         let known = |node: &QueryResult| listed.member.address() == Some(node.address);
         if !asked.iter().any(known)

@@ -1,5 +1,5 @@
-//! Latencies that a handle measures once its counters are published: of a sample, so that a message that is
-//! none costs one comparison.
+//! Latencies that a handle measures once its counters are published. They are sampled: a message outside the
+//! sample costs one comparison.
 
 use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::publisher::PublisherEvent;
@@ -7,11 +7,12 @@ use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_io::clock::Clock;
 use lockstep_wire::{Nanos, PublisherId, PublisherSeq};
 
-/// From the sending of a message until its publisher knows that it is committed. One message at a time.
+/// The time from the sending of a message until its publisher knows that it is committed, measured for one
+/// message at a time.
 #[derive(Default, Debug)]
 pub(crate) struct RoundTrips {
     durations: Durations,
-    /// The sample, and when it was sent, once it is.
+    /// The sampled message, and the time at which it was sent, if it is.
     sample: Option<(PublisherId, PublisherSeq, Option<Nanos>)>,
 }
 
@@ -22,7 +23,7 @@ impl RoundTrips {
         self.sample.get_or_insert((publisher, number, None));
     }
 
-    /// Everything that is written is sent.
+    /// All written messages are sent.
     #[inline]
     pub(crate) fn on_sent(&mut self, now: Nanos) {
         if let Some((_, _, sent)) = &mut self.sample {
@@ -43,7 +44,7 @@ impl RoundTrips {
                 }
                 self.sample = None;
             }
-            // What becomes of it, it is no sample any more.
+            // Any other event ends the sample.
             PublisherEvent::Committed { .. } | PublisherEvent::Stamped { .. } => {}
             _ => self.sample = None,
         }
@@ -54,7 +55,8 @@ impl RoundTrips {
     }
 }
 
-/// From the timestamp of an entry until it is delivered: of the first message of each poll.
+/// The time from the timestamp of an entry until it is delivered, measured for the first message of each
+/// poll.
 #[derive(Default, Debug)]
 pub(crate) struct DeliveryLatencies {
     durations: Durations,

@@ -1,9 +1,9 @@
 //! Publish into a lockstep cluster's stream, and subscribe to it.
 //!
 //! lockstep is a multicast sequencer: it turns messages of many publishers into one stream, which every
-//! subscriber reads in the same order. This crate is what a program of yours depends on. It has no thread and
-//! no runtime: a [`Publisher`] and a [`Subscriber`] do their work when they are polled. A [`Participant`] is
-//! both on one device, for a program that publishes and reads in one thread.
+//! subscriber reads in the same order. Your program depends on this crate. It has no thread and no runtime: a
+//! [`Publisher`] and a [`Subscriber`] do their work when they are polled. A [`Participant`] is both on one
+//! device, for a program that publishes and reads in one thread.
 //!
 //! # Publish, subscribe, resume
 //!
@@ -95,8 +95,8 @@
 //! # Forks
 //!
 //! A handle belongs to the process that made it. In a child of a fork it refuses to publish
-//! ([`PublishError::OtherProcess`]), to open a name and to wait, as both processes would go on with the same
-//! numbers; a poll or a flush does nothing there. An [`Endpoint`] is inherited.
+//! ([`PublishError::OtherProcess`]), to open a name and to wait, because both processes would continue with
+//! the same numbers; a poll or a flush does nothing there. An [`Endpoint`] is inherited.
 //!
 //! # Units
 //!
@@ -107,10 +107,10 @@
 //! # Features
 //!
 //! * `config`: `Endpoint::from_env` and `Endpoint::from_file` read the cluster's file; adds a TOML parser.
-//! * `attested`: `AttestedSubscriber` delivers what a notary has signed; adds ed25519.
+//! * `attested`: `AttestedSubscriber` delivers only what a notary has signed; adds ed25519.
 //! * `status`: for the programs of this repository, the status of a cluster as one value; adds serde.
 //! * `tokio`: `AsyncParticipant`, `AsyncPublisher` and `AsyncSubscriber` are awaited; adds tokio.
-//! * `tracing`: devices write what they do to `tracing` as well as to their counters.
+//! * `tracing`: devices log their actions through `tracing` as well as counting them.
 
 #![forbid(unsafe_code)]
 
@@ -201,7 +201,7 @@ pub mod internal {
 #[doc = include_str!("../../../docs/APPLICATION.md")]
 struct Guide;
 
-/// So does the code of a primary and its backups.
+/// The code of a primary and its backups compiles.
 #[cfg(all(doctest, feature = "config"))]
 #[doc = include_str!("../../../docs/LAB.md")]
 struct PrimaryAndBackups;

@@ -29,12 +29,12 @@ use std::time::Duration;
 
 /// Publishes messages into the stream, and delivers the stream, over one device: a
 /// [`Publisher`](super::Publisher) and a [`Subscriber`](super::Subscriber) that receive together. Each
-/// datagram is received and its MAC checked once, where two handles do so twice. For a program that publishes
-/// and reads in one thread.
+/// datagram is received and its MAC checked once, where two handles would do so twice. For a program that
+/// publishes and reads in one thread.
 ///
-/// Each half behaves as its handle does, and has its own counters and events. The end of one half leaves the
-/// other one alone: behind [`PublisherEvent::OutcomesUnknown`] the stream is delivered on, and behind the end
-/// of the subscription messages are published, and their outcomes reported, on.
+/// Each half behaves as its handle does, and has its own counters and events. The end of one half does not
+/// end the other one: after [`PublisherEvent::OutcomesUnknown`] the stream is still delivered, and after the
+/// end of the subscription messages are still published, and their outcomes reported.
 ///
 /// ```no_run
 /// use lockstep_client::{
@@ -75,7 +75,7 @@ pub struct Participant<N = Device> {
     idle: Idle,
     sleep: Sleep,
     ready: ReadySet,
-    /// Both are set where its counters are published.
+    /// Both are set if its counters are published.
     round_trips: Option<Box<RoundTrips>>,
     latencies: Option<Box<DeliveryLatencies>>,
 }
@@ -180,7 +180,7 @@ impl<N: Net, F: FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> Opens for Openin
 
 /// The half that publishes, as a [`Publisher`](super::Publisher).
 impl<N: Net> Participant<N> {
-    /// The same in the process that made it.
+    /// The publishing half, in the process that made it.
     #[inline]
     fn publishing(&mut self) -> Result<&mut PublisherCore, PublishError> {
         if self.engine.is_here() { Ok(&mut self.engine.publisher) } else { Err(PublishError::OtherProcess) }
@@ -200,7 +200,7 @@ impl<N: Net> Participant<N> {
         self.open_as(name, draw_nonce()?, timeout, f)
     }
 
-    /// The same under a nonce that the copies of a deterministic application share. As
+    /// As [`open`](Self::open), under a nonce that the copies of a deterministic application share. See
     /// [`Publisher::open_as`](super::Publisher::open_as).
     ///
     /// # Errors
@@ -327,12 +327,12 @@ impl<N: Net> Participant<N> {
         self.engine.flush(now, self.clock.wall(now))
     }
 
-    /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
+    /// The outcomes of the messages so far; [`Outcomes::since`] returns those since an earlier look.
     pub fn outcomes(&self) -> Outcomes {
         self.engine.publisher.outcomes()
     }
 
-    /// Whether every published message has its outcome, whichever: see `outcomes`.
+    /// Whether every published message has its outcome, committed or not: see `outcomes`.
     pub fn is_drained(&self) -> bool {
         self.engine.publisher.is_drained()
     }
@@ -411,7 +411,7 @@ impl<N: Net> Participant<N> {
         self.engine.subscriber.epoch()
     }
 
-    /// Whether the subscription has ended: the event before gave the reason. Publishing goes on.
+    /// Whether the subscription has ended: the last event gave the reason. Publishing continues.
     pub fn is_ended(&self) -> bool {
         self.engine.subscriber.is_ended()
     }
@@ -428,7 +428,7 @@ impl<N: Net> Participant<N> {
 }
 
 impl<N: Net> Participant<N> {
-    /// The same over a device of the caller's. Its descriptor ([`AsFd`]) watches nothing.
+    /// As [`connect`](Self::connect), over a device of the caller. Its descriptor ([`AsFd`]) watches nothing.
     ///
     /// # Errors
     /// The kernel gives no random number.
@@ -455,9 +455,9 @@ impl<N: Net> Participant<N> {
     /// of the process that made the handle.
     ///
     /// `ControlFlow::Break(())` from an event of the subscriber leaves the rest of the stream for the next
-    /// poll; it holds up no outcome. From an event of the publisher it means nothing. A program that leaves
-    /// the stream for long still has its outcomes: what arrives meanwhile is buffered (`subscriber.buffer`),
-    /// and what finds no room there is repaired or replayed later.
+    /// poll; it does not delay outcomes. From an event of the publisher it has no effect. A program that
+    /// leaves the stream unread for long still receives its outcomes: what arrives meanwhile is buffered
+    /// (`subscriber.buffer`), and what does not fit is repaired or replayed later.
     pub fn poll(
         &mut self,
         limit: usize,
@@ -466,8 +466,9 @@ impl<N: Net> Participant<N> {
         self.poll_with(limit, |event, _| f(event))
     }
 
-    /// As [`Participant::poll`], where `f` may publish at once what follows from an entry of the stream: with
-    /// that comes the half that publishes. It leaves when the turn ends. With an outcome comes nothing.
+    /// As [`Participant::poll`], where `f` may publish in response to an entry of the stream at once: an
+    /// event of the subscriber comes with the publishing half. Its messages are sent when the turn ends. An
+    /// event of the publisher comes without it.
     pub fn poll_with(
         &mut self,
         limit: usize,
@@ -500,7 +501,7 @@ impl<N: Net> Participant<N> {
         work + replay.poll(&mut engine.subscriber, now, &mut f)
     }
 
-    /// The half that publishes, for those who publish between two events of a poll.
+    /// The publishing half, for callers that publish between two events of a poll.
     pub fn publisher_mut(&mut self) -> &mut PublisherCore {
         &mut self.engine.publisher
     }

@@ -1,34 +1,34 @@
-//! Ways between nodes that are lost: what each says that it gets from the others, put together.
+//! Lost paths between nodes, found by combining what each node receives from the others.
 //!
 //! ```text
-//!  1 asks 3, 3 does not answer ─┬─ 3 says that 1's questions come: what 3 sends does not arrive
-//!                               └─ 3 says that none comes:         what 1 sends does not arrive
+//!  1 asks 3, 3 does not answer ─┬─ 3 reports 1's questions: what 3 sends does not arrive
+//!                               └─ 3 reports no question:  what 1 sends does not arrive
 //! ```
 
 use lockstep_wire::{LOST_ROUNDS, WayRow};
 use std::fmt;
 
-/// Which way.
+/// The kind of loss.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum LostWay {
-    /// Nothing passes, and the way back is open.
+    /// Nothing passes in this direction, and the reverse direction is open.
     OneWay,
     /// Nothing passes in either direction.
     Both,
     /// Datagrams of the size of `mtu` do not pass, shorter ones do.
     Large,
-    /// Connections to the replay port.
+    /// Connections to the replay port are not established.
     Replay,
 }
 
-/// A way from a node to another one that is lost. Both live.
+/// A lost path from one node to another. Both live.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct LostPath {
-    /// Which way.
+    /// The kind of loss.
     pub way: LostWay,
-    /// The node that does not get it.
+    /// The node that does not receive.
     pub to: u32,
-    /// The node that sends it.
+    /// The node that sends.
     pub from: u32,
 }
 
@@ -51,7 +51,7 @@ impl fmt::Display for LostPath {
     }
 }
 
-/// The lost ways between these nodes, each by its number with what it gets from the others.
+/// The lost paths between these nodes, each with its number and what it receives from the others.
 pub fn lost_paths(nodes: &[(u32, &[WayRow])]) -> Vec<LostPath> {
     let row = |at: u32, of: u32| {
         let (_, rows) = nodes.iter().find(|(number, _)| *number == at)?;
@@ -61,12 +61,12 @@ pub fn lost_paths(nodes: &[(u32, &[WayRow])]) -> Vec<LostPath> {
     for (at, rows) in nodes {
         for seen in rows.iter() {
             let (at, of) = (*at, u32::from(seen.peer));
-            // One that does not say what it gets is down, or of an older release.
+            // A node that does not report what it receives is down, or of an older release.
             let Some(back) = row(of, at) else { continue };
             let is_lost = |rounds: u8| rounds >= LOST_ROUNDS;
             if is_lost(seen.unanswered) {
                 lost.push(match (back.asks(), seen.asks()) {
-                    // The questions arrive, or the other's do not: what it sends is lost.
+                    // The questions arrive, or the other node's do not: what it sends is lost.
                     (true, false) => LostPath { way: LostWay::OneWay, from: of, to: at },
                     (false, true) => LostPath { way: LostWay::OneWay, from: at, to: of },
                     (false, false) => LostPath { way: LostWay::Both, from: at.min(of), to: at.max(of) },
@@ -93,7 +93,7 @@ mod tests {
         WayRow { peer: 0, unanswered: 0, large: 0, replay: 0, answered: 9, reserved: 0, asked_ms: 20 };
     const DEAF: WayRow = WayRow { unanswered: 3, ..WELL };
 
-    /// Three nodes: `at` has `row` of `of`; all else is well.
+    /// Three nodes: `at` has `row` for `of`; all other paths are open.
     fn found(changed: &[(u32, u32, WayRow)]) -> Vec<String> {
         let rows = |at: u32| -> Vec<WayRow> {
             let others = (1..=3).filter(|of| *of != at);

@@ -59,7 +59,7 @@ pub struct Publisher<N = Device> {
     idle: Idle,
     sleep: Sleep,
     ready: ReadySet,
-    /// Set where its counters are published.
+    /// Set if its counters are published.
     round_trips: Option<Box<RoundTrips>>,
 }
 
@@ -134,7 +134,7 @@ impl<N: Net> Opens for Publisher<N> {
 }
 
 impl<N: Net> Publisher<N> {
-    /// The same over a device of the caller's. Its descriptor ([`AsFd`]) watches nothing.
+    /// As [`connect`](Self::connect), over a device of the caller. Its descriptor ([`AsFd`]) watches nothing.
     ///
     /// # Errors
     /// The kernel gives no random number.
@@ -150,7 +150,7 @@ impl<N: Net> Publisher<N> {
         })
     }
 
-    /// The half that publishes, in the process that made it.
+    /// The publishing half, in the process that made it.
     #[inline]
     fn publishing(&mut self) -> Result<&mut PublisherCore, PublishError> {
         if self.engine.is_here() { Ok(&mut self.engine.core) } else { Err(PublishError::OtherProcess) }
@@ -232,7 +232,7 @@ impl<N: Net> Publisher<N> {
     /// [`Publisher::part_len_max`] goes out in parts, each with a number: the returned number and the outcome
     /// are those of the last part.
     ///
-    /// `publisher` is what [`Publisher::open`] returned. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
+    /// `publisher` is the result of [`Publisher::open`]. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
     /// publisher's id, or [`CHANNELS`](crate::CHANNELS) plus the number of a channel.
     ///
     /// # Errors
@@ -335,12 +335,12 @@ impl<N: Net> Publisher<N> {
         self.round_trips.as_ref().map(|round_trips| round_trips.durations())
     }
 
-    /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
+    /// The outcomes of the messages so far; [`Outcomes::since`] returns those since an earlier look.
     pub fn outcomes(&self) -> Outcomes {
         self.engine.core.outcomes()
     }
 
-    /// Whether every published message has its outcome, whichever: see `outcomes`.
+    /// Whether every published message has its outcome, committed or not: see `outcomes`.
     pub fn is_drained(&self) -> bool {
         self.engine.core.is_drained()
     }

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// A node's answer about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeState {
-    /// The address that it answered from.
+    /// The address from which it answered.
     pub address: SocketAddrV4,
     /// Its identity.
     pub identity: Identity,
@@ -29,7 +29,7 @@ pub struct NodeState {
     pub history: u64,
     /// The epoch of its log.
     pub accepted: Epoch,
-    /// Where its log ends.
+    /// The end of its log.
     pub accept_next: Seq,
     /// How far it knows the log to be committed.
     pub commit_next: Seq,
@@ -57,8 +57,8 @@ pub struct NodeTimes {
     pub stream: Option<Nanos>,
     /// Its own clock.
     pub clock: Nanos,
-    /// The time that the clocks of a quorum have reached, by its judgement; `None`: it has not heard a
-    /// quorum.
+    /// The time that the clocks of a quorum have reached, as this node judges; `None`: it has not received
+    /// the clocks of a quorum.
     pub quorum: Option<Nanos>,
 }
 
@@ -67,7 +67,7 @@ pub struct NodeTimes {
 pub struct NodeEvents {
     /// Its identity.
     pub identity: Identity,
-    /// Which ring they are from, and what of its events there is.
+    /// The ring of the events, and the range of its events.
     pub page: EventsBody,
     /// The events, the newest first.
     pub rows: Vec<EventRow>,
@@ -82,12 +82,12 @@ pub struct QueryClient {
     me: Identity,
     number: u64,
     token: u64,
-    /// The operator who signs its commands, and the number under which: a command has one, however often it
-    /// is sent.
+    /// The operator who signs its commands, and the number of a command, which stays the same however often
+    /// it is sent.
     operator: Option<(OperatorKey, u64)>,
 }
 
-/// What nodes are asked, or told.
+/// A query or a command to a node.
 #[derive(Clone, Copy)]
 struct Query<'a> {
     query_kind: QueryKind,
@@ -99,7 +99,7 @@ struct Query<'a> {
 }
 
 impl Query<'_> {
-    /// Of this kind, about nobody in particular.
+    /// A query of this kind that concerns no particular node.
     fn of(query_kind: QueryKind) -> Self {
         Self { query_kind, name: "", judged: (Epoch::NONE, 0), proof: None }
     }
@@ -148,13 +148,13 @@ impl QueryClient {
         self.query_all(addresses, Query::of(QueryKind::Status), timeout, NodeStatus::read)
     }
 
-    /// Queries their releases; as [`QueryClient::nodes`]. A release that speaks version 3 at most does not
+    /// Queries their releases; as [`QueryClient::nodes`]. A release that speaks at most version 3 does not
     /// answer.
     pub fn releases(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeRelease>> {
         self.query_all(addresses, Query::of(QueryKind::Release), timeout, read_release)
     }
 
-    /// Queries their times; as [`QueryClient::nodes`]. A release that speaks version 3 at most does not
+    /// Queries their times; as [`QueryClient::nodes`]. A release that speaks at most version 3 does not
     /// answer.
     pub fn times(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeTimes>> {
         self.query_all(addresses, Query::of(QueryKind::Times), timeout, read_times)
@@ -173,8 +173,8 @@ impl QueryClient {
         self.query_every(AGAIN_NS, &each.collect::<Vec<_>>(), timeout, read_events)
     }
 
-    /// [`QueryClient::statuses`] by one datagram to each address, for a caller that asks again and again: no
-    /// node is asked faster than that.
+    /// [`QueryClient::statuses`] by one datagram to each address, for a caller that asks repeatedly: a node
+    /// gets at most one query for each call.
     pub fn statuses_once(
         &mut self,
         addresses: &[SocketAddrV4],
@@ -184,8 +184,8 @@ impl QueryClient {
         self.query_every(Nanos::MAX, &each_asked(addresses, query), timeout, NodeStatus::read)
     }
 
-    /// Sends a node a command about `identity` (or about no node in particular). It is for the epoch and the
-    /// members of `status` alone: those by which the operator has judged. `None`: no answer.
+    /// Sends a node a command about `identity` (or about no particular node). It is valid only for the epoch
+    /// and the members of `status`, by which the operator has judged. `None`: no answer.
     pub fn send_command(
         &mut self,
         status: &NodeStatus,
@@ -218,7 +218,7 @@ impl QueryClient {
         self.send_order(leader, QueryKind::Time, &before.to_string(), timeout)
     }
 
-    /// Tells a node that its condition is acknowledged, as it was shown; as [`QueryClient::send_command`].
+    /// Acknowledges a node's condition, as it was shown; as [`QueryClient::send_command`].
     pub fn send_acknowledgement(
         &mut self,
         status: &NodeStatus,
@@ -228,7 +228,7 @@ impl QueryClient {
         self.send_order(status, QueryKind::Acknowledge, &asked.to_string(), timeout)
     }
 
-    /// What the order is about stands in `name` alone, for whoever signs it as for the node that judges it.
+    /// `name` has all arguments of the order, both for its signature and for the node that judges it.
     fn send_order(
         &mut self,
         status: &NodeStatus,
@@ -288,7 +288,7 @@ impl QueryClient {
         self.query_every(AGAIN_NS, &each_asked(addresses, query), timeout, read)
     }
 
-    /// Sends each query again to the one that has not answered, `again` after the time before.
+    /// Sends each query again to the nodes that have not answered, `again` after the time before.
     fn query_every<T: Clone>(
         &mut self,
         again: Nanos,
@@ -296,8 +296,8 @@ impl QueryClient {
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
     ) -> Vec<Option<T>> {
-        // Tokens never repeat, so that a late answer to an earlier query is not taken for one to this
-        // query.
+        // Tokens never repeat, so that a late answer to an earlier query is not taken for an answer to this
+        // one.
         let first = self.token;
         self.token += queries.len() as u64;
         let mut found = vec![None; queries.len()];

@@ -1,4 +1,4 @@
-//! A reader's connection to a journal, between the subscription that asks for it and the socket.
+//! A reader's connection to a journal, between the subscription that requests it and the socket.
 
 use super::sleep::until;
 use lockstep_core::engine::replay::ReplayStep;
@@ -8,16 +8,16 @@ use lockstep_wire::{Nanos, SMALL_LEN_MAX};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// While a journal is read over TCP the connection is polled this often: it is opened and closed, and a
-/// sleep waits only for the sockets that it began with.
+/// While a journal is read over TCP, the connection is polled this often: connections are opened and closed,
+/// and a sleep only waits for the sockets with which it began.
 const REPLAY_POLL: Duration = Duration::from_millis(1);
 
-/// See the module.
+/// The connection: see the module.
 #[derive(Debug, Default)]
 pub(super) struct Replay(ReplayConnection);
 
 impl Replay {
-    /// Reads from the connection, if `core` wants one. Returns the work done.
+    /// Reads from the connection, if `core` requests one. Returns the work done.
     pub(super) fn poll(
         &mut self,
         core: &mut SubscriberCore,
@@ -48,7 +48,7 @@ impl Replay {
         }
     }
 
-    /// How long it is from `now` until the handle must be polled, whose engine has this deadline.
+    /// The time from `now` until the handle must be polled, given its engine's deadline.
     pub(super) fn due(&self, deadline: Nanos, now: Nanos) -> Duration {
         if self.0.is_open() { REPLAY_POLL } else { until(deadline, now) }
     }

@@ -1,4 +1,4 @@
-//! A request that a participant publishes, and the answer that it waits for in the stream.
+//! A request that a participant publishes, and its answer in the stream.
 
 use super::participant::Participant;
 use lockstep_core::engine::participant::ParticipantEvent;
@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Messages of one turn at most while an answer is awaited.
+/// The most messages of one turn while an answer is awaited.
 const LIMIT: usize = 64;
 
 /// Why a request has no answer.
@@ -17,8 +17,8 @@ const LIMIT: usize = 64;
 pub enum RequestError {
     /// It was not published. A full window is awaited, and reported when the time is over.
     Publish(PublishError),
-    /// It has an outcome after which no answer is awaited: `Fenced`, `Closed`, `Diverged`, `Discarded`,
-    /// `NotAllowed` or `OutcomesUnknown`. Reported at once.
+    /// It has an outcome that excludes an answer: `Fenced`, `Closed`, `Diverged`, `Discarded`, `NotAllowed`
+    /// or `OutcomesUnknown`. Reported at once.
     Lost {
         /// Its number.
         publisher_seq: PublisherSeq,
@@ -31,13 +31,13 @@ pub enum RequestError {
         /// Its number; 0: it was not published.
         publisher_seq: PublisherSeq,
     },
-    /// The time is over. The request may be answered later.
+    /// The time is over. The request may still be answered later.
     TimedOut {
         /// Its number.
         publisher_seq: PublisherSeq,
-        /// Its place, if it is committed.
+        /// Its seq, if it is committed.
         seq: Option<Seq>,
-        /// The time.
+        /// The timeout.
         timeout: Duration,
     },
     /// The subscription did not begin in time, or the system refuses a call.
@@ -45,8 +45,8 @@ pub enum RequestError {
 }
 
 impl RequestError {
-    /// The name that this failure has in every language: `FENCED` is `LOCKSTEP_STATUS_FENCED` of C.
-    /// `UNANSWERED` belongs to requests alone: nobody knows an answer, and none will be read.
+    /// The name that this failure has in every language: `FENCED` is `LOCKSTEP_STATUS_FENCED` of C. Only
+    /// requests have `UNANSWERED`: no answer is known, and none will be read.
     pub fn status(&self) -> &'static str {
         match self {
             Self::Publish(error) => error.status(),
@@ -60,7 +60,7 @@ impl RequestError {
     }
 }
 
-/// As `Display`: this is what a `main` prints that returns it.
+/// As `Display`: this is what a `main` that returns it prints.
 impl fmt::Debug for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -97,7 +97,7 @@ impl fmt::Display for RequestError {
     }
 }
 
-/// What the outcome of a request means.
+/// The meaning of a request's outcome.
 fn meaning(outcome: &PublisherEvent) -> &'static str {
     match outcome {
         PublisherEvent::Fenced { .. } => {
@@ -136,7 +136,7 @@ impl From<IoError> for RequestError {
     }
 }
 
-/// Whether the event is an outcome of the request after which no answer is awaited.
+/// Whether the event is an outcome of the request that excludes an answer.
 fn is_lost(event: &PublisherEvent, publisher: PublisherId, number: PublisherSeq) -> bool {
     use PublisherEvent as E;
     match *event {
@@ -154,16 +154,16 @@ fn is_lost(event: &PublisherEvent, publisher: PublisherId, number: PublisherSeq)
 impl Participant {
     /// Publishes a request and polls until `answer` returns the answer to it, at most for `timeout`.
     ///
-    /// `answer` receives every event of these polls and the request's number, as every event is the
-    /// program's and none comes again: it handles the others as the callback of [`Participant::poll`] does.
-    /// The number is 0 before the request is published: while the subscription begins, and while the window
-    /// is full; what `answer` returns then, and behind the answer in the same turn, is not looked at. The
-    /// entries of the stream behind the answer are left for the next poll. The answering application says in
-    /// its message which request it answers: by publisher and number, or by what the request says.
+    /// `answer` receives every event of these polls and the request's number. Events are not repeated, so it
+    /// must handle the others as the callback of [`Participant::poll`] does. The number is 0 before the
+    /// request is published: while the subscription begins, and while the window is full; a result of
+    /// `answer` is ignored then, and after the answer in the same turn. The entries of the stream behind the
+    /// answer are left for the next poll. The answering application must identify the request in its message:
+    /// by publisher and number, or by the request's content.
     ///
-    /// A leader's death is no end: the request is sent again by itself and stamped once. After
+    /// The death of a leader does not end it: the request is resent automatically and stamped once. After
     /// [`RequestError::TimedOut`] it may still be answered, by an event of a later poll; a program that
-    /// publishes it anew makes a second request, which the answering application must know as such.
+    /// publishes it anew makes a second request, which the answering application must recognise.
     ///
     /// # Errors
     /// See [`RequestError`]: an outcome without a place in the stream is reported at once.
@@ -222,7 +222,7 @@ impl Participant {
         }
     }
 
-    /// Sleeps behind a turn without work.
+    /// Sleeps after a turn without work.
     fn rest(&mut self, work: usize, deadline: Nanos) -> Result<(), IoError> {
         if work == 0 {
             self.wait(Duration::from_nanos(deadline.saturating_sub(self.now())))?;
@@ -231,7 +231,7 @@ impl Participant {
     }
 }
 
-/// The place of the request, if the event is its commit.
+/// The seq of the request, if the event is its commit.
 fn place_of(event: &PublisherEvent, request: (PublisherId, PublisherSeq)) -> Option<Seq> {
     match *event {
         PublisherEvent::Committed { publisher, publisher_seq, seq }

@@ -1,4 +1,4 @@
-//! How a handle passes the time: until something can be read, or it has something to do.
+//! How a handle waits: until something can be read, or it has something to do.
 
 use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_io::IoError;
@@ -7,13 +7,12 @@ use lockstep_wire::Nanos;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// The previous poll has seen a deadline that is older than this and could do nothing about it: the work
-/// waits for something else, ...
+/// If the previous poll has left a deadline that is older than this, the work waits for something else.
 const OVERDUE_NS: Nanos = 200_000;
-/// ... and is checked again after this.
+/// Such work is checked again after this time.
 const OVERDUE_POLL_NS: Nanos = 1_000_000;
 
-/// How long it is from `now` to a handle's deadline.
+/// The time from `now` to a handle's deadline.
 pub(super) fn until(deadline: Nanos, now: Nanos) -> Duration {
     let left = match now.saturating_sub(deadline) {
         0 => (deadline - now).min(PARK_NS_MAX),
@@ -23,13 +22,14 @@ pub(super) fn until(deadline: Nanos, now: Nanos) -> Duration {
     Duration::from_nanos(left)
 }
 
-/// See the module. Made at the first sleep: a handle that never sleeps needs no descriptors for it.
+/// The sleep: see the module. Made at the first sleep: a handle that never sleeps needs no descriptors for
+/// it.
 #[derive(Debug, Default)]
 pub(super) struct Sleep(Option<Parker>);
 
 impl Sleep {
     /// Sleeps until one of `sockets`, always the same ones, has something to read, at most for `time`.
-    /// Returns whether something can be read; with a `time` of zero that is not known.
+    /// Returns whether something can be read; with a `time` of zero that is unknown.
     pub(super) fn pass(&mut self, sockets: Vec<BorrowedFd<'_>>, time: Duration) -> Result<bool, IoError> {
         if time.is_zero() {
             return Ok(false);

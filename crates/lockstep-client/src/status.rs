@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A node's answer about itself and the members that it sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeStatus {
-    /// The address that it answered from.
+    /// The address from which it answered.
     pub address: SocketAddrV4,
     /// Its identity.
     pub identity: Identity,
@@ -27,12 +27,12 @@ pub struct NodeStatus {
     pub accepted: Epoch,
     /// When the start of the epoch that it follows was stamped, nanoseconds since the Unix epoch; 0: unknown.
     pub epoch_since: Nanos,
-    /// How long ago that was, by the clock of the node that answers; `None`: unknown, or the stream's time is
-    /// ahead of that clock.
+    /// How long ago that was, by the answering node's clock; `None`: unknown, or the stream's time is ahead
+    /// of that clock.
     pub epoch_age: Option<Duration>,
-    /// The epoch below which it promised to refuse.
+    /// The promise to refuse epochs below this one.
     pub promised: Epoch,
-    /// Where its log ends.
+    /// The end of its log.
     pub accept_next: Seq,
     /// How far it knows the log to be committed.
     pub commit_next: Seq,
@@ -47,14 +47,14 @@ pub struct NodeStatus {
     /// Conditions that hold at it, the gravest first; at most
     /// [`STATUS_CONDITIONS_MAX`](lockstep_wire::STATUS_CONDITIONS_MAX).
     pub conditions: Vec<ActiveCondition>,
-    /// The keys that all files must have alike, as its process has them; `None` of a release that does not
-    /// say.
+    /// The keys that all files must have alike, as its process has them; `None` if its release does not
+    /// report them.
     pub agreed: Option<Vec<AgreedRow>>,
-    /// What it gets from each of the others; none of a release that does not ask them.
+    /// What it receives from each of the others; empty if its release does not ask them.
     pub ways: Vec<WayRow>,
     /// The leader that it suspected last.
     pub suspected: Option<SuspectedLeader>,
-    /// The last change of the membership that it did not make, if it leads.
+    /// The last change of the membership that it refused as the leader.
     pub denied: Option<RejectedCommand>,
 }
 
@@ -63,7 +63,7 @@ pub struct NodeStatus {
 pub struct MemberStatus {
     /// Identity, address and role.
     pub member: MemberBody,
-    /// The greatest bound that it acknowledged in this epoch; 0: none was received.
+    /// The greatest bound that it acknowledged in this epoch; 0 if no ack arrived.
     pub acked_next: Seq,
     /// Time since its last datagram; only the leader reports it.
     pub last_contact: Option<Duration>,
@@ -74,20 +74,20 @@ pub struct MemberStatus {
 pub struct SuspectedLeader {
     /// The suspected leader.
     pub identity: Identity,
-    /// Why.
+    /// The reason.
     pub why: LeaderLossReason,
-    /// How long ago.
+    /// Its age.
     pub ago: Duration,
 }
 
-/// A change that was not made.
+/// A change that was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RejectedCommand {
-    /// The node that the command was about.
+    /// The node that the command concerned.
     pub identity: Identity,
-    /// Why.
+    /// The reason.
     pub why: CommandReject,
-    /// How long ago.
+    /// Its age.
     pub ago: Duration,
 }
 
@@ -145,7 +145,7 @@ impl NodeStatus {
         Some((body.token, status))
     }
 
-    /// The condition as it reported it, if it holds there.
+    /// The condition as the node reported it, if it holds there.
     pub fn conditions(&self, condition: Condition) -> Option<&ActiveCondition> {
         self.conditions.iter().find(|active| active.condition == condition)
     }
@@ -160,7 +160,7 @@ impl NodeStatus {
         self.members.iter().any(|listed| listed.member.identity() == identity)
     }
 
-    /// Whether its log holds all that `leader` says to be committed, in the same history.
+    /// Whether its log has everything that `leader` reports as committed, in the same history.
     pub fn holds_what_is_committed(&self, leader: &Self) -> bool {
         self.history == leader.history && self.accept_next >= leader.commit_next
     }
@@ -171,7 +171,7 @@ impl NodeStatus {
     }
 }
 
-/// Those that this release knows, the gravest first.
+/// The conditions that this release knows, the gravest first.
 fn conditions(rows: impl Iterator<Item = ConditionRow>) -> Vec<ActiveCondition> {
     let mut conditions: Vec<_> = rows.filter_map(ActiveCondition::read).collect();
     conditions.sort_by_key(|active| active.condition.index());

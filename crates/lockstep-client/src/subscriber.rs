@@ -24,7 +24,7 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
-/// The highest seq at which a subscription may start: above it is a negative number that was converted.
+/// The highest seq at which a subscription may start: a greater one is a converted negative number.
 const SEQ_MAX: Seq = i64::MAX as Seq;
 
 /// Limits of a subscriber of this endpoint, under a random identity, and of its replays.
@@ -115,7 +115,7 @@ pub struct Subscriber<N = Device> {
     clock: Clock,
     sleep: Sleep,
     ready: ReadySet,
-    /// Set where its counters are published.
+    /// Set if its counters are published.
     latencies: Option<Box<DeliveryLatencies>>,
 }
 
@@ -191,7 +191,7 @@ impl AsRawFd for Subscriber<Device> {
 }
 
 impl<N: Net> Subscriber<N> {
-    /// The same over a device of the caller's. Its descriptor ([`AsFd`]) watches nothing.
+    /// As [`connect`](Self::connect), over a device of the caller. Its descriptor ([`AsFd`]) watches nothing.
     ///
     /// # Errors
     /// The kernel gives no random number.
@@ -210,8 +210,8 @@ impl<N: Net> Subscriber<N> {
         })
     }
 
-    /// From now on each poll reports frames as well ([`SubscriberEvent::Frame`]), each behind its entries:
-    /// for programs that store the stream, or check it against what a notary has signed.
+    /// From now on each poll also reports frames ([`SubscriberEvent::Frame`]), each behind its entries: for
+    /// programs that store the stream, or compare it with a notary's signatures.
     pub fn report_frames(&mut self) {
         self.engine.core.report_frames();
     }

@@ -1,5 +1,5 @@
-//! The user as whom a command acts. Root reads what is another user's, and makes no file beside it: that
-//! user's daemons could not use it.
+//! The user as whom a command acts. Root reads files of another user, and makes none beside them: that user's
+//! daemons could not use it.
 
 use crate::Failure;
 use crate::config::Config;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// Refuses to act as root on keys and journals of another user, before anything is made or changed.
 ///
 /// # Errors
-/// They are another user's; the text has the command that acts as that user.
+/// They are another user's; the text has the command for that user.
 pub fn not_as_root(config: &Config) -> Result<(), Failure> {
     match config.daemons_user() {
         Some((place, owner)) if own_user() == 0 => Err(refusal(&place, owner)),
@@ -18,8 +18,8 @@ pub fn not_as_root(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// The same of a file or folder that a command writes, which its own user reads: where it lies, if it is not
-/// there yet.
+/// As [`not_as_root`], for a file or folder that a command writes and its user reads; if it does not exist,
+/// the folder above counts.
 ///
 /// # Errors
 /// It is another user's.

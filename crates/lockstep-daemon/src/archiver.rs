@@ -1,8 +1,9 @@
-//! `lockstep archiver`: keeps the whole stream until SIGTERM.
+//! `lockstep archiver`: stores the whole stream until SIGTERM.
 //!
-//! It is a replica that is never a member: it stores what it hears, fetches what it missed, repairs and
-//! replays to others, and nobody waits for it. There may be as many as one likes, each with a retention of
-//! its own. The first SIGTERM or SIGINT marks a clean stop, another one a second later ends at once.
+//! It is a replica that is never a member: it stores what it receives, fetches what it missed, and repairs
+//! and replays to others, but no commit waits for it. There may be any number of archivers, each with a
+//! retention of its own. The first SIGTERM or SIGINT marks a clean stop; another one a second later ends it
+//! at once.
 
 use crate::args::ArchiverArgs;
 use crate::config::NodeConfig;
@@ -10,7 +11,7 @@ use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::serve;
 use crate::{Failure, acting, log};
 
-/// Runs until it has to stop.
+/// Runs until it must stop.
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let key = format!("archivers.{}.core", args.archiver);

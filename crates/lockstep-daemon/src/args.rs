@@ -7,7 +7,7 @@ use clap::Args;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Where the cluster's file is, and what is laid over it.
+/// The path of the cluster's file, and the flags that override it.
 #[derive(Args, Debug)]
 pub struct ClusterArgs {
     /// The cluster's configuration
@@ -37,7 +37,7 @@ pub struct ClusterArgs {
 }
 
 impl ClusterArgs {
-    /// The flags that are given and have a key of their own: flag, key and value.
+    /// The given flags that have a key of their own: flag, key and value.
     fn named(&self) -> impl Iterator<Item = (&'static str, &'static str, &str)> {
         let all = [
             ("--stream", "stream", &self.stream),
@@ -50,7 +50,7 @@ impl ClusterArgs {
         all.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.as_deref()?)))
     }
 
-    /// The same flags, for a command of this program that is started for the same cluster.
+    /// The same flags, for another command of this program on the same cluster.
     pub fn passed_on(&self) -> Vec<OsString> {
         let mut flags = vec!["--config".into(), self.config.clone().into_os_string()];
         for set in &self.set {
@@ -62,7 +62,7 @@ impl ClusterArgs {
         flags
     }
 
-    /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] wants them.
+    /// Flags (these and `more`, as flag, key and value) before variables, as [`Config::load`] requires.
     pub fn overrides(&self, more: &[(&str, String, String)]) -> Result<Vec<Override>, Failure> {
         let flag = |flag: &str, key: &str, value: &str| {
             (key.to_owned(), value.to_owned(), Origin::Flag(flag.to_owned()))
@@ -80,7 +80,7 @@ impl ClusterArgs {
         Ok(all)
     }
 
-    /// The configuration with everything laid over it.
+    /// The configuration with all overrides.
     pub fn load(&self, more: &[(&str, String, String)]) -> Result<Config, Failure> {
         Ok(Config::load(Some(&self.config), &self.overrides(more)?)?)
     }
@@ -123,7 +123,7 @@ pub struct ArchiverArgs {
     pub until_stdin_ends: bool,
 }
 
-/// What a sequencer tells its watcher.
+/// The arguments that a sequencer passes to its watcher.
 #[derive(Args, Debug)]
 pub struct WatchArgs {
     /// How its only log line looks: text, json

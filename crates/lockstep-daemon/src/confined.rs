@@ -1,5 +1,5 @@
-//! The files that a daemon reaches once it is set up, and what it gives up then. What stands here is opened
-//! later: keys, users and certificates at SIGHUP, segments all the time.
+//! The files that a daemon may open once it is set up, and the rights that it gives up then. These files are
+//! opened later: keys, users and certificates at SIGHUP, segments at any time.
 
 use crate::config::{Config, KeyUse};
 use crate::sequencer::log_effective;
@@ -7,40 +7,40 @@ use lockstep_node::NodeSettings;
 use lockstep_process::confinement::{self, Becomes, Reach};
 use std::path::{Path, PathBuf};
 
-/// Where the clusters' folders of shared memory are.
+/// The folder of the clusters' shared memory.
 const SHARED_MEMORY: &str = "/dev/shm";
 
-/// The folder of a file: another file takes its place when it is written anew.
+/// The folder of a file, because a new file replaces it when it is written.
 fn folder(file: &Path) -> Option<PathBuf> {
     let folder = file.parent()?;
     Some(if folder.as_os_str().is_empty() { ".".into() } else { folder.to_path_buf() })
 }
 
-/// A file that is read again: its folder, and that of the file that a link leads to.
+/// The folders of a file that is read again: its own, and that of the file to which a link leads.
 fn read_again(file: &Path) -> impl Iterator<Item = Reach> + use<> {
     let target = file.canonicalize().ok().as_deref().and_then(folder);
     folder(file).into_iter().chain(target).map(Reach::Read)
 }
 
-/// A configuration, and the file that it was read from.
+/// A configuration, and the file from which it was read.
 type Configured<'a> = (&'a Config, &'a Path);
 
-/// The folders of configuration and key file, memory that is shared, and the counters file that is removed at
-/// the end.
+/// The folders of configuration and key file, shared memory, and the counters file, which is removed at the
+/// end.
 fn of_all((config, file): Configured<'_>, usage: KeyUse, counters: Option<PathBuf>) -> Vec<Reach> {
     let keys = config.key_file(usage).into_iter().flat_map(|file| read_again(&file));
     let memory = config.network.shm.then(|| Reach::Write(SHARED_MEMORY.into()));
     keys.chain(read_again(file)).chain(memory).chain(counters.map(Reach::Remove)).collect()
 }
 
-/// What a sequencer or an archiver reaches: its journal.
+/// What a sequencer or an archiver may open: its journal.
 pub fn of_node(configured: Configured<'_>, settings: &NodeSettings) -> Vec<Reach> {
     let mut reach = of_all(configured, KeyUse::Node, folder(&settings.counters));
     reach.push(Reach::Write(settings.journal.clone()));
     reach
 }
 
-/// What a gateway reaches: its users, and the files of its TLS.
+/// What a gateway may open: its users, and the files of its TLS.
 pub fn of_gateway(configured: Configured<'_>, users: &Path) -> Vec<Reach> {
     let gateway = &configured.0.gateway;
     let tls = [&gateway.tls_certificate, &gateway.tls_key, &gateway.tls_client_authority];
@@ -50,19 +50,19 @@ pub fn of_gateway(configured: Configured<'_>, users: &Path) -> Vec<Reach> {
     reach
 }
 
-/// What a feed reaches.
+/// What a feed may open.
 pub fn of_feed(configured: Configured<'_>) -> Vec<Reach> {
     of_all(configured, KeyUse::Handle, Some(configured.0.counters_folder()))
 }
 
-/// What a notary reaches: the folder of its cursor.
+/// What a notary may open: the folder of its cursor.
 pub fn of_notary(configured: Configured<'_>, cursor: &Path) -> Vec<Reach> {
     let mut reach = of_all(configured, KeyUse::Node, Some(configured.0.counters_folder()));
     reach.extend(folder(cursor).map(Reach::Write));
     reach
 }
 
-/// What a page for people reaches: the counters files of this host.
+/// What the web page may open: the counters files of this host.
 pub fn of_web(configured: Configured<'_>) -> Vec<Reach> {
     let mut reach = of_all(configured, KeyUse::Handle, None);
     let files = configured.0.named_counters_files().into_iter().map(|(_, path)| path);
@@ -71,12 +71,13 @@ pub fn of_web(configured: Configured<'_>) -> Vec<Reach> {
     reach
 }
 
-/// What a page for people reaches that shows one counters file.
+/// What the web page of one counters file may open.
 pub fn of_web_of_file(counters: &Path) -> Vec<Reach> {
     folder(counters).into_iter().map(Reach::Read).collect()
 }
 
-/// The daemon is set up: this thread gives up what it does not need, and the log says what is in force.
+/// The daemon is set up: this thread gives up the rights that it does not need, and the log reports the
+/// settings in force.
 pub fn complete(reach: &[Reach], becomes: Becomes) {
     for effective in &confinement::complete(reach, becomes) {
         log_effective(effective);

@@ -1,20 +1,20 @@
-//! What a command does that reads the stream and cannot read on: it says why, and what to do; or, where the
-//! stream's beginning is gone, serves with what is left.
+//! What a command does when it reads the stream and cannot read on: it reports the reason and the remedy. If
+//! the stream's beginning is gone, it serves from the oldest entry.
 
 use crate::Failure;
 use crate::failure::{INTEGRITY, NOT_READY};
 use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
 use lockstep_wire::{PublisherId, RepairReject, Seq};
 
-/// What a handle says of its groups where they do not bring it the leader, ...
+/// The text when the groups do not bring the leader to a handle.
 pub const READS_BY_UNICAST: &str = "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at \
                                     lines.*.data and lines.*.control, at lines.*.interface and the network's IGMP \
                                     snooping";
-/// ... and where they do again.
+/// The text when they do again.
 pub const READS_BY_GROUPS: &str = "the groups bring the leader again";
 
-/// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any
-/// more, it says what waits for the next trading day, as `until_then` has it, and serves with what is left.
+/// Serves with the whole stream until a stop is requested. If no journal has the stream's beginning any more,
+/// it reports what must wait for the next trading day (`until_then`), and serves from the oldest entry.
 ///
 /// # Errors
 /// Those of `serve`.
@@ -31,14 +31,14 @@ pub fn serve_whole_or_oldest(
     Ok(0)
 }
 
-/// How far a command is that must have all of the stream, because it counts.
+/// The state of a command that must read the whole stream, because it counts.
 #[derive(Debug)]
 pub struct ReadingEnd {
     whole: bool,
-    /// The end of the stream was reached once: others count on what was counted here.
+    /// Whether the end of the stream was reached once: clients rely on the counts from then on.
     has_begun: bool,
     lacks_beginning: bool,
-    /// Messages in parts that no reader delivers, or not this one: the first one is logged.
+    /// The number of messages in parts that no reader, or not this one, delivers: the first one is logged.
     discarded: u64,
 }
 
@@ -47,17 +47,17 @@ impl ReadingEnd {
         Self { whole, has_begun: false, lacks_beginning: false, discarded: 0 }
     }
 
-    /// Whether it has the stream from its first entry on; otherwise from the oldest that there is.
+    /// Whether it has the stream from its first entry on; otherwise from the oldest available one.
     pub fn is_whole(&self) -> bool {
         self.whole
     }
 
-    /// Where its subscription begins.
+    /// The start of its subscription.
     pub fn start(&self) -> Start {
         if self.whole { Start::From(1) } else { Start::Oldest }
     }
 
-    /// The subscription tells something. The failure that it means, if it means one.
+    /// Handles an event of the subscription. Returns the failure that follows from it, if any.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Option<Failure> {
         match *event {
             SubscriberEvent::CaughtUp { .. } => self.has_begun = true,
@@ -96,13 +96,13 @@ impl ReadingEnd {
         }
     }
 
-    /// Whether the stream cannot be had from its beginning: this reading is over.
+    /// Whether the stream's beginning is not available, so that this reading is over.
     pub fn lacks_beginning(&self) -> bool {
         self.lacks_beginning
     }
 }
 
-/// What lies from `from` on is gone, and was not delivered.
+/// The failure when the entries from `from` on are gone, and were not delivered.
 pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failure {
     let why = why.name();
     let what =
@@ -110,14 +110,14 @@ pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failu
     Failure::new(INTEGRITY, what)
 }
 
-/// How a command reads the stream anew. Each names only what it has.
+/// How a command is told to read the stream anew. Each command names only the way that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Again {
     /// By its flag `--from`.
     From,
-    /// It reads from the beginning whenever it starts.
+    /// It reads from the beginning at every start.
     Start,
-    /// It goes on where a file says, which `--cursor` names.
+    /// It resumes from a file, which `--cursor` names.
     CursorFile,
 }
 
@@ -133,8 +133,8 @@ impl Again {
     }
 }
 
-/// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can
-/// be had no more, [`ReadingEnd`] and [`abandoned`] tell.
+/// The failure that an event means for a command that must read the whole stream; `None` if it continues.
+/// [`ReadingEnd`] and [`abandoned`] handle entries that are gone.
 pub fn ended(event: &SubscriberEvent<'_>, again: Again) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next, again),
@@ -175,7 +175,7 @@ pub fn ended(event: &SubscriberEvent<'_>, again: Again) -> Option<Failure> {
     })
 }
 
-/// Why nothing is delivered from `next` on, and what to do.
+/// Why nothing is delivered from `next` on, and the remedy.
 fn refused(why: Option<ReplayEndReason>, next: Seq, again: Again) -> Failure {
     let what = why.map_or("no journal can be reached", ReplayEndReason::name);
     let (code, hint) = match why {

@@ -1,5 +1,5 @@
-//! The page of a daemon: its metrics, whether it is alive and ready, its counters. All come from the daemon's
-//! counters file: the hot thread takes no notice of it.
+//! The page of a daemon: its metrics, whether it is alive and ready, its counters. All values come from the
+//! daemon's counters file: the hot thread is not involved.
 
 use crate::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY, certificate_expiry, key_expiry};
 use lockstep_core::engine::counters::Described;
@@ -9,14 +9,14 @@ use lockstep_metrics::{Process, ShownProcess, Value};
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings};
 use std::net::SocketAddrV4;
 
-/// What a daemon without its page is told to do.
+/// The remedy for a daemon without a page.
 pub const OWN_ADDRESS: &str = "give each daemon of a host an address of its own, like \
     LOCKSTEP_METRICS_LISTEN=127.0.0.1:9465 or --set metrics.listen=127.0.0.1:9465";
 
 /// Begins to serve the page of this daemon.
 ///
 /// # Errors
-/// The address is taken, by another daemon of this host mostly, or there is no thread.
+/// The address is in use, usually by another daemon of this host, or the system starts no thread.
 pub fn serve(address: SocketAddrV4, hosts: &[String], shown: &ShownProcess) -> Result<PageServer, IoError> {
     let shown = shown.clone();
     let settings = PageSettings {
@@ -38,7 +38,7 @@ fn answer(request: &PageRequest<'_>, shown: &ShownProcess) -> PageAnswer {
     })
 }
 
-/// What no counter has: the day of its keys, and the end of a gateway's certificates.
+/// Values that no counter has: the day of the keys, and the end of a gateway's certificates.
 fn add_expiries(process: &mut Process) {
     process.rows.push((Described::from(KEY_EXPIRY), Value::Number(key_expiry())));
     if process.kind == "gateway" {

@@ -1,6 +1,6 @@
-//! The day on which the keys that seal are to have been replaced (`lockstep keys expire`). Nothing ends on
-//! that day: a cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it.
-//! And the day on which a gateway's certificate ends: from then on its clients refuse it.
+//! The day by which the sealing keys should be replaced (`lockstep keys expire`). Nothing ends on that day: a
+//! cluster that stops at midnight is no safer. `status` and the logs of daemons remind of it. Also the day on
+//! which a gateway's certificate ends: from then on its clients refuse it.
 
 use crate::Failure;
 use crate::args::ClusterArgs;
@@ -14,10 +14,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// From so many days before on there are reminders: a month, as for certificates.
+/// The number of days before the day at which reminders begin: a month, as for certificates.
 const REMIND_DAYS: i64 = 30;
 
-/// The metric of it, on the page of every daemon.
+/// Its metric, on the page of every daemon.
 pub const KEY_EXPIRY: CounterRow = CounterRow::gauge(
     "key_expiry_time_ns",
     "The day on which the keys that seal are to have been replaced, since the Unix epoch; 0 none. On the page alone.",
@@ -29,9 +29,9 @@ pub const CERTIFICATE_EXPIRY: CounterRow = CounterRow::gauge(
     "When the first of the certificates ends that new clients are shown, since the Unix epoch; 0 without TLS. On the page alone.",
 );
 
-/// The day of the keys that this process has read, for its page; 0 none.
+/// The day of the keys that this process has read, for its page; 0: none.
 static DAY_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
-/// The end of the certificates that it has read, likewise.
+/// The end of the certificates that this process has read; 0: none.
 static CERTIFICATE_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
 
 /// The value of [`KEY_EXPIRY`].
@@ -44,7 +44,7 @@ pub fn certificate_expiry() -> u64 {
     CERTIFICATE_OF_PROCESS.load(Ordering::Relaxed)
 }
 
-/// New clients of this process are shown certificates of which the first ends then. The log reminds of it.
+/// New clients of this process receive certificates of which the first ends at `end`. The log reminds of it.
 #[cfg(feature = "tls")]
 pub fn note_certificate(file: &Path, end: Option<Utc>) {
     CERTIFICATE_OF_PROCESS.store(end.map_or(0, |end| end.0), Ordering::Relaxed);
@@ -57,43 +57,43 @@ pub fn note_certificate(file: &Path, end: Option<Utc>) {
     );
 }
 
-/// The day, and how far it is.
+/// The day, and the time until then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Expiry {
     /// The generation that seals.
     pub generation: u8,
     /// The day.
     pub until: Utc,
-    /// Days that are left; below zero once it is over.
+    /// The days that are left; negative once it is over.
     pub days_left: i64,
 }
 
 impl Expiry {
-    /// Of the generation that seals until that day, at this wall time.
+    /// The expiry of the sealing generation, at this wall time.
     fn at((generation, until): (u8, Utc), wall: Utc) -> Self {
         Self { generation, until, days_left: wall.days_until(until) }
     }
 
-    /// Of the key file at `path`, now; `None` where no day was set. A file that cannot be read has none:
-    /// whoever needs its keys says why.
+    /// The expiry in the key file at `path`, now; `None` if no day is set. A file that cannot be read has
+    /// none: a command that needs its keys reports the error.
     pub fn read(path: &Path) -> Option<Self> {
         let expiry = KeyFile::read_expiry(path).ok()??;
         Some(Self::at(expiry, Utc::now()))
     }
 
-    /// Of the key file with which this host's operator asks the cluster.
+    /// The expiry in the key file that this host's commands use.
     pub fn of(cluster: &ClusterArgs) -> Result<Option<Self>, Failure> {
         Ok(cluster.load(&[])?.key_file(KeyUse::Operator).as_deref().and_then(Self::read))
     }
 
-    /// The same of the keys that this process has, whose page shows it from now on.
+    /// The expiry of the keys of this process, whose page shows it from now on.
     pub fn of_process(path: &Path) -> Option<Self> {
         let expiry = Self::read(path);
         DAY_OF_PROCESS.store(expiry.map_or(0, |expiry| expiry.until.0), Ordering::Relaxed);
         expiry
     }
 
-    /// The day and how far it is, in words.
+    /// The day and the time until then, in words.
     pub fn when(&self) -> String {
         let Self { generation, until, days_left } = self;
         let (until, number) = (until.date(), days_left.unsigned_abs());

@@ -1,4 +1,4 @@
-//! Why a command did not do what was asked, and the exit code that says so to programs.
+//! Why a command failed, and the exit code that reports it to programs.
 
 use crate::config::{ConfigError, ConfigErrors};
 use lockstep_app::AppError;
@@ -14,16 +14,16 @@ use std::io::ErrorKind;
 pub const FAILED: u8 = 1;
 /// Wrong usage or configuration.
 pub const USAGE: u8 = 2;
-/// A gap, an unequal digest, a damaged journal.
+/// A gap, an unequal digest, or a damaged journal.
 pub const INTEGRITY: u8 = 3;
 /// Not ready in time.
 pub const NOT_READY: u8 = 4;
-/// Somebody newer has taken this place.
+/// A newer process has this publisher or identity.
 pub const FENCED: u8 = 5;
-/// The stream goes on, and something is amiss.
+/// The stream continues with a condition or a lack.
 pub const DEGRADED: u8 = 6;
 
-/// What each exit code means, by code: docs/COMMANDS.md has the same table.
+/// The meaning of each exit code, by code: docs/COMMANDS.md has the same table.
 pub const EXIT_CODES: [&str; 7] = [
     "done; of `status`: healthy",
     "failed while running",
@@ -40,7 +40,7 @@ pub fn exit_codes() -> String {
     format!("Exit codes:{}", rows.collect::<String>())
 }
 
-/// What went wrong, in words with the remedy, and its exit code.
+/// A failure: a text with the remedy, and its exit code.
 #[derive(Debug)]
 pub struct Failure {
     code: u8,
@@ -50,9 +50,9 @@ pub struct Failure {
 #[derive(Debug)]
 enum What {
     Text(String),
-    /// Shown with the lines of the file, in colour for a terminal.
+    /// Printed with the lines of the file, in colour on a terminal.
     Config(ConfigErrors),
-    /// Nobody needs to be told: the log has it, or the reader of our output has seen enough.
+    /// Not printed: the log has it already, or the reader of our output has closed it.
     Silence,
 }
 
@@ -67,7 +67,7 @@ impl Failure {
         self.code
     }
 
-    /// Writes it as a log line, for commands whose stderr is a log that programs read.
+    /// Writes it as a log line, for commands whose stderr is a log for programs.
     pub fn logged(self) -> Self {
         tracing::error!(exit_code = self.code, "{self}");
         Self { code: self.code, what: What::Silence }
@@ -87,7 +87,7 @@ impl Failure {
 }
 
 impl Failure {
-    /// A failure with this code says, too, what only a second look can tell.
+    /// Adds `why`, if the failure has this code, because only a further query can find the cause.
     pub fn explained(self, code: u8, why: impl FnOnce() -> String) -> Self {
         if self.code == code { Self::new(code, format!("{self}; {}", why())) } else { self }
     }
@@ -114,7 +114,7 @@ impl fmt::Display for Failure {
 }
 
 impl From<std::io::Error> for Failure {
-    /// Of writing to stdout: a reader that has closed it (`| head`) has got what it wanted.
+    /// An error of writing to stdout: a reader that has closed it (`| head`) has read what it wanted.
     fn from(error: std::io::Error) -> Self {
         match error.kind() {
             ErrorKind::BrokenPipe => Self { code: 0, what: What::Silence },

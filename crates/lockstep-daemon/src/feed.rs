@@ -32,14 +32,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 
-/// Messages of the stream in one turn.
+/// The most messages of the stream in one turn.
 const BATCH: usize = 256;
-/// Requests in one turn, so that a flood of them leaves time for the stream.
+/// The most requests in one turn, so that a flood of them leaves time for the stream.
 const REQUESTS_PER_TURN: usize = 32;
 /// Longest sleep: a request for missing frames may be due.
 const PAUSE_NS: u64 = 1_000_000;
 
-/// What `--of` takes.
+/// The argument of `--of`.
 #[derive(Clone, Debug)]
 pub struct Of(FeedSource);
 
@@ -60,7 +60,7 @@ impl FromStr for Of {
 /// Flags of `feed`.
 #[derive(Args, Debug)]
 pub struct FeedArgs {
-    /// Where the cluster's file is.
+    /// The cluster's file.
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// The group that the feed is sent to, on the interface of the first line
@@ -77,7 +77,7 @@ pub struct FeedArgs {
     pub until_stdin_ends: bool,
 }
 
-/// Runs until it has to stop.
+/// Runs until it must stop.
 pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
@@ -89,7 +89,7 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
             format!("--group {}: no group; write one from 224.0.0.0/4", args.group),
         ));
     }
-    // It has the readers' key in memory.
+    // The process has the readers' key in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
     let mut reloader = Reloader::new(Daemon::Feed, &args.cluster, &[], &config)?;
@@ -109,7 +109,7 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     let (answers, (changed, changes)) = (reloader.answers(), channel());
     signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {
         if let Some(config) = reloader.read_again(keys.into_iter().collect()) {
-            let _ = changed.send(config.feed.allow.clone()); // a feed that ends takes nothing
+            let _ = changed.send(config.feed.allow.clone()); // a feed that is ending does not take it
         }
     })?;
     let mut allowed = Allowed { networks: config.feed.allow.clone(), changes };
@@ -119,7 +119,7 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     })
 }
 
-/// The networks whose requests are answered, and those that a reload puts in their place.
+/// The networks whose requests are answered, and those of the last reload.
 struct Allowed {
     networks: Option<Networks>,
     changes: Receiver<Option<Networks>>,
@@ -138,8 +138,9 @@ fn failed(error: FeedError) -> Failure {
     Failure::new(FAILED, error)
 }
 
-/// A message longer than a datagram takes has no number, and no receiver hears of it. A channel that nothing
-/// keeps from that is refused, anything else warned of: its messages may be as long as the stream's.
+/// A message that does not fit a datagram has no number, and no receiver learns of it. A channel that allows
+/// such messages is refused; for any other source there is a warning, as its messages may be as long as the
+/// stream's.
 fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(), Failure> {
     if let FeedSource::For(Recipient::Channel(number)) = source {
         let fits = |channel: &Channel| channel.message_len_max as usize <= takes;
@@ -162,7 +163,7 @@ fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(
     Ok(())
 }
 
-/// The feed, with room on disk for two sessions.
+/// The feed, with disk spools for two sessions.
 fn open_feed(
     args: &FeedArgs,
     config: &Config,
@@ -172,14 +173,14 @@ fn open_feed(
     let (spool, len) = (&config.gateway.spool, config.gateway.spool_size_bytes);
     let spools = [Spool::open(spool, len)?, Spool::open(spool, len)?];
     let server = RequestServer::new(ServerLimits::default());
-    // IPv4 and UDP.
+    // The headers of IPv4 and UDP.
     let len_max = mtu - 28;
     let feed = Feed::new(args.of.0.clone(), len_max, spools, reading.is_whole(), server).map_err(failed)?;
     judge_lengths(&args.of.0, config, feed.message_len_max())?;
     Ok(feed)
 }
 
-/// What was reported already: each is reported once.
+/// The things that were reported already: each is reported once.
 #[derive(Default)]
 struct Reported {
     live: bool,
@@ -194,7 +195,7 @@ impl Reported {
         }
         if !self.live && feed.is_live() {
             self.live = true;
-            // Until now it may have had to open its sockets once more.
+            // Until now it may have had to open its sockets again.
             confined::complete(reach, Becomes::Other);
             let at = feed.next_number().map_or_else(String::new, |(session, next)| {
                 format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
@@ -205,7 +206,7 @@ impl Reported {
     }
 }
 
-/// Serves until it is told to stop, or `reading` is over.
+/// Serves until a stop is requested, or `reading` is over.
 fn serve(
     args: &FeedArgs,
     (config, endpoint, observed, answers): (&Config, &Endpoint, &Observed, &ReloadAnswers),
@@ -224,7 +225,7 @@ fn serve(
     let mut waiter = endpoint.idle().waiter(&sockets)?;
     drop(sockets);
     let mut send = |datagram: &[u8]| {
-        // A datagram that is not sent is asked for, like what is lost on the way.
+        // A datagram that is not sent is requested, like one that is lost.
         if let Err(error) = group.send(datagram) {
             tracing::debug!("a datagram was not sent: {error}");
         }
@@ -284,7 +285,7 @@ fn answer(
     for count in 0..REQUESTS_PER_TURN {
         let Ok((len, from)) = requests.recv_from(buffer) else { return Ok(count) };
         if let Some(datagram) = feed.on_request(now, from, &buffer[..len]).map_err(failed)? {
-            let _ = requests.send_to(&datagram, from); // who does not get it asks again
+            let _ = requests.send_to(&datagram, from); // a receiver that does not get it asks again
         }
     }
     Ok(REQUESTS_PER_TURN)

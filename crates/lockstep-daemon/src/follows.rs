@@ -1,23 +1,23 @@
-//! One line in the log when a process that serves clients follows no leader any more, and one when it does
+//! Logs one line when a process that serves clients follows no leader any more, and one when it follows one
 //! again.
 
 use lockstep_wire::Nanos;
 use std::time::Duration;
 
-/// See the module.
+/// The log's state: see the module.
 #[derive(Debug)]
 pub struct FollowsLog {
-    /// What the process does meanwhile, for the log.
+    /// What the process does without a leader, for the log.
     meanwhile: &'static str,
-    /// No leader may be missed for longer before the first one.
+    /// The longest time without a leader before the first one that is not logged.
     leaderless_ns_max: Nanos,
-    /// Since when none is followed: since the first look, if none ever was.
+    /// Since when no leader is followed: since the first look, if there never was one.
     since: Option<Nanos>,
     ever: bool,
     is_reported: bool,
 }
 
-/// A change that the log is to have.
+/// A change to log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum FollowsChange {
     Lost,
@@ -25,12 +25,12 @@ enum FollowsChange {
 }
 
 impl FollowsLog {
-    /// Of a process that does `meanwhile` without a leader.
+    /// The state of a process that does `meanwhile` without a leader.
     pub fn new(meanwhile: &'static str, leaderless_ns_max: Nanos) -> Self {
         Self { meanwhile, leaderless_ns_max, since: None, ever: false, is_reported: false }
     }
 
-    /// Looks at a turn whether its handles follow a leader.
+    /// Notes at a turn whether its handles follow a leader.
     #[inline]
     pub fn look(&mut self, now: Nanos, follows: bool) {
         if follows && self.since.is_none() {
@@ -43,7 +43,7 @@ impl FollowsLog {
     }
 
     fn judge(&mut self, now: Nanos, follows: bool) -> Option<FollowsChange> {
-        // A handle that has followed one has waited already.
+        // A handle that has followed a leader has waited already.
         let waits_ns = if self.ever { 0 } else { self.leaderless_ns_max };
         let since = *self.since.get_or_insert(now);
         if follows {
@@ -82,7 +82,7 @@ mod tests {
     fn silence_is_reported_once_when_it_begins_and_once_when_it_ends_with_its_duration() {
         let mut log = FollowsLog::new("nobody logs in", S);
         log.look(0, true);
-        // The handle has missed its leader for a second when it says so.
+        // When the handle reports it, it has missed its leader for a second.
         assert_eq!(log.judge(10 * S, false), Some(FollowsChange::Lost));
         assert_eq!(log.judge(11 * S, false), None);
         assert_eq!(log.judge(12 * S, true), Some(FollowsChange::Again(Duration::from_secs(3))));

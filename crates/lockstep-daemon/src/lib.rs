@@ -6,9 +6,9 @@
 //!                                                           └─▶ reloader: SIGHUP; confined: what it may reach
 //! ```
 //!
-//! Each daemon is a function of its flags that runs until it is told to stop, and answers with `Ok` or a
-//! [`Failure`], which knows the exit code. The operators' program (`lockstep`) has a command for each, and so
-//! has `lockstep-demo`, whose processes they are.
+//! Each daemon is a function of its flags that runs until a stop is requested, and returns `Ok` or a
+//! [`Failure`], which has the exit code. The operators' program (`lockstep`) has a command for each, and so
+//! has `lockstep-demo`, which runs them as its processes.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "daemons read clocks and start threads")]
@@ -42,7 +42,7 @@ pub use failure::Failure;
 
 use std::io::IsTerminal;
 
-/// A process's counters file, by which it is observed; a process that cannot have one goes on without.
+/// The counters file by which a process is observed; a process that cannot have one continues without.
 fn counters_or_warning(
     observed: &observed::Observed,
     created: Result<lockstep_client::Counted, lockstep_io::IoError>,
@@ -54,7 +54,7 @@ fn counters_or_warning(
     Some(counted)
 }
 
-/// Whether `stream` is a terminal whose user did not forbid colour (<https://no-color.org>).
+/// Whether `stream` is a terminal and the user did not forbid colour (<https://no-color.org>).
 pub fn has_color(stream: &impl IsTerminal) -> bool {
     stream.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

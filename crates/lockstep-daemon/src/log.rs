@@ -1,5 +1,5 @@
-//! The log: `tracing` on stderr, as text for people or JSON for programs. Started once per process; its level
-//! may change while it runs. No thread of a daemon waits for whoever reads it.
+//! The log: `tracing` on stderr, as text for people or JSON for programs. It is started once per process; its
+//! level may change while the process runs. No thread of a daemon waits for the log's reader.
 
 use crate::config::{self, LogConfig, LogFormat, LogLevel};
 use lockstep_io::output::{self, OutputStream, StderrWriter};
@@ -22,8 +22,9 @@ fn filter(level: LogLevel) -> LevelFilter {
     }
 }
 
-/// This process is a daemon: whoever reads its stdout and stderr may hang, and delays none of its threads.
-/// Its lines are queued from here on, those of a panic as well; whoever ends it calls [`output::flush`].
+/// This process is a daemon: the reader of its stdout and stderr may hang, and must delay none of its
+/// threads. From here on its lines are queued, those of a panic as well; the code that ends the process calls
+/// [`output::flush`].
 pub fn begin_daemon() {
     output::hold();
     std::panic::set_hook(Box::new(|panic| {
@@ -42,7 +43,7 @@ pub fn start(log: &LogConfig) {
     let (filter, handle) = reload::Layer::new(filter(log.level));
     let registry = tracing_subscriber::registry().with(filter);
     let lines = fmt::layer().with_target(false).with_writer(|| StderrWriter);
-    // A second start in one process leaves the first in force, which is as good.
+    // A second start in one process leaves the first one in force.
     let started = match log.format {
         LogFormat::Text => {
             let lines = lines.with_ansi(crate::has_color(&std::io::stderr()));
@@ -60,7 +61,7 @@ pub fn start(log: &LogConfig) {
     }
 }
 
-/// A line about the variables of the environment that are no settings, although they look like some.
+/// A line about environment variables that look like settings and are none.
 pub fn left_out() -> Option<String> {
     let names = config::left_out_of_this_process();
     let first = names.first()?;
@@ -71,7 +72,7 @@ pub fn left_out() -> Option<String> {
     ))
 }
 
-/// The level of two by which more is written.
+/// The level that writes more of the two.
 pub fn most(one: LogLevel, other: LogLevel) -> LogLevel {
     if filter(one) >= filter(other) { one } else { other }
 }
@@ -79,7 +80,7 @@ pub fn most(one: LogLevel, other: LogLevel) -> LogLevel {
 /// From now on lines of at least this level are written.
 pub fn set_level(level: LogLevel) {
     if let Some(handle) = FILTER.get() {
-        // It fails where the log is gone, and then nothing is written.
+        // It fails if the log has ended; then nothing is written.
         let _ = handle.reload(filter(level));
     }
 }

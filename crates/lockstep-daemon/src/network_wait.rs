@@ -1,6 +1,6 @@
-//! At boot the network may be later than its daemons: a VLAN that is made by hand, a slow DHCP, a card that
-//! is plugged in. A daemon waits for what it needs of it, says so once in its log, and tells the service
-//! manager what it waits for; it fails when its time is over.
+//! At boot the network may come up later than its daemons: a VLAN that is made by hand, a slow DHCP, a card
+//! that is plugged in. A daemon waits for the interfaces and addresses that it needs, logs that once, and
+//! reports to the service manager what it waits for. It fails when its time is over.
 
 use crate::Failure;
 use crate::config::Config;
@@ -12,15 +12,15 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Between two looks.
+/// The interval of looks.
 const LOOK: Duration = Duration::from_millis(100);
-/// How long a daemon without a service manager waits, if its configuration does not say: somebody who has
-/// misspelt a name is not to wait for long.
+/// How long a daemon without a service manager waits, if its configuration has no limit: an operator who has
+/// misspelt a name should not wait long.
 const BY_HAND: Duration = Duration::from_secs(15);
-/// Between two reports to the service manager.
+/// The interval of reports to the service manager.
 const REPORT: Duration = Duration::from_secs(5);
 
-/// What a node needs: the interface of each line, with the node's own address.
+/// The needs of a node: the interface of each line, with the node's own address.
 pub fn of_node(settings: &NodeSettings) -> Vec<Needed> {
     let own = settings.udp.interface.clone().at(*settings.unicast.ip());
     let first = Needed::Interface(own, settings.transport.multicasts());
@@ -31,11 +31,11 @@ pub fn of_node(settings: &NodeSettings) -> Vec<Needed> {
     [Some(first), second].into_iter().flatten().collect()
 }
 
-/// What a daemon with handles needs: the interface of each line, and the addresses at which it listens.
+/// The needs of a daemon with handles: the interface of each line, and the addresses at which it listens.
 pub fn of_handles(config: &Config, listens: impl IntoIterator<Item = SocketAddr>) -> Vec<Needed> {
     let interface = |place: usize| {
         let interface = config.udp_of_line(place).interface;
-        // By unicast nothing is asked of it but an address.
+        // By unicast the interface only needs an address.
         let is_unicast = matches!(config.lines[place].transport, crate::config::Transport::Unicast);
         Needed::Interface(interface, !is_unicast)
     };
@@ -46,15 +46,15 @@ pub fn of_handles(config: &Config, listens: impl IntoIterator<Item = SocketAddr>
     (0..config.lines.len()).map(interface).chain(addresses).collect()
 }
 
-/// Waits until all of it is there. Returns false if the daemon is reported to stop before.
+/// Waits until all needs are met. Returns false if a stop is requested before.
 ///
 /// # Errors
-/// It is not there in time.
+/// They are not met in time.
 pub fn wait(needed: &[Needed], config: &Config, stop: &AtomicBool) -> Result<bool, Failure> {
     let limit = match (config.network.interface_wait_ns, service::is_managed()) {
         (Some(ns), _) => Some(Duration::from_nanos(ns)),
         (None, true) => None,
-        // An address to listen at is refused at once by whoever listens there.
+        // An address to listen at is refused at once, when it is bound.
         (None, false) => {
             let interfaces = needed.iter().filter(|one| matches!(one, Needed::Interface(..)));
             let interfaces: Vec<_> = interfaces.cloned().collect();
@@ -64,7 +64,7 @@ pub fn wait(needed: &[Needed], config: &Config, stop: &AtomicBool) -> Result<boo
     wait_for(needed, limit, stop, service::waits)
 }
 
-/// The same with a limit, and with what is reported to the service manager now and then.
+/// As [`wait`], with a limit, and with regular reports to the service manager.
 fn wait_for(
     needed: &[Needed],
     limit: Option<Duration>,

@@ -1,5 +1,5 @@
-//! A daemon shows its page, and its state to the service manager, while it runs. Both come from its counters
-//! file alone, by side threads. A reload may give the page another address.
+//! While a daemon runs it serves its page, and reports its state to the service manager. Both come from its
+//! counters file alone, by side threads. A reload may give the page another address.
 
 use crate::config::Config;
 use crate::endpoint::{OWN_ADDRESS, serve};
@@ -9,7 +9,7 @@ use lockstep_metrics::ShownProcess;
 use lockstep_process::page::PageServer;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A process that is shown, once it has a counters file.
+/// A process that is observed, once it has a counters file.
 #[derive(Clone, Default)]
 pub struct Observed {
     /// The process.
@@ -18,8 +18,8 @@ pub struct Observed {
 }
 
 impl Observed {
-    /// Begins to show this daemon: on a page where the configuration has one, and to the service manager if
-    /// one has started it. A daemon goes on without its page.
+    /// Begins to observe this daemon: on a page if the configuration has one, and by the service manager if
+    /// that has started it. A daemon continues without its page.
     pub fn begin(&self, config: &Config) {
         if let Err(error) = self.listen(config) {
             tracing::warn!("{error}; this process goes on without its metrics page: {OWN_ADDRESS}");
@@ -27,13 +27,13 @@ impl Observed {
         service::start(&self.shown);
     }
 
-    /// From now on the page is where this configuration has it, and nowhere else.
+    /// From now on the page is at the address of this configuration, and nowhere else.
     ///
     /// # Errors
-    /// As of [`serve`]: it is where it was.
+    /// As [`serve`]: the page stays where it was.
     pub fn listen(&self, config: &Config) -> Result<(), IoError> {
         let (wanted, hosts) = (config.metrics.listen, config.metrics.hosts());
-        // A thread that panicked has left a whole value.
+        // A thread that panicked has left a consistent value.
         let mut page = self.page.lock().unwrap_or_else(PoisonError::into_inner);
         if page.as_ref().map(PageServer::address) != wanted {
             *page = wanted.map(|address| serve(address, hosts, &self.shown)).transpose()?;

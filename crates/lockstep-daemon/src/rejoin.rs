@@ -1,15 +1,15 @@
-//! A replica that cannot prove its journal complete (S9) comes back without a hand: after a power cut of its
-//! host, with a new disk, or with a journal that was rolled back.
+//! A replica that cannot prove its journal complete (S9) rejoins without an operator: after a power cut of
+//! its host, with a new disk, or with a journal that was rolled back.
 //!
 //! ```text
 //!   start ── not complete ──▶ waits ── REJOIN-1 ──▶ journal laid aside, new identity ──▶ learner
 //!              │ ask                                                                       │ caught up
 //!              ▼                                                                           ▼
-//!            exit 3                          member ◀── Replace, by the leader ◀── asks for the dead place
+//!            exit 3                          member ◀── Replace, by the leader ◀── asks to replace the dead one
 //! ```
 //!
-//! The change is the one that an operator makes by `membership replace`, and stands in the stream as an order
-//! of a holder of the replicas' keys.
+//! The change is the same as by an operator's `membership replace`, and stands in the stream as an order of a
+//! holder of the replicas' keys.
 
 pub mod overtaken;
 
@@ -28,33 +28,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
-/// How long the nodes may take to answer a look, ...
+/// How long the nodes may take to answer a look.
 const LOOK: Duration = Duration::from_millis(300);
-/// ... and the pause behind it.
+/// The pause after a look.
 const PAUSE: Duration = Duration::from_millis(100);
-/// Between two lines of the log that say the same.
+/// The least time between two equal lines of the log.
 const AGAIN: Duration = Duration::from_secs(60);
-/// An empty folder may be that of a new cluster, which somebody has forgotten to format.
+/// An empty folder may be that of a new cluster, which was not formatted by mistake.
 const EMPTY_WAIT: Duration = Duration::from_secs(5);
 
-/// Whether a node that does not start for this reason may rejoin by itself. An archiver has no place to take,
-/// and its journal may be the only one that reaches so far back.
+/// Whether a node that does not start for this reason may rejoin by itself. An archiver has no identity to
+/// replace, and its journal may be the only one that reaches so far back.
 pub fn may_help(config: &Config, settings: &NodeSettings, error: &NodeError) -> bool {
     let is_unproven = error.is_unproven() || error.is_missing() && settings.journal.is_dir();
     is_unproven && by_itself(config, settings)
 }
 
-/// Whether a node rejoins by itself at all.
+/// Whether rejoining is allowed for this node.
 fn by_itself(config: &Config, settings: &NodeSettings) -> bool {
     config.journal.rejoin == Rejoin::Auto && !settings.is_archiver
 }
 
-/// Waits until REJOIN-1 lets this replica give its journal up, and renews it; or until the journal is another
-/// than the one that was found wanting, as a recovery makes it. Then the node is opened again. Returns false
-/// if the process is to stop before.
+/// Waits until REJOIN-1 allows this replica to give its journal up, and renews it; or until the journal was
+/// changed, as by a recovery. Then the node is opened again. Returns false if the process must stop before.
 ///
 /// # Errors
-/// The reason for which the node did not start, where waiting cannot help.
+/// The reason why the node did not start, if waiting cannot help.
 pub fn begin(
     config: &Config,
     settings: &NodeSettings,
@@ -116,17 +115,17 @@ fn open(config: &Config) -> Result<ClusterNodes, Failure> {
     Ok(ClusterNodes::new(QueryClient::open(&Endpoint::for_node(config)?)?, config))
 }
 
-/// When the journal was changed last: a recovery or a restore writes it anew.
+/// When the journal was last changed: a recovery or a restore writes it anew.
 fn changed_at(settings: &NodeSettings) -> Option<SystemTime> {
     std::fs::metadata(settings.journal.join("superblock")).and_then(|file| file.modified()).ok()
 }
 
-/// Whether the keys of this process are those of a replica; without keys nobody proves anything.
+/// Whether the keys of this process are those of a replica; without keys nothing proves its class.
 fn is_proven(config: &Config, settings: &NodeSettings) -> bool {
     settings.keys.own() == Some(KeyClass::Replica) || config.security.mode == SecurityMode::None
 }
 
-/// What REJOIN-1 says of a look at all nodes, at `now`; `None` without a leader.
+/// The result of REJOIN-1 for a look at all nodes, at `now`; `None` without a leader.
 fn look(
     watch: &mut RejoinWatch,
     now: u64,
@@ -135,7 +134,7 @@ fn look(
 ) -> Option<Result<Identity, RejoinRefusal>> {
     let Some(leader) = leader_of(statuses) else {
         watch.look(now, None);
-        // The other one of two does not lead without it.
+        // The other one of two members does not lead without it.
         let is_of_two = |status: &NodeStatus| status.members.len() == 2;
         return statuses.iter().flatten().any(is_of_two).then_some(Err(RejoinRefusal::TwoMembers));
     };
@@ -166,11 +165,11 @@ fn evidence<'a>(
     }
 }
 
-/// Where this replica's journal asks for the place of a dead identity: a thread asks the leader for that once
-/// the node has caught up, until the membership shows it or the process stops.
+/// If this replica's journal asks to replace a dead identity: a thread asks the leader for that once the node
+/// has caught up, until the membership shows it or the process stops.
 ///
 /// # Errors
-/// There is no device, or no thread.
+/// There is no device, or the system starts no thread.
 pub fn ask_for_its_place(
     config: &Config,
     settings: &NodeSettings,
@@ -214,13 +213,13 @@ pub fn ask_for_its_place(
     })
 }
 
-/// The next thing to do.
+/// The next step.
 #[derive(Debug)]
 enum Step<'a> {
     Wait,
-    /// The leader is asked for the change to this member.
+    /// Asks the leader for the change to this member.
     Ask(&'a NodeStatus, MemberBody),
-    /// There is nothing left to ask for, and why.
+    /// Nothing is left to ask for; the reason.
     Done(String),
 }
 
@@ -247,7 +246,7 @@ fn next_step<'a>(
             false => Step::Wait,
         };
     };
-    // It is for the leader to judge; a change that could not be committed is not asked for.
+    // The leader judges that; a change that could not be committed is not requested.
     let members = members_of(leader);
     let seen = evidence((identity.replica, is_proven), leader, &members);
     let has_caught_up = own.is_some_and(|own| own.holds_what_is_committed(leader));

@@ -1,5 +1,5 @@
-//! A daemon's configuration, read again at SIGHUP: keys that can change while it runs do, and all others that
-//! concern it are named with what they need. A file that is wrong changes nothing.
+//! Reads a daemon's configuration again at SIGHUP: keys that may change while it runs take effect, and all
+//! others that concern it are reported with what they need. An invalid file changes nothing.
 
 use crate::args::ClusterArgs;
 use crate::config::{ChangeNeed, Config, KeyChange, Override};
@@ -13,14 +13,14 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a file with an answer: a longer one is cut.
+/// The size of a file with an answer: a longer answer is cut.
 pub const ANSWER_LEN: usize = 16 << 10;
 /// The key of a daemon's page.
 const PAGE: &str = "metrics.listen";
-/// Behind the number in the first line of an answer whose process has changed nothing.
+/// Follows the number in the first line of an answer if the process has changed nothing.
 pub const FAILED_WORD: &str = "failed";
 
-/// The process that reads its configuration again.
+/// The kind of the daemon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Daemon {
     /// A replica, by its number.
@@ -42,7 +42,7 @@ impl Daemon {
         let is_node = matches!(self, Self::Replica(_) | Self::Archiver(_));
         let is_own =
             |number: Option<u32>| number.map(|number| number.to_string()).as_deref() == Some(parts[1]);
-        // Where nodes answer concerns all, the rest of a node itself.
+        // The addresses of nodes concern all processes; other keys of a node only that node.
         let is_shared = |name: &str| matches!(name, "id" | "unicast" | "unicast_b" | "role" | "transport");
         match (parts[0], self) {
             ("gateway", _) => self == Self::Gateway,
@@ -57,28 +57,29 @@ impl Daemon {
     }
 }
 
-/// Where the answers of a process are found: a file beside its counters file.
+/// The path of a process's answers: a file beside its counters file.
 pub fn answer_file(counters: &Path) -> PathBuf {
     let mut name = counters.as_os_str().to_owned();
     name.push(".reload");
     name.into()
 }
 
-/// The file that tells `lockstep reload` what a process has done. It is made before the process is confined.
+/// The file that reports to `lockstep reload` what a process has done. It is made before the process is
+/// confined.
 #[derive(Clone, Default)]
 pub struct ReloadAnswers(Arc<Mutex<AnswerFile>>);
 
 #[derive(Default)]
 struct AnswerFile {
     file: Option<File>,
-    /// The newest answer, which may have come before the file.
+    /// The newest answer, which may precede the file.
     newest: Option<Vec<u8>>,
 }
 
 impl AnswerFile {
     fn write(&self) -> std::io::Result<()> {
         let (Some(file), Some(bytes)) = (&self.file, &self.newest) else { return Ok(()) };
-        // The first line comes last: a reader that finds it finds the others.
+        // The first line is written last: a reader that finds it finds the others.
         let first = bytes.iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| end + 1);
         file.write_all_at(&bytes[first..], first as u64)?;
         file.write_all_at(&bytes[..first], 0)
@@ -90,13 +91,13 @@ impl ReloadAnswers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on there is a file, beside this counters file.
+    /// Makes the file beside this counters file.
     pub fn begin(&self, counters: &Path) {
         let path = answer_file(counters);
-        // Others may make files there too: what lies at that name is removed, never opened.
-        let _ = std::fs::remove_file(&path); // it may not be there
+        // Other users may make files there too: a file of that name is removed, never opened.
+        let _ = std::fs::remove_file(&path); // it may not exist
         let mut answers = self.lock();
-        // A group that may write it is not believed.
+        // Readers refuse a file that a group may write.
         let made = File::options().write(true).create_new(true).mode(0o644).open(&path);
         let written = made.and_then(|file| {
             answers.file = Some(file);
@@ -107,7 +108,7 @@ impl ReloadAnswers {
         }
     }
 
-    /// The same beside the counters file of a process that has one.
+    /// As [`begin`](Self::begin), for a process that has a counters file.
     pub fn begin_beside(&self, counted: Option<&Counted>) {
         if let Some(counted) = counted {
             self.begin(counted.place().1);
@@ -133,9 +134,9 @@ pub struct Reloader {
     daemon: Daemon,
     file: PathBuf,
     overrides: Vec<Override>,
-    /// In force since the start.
+    /// The configuration at the start.
     started: Config,
-    /// In force, as far as a reload changes it.
+    /// The configuration in force, as far as a reload changes it.
     last: Config,
     number: u64,
     answers: ReloadAnswers,
@@ -143,10 +144,10 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// Of a process that was started with these arguments, and with this configuration.
+    /// A reloader for a process that was started with these arguments and this configuration.
     ///
     /// # Errors
-    /// An argument is wrong.
+    /// An argument is invalid.
     pub fn new(
         daemon: Daemon,
         cluster: &ClusterArgs,
@@ -165,10 +166,10 @@ impl Reloader {
         })
     }
 
-    /// From now on keys and configuration are read again at SIGHUP. Returns where this is answered.
+    /// From now on keys and configuration are read again at SIGHUP. Returns the answers.
     ///
     /// # Errors
-    /// Nobody can listen to it, or there is no thread.
+    /// The signal cannot be handled, or the system starts no thread.
     pub fn start(mut self, keys: Keys, key_file: Option<PathBuf>) -> Result<ReloadAnswers, IoError> {
         let answers = self.answers();
         signals::reload_keys(key_file, keys, move |outcome| {
@@ -182,18 +183,18 @@ impl Reloader {
         &self.file
     }
 
-    /// Where it answers.
+    /// The answers of the process.
     pub fn answers(&self) -> ReloadAnswers {
         self.answers.clone()
     }
 
-    /// The daemon as others see it: a reload may move its page.
+    /// The daemon as it is observed: a reload may move its page.
     pub fn observed(&self) -> Observed {
         self.observed.clone()
     }
 
-    /// Reads the file again, sets the level of the log, and moves the page. `others` are the outcomes of
-    /// other files. Returns the configuration, unless it is wrong.
+    /// Reads the file again, sets the level of the log, and moves the page. `others` are the results of other
+    /// files. Returns the configuration, unless it is invalid.
     pub fn read_again(&mut self, others: Vec<Result<String, String>>) -> Option<&Config> {
         self.number += 1;
         let mut is_ok = others.iter().all(Result::is_ok);
@@ -207,7 +208,7 @@ impl Reloader {
                 let mut described = self.take(config, stays.is_some());
                 is_ok &= stays.is_none();
                 described.extend(stays);
-                // The log shows that its level rises, and that it falls.
+                // Both the rise and the fall of the log's level are logged.
                 log::set_level(log::most(before, level));
                 described.iter().for_each(|line| tracing::info!("{line}"));
                 log::set_level(level);
@@ -227,11 +228,11 @@ impl Reloader {
         is_read.then_some(&self.last)
     }
 
-    /// Takes the new configuration, and describes each key that differs, but for that of a page that stays.
+    /// Takes the new configuration, and describes each key that differs, except that of a page that stays.
     fn take(&mut self, config: Config, page_stays: bool) -> Vec<String> {
         let reloads = |change: &KeyChange| change.need == ChangeNeed::Reload;
         let mut changes: Vec<_> = self.last.changes(&config).into_iter().filter(reloads).collect();
-        // Other keys are as they were when the process began.
+        // Other keys are still as they were when the process began.
         changes.extend(self.started.changes(&config).into_iter().filter(|change| !reloads(change)));
         changes.retain(|change| self.daemon.has(&change.key) && !(page_stays && change.key == PAGE));
         self.last = config;

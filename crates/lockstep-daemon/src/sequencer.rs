@@ -1,7 +1,7 @@
 //! `lockstep sequencer`: a replica, until SIGTERM.
 //!
-//! The first SIGTERM or SIGINT drains and marks a clean stop; another one that comes a second later ends it
-//! at once, and says what that skips. SIGUSR1 and a panic print the newest events. A watcher beside it
+//! The first SIGTERM or SIGINT drains and marks a clean stop; another one a second later ends the process at
+//! once, and reports what that skips. SIGUSR1 and a panic print the newest events. A watcher beside it
 //! announces its death, and as process 1 of a container it runs as its own child.
 
 use crate::args::SequencerArgs;
@@ -22,10 +22,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Events that wait for the thread that formats them.
+/// The most events that wait for the thread that formats them.
 const EVENTS_QUEUED: usize = 4096;
 
-/// Runs until it has to stop.
+/// Runs until it must stop.
 pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let core = args.core.map(|core| {
@@ -47,8 +47,8 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     serve(&config, reloader, &settings, &who, args.until_stdin_ends)
 }
 
-/// Runs a node until it is told to stop, or until stdin ends where that is wanted: from here on stderr has
-/// log lines only. Whose log nobody follows (an archiver's) has no watcher.
+/// Runs a node until a stop is requested, or until stdin ends if that is configured: from here on stderr has
+/// log lines only. A node whose log is never followed (an archiver's) has no watcher.
 pub fn serve(
     config: &Config,
     reloader: Reloader,
@@ -80,10 +80,10 @@ fn run_node(
     log_effective(&limits::descriptors());
     let has_watcher = config.runtime.watcher && !settings.is_archiver;
     if has_watcher {
-        // First: the files in /proc of a process that leaves no dump are root's.
+        // This comes first: the files in /proc of a process without dumps are root's.
         limits::in_place_of_a_watchers_capability();
     }
-    // It has the cluster's keys in memory; and a dump would delay the watcher's notice.
+    // The process has the cluster's keys in memory, and a dump would delay the watcher's notice.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
     if !network_wait::wait(&network_wait::of_node(settings), config, stop.flag())? {
@@ -93,10 +93,10 @@ fn run_node(
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
-    // Before this thread is bound to its own.
+    // Before this thread is bound to its own core.
     let cores = cpu::cores();
     let watch = || {
-        // The journal is ours by now: no other process of this replica has that file.
+        // The journal is locked by now: no other process of this replica has that file.
         recorder.store_in(&event_ring::beside(&settings.counters))?;
         rejoin::ask_for_its_place(config, settings, Arc::clone(stop.flag()))?;
         has_watcher.then(|| watcher(config, settings, &cores, &recorder)).transpose()
@@ -110,14 +110,14 @@ fn run_node(
     confined::complete(&reach, Becomes::Hot);
     stop.skips(node.skips());
     let outcome = node.run(stop.flag(), &recorder);
-    drop(events); // its lines stand before our last word
+    drop(events); // its lines precede our last line
     outcome?;
     tracing::info!("{who}: stopped in order: the journal is marked clean");
     Ok(0)
 }
 
-/// The node; `None` if the process was to stop before. One that cannot prove its journal complete rejoins,
-/// and so does one whose journal goes on nowhere.
+/// The node; `None` if the process must stop before. A node that cannot prove its journal complete rejoins,
+/// and so does one whose journal no other one continues.
 fn open(
     config: &Config,
     settings: &NodeSettings,
@@ -153,7 +153,7 @@ impl From<NodeError> for NotOpened {
     }
 }
 
-/// The watcher of this thread, which is the one that stamps: whatever ends it, and its panic too, is
+/// The watcher of this thread, which stamps: the end of this thread for any reason, including a panic, is
 /// announced before anything else happens.
 fn watcher(
     config: &Config,
@@ -173,7 +173,7 @@ fn watcher(
     Ok(watcher)
 }
 
-/// The identity, what was set, and what the system gave where it was asked.
+/// Logs the identity, the settings, and what the system granted.
 fn banner(config: &Config, who: &str, node: &Node) {
     let version = env!("CARGO_PKG_VERSION");
     let (identity, role, cluster) = (node.identity(), node.role().name(), config.cluster);
@@ -190,7 +190,7 @@ fn banner(config: &Config, who: &str, node: &Node) {
     }
 }
 
-/// Writes a setting of the system into the log: a warning where it is not what was asked for.
+/// Logs a setting of the system: as a warning if less was granted than requested.
 pub fn log_effective(effective: &Effective) {
     match effective.note {
         None => tracing::info!("effective {effective}"),
@@ -198,13 +198,13 @@ pub fn log_effective(effective: &Effective) {
     }
 }
 
-/// Sets `stop` when stdin ends: whoever holds its other end is gone.
+/// Sets `stop` when stdin ends: the process at its other end is gone.
 ///
 /// # Errors
-/// There is no thread.
+/// The system starts no thread.
 pub fn stop_with_stdin(stop: Arc<AtomicBool>) -> Result<(), Failure> {
     let wait = move || {
-        // An error is an end too.
+        // An error counts as an end too.
         let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
         stop.store(true, Ordering::Release);
     };

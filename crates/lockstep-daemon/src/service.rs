@@ -1,19 +1,20 @@
 //! The state of a daemon for the service manager (systemd, `Type=notify`): ready, a line of status, and a
 //! sign of life for its watchdog.
 //!
-//! The sign of life is given while the daemon's hot thread stores its counters: a process whose hot thread
-//! hangs is ended by the watchdog, however well its other threads are. A gateway and a feed are ready when
-//! they serve; until then the manager's patience is extended. A replica is ready once it runs, in any role: a
-//! blank one waits for `lockstep bootstrap`.
+//! The sign of life is given while the daemon's hot thread stores its counters: the watchdog ends a process
+//! whose hot thread hangs, even if its other threads run. A gateway and a feed are ready when they serve;
+//! until then the manager's timeout is extended. A replica is ready once it runs, in any role: a blank one
+//! waits for `lockstep bootstrap`.
 
 use lockstep_io::capabilities;
 use lockstep_metrics::{Process, ShownProcess, not_alive, not_ready};
 use sd_notify::NotifyState;
 use std::time::Duration;
 
-/// Between two looks at the daemon, if no watchdog wants it sooner.
+/// The interval of looks at the daemon, if no watchdog needs a shorter one.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// How long the manager is asked to wait for one that is not ready yet; asked again at each look.
+/// The time for which the manager is asked to wait for a daemon that is not ready; it is asked again at each
+/// look.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether a service manager has started this process, and waits until it is ready.
@@ -21,14 +22,14 @@ pub fn is_managed() -> bool {
     std::env::var_os("NOTIFY_SOCKET").is_some()
 }
 
-/// The service manager learns what a daemon waits for that has not begun, and waits for it in turn.
+/// Reports to the service manager what a starting daemon waits for, and extends its timeout.
 pub fn waits(what: &str) {
     if is_managed() {
         report(&[Report::Status(what.to_owned()), Report::Patience]);
     }
 }
 
-/// Begins to report to the service manager; nothing where none has started this process.
+/// Begins to report to the service manager, if one has started this process.
 pub fn start(shown: &ShownProcess) {
     if !is_managed() {
         return;
@@ -67,7 +68,7 @@ fn report(reports: &[Report]) {
     }
 }
 
-/// What the manager is to know.
+/// A report to the manager.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Report {
     Ready,
@@ -76,7 +77,7 @@ enum Report {
     Patience,
 }
 
-/// What it knows.
+/// The last reports to the manager.
 #[derive(Default)]
 struct Reported {
     is_ready: bool,

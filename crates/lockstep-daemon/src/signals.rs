@@ -1,5 +1,5 @@
-//! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
-//! SIGHUP: key file and configuration are read again.
+//! SIGTERM and SIGINT: the first one requests a stop in order; another one a second later ends the process at
+//! once. SIGHUP: key file and configuration are read again.
 
 use crate::expiry::Expiry;
 use crate::sequencer::log_effective;
@@ -16,19 +16,19 @@ use std::sync::atomic::AtomicBool;
 /// A flag that the first of either signal sets.
 ///
 /// # Errors
-/// Nobody can listen to them.
+/// The signals cannot be handled.
 pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
     Ok(Arc::clone(Stop::by_signals()?.flag()))
 }
 
-/// Whether the keys are to be replaced soon.
+/// Logs a reminder if the keys should be replaced soon.
 fn remind(path: &Path) {
     if let Some(expiry) = Expiry::of_process(path).filter(Expiry::is_near) {
         tracing::warn!("{expiry}");
     }
 }
 
-/// Locks the memory of the keys. The log says so where it is not locked.
+/// Locks the memory of the keys. The log reports if it cannot be locked.
 fn lock(keys: &Keys) {
     let locked = key_file::lock(&keys.places());
     if locked.note.is_some() {
@@ -36,11 +36,11 @@ fn lock(keys: &Keys) {
     }
 }
 
-/// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process's keys are those
-/// of the file. A file that is refused changes nothing. `then` gets what came of it, if there are keys.
+/// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process has the keys of
+/// the file. A refused file changes nothing. `then` receives the result, if there are keys.
 ///
 /// # Errors
-/// Nobody can listen to it, or there is no thread.
+/// The signal cannot be handled, or the system starts no thread.
 pub fn reload_keys(
     path: Option<PathBuf>,
     keys: Keys,

@@ -1,5 +1,5 @@
-//! `lockstep watch`: what a sequencer starts beside itself. Its stdin is a page of memory and its stdout a
-//! socket, so by hand it is of no use.
+//! `lockstep watch`: the watcher that a sequencer starts beside itself. Its stdin is a page of memory and its
+//! stdout a socket, so it cannot be run by hand.
 
 use crate::args::WatchArgs;
 use crate::config::{LogConfig, LogFormat, LogLevel};
@@ -9,7 +9,7 @@ use lockstep_io::IoError;
 use lockstep_process::watcher::watch;
 use std::os::fd::AsFd;
 
-/// Waits for the sequencer's end, announces it, and says so once.
+/// Waits for the sequencer's end, announces it, and reports it once.
 pub fn run(args: &WatchArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let format = LogFormat::from_word(&args.log_format)

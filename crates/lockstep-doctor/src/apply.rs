@@ -1,4 +1,4 @@
-//! Writes what findings propose, and reads it back.
+//! Writes the changes that findings propose, and reads them back.
 
 use crate::finding::{Findings, KernelChange};
 use crate::parse;
@@ -9,19 +9,19 @@ use std::path::Path;
 pub struct AppliedChange {
     /// The change.
     pub change: KernelChange,
-    /// The text before.
+    /// The text of the file before the change.
     pub before: String,
     /// Why it failed, if it did.
     pub error: Option<String>,
 }
 
-/// Writes all changes that `findings` propose, below `root`, each once.
+/// Writes all changes that `findings` propose, each once, into files below `root`.
 pub fn apply(root: &Path, findings: &Findings) -> Vec<AppliedChange> {
     let mut changes: Vec<&KernelChange> = Vec::new();
     for change in findings.0.iter().filter_map(|finding| finding.mend.as_ref()).flat_map(|mend| &mend.changes)
     {
         match changes.iter_mut().find(|other| other.path == change.path) {
-            // Two findings about one file: the later one has seen more.
+            // if two findings change one file, the later one wins: it contains the earlier change
             Some(other) => *other = change,
             None => changes.push(change),
         }

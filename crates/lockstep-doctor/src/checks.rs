@@ -1,7 +1,7 @@
-//! The checks: each a function of facts and configuration.
+//! The checks: each is a function of facts and configuration.
 //!
-//! A check is silent about what does not exist on a host (a governor in most virtual machines), and
-//! [`FindingLevel::Unknown`] where the host has it and this process may not see it.
+//! A check is silent about what a host does not have (a governor in most virtual machines). It reports
+//! [`FindingLevel::Unknown`] if the host has it and this process may not read it.
 
 mod card;
 mod clock;

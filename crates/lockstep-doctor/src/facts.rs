@@ -1,4 +1,4 @@
-//! The facts of a host, as they were read: texts of the kernel, and what no file shows.
+//! The facts of a host, as they were read: texts of the kernel, and facts that no file shows.
 
 use crate::measure::Measured;
 use crate::parse;
@@ -16,7 +16,7 @@ pub struct FolderFacts {
     pub fs: FileSystem,
 }
 
-/// A thread that is none of the kernel's.
+/// A thread of a process, not of the kernel.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ThreadFacts {
     /// Its process.
@@ -56,13 +56,13 @@ pub struct UnitFacts {
 pub struct Host {
     /// Texts of files, by path.
     pub texts: BTreeMap<String, String>,
-    /// The last part of what a link leads to, by path.
+    /// The last component of a link's target, by path.
     pub links: BTreeMap<String, String>,
     /// The names in a folder, by path.
     pub names: BTreeMap<String, Vec<String>>,
     /// The folders of journals and memory files.
     pub folders: BTreeMap<PathBuf, FolderFacts>,
-    /// Bytes of the memory files that exist already, by path.
+    /// Bytes of the memory files that already exist, by path.
     pub file_bytes: BTreeMap<PathBuf, u64>,
     /// The settings of the cards, by name.
     pub cards: BTreeMap<String, CardSettings>,
@@ -72,12 +72,11 @@ pub struct Host {
     pub threads: Vec<ThreadFacts>,
     /// The running nodes.
     pub daemons: Vec<DaemonFacts>,
-    /// The folders of the groups of processes (cgroup, version 2) of the running nodes, or else of this
-    /// shell.
+    /// The cgroup folders (version 2) of the running nodes, or of this shell if there are none.
     pub groups: Vec<String>,
     /// The units of nodes.
     pub units: Vec<UnitFacts>,
-    /// Times that were measured.
+    /// The measured times.
     pub measured: Measured,
 }
 
@@ -87,12 +86,12 @@ impl Host {
         self.texts.get(path).map(|text| text.trim_end())
     }
 
-    /// A number that is a file's only content.
+    /// The number that is the only content of a file.
     pub fn number(&self, path: &str) -> Option<i64> {
         self.text(path)?.trim().parse().ok()
     }
 
-    /// A kernel setting by the name of sysctl(8).
+    /// A kernel setting, by its name in sysctl(8).
     pub fn sysctl(&self, name: &str) -> Option<i64> {
         self.number(&crate::finding::sysctl_path(name))
     }

@@ -1,16 +1,16 @@
-//! The result of a check: what is, what is wanted, why, and the command that mends it.
+//! The result of a check: the present state, the wanted one, the reason, and the command that corrects it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// How grave a finding is, the gravest last.
+/// The severity of a finding, the gravest last.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum FindingLevel {
     /// As it should be.
     Good,
-    /// It could not be seen here.
+    /// It could not be determined here.
     Unknown,
-    /// It works, and costs latency, redundancy or safety.
+    /// It works, at a cost of latency, redundancy or safety.
     Warning,
     /// It does not work as configured.
     Error,
@@ -28,23 +28,23 @@ impl FindingLevel {
     }
 }
 
-/// A file of the kernel and the text that is to be written into it: all that `--apply` does.
+/// A file of the kernel and the text to be written into it: `--apply` changes nothing else.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KernelChange {
     /// The file, below `/proc` or `/sys`.
     pub path: PathBuf,
     /// The text.
     pub text: String,
-    /// The value is one of a list of flags or words, of which the file shows more than the one in force.
+    /// Whether the file lists all choices, with the one in force in brackets.
     pub is_choice: bool,
 }
 
 /// The remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remedy {
-    /// The command, or the line of a file, that mends it.
+    /// The command, or the line of a file, that corrects it.
     pub command: String,
-    /// Files that `--apply` writes for it, if it may.
+    /// Files that `--apply` writes, if it is permitted to.
     pub changes: Vec<KernelChange>,
 }
 
@@ -54,7 +54,7 @@ impl Remedy {
         Self { command: command.into(), changes: Vec::new() }
     }
 
-    /// A kernel setting, by the name that sysctl(8) has for it.
+    /// A kernel setting, by its name in sysctl(8).
     pub fn sysctl(name: &str, value: impl fmt::Display) -> Self {
         let path = PathBuf::from(sysctl_path(name));
         let change = KernelChange { path, text: value.to_string(), is_choice: false };
@@ -86,7 +86,7 @@ pub struct Finding {
     pub check: &'static str,
     /// The thing that was checked: a core, an interface, a folder, a node; may be empty.
     pub about: String,
-    /// How grave it is.
+    /// Its severity.
     pub level: FindingLevel,
     /// The state that was found.
     pub now: String,
@@ -94,14 +94,14 @@ pub struct Finding {
     pub wanted: String,
     /// The cost of the state that was found.
     pub why: String,
-    /// Figures of this host.
+    /// Measurements of this host.
     pub measured: Option<String>,
     /// The remedy.
     pub mend: Option<Remedy>,
 }
 
 impl Finding {
-    /// A check whose result is as it should be, until one of the methods below says otherwise.
+    /// A check whose result is good, unless a method below changes it.
     pub fn new(check: &'static str, about: impl Into<String>, now: impl Into<String>) -> Self {
         Self {
             check,
@@ -115,7 +115,7 @@ impl Finding {
         }
     }
 
-    /// It is of this level, and this is wanted, for this reason.
+    /// Sets the level, the wanted state and the reason.
     #[must_use]
     pub fn level(self, level: FindingLevel, wanted: impl Into<String>, why: impl Into<String>) -> Self {
         Self { level, wanted: wanted.into(), why: why.into(), ..self }
@@ -135,13 +135,13 @@ impl Finding {
         self.level(level, wanted, why)
     }
 
-    /// Figures of this host.
+    /// Adds measurements of this host.
     #[must_use]
     pub fn measured(self, text: Option<String>) -> Self {
         Self { measured: text, ..self }
     }
 
-    /// The remedy; a finding that is as it should be has none.
+    /// Adds the remedy; a good finding has none.
     #[must_use]
     pub fn mend(self, mend: Remedy) -> Self {
         let mend = (self.level > FindingLevel::Good).then_some(mend);
@@ -149,10 +149,10 @@ impl Finding {
     }
 }
 
-/// Columns of the texts in the report, behind the names of the parts.
+/// The width of a text in the report, after the names of the parts.
 const TEXT_COLUMNS: usize = 100;
 
-/// The words of a text in lines of so many columns, as far as no word is longer.
+/// Breaks a text into lines of at most `columns`; a longer word has a line of its own.
 fn wrapped(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -167,7 +167,7 @@ fn wrapped(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// The text of a finding in the report: one line if all is well, else one line for each part.
+/// The text of a finding in the report: one line if it is good, else one line for each part.
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { check, about, now, .. } = self;
@@ -188,7 +188,7 @@ impl fmt::Display for Finding {
         ];
         for (name, text) in parts {
             if let Some(text) = text.filter(|text| !text.is_empty()) {
-                // A command is copied, and so stands in one line.
+                // a command is to be copied, and therefore takes one line
                 let width = if name == "mend" { usize::MAX } else { TEXT_COLUMNS };
                 for (place, line) in wrapped(text, width).iter().enumerate() {
                     let name = if place == 0 { name } else { "" };
@@ -205,12 +205,12 @@ impl fmt::Display for Finding {
 pub struct Findings(pub Vec<Finding>);
 
 impl Findings {
-    /// How many there are of a level.
+    /// The number of findings of a level.
     pub fn count(&self, level: FindingLevel) -> usize {
         self.0.iter().filter(|finding| finding.level == level).count()
     }
 
-    /// 0 nothing to mend, 1 warnings, 2 errors. A check that could not be made is neither.
+    /// 0: nothing to correct; 1: warnings; 2: errors. A check that could not be made counts as neither.
     pub fn exit_code(&self) -> u8 {
         match self.0.iter().map(|finding| finding.level).max() {
             Some(FindingLevel::Error) => 2,

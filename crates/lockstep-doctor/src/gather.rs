@@ -1,4 +1,4 @@
-//! Reads the facts of a host: of this one, or of one whose files lie below a folder.
+//! Reads the facts of a host: of this one, or of one whose files are below a folder.
 
 use crate::facts::{DaemonFacts, FolderFacts, Host, ThreadFacts, UnitFacts};
 use crate::finding::sysctl_path;
@@ -76,10 +76,10 @@ const SYSCTLS: &[&str] = &[
     "vm.swappiness",
 ];
 
-/// Folders where units of systemd lie, the strongest last.
+/// Folders with units of systemd, the one with the highest precedence last.
 const UNIT_FOLDERS: [&str; 3] = ["/usr/lib/systemd/system", "/lib/systemd/system", "/etc/systemd/system"];
 
-/// Threads of a process that are looked at.
+/// The most threads of a process that are examined.
 const THREADS_MAX: usize = 4096;
 /// `PF_KTHREAD`: the kernel places its own threads; those of interrupts go where the interrupts go.
 const KERNEL_FLAG: u64 = 0x0020_0000;
@@ -169,7 +169,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Running nodes, and the threads that may run on at most half of `cores`.
+    /// Reads the running nodes, and the threads that may run on at most half of `cores`.
     fn processes(&mut self, cores: usize) {
         let processes = self.list("/proc");
         for process in processes.iter().filter_map(|name| name.parse::<u32>().ok()) {
@@ -254,8 +254,7 @@ impl Reader<'_> {
         self.host.units.retain(|unit| runs(&unit.text));
     }
 
-    /// The quota and set of cores of the groups of the running nodes, or else of this shell, and of those
-    /// above them.
+    /// Reads quota and cores of the cgroups of the running nodes (or of this shell) and of their parents.
     fn groups(&mut self) {
         let nodes = self.host.daemons.iter().map(|daemon| format!("/proc/{}/cgroup", daemon.process));
         let mut files: Vec<_> = nodes.collect();
@@ -283,7 +282,7 @@ impl Reader<'_> {
     }
 }
 
-/// The facts of the host whose files lie below `root`, as far as `config` needs them.
+/// The facts of the host whose files are below `root`, as far as `config` needs them.
 pub fn gather(root: &Path, config: &Config, chosen: ChosenNode, kernel: &dyn Kernel) -> Host {
     let mut reader = Reader { root, host: Host::default() };
     for path in FILES {

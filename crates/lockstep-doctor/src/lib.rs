@@ -7,13 +7,13 @@
 //!  datagrams between hosts ─ probe ─▶ Matrix ─ diagnosis ─▶ Findings
 //! ```
 //!
-//! A check is a function of facts and configuration, and knows no file and no clock: tests give it the facts
-//! of a host that was planted in a folder. [`gather`] reads them, of this host or below any folder;
-//! [`measure`] times what a few milliseconds show. [`probe`] sends datagrams between the hosts of the file,
-//! on groups and ports of its own; its rules take what was received and `now`.
+//! A check is a function of facts and configuration, and reads no file and no clock: tests give it the facts
+//! of a host that was planted in a folder. [`gather`] reads the facts, of this host or below any folder;
+//! [`measure`] takes measurements of a few milliseconds. [`probe`] sends datagrams between the hosts of the
+//! file, on groups and ports of its own; its rules are functions of what was received and of `now`.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods)] // what is measured and how long a probe lasts are times of this host
+#![allow(clippy::disallowed_methods)] // measurements and durations of probes are times of this host
 
 pub mod apply;
 pub mod checks;

@@ -1,5 +1,5 @@
-//! Figures of this host that take some milliseconds: how smooth a core is, how long a flush takes, what a hop
-//! costs.
+//! Measurements of this host that take some milliseconds: the jitter of a core, the time of a flush, the cost
+//! of a hop.
 
 use crate::facts::Host;
 use crate::probe::device::ProbeDevice;
@@ -16,27 +16,27 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Which of them are made.
+/// Which measurements are made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum MeasureChoice {
-    /// Those that disturb no running node.
+    /// Those that do not disturb a running node.
     Quiet,
-    /// All: a node that runs on a measured core or disk stumbles.
+    /// All: a node that runs on a measured core or disk is delayed.
     All,
     /// None.
     Nothing,
 }
 
-/// How smoothly a thread ran that had nothing to do but to read the clock.
+/// The jitter of a thread that only reads the clock.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Jitter {
     /// The longest time for which it did not run.
     pub longest_ns: u64,
-    /// The times of more than [`STUMBLE_NS`], and their sum.
+    /// The number of interruptions of more than [`STUMBLE_NS`].
     pub stumbles: u64,
-    /// See `stumbles`.
+    /// The sum of these interruptions.
     pub lost_ns: u64,
-    /// How long it was watched.
+    /// How long the thread ran.
     pub watched_ns: u64,
 }
 
@@ -57,21 +57,21 @@ pub struct FlushTimes {
     pub is_direct: bool,
 }
 
-/// The blocks that are written, and how long that may take.
+/// The number of blocks that are written, and the time limit.
 const FLUSHES: usize = 48;
 const FLUSHING_NS_MAX: u64 = 1_000_000_000;
 const BLOCK: usize = 4096;
 
-/// The part of a burst that a socket stored while nobody read it.
+/// The part of a burst that a socket stored while no thread read it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct BurstStored {
-    /// Datagrams of the burst, as many as the configured buffer is for.
+    /// Datagrams of the burst, as many as the configured buffer is sized for.
     pub sent: usize,
-    /// Those that were there afterwards.
+    /// Those that could be read afterwards.
     pub stored: usize,
 }
 
-/// A larger buffer is not filled: it would take too long.
+/// A larger buffer is not tested: filling it would take too long.
 const BURST_BYTES_MAX: usize = 64 << 20;
 
 /// Own multicast datagrams that came back by an interface.
@@ -81,20 +81,20 @@ pub struct LoopTimes {
     pub sent: usize,
     /// Those that came back.
     pub returned: usize,
-    /// Half of those took less.
+    /// Half of those that came back took less.
     pub p50_ns: u64,
-    /// Why there is nothing.
+    /// The error, if the measurement failed.
     pub error: Option<String>,
 }
 
 const LOOP_ROUNDS: usize = 200;
 const LOOP_WAIT_NS: u64 = 10_000_000;
-/// So many without a return, and the rest is not tried.
+/// The measurement ends after so many datagrams that did not come back.
 const LOOP_LOST_MAX: usize = 10;
 const HOPS: usize = 1_000;
 const CLOCK_READS: u64 = 20_000;
 
-/// All that was measured.
+/// All measurements.
 #[derive(Clone, Default, Debug)]
 pub struct Measured {
     /// By core.
@@ -107,18 +107,18 @@ pub struct Measured {
     pub loops: BTreeMap<String, LoopTimes>,
     /// One reading of the clock.
     pub clock_read_ns: Option<u64>,
-    /// From a send call to the end of the receive call, on the loopback, by one thread.
+    /// From a send call to the end of the receive call, on the loopback, in one thread.
     pub hop_ns: Option<u64>,
 }
 
-/// Measures, for about half a second and as much for each core.
+/// Takes all measurements: about half a second, and as much for each core.
 pub fn measure(scope: &Scope<'_>, host: &Host, choice: MeasureChoice) -> Measured {
     let mut measured = Measured::default();
     if choice == MeasureChoice::Nothing {
         return measured;
     }
     let may_disturb = choice == MeasureChoice::All;
-    // Which core or disk a node of another file has is not known here: one that runs excludes all.
+    // the cores and disks of a node of another file are not known here: a running node excludes all
     if may_disturb || host.daemons.is_empty() {
         let online = host.cores("/sys/devices/system/cpu/online");
         for (core, _) in scope.cores().filter(|(core, _)| online.contains(core)) {
@@ -170,11 +170,11 @@ fn jitter(core: usize) -> Option<Jitter> {
     std::thread::spawn(spin).join().ok().flatten()
 }
 
-/// A block as O_DIRECT wants it.
+/// A block aligned as O_DIRECT requires.
 #[repr(align(4096))]
 struct Block([u8; BLOCK]);
 
-/// Writes blocks of a file without a name, which leaves nothing behind.
+/// Writes blocks of a file without a name, so that nothing remains.
 fn flushes(folder: &Path) -> io::Result<FlushTimes> {
     let open = |flags: i32| {
         OpenOptions::new().write(true).mode(0o600).custom_flags(libc::O_TMPFILE | flags).open(folder)
@@ -199,7 +199,7 @@ fn flushes(folder: &Path) -> io::Result<FlushTimes> {
     Ok(FlushTimes { p50_ns: times[times.len() / 2], longest_ns, count: times.len(), is_direct })
 }
 
-/// Sends as much as a buffer of `asked` bytes is for to a socket that asked for it and does not read.
+/// Sends `asked` bytes to a socket that asked for a buffer of that size and does not read.
 fn burst(asked: usize, datagram: usize) -> io::Result<BurstStored> {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), None)?;
     socket.set_recv_buffer_size(asked)?;
@@ -263,7 +263,7 @@ fn multicast_loop(scope: &Scope<'_>, line: &LocalLine<'_>) -> LoopTimes {
         let round = [payload, (sent as u64).to_le_bytes()].concat();
         net.send_group(Group::Submit, &[Burst { bytes: &round, stride: round.len() }]);
         sent += 1;
-        // A look behind the deadline: this thread may have waited itself.
+        // one more receive after the deadline: this thread may have been delayed itself
         loop {
             let now = clock.now();
             let count = net.recv_groups();
@@ -299,7 +299,7 @@ mod tests {
     fn a_socket_that_got_its_buffer_stores_the_burst_and_a_small_one_does_not() {
         let large = burst(64 << 10, 1472).unwrap();
         assert_eq!((large.sent, large.stored), (44, 44));
-        // Four times what the kernel grants, whatever that is.
+        // four times what the kernel grants, whatever its limit is
         let granted = std::fs::read_to_string("/proc/sys/net/core/rmem_max").unwrap();
         let granted: usize = granted.trim().parse().unwrap();
         let short = burst((4 * granted).min(BURST_BYTES_MAX), 1472).unwrap();

@@ -1,4 +1,4 @@
-//! The texts of `/proc` and `/sys`, read.
+//! Parses the texts of `/proc` and `/sys`.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,7 @@ pub fn list(text: &str) -> Vec<usize> {
     let mut numbers = Vec::new();
     for part in text.trim().split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        // A stride, as the command line may have (`0-7:2/4`), and words like `managed_irq` are left out.
+        // a stride, as the command line may have (`0-7:2/4`), and words like `managed_irq` are ignored
         if let (Ok(first), Ok(last)) = (first.trim().parse::<usize>(), last.trim().parse::<usize>()) {
             numbers.extend(first..=last.min(first + 4095));
         }
@@ -15,7 +15,7 @@ pub fn list(text: &str) -> Vec<usize> {
     numbers
 }
 
-/// Numbers as the kernel writes a list of them: `0-2,7`.
+/// Writes numbers as the kernel writes a list of them: `0-2,7`.
 pub fn list_text(numbers: &[usize]) -> String {
     let mut parts: Vec<(usize, usize)> = Vec::new();
     for number in numbers {
@@ -31,7 +31,7 @@ pub fn list_text(numbers: &[usize]) -> String {
     parts.iter().map(part).collect::<Vec<_>>().join(",")
 }
 
-/// The word in brackets, of a file that shows all that there are: `always [madvise] never`.
+/// The word in brackets, in a file that lists all choices: `always [madvise] never`.
 pub fn chosen(text: &str) -> &str {
     let inside = text.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
     inside.map_or(text.trim(), |(word, _)| word)
@@ -53,7 +53,7 @@ pub fn limit(limits: &str, name: &str) -> Option<u64> {
     if word == "unlimited" { Some(u64::MAX) } else { word.parse().ok() }
 }
 
-/// This host's own addresses, of `/proc/net/fib_trie`.
+/// This host's own addresses, from `/proc/net/fib_trie`.
 pub fn own_addresses(trie: &str) -> Vec<Ipv4Addr> {
     let mut found = Vec::new();
     let mut last = None;
@@ -76,7 +76,7 @@ pub struct RouteRow {
     pub interface: String,
     /// The first address of the network.
     pub network: Ipv4Addr,
-    /// How many of its bits count.
+    /// The mask of the network.
     pub mask: Ipv4Addr,
 }
 
@@ -87,7 +87,7 @@ impl RouteRow {
     }
 }
 
-/// The table of routes, of `/proc/net/route`.
+/// The routing table, from `/proc/net/route`.
 pub fn routes(text: &str) -> Vec<RouteRow> {
     let address = |hex: &str| u32::from_str_radix(hex, 16).ok().map(|word| Ipv4Addr::from(word.swap_bytes()));
     let row = |line: &str| {
@@ -98,13 +98,13 @@ pub fn routes(text: &str) -> Vec<RouteRow> {
     text.lines().skip(1).filter_map(row).collect()
 }
 
-/// The interface by which `address` is reached: that of the longest mask.
+/// The interface by which `address` is routed: that of the longest mask.
 pub fn route_to(routes: &[RouteRow], address: Ipv4Addr) -> Option<&RouteRow> {
     let fitting = routes.iter().filter(|route| route.contains(address));
     fitting.max_by_key(|route| u32::from(route.mask))
 }
 
-/// The numbers and names of interrupts that name `word`, of `/proc/interrupts`.
+/// The numbers and names of interrupts that contain `word`, from `/proc/interrupts`.
 pub fn interrupts(text: &str, word: &str) -> Vec<(usize, String)> {
     let is_part = |name: &str| name.split(['-', ' ', ',', '@', ':']).any(|part| part == word) || name == word;
     let row = |line: &str| {
@@ -116,7 +116,7 @@ pub fn interrupts(text: &str, word: &str) -> Vec<(usize, String)> {
     text.lines().filter_map(row).collect()
 }
 
-/// A column of the sum of all rows of `/proc/net/softnet_stat`: 1 is packets dropped.
+/// A column of `/proc/net/softnet_stat`, summed over all rows: 1 is packets dropped.
 pub fn softnet(text: &str, column: usize) -> u64 {
     let word = |line: &str| u64::from_str_radix(line.split_whitespace().nth(column)?, 16).ok();
     text.lines().filter_map(word).sum()
@@ -130,7 +130,8 @@ pub fn snmp(text: &str, protocol: &str, name: &str) -> Option<u64> {
     values.split(' ').nth(place)?.parse().ok()
 }
 
-/// The kind and options of the mount that contains `path`, of `/proc/mounts`; the last of equal ones counts.
+/// The type and options of the mount that contains `path`, from `/proc/mounts`; the last of equal ones
+/// counts.
 pub fn mount_of<'a>(mounts: &'a str, path: &str) -> Option<(&'a str, &'a str)> {
     let row = |line: &'a str| {
         let mut words = line.split(' ');
@@ -142,7 +143,7 @@ pub fn mount_of<'a>(mounts: &'a str, path: &str) -> Option<(&'a str, &'a str)> {
     found.map(|(_, kind, options)| (kind, options))
 }
 
-/// A number of KiB of `/proc/meminfo`, in bytes; or a plain number.
+/// A number of `/proc/meminfo`: KiB in bytes, or a plain number.
 pub fn meminfo(text: &str, name: &str) -> Option<u64> {
     let rest = row(text, name)?.strip_prefix(':')?.trim();
     match rest.strip_suffix(" kB") {

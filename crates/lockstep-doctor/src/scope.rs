@@ -20,13 +20,13 @@ pub struct LocalNode {
     pub unicast: SocketAddrV4,
     /// The core of its pinned thread.
     pub core: Option<usize>,
-    /// The folder of its segments.
+    /// The folder of its journal.
     pub journal: PathBuf,
     /// Its memory files, and the bytes of each.
     pub memory: [(PathBuf, u64); 2],
-    /// The transport that it has chosen for itself.
+    /// The transport that is configured for this node alone.
     pub transport: Option<Transport>,
-    /// Segments go when all are larger than this; none, if all are retained.
+    /// The oldest segments are deleted when the journal is larger; `None` if all are retained.
     pub retention_bytes: Option<u64>,
     /// Bytes of a segment.
     pub segment_bytes: u64,
@@ -83,7 +83,7 @@ pub struct LocalLine<'a> {
     pub line: &'a LineConfig,
     /// The interface by name, if this host has it.
     pub interface: Option<String>,
-    /// The transport of this host's nodes.
+    /// The transport of this host's nodes on this line.
     pub transport: Transport,
 }
 
@@ -100,7 +100,7 @@ pub struct Scope<'a> {
     pub routes: Vec<RouteRow>,
 }
 
-/// Which node of the file this host is to be, where its addresses do not show it.
+/// Which node of the file this host runs, if its addresses do not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum ChosenNode {
     /// Those whose addresses this host has.
@@ -113,7 +113,7 @@ pub enum ChosenNode {
 }
 
 impl<'a> Scope<'a> {
-    /// The scope of a host with these texts of `/proc/net/fib_trie` and `/proc/net/route`.
+    /// The scope of a host whose `/proc/net/fib_trie` and `/proc/net/route` have these texts.
     pub fn new(config: &'a Config, chosen: ChosenNode, trie: &str, routes: &str) -> Self {
         let own = parse::own_addresses(trie);
         let is_ours = |address: &SocketAddrV4| address.ip().is_loopback() || own.contains(address.ip());
@@ -154,7 +154,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// The addresses of the file's nodes on a line, each once: archivers are on the first alone.
+/// The addresses of the file's nodes on a line, each once: archivers use the first line only.
 pub fn hosts(config: &Config, place: usize) -> Vec<Ipv4Addr> {
     let replicas = config.replicas.iter();
     let replicas =

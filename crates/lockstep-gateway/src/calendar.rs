@@ -2,10 +2,10 @@
 //!
 //! One publisher marks the days: its odd numbers begin a day and its even ones end one. So its last number
 //! shows whether a day is open, and a mark that is sent again is stamped once. A command that is given twice
-//! is refused as such. Of two operators that mark at the same moment, the later open fences the other one.
+//! is refused. If two operators mark at the same moment, the later open fences the other one.
 //!
 //! ```text
-//!   begin ─▶ opening ──▶ the last number says: open or not ─▶ refused
+//!   begin ─▶ opening ──▶ the last number shows whether a day is open ─▶ refused
 //!                              └─▶ marked, under way ─▶ committed
 //! ```
 
@@ -15,20 +15,20 @@ use lockstep_wire::{DayMark, OperatorKey, PublisherId, PublisherSeq, Seq};
 
 pub use lockstep_wire::CALENDAR;
 
-/// How an order ended.
+/// The result of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Marked {
-    /// The mark stands there for ever.
+    /// The mark stands at this seq, for good.
     At(Seq),
-    /// A day is open, or none is: there is nothing to begin, or to end.
+    /// A day is open already, or no day is: there is nothing to begin, or to end.
     Already,
-    /// Another order came between, or nobody can tell what became of this one: it may have been carried out.
+    /// Another order came in between, or the outcome of this one is unknown: it may have been carried out.
     Unknown,
-    /// The key does not allow it, or its operator's signature does not hold.
+    /// The key does not allow it, or the operator's signature is invalid.
     NotAllowed,
 }
 
-/// One order.
+/// One order of an operator.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DayMarkRequest {
     begins: bool,
@@ -40,15 +40,15 @@ pub struct DayMarkRequest {
 }
 
 impl DayMarkRequest {
-    /// A day of this name begins; or the open one ends, without a name. `nonce` is drawn. `None`: the handle
-    /// has no room for the name.
+    /// Begins a day of this name; without a name it ends the open one. `nonce` is drawn at random. `None`:
+    /// the handle has no room for the name.
     pub fn begin(publisher: &mut PublisherCore, name: Option<&str>, nonce: [u64; 2]) -> Option<Self> {
         let ticket = publisher.open(CALENDAR, nonce)?;
         let (begins, name) = (name.is_some(), name.unwrap_or_default().to_owned());
         Some(Self { begins, name, ticket, opened: None, number: None, marked: None })
     }
 
-    /// Takes an event of the publisher's handle.
+    /// Handles an event of the publisher's handle.
     pub fn on_publisher(&mut self, event: &PublisherEvent) {
         match *event {
             PublisherEvent::Opened { ticket, publisher, last, .. } if ticket == self.ticket => {
@@ -77,8 +77,8 @@ impl DayMarkRequest {
         self.marked.get_or_insert(marked);
     }
 
-    /// Hands in the mark, once it may be. How the order ended, if it did. An operator's key signs it, with
-    /// this drawn number; a replica's does not.
+    /// Publishes the mark, as soon as that is possible. Returns the result of the order, if it has ended. An
+    /// operator's key signs the mark, with this drawn nonce; a replica's does not.
     pub fn turn(
         &mut self,
         publisher: &mut PublisherCore,
@@ -86,7 +86,7 @@ impl DayMarkRequest {
     ) -> Option<Marked> {
         if let (Some((own, _)), None, None) = (self.opened, self.number, self.marked) {
             let mark = DayMark { is_start: self.begins, name: &self.name };
-            // The history is signed as well.
+            // The signature covers the history, so it must be known.
             if operator.is_some() && publisher.history() == 0 {
                 return None;
             }

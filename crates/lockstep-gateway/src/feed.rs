@@ -2,15 +2,16 @@
 //!
 //! A feed gives the messages of one source (everything, a destination, a channel) the numbers 1, 2, 3 … since
 //! the trading day began, and multicasts them under the day's name as their session. Numbers are a function
-//! of the stream: a feed that restarts goes on at the same number, two feeds beside each other emit the same
-//! ones (A/B), and what was missed meanwhile is asked for. Its request server answers for the open day and
-//! the one before.
+//! of the stream: a feed that restarts continues at the same number, two feeds beside each other emit the
+//! same numbers (A/B), and receivers request what they have missed. Its request server answers for the open
+//! day and the one before.
 //!
-//! What a datagram does not take has no number, in any feed of the same datagram length: it is passed over
-//! and counted. `channels.*.message_len_max` refuses it where it is published.
+//! A message that does not fit a datagram has no number, in any feed of the same datagram length: it is
+//! skipped and counted. `channels.*.message_len_max` refuses it where it is published.
 //!
-//! A block holds the message as it is, or what an application makes of it: [`Feed::with_mapping`]. As the
-//! mapping sees nothing but the message, numbers stay a function of the stream.
+//! A block holds the message as it is, or what a mapping of the application makes of it:
+//! [`Feed::with_mapping`]. The mapping sees nothing but the message, so numbers stay a function of the
+//! stream.
 //!
 //! ```no_run
 //! use lockstep_core::engine::ports::MemoryBacklog;
@@ -51,19 +52,19 @@ use moldudp64::{PackError, Packer, Push, RequestServer, SessionBounds};
 use std::fmt;
 use std::net::SocketAddr;
 
-/// A heartbeat follows when nothing was sent for so long (MoldUDP64 1.00, "Heartbeats": about a second).
+/// A heartbeat follows this time without a datagram (MoldUDP64 1.00, "Heartbeats": about a second).
 const HEARTBEAT_NS: Nanos = 1_000_000_000;
 
-/// What a feed carries.
+/// The messages that a feed carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum FeedSource {
     /// Every message.
     All,
-    /// Those for somebody.
+    /// The messages for one recipient.
     For(Recipient),
 }
 
-/// Writes the block of a message, or says that it has none: see [`Feed::with_mapping`].
+/// Writes the block of a message, or returns that it has none: see [`Feed::with_mapping`].
 type WriteBlock = dyn Fn(&Message<'_>, &mut Vec<u8>) -> bool + Send;
 
 struct Mapping(Box<WriteBlock>);
@@ -77,11 +78,11 @@ impl fmt::Debug for Mapping {
 /// Why a feed ends.
 #[derive(Debug)]
 pub enum FeedError {
-    /// The spool of its messages.
+    /// The spool of its messages failed.
     Spool(BacklogError),
-    /// A datagram length that no message fits, or a day's name that no session takes.
+    /// A datagram length that no message fits, or a day's name that is no valid session.
     Pack(PackError),
-    /// The day is larger than its spool: what follows could not be sent again.
+    /// The day is larger than its spool: later messages could not be sent again.
     Full,
 }
 
@@ -112,7 +113,7 @@ impl From<PackError> for FeedError {
 }
 
 counter_group! {
-    /// What happened, in numbers.
+    /// The counts of a feed.
     pub struct FeedCounts {
         ready gauge "feed_ready" "1 while the feed multicasts: the stream is read up to its end, and a leader is followed.",
         messages count "feed_messages" "Messages with a number, of all days.",
@@ -124,7 +125,7 @@ counter_group! {
     }
 }
 
-/// See the module.
+/// A feed: see the module.
 #[derive(Debug)]
 pub struct Feed<B> {
     source: FeedSource,
@@ -132,7 +133,7 @@ pub struct Feed<B> {
     len_max: usize,
     clients: Clients,
     today: Ledger<B>,
-    /// The day before, and its session.
+    /// The former day, and its session.
     previous: (Ledger<B>, Option<Session>),
     session: Session,
     packer: Packer,
@@ -143,16 +144,16 @@ pub struct Feed<B> {
     heartbeat_ns: Nanos,
     /// The block of the message that is being taken, or sent again.
     block: Vec<u8>,
-    /// What happened so far.
+    /// The counts so far.
     pub counts: FeedCounts,
 }
 
 impl<B: Backlog> Feed<B> {
-    /// A feed of `source` in datagrams of at most `len_max` bytes, over a stream that is read from its first
-    /// entry on if `whole`; one spool for the open day, and one for the day before.
+    /// A feed of `source` in datagrams of at most `len_max` bytes. `whole`: the stream is read from its first
+    /// entry on. It has one spool for the open day, and one for the day before.
     ///
     /// # Errors
-    /// `len_max` takes no message.
+    /// No message fits `len_max`.
     pub fn new(
         source: FeedSource,
         len_max: usize,
@@ -186,18 +187,18 @@ impl<B: Backlog> Feed<B> {
         })
     }
 
-    /// From now on it answers requests of these networks alone; of all, if there are none.
+    /// From now on it answers requests of these networks alone; without networks, all requests.
     pub fn set_allowed(&mut self, networks: Option<Networks>) {
         self.allow = networks;
     }
 
-    /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a
-    /// message's block, which may be empty, into memory that is empty, and returns `true`; or `false`, and
-    /// the message is passed over and has no number.
+    /// The same feed with blocks that `mapping` makes of the messages of the source. It writes a message's
+    /// block, which may be empty, into empty memory, and returns `true`. If it returns `false`, the message
+    /// is skipped and has no number.
     ///
-    /// Feeds emit the same numbers if they have the same mapping, and if it makes the same of equal messages
-    /// wherever and whenever it is called. So change it between two trading days only, in all feeds of a
-    /// group.
+    /// Feeds emit the same numbers if they have the same mapping, and if the mapping returns the same for
+    /// equal messages wherever and whenever it is called. So change it only between two trading days, in all
+    /// feeds of a group.
     #[must_use]
     pub fn with_mapping(
         mut self,
@@ -207,19 +208,19 @@ impl<B: Backlog> Feed<B> {
         self
     }
 
-    /// The same feed with heartbeats after another time than a second without a datagram.
+    /// The same feed with heartbeats after this time without a datagram, instead of a second.
     #[must_use]
     pub fn with_heartbeat(mut self, heartbeat_ns: Nanos) -> Self {
         self.heartbeat_ns = heartbeat_ns;
         self
     }
 
-    /// The longest block that a datagram takes.
+    /// The longest block that fits a datagram.
     pub fn message_len_max(&self) -> usize {
         self.packer.message_len_max()
     }
 
-    /// Whether it multicasts: the stream was read to its end.
+    /// Whether it multicasts: it has read the stream to its end.
     pub fn is_live(&self) -> bool {
         self.caught_up
     }
@@ -245,7 +246,7 @@ impl<B: Backlog> Feed<B> {
         }
     }
 
-    /// Takes an event of the committed subscription; full datagrams are passed to `send`.
+    /// Handles an event of the committed subscription; full datagrams are passed to `send`.
     ///
     /// # Errors
     /// See [`FeedError`].
@@ -284,7 +285,7 @@ impl<B: Backlog> Feed<B> {
                 self.sent_at = 0;
                 Ok(())
             }
-            // What ends here began before the first entry that was read. Others may count it.
+            // The message began before the first entry that was read. Other feeds may count it.
             SubscriberEvent::PartsDiscarded { bound: PartsBound::Beginning, .. } => {
                 self.flush(now, send);
                 if self.today.on_lacking() {
@@ -312,14 +313,14 @@ impl<B: Backlog> Feed<B> {
             return Ok(());
         }
         let number = self.next();
-        // One list for whatever it carries.
+        // The ledger has one list, whatever the destination is.
         if !self.today.on_message(&Message { destination: 0, payload: &self.block, ..*message })? {
             return if self.today.is_full() { Err(FeedError::Full) } else { Ok(()) };
         }
         self.counts.messages += 1;
         if self.caught_up && self.packer.push(number, &self.block)? == Push::Full {
             self.flush(now, send);
-            // An empty datagram takes what `message_len_max` allows.
+            // An empty datagram has room for `message_len_max` bytes.
             let _ = self.packer.push(number, &self.block)?;
         }
         Ok(())
@@ -333,8 +334,8 @@ impl<B: Backlog> Feed<B> {
         }
     }
 
-    /// Behind a batch of the stream: sends what is open, or a heartbeat if one is due, or that the session is
-    /// over.
+    /// After a batch of the stream: sends the open datagram, a heartbeat if one is due, or the end of the
+    /// session.
     pub fn turn(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
         self.flush(now, send);
         if !self.caught_up || self.sent_at != 0 && now < self.sent_at + self.heartbeat_ns {
@@ -353,10 +354,10 @@ impl<B: Backlog> Feed<B> {
         self.sent_at = now.max(1);
     }
 
-    /// Somebody asks for messages. The datagram to answer with, if it is answered.
+    /// Handles a request for messages. Returns the datagram of the answer, if there is one.
     ///
     /// # Errors
-    /// The spool.
+    /// The spool failed.
     pub fn on_request(
         &mut self,
         now: Nanos,
@@ -371,7 +372,7 @@ impl<B: Backlog> Feed<B> {
         for (session, ledger) in [(today, &self.today), (self.previous.1, &self.previous.0)] {
             if let Some(session) = session {
                 let bounds = SessionBounds { session, first: 1, next: ledger.next_number(&[0]) };
-                // Two sessions, and room for sixteen.
+                // Two sessions, and the server has room for sixteen.
                 let _ = self.server.set_session(bounds);
             }
         }

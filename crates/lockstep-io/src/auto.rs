@@ -1,13 +1,13 @@
 //! # auto: the best transport that works here, and unicast from nodes whose multicast does not arrive
 //!
-//! The question: how does a node choose for itself what all must agree upon? It does not have to. All nodes
-//! multicast, past the kernel where that works, and all listen. A node that does not receive another by
-//! multicast asks it for a lease (`io/fanout`), and returns the lease when multicast arrives. So each pair
-//! settles it alone: a wrong guess costs copies that are thrown away, never a datagram.
+//! The question: how does a node choose a transport on which all must agree? It does not have to. All nodes
+//! multicast, past the kernel where that works, and all listen. A node that does not receive another one by
+//! multicast requests a lease from it (`io/fanout`), and returns the lease when multicast arrives. So each
+//! pair settles it alone: a wrong guess costs copies that are dropped, and never a datagram.
 //!
 //! ```text
-//!   heard by multicast within a second ──▶ nothing to do
-//!   silent there, answers a join ────────▶ sends to us by unicast as well, until it is heard
+//!   received by multicast within 1 second ──▶ nothing to do
+//!   silent there, answers a join ────────▶ sends to us by unicast as well, until multicast arrives
 //! ```
 //!
 //! A handle that receives a replica by lease alone also submits to it by unicast: multicast that fails in
@@ -37,16 +37,16 @@ use std::os::fd::BorrowedFd;
 /// milliseconds.
 const SILENT_NS: Nanos = 1_000_000_000;
 
-/// How to open one.
+/// How to open an [`Auto`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AutoSettings {
     /// Asks nodes for leases, and grants them.
     pub fanout: FanoutSettings,
-    /// The only queue of the card that xdp uses; none: all.
+    /// The only queue of the card that xdp uses; `None`: all queues.
     pub queue: Option<u32>,
 }
 
-/// A line that multicasts, with the leases that it requests and grants beside that.
+/// A line that multicasts, and requests and grants leases beside that.
 pub struct Auto {
     line: Transport,
     leasing: Leasing,
@@ -70,11 +70,11 @@ pub struct Auto {
     effective: Vec<Effective>,
 }
 
-/// Opens the best available of xdp, udp and unicast, and reports why it is no better one. With a `relay`
-/// the process that owns the card hands on the datagrams that it receives.
+/// Opens the best transport of xdp, udp and unicast that works, and reports why it is no better one. With a
+/// `relay`, the process that owns the card passes the datagrams that it receives to the others.
 ///
 /// # Errors
-/// As of the last of them.
+/// Those of the last transport that it tried.
 pub fn open(
     udp: UdpSettings,
     settings: &AutoSettings,
@@ -125,8 +125,8 @@ pub fn open(
     })))
 }
 
-/// The card, if it takes a program: behind the kernel's own gathering (generic mode) xdp is no better than
-/// udp, and loses what this host's own senders hand over uncut.
+/// The card, if it takes a program. In the kernel's generic mode xdp is no better than udp, and loses
+/// datagrams that senders of this host hand over uncut.
 fn xdp(
     udp: &UdpSettings,
     queue: Option<u32>,
@@ -158,7 +158,7 @@ fn chosen(got: &str, why: Vec<String>) -> Effective {
 }
 
 impl Auto {
-    /// Each setting with the value in force, and which transport it is.
+    /// Each setting with the value in force, and the transport in use.
     pub fn effective(&self) -> &[Effective] {
         &self.effective
     }
@@ -178,7 +178,7 @@ impl Auto {
         self.leasing.counts()
     }
 
-    /// Where others reach us.
+    /// The address at which other nodes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         self.line.unicast_address()
     }
@@ -188,8 +188,8 @@ impl Auto {
         self.line.sockets()
     }
 
-    /// Notes the sender of this datagram. A repaired frame is not sent by the replica whose number it
-    /// bears.
+    /// Notes the sender of this datagram. The sender of a repaired frame is not the replica that its header
+    /// names.
     #[inline]
     fn note_speaker(&mut self, index: usize) {
         const LENGTH: usize = std::mem::offset_of!(Header, length);
@@ -208,7 +208,7 @@ impl Auto {
         }
     }
 
-    /// Asks for leases, and returns them.
+    /// Requests leases, and returns them.
     fn look(&mut self) {
         self.now = self.clock.now();
         let Self { leasing, last_received, now, line, repairers, .. } = self;
@@ -257,7 +257,7 @@ impl Auto {
             }
             self.counts.on_sent(sent.deliveries, sent.delivered_bytes);
             self.counts.refused_sends += sent.refusals as u64;
-            // A datagram of which no copy was taken lacks all of them.
+            // A datagram of which no copy was taken lacks all copies.
             let all: usize = bursts.iter().map(Burst::count).sum();
             let unsent = sent.unsent + (all - sent.datagrams) * targets.len();
             self.leasing.count_unsent(unsent);
@@ -271,11 +271,11 @@ impl Auto {
 enum CopySource {
     /// Members of this group, by lease.
     Members(Group),
-    /// The nodes that we receive by lease.
+    /// The nodes from which we receive by lease.
     Lessors,
 }
 
-/// Sends a join or a lease. One that is lost is asked for again.
+/// Sends a join or a lease. A lost one is requested again.
 fn say(line: &mut Transport, reply: &Reply) {
     line.send_unicast(reply.to, [&reply.bytes, &[]]);
 }
@@ -296,7 +296,7 @@ impl Net for Auto {
         lent + count
     }
 
-    /// More may wait behind what came by lease.
+    /// More may wait behind the datagrams that came by lease.
     #[inline]
     fn is_drained(&self) -> bool {
         self.by_lease == 0 && self.line.is_drained()
@@ -341,8 +341,8 @@ impl Net for Auto {
         }
     }
 
-    /// By multicast, and by unicast to those that it does not reach. Datagrams that multicast took are on
-    /// their way.
+    /// Sends by multicast, and by unicast to the nodes that multicast does not reach. A datagram that
+    /// multicast took counts as sent.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let taken = self.line.send_group(group, bursts);
         let has_members = !self.leasing.members.targets(group as usize).is_empty();
@@ -375,10 +375,10 @@ impl Net for Auto {
     }
 }
 
-/// Most bursts of a send that are copied; members ask for what is beyond.
+/// The most bursts of a send that are copied; members request the rest.
 const SENT_BURSTS_MAX: usize = 64;
 
-/// The first `taken` datagrams of `bursts`. Returns how many bursts those are.
+/// The first `taken` datagrams of `bursts`. Returns the number of bursts.
 fn taken_of<'a>(bursts: &[Burst<'a>], taken: usize, out: &mut [Burst<'a>; SENT_BURSTS_MAX]) -> usize {
     let (mut left, mut used) = (taken, 0);
     for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
@@ -393,7 +393,7 @@ fn taken_of<'a>(bursts: &[Burst<'a>], taken: usize, out: &mut [Burst<'a>; SENT_B
     used
 }
 
-/// A node that sends copies to us is notified that we leave.
+/// Notifies the nodes that send copies to us that we leave.
 impl Drop for Auto {
     fn drop(&mut self) {
         for reply in self.leasing.leave() {

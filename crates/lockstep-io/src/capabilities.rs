@@ -1,9 +1,9 @@
 //! # capabilities: rights that a process gives up once it is set up
 //!
 //! Linux capabilities belong to threads (capabilities(7)). A thread that [`spawn`] starts has none from its
-//! first line on. The thread that sets the process up has them until [`drop_capabilities`]: with them it
-//! attaches XDP programs, locks memory, and takes its scheduling class. Nothing that a daemon does later
-//! needs one, as root or as another user. A daemon adds what else its threads give up ([`at_thread_start`]).
+//! first line on. The thread that sets the process up has them until [`drop_capabilities`]: it needs them to
+//! attach XDP programs, to lock memory, and to take its scheduling class. A daemon needs none later, as root
+//! or as another user. [`at_thread_start`] adds what else a daemon's threads give up.
 
 use crate::Effective;
 use std::io;
@@ -17,11 +17,11 @@ const VERSION: u32 = 0x2008_0522;
 #[repr(C)]
 struct CapabilityHeader {
     version: u32,
-    /// 0: this thread.
+    /// The thread; 0 means the calling one.
     thread: i32,
 }
 
-/// `struct __user_cap_data_struct`, of which there are two: bits 0 to 31, and the rest.
+/// `struct __user_cap_data_struct`; the call takes two: bits 0 to 31, and the rest.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct CapabilitySets {
@@ -30,7 +30,7 @@ struct CapabilitySets {
     inheritable: u32,
 }
 
-/// Takes all capabilities from this thread, for ever: neither it nor a program that it starts has them again.
+/// Drops all capabilities of this thread for good: neither it nor a program that it starts gets them back.
 pub fn drop_capabilities() -> Effective {
     match give_up() {
         Ok(()) => Effective::granted("capabilities", "none"),
@@ -40,7 +40,7 @@ pub fn drop_capabilities() -> Effective {
 
 static AT_THREAD_START: OnceLock<fn()> = OnceLock::new();
 
-/// From now on each thread that [`spawn`] starts calls this first, if it is the first choice of this process.
+/// Sets the function that each thread of [`spawn`] calls first. The first choice of a process stays.
 pub fn at_thread_start(first: fn()) {
     let _first = AT_THREAD_START.set(first);
 }
@@ -56,7 +56,7 @@ pub fn spawn<T: Send + 'static>(
     spawn_with(builder, AT_THREAD_START.get().copied().unwrap_or(|| {}), work)
 }
 
-/// The same, with another first step than [`at_thread_start`] names.
+/// As [`spawn`], with another first function than that of [`at_thread_start`].
 ///
 /// # Errors
 /// As [`spawn`].
@@ -66,7 +66,7 @@ pub fn spawn_with<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     builder.spawn(move || {
-        // Where the kernel refuses it, it refuses the main thread as well, which says so.
+        // If the kernel refuses this, it refuses the main thread as well, which reports it.
         let _ = give_up();
         first();
         work()
@@ -81,8 +81,8 @@ fn give_up() -> io::Result<()> {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0
     };
-    // SAFETY: both structs have the kernel's shape of this version, and live across the call, which reads
-    // them.
+    // SAFETY: both structs have the kernel's shape of this version, and live across the call, which only
+    // reads them.
     let dropped =
         prepared && unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) } == 0;
     if dropped { Ok(()) } else { Err(io::Error::last_os_error()) }

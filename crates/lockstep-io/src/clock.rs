@@ -1,9 +1,9 @@
 //! # clock: time, and other values that only the kernel knows
 //!
-//! Engines count in `now`, nanoseconds of the monotonic clock, which no administrator sets back; two
-//! processes of one host may compare theirs. Timestamps of the stream are wall time, made of the
-//! same reading by an offset, so that a turn reads one clock once. Both reads stay in user space
-//! (vdso, some 25 ns) while the kernel's clocksource allows it.
+//! Engines count in `now`: nanoseconds of the monotonic clock, which no administrator sets back. Two
+//! processes of one host may compare theirs. Timestamps of the stream are wall time, computed from the same
+//! reading and an offset, so that a turn reads one clock once. Both reads stay in user space (vdso, some 25
+//! ns) if the kernel's clocksource allows it.
 
 use super::IoError;
 use lockstep_wire::Nanos;
@@ -11,10 +11,10 @@ use lockstep_wire::date::{date_of_days, days_of_date};
 use std::fmt;
 use std::io::ErrorKind;
 
-/// Readings taken to find the offset; the one between the closest pair of others is used.
+/// The number of readings for the offset; the tightest pair of readings decides.
 const OFFSET_READINGS: usize = 5;
 
-/// The two clocks and the way from one to the other.
+/// The two clocks and the offset between them.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     /// Wall time less monotonic time.
@@ -28,7 +28,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// A clock whose offset is that of this moment.
+    /// A clock with the offset of this moment.
     pub fn start() -> Self {
         Self { offset: offset() }
     }
@@ -39,14 +39,14 @@ impl Clock {
         read(libc::CLOCK_MONOTONIC)
     }
 
-    /// The wall time of the moment `now`, in nanoseconds since the Unix epoch. It moves evenly: steps
-    /// of the system's time take effect at [`Clock::refresh`] only.
+    /// The wall time of the moment `now`, in nanoseconds since the Unix epoch. It moves evenly: steps of the
+    /// system's time take effect only at [`Clock::refresh`].
     #[inline]
     pub fn wall(&self, now: Nanos) -> Nanos {
         now.wrapping_add(self.offset)
     }
 
-    /// Takes the offset again, as the system's time may have been set or slewed. Returns by how many
+    /// Measures the offset again, because the system's time may have been set or slewed. Returns by how many
     /// nanoseconds wall time has moved.
     pub fn refresh(&mut self) -> i64 {
         let before = std::mem::replace(&mut self.offset, offset());
@@ -72,12 +72,12 @@ impl fmt::Display for Utc {
 }
 
 impl Utc {
-    /// The wall time of this moment, for those who need no other time.
+    /// The wall time of this moment, for callers that need no other time.
     pub fn now() -> Self {
         Self(read(libc::CLOCK_REALTIME))
     }
 
-    /// The beginning of a day, as `2026-11-21`, from 1970 on; `None` of any other text.
+    /// The beginning of a day written as `2026-11-21`, from 1970 on; `None` for any other text.
     pub fn day(text: &str) -> Option<Self> {
         let fields = text.split('-').collect::<Vec<_>>();
         let [year, month, day] = fields[..] else { return None };
@@ -87,14 +87,14 @@ impl Utc {
         if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
             return None;
         }
-        // Nanoseconds end in the year 2554.
+        // 64 bits of nanoseconds end in the year 2554.
         let found = Self(days_of_date(year, month, day)?.checked_mul(DAY_NS)?);
-        // A day that its month does not have is one of the next.
+        // A day beyond the month's end would count into the next month.
         (found.date() == text).then_some(found)
     }
 
-    /// A day as [`Utc::day`] reads it, or a time of it: `2026-11-21T09:30`, with seconds, a fraction of them,
-    /// and `Z` behind it or not; `None` of any other text.
+    /// A day as [`Utc::day`] reads it, or a time of it: `2026-11-21T09:30`, with or without seconds, their
+    /// fraction and a final `Z`; `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let Some((day, time)) = text.split_once('T') else { return Self::day(text) };
         let (clock, fraction) = match time.strip_suffix('Z').unwrap_or(time).split_once('.') {
@@ -117,14 +117,14 @@ impl Utc {
         Some(Self(Self::day(day)?.0.checked_add(time_ns)?)).filter(|_| is_time)
     }
 
-    /// Its day, as [`Utc::day`] reads it.
+    /// The day of this time, as [`Utc::day`] reads it.
     pub fn date(self) -> String {
         let mut text = self.to_string();
         text.truncate(10);
         text
     }
 
-    /// Whole days from this time's day until that of `until`; below zero if that is over.
+    /// Whole days from this time's day until that of `until`; negative if that day is over.
     pub fn days_until(self, until: Self) -> i64 {
         let day = |time: Self| (time.0 / DAY_NS) as i64;
         day(until) - day(self)
@@ -140,8 +140,8 @@ fn read(clock: libc::clockid_t) -> Nanos {
     time.tv_sec as Nanos * 1_000_000_000 + time.tv_nsec as Nanos
 }
 
-/// Wall less monotonic. The thread may be put aside between two readings, so the tightest of some
-/// brackets counts.
+/// Wall time minus monotonic time. The thread may be preempted between two readings, so the tightest of
+/// several brackets counts.
 fn offset() -> Nanos {
     let bracket = || {
         let before = read(libc::CLOCK_MONOTONIC);
@@ -156,10 +156,10 @@ fn offset() -> Nanos {
     best.1
 }
 
-/// The random id of this boot of the machine: the content of memory files belongs to no other one.
+/// The random id of this boot of the machine. The content of memory files belongs to one boot only.
 ///
 /// # Errors
-/// `/proc` is not mounted, or does not tell.
+/// `/proc` is not mounted, or does not have it.
 pub fn boot_id() -> Result<u128, IoError> {
     let path = "/proc/sys/kernel/random/boot_id";
     let doing = || format!("read the id of this boot from {path}");

@@ -1,9 +1,9 @@
-//! # counters: the counters of a process, for others to read
+//! # counters: the counters of a process, for other processes to read
 //!
-//! A file of named numbers, each with its kind, unit and meaning, that its writer has mapped. Publishing is
-//! one store per number and no call; reading needs nothing from the writer, so it works while that is busy,
-//! hung or dead. Put the file into memory (`/dev/shm`): a disk's file system would write it back now and
-//! then, and the next store then waits for a page fault.
+//! A file of named numbers, each with its kind, unit and meaning, that its writer maps. Publishing is one
+//! store per number and no call. A reader needs nothing from the writer, so it can read while the writer is
+//! busy, hung or dead. The file belongs in memory (`/dev/shm`): a disk's file system would write it back now
+//! and then, and the next store would wait for a page fault.
 //!
 //! ```text
 //!   0  header (64 bytes): magic, version, bytes of the table, count of values, pid, start time
@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// `LKSTCNTR` in memory order.
 const MAGIC: u64 = u64::from_le_bytes(*b"LKSTCNTR");
-/// Of this layout.
+/// The version of this layout.
 const VERSION: u32 = 2;
 /// The longest table that is read or written: ten times that of a replica.
 const TABLE_MAX: usize = 1 << 19;
@@ -46,10 +46,10 @@ struct Header {
     magic: u64,
     version: u32,
     table_bytes: u32,
-    /// The time of the last store included.
+    /// Values, with the time of the last store.
     values: u32,
     pid: u32,
-    /// Wall time, nanoseconds.
+    /// Wall time in nanoseconds.
     started_at: u64,
     padding: [u64; 4],
 }
@@ -93,13 +93,13 @@ fn table(labels: &[(&str, &str)], rows: &[Described]) -> Result<String, String> 
     }
 }
 
-/// First word of a line of the table that has a label of the process.
+/// First word of a table line with a label of the process.
 const LABEL: &str = "label";
 
-/// What a table has: the labels of the process, and its counters.
+/// The content of a table: the labels of the process, and its counters.
 type Table = (Vec<(String, String)>, Vec<Described>);
 
-/// Reads a table; `None` of what is none.
+/// Parses a table; `None` if the text is not one.
 fn parsed(text: &str) -> Option<Table> {
     let (mut labels, mut rows) = (Vec::new(), Vec::new());
     for line in text.lines() {
@@ -116,13 +116,15 @@ fn parsed(text: &str) -> Option<Table> {
     Some((labels, rows))
 }
 
-/// The mode of files that others read: a group that may write is not believed, whatever the user's mask says.
+/// The mode of files that other users read. Readers refuse a file that a group may write, whatever the user's
+/// umask is.
 const SHARED: u32 = 0o644;
 
-/// Makes the file at `path` of `bytes` and maps it. It is written whole, not only sized: a store into
-/// a hole of a full file system would kill us. Each page is mapped at once, so that no store causes a fault.
+/// Makes the file at `path` from `bytes` and maps it. It is written whole, not only sized: a store into a
+/// hole of a full file system would kill the process. Each page is mapped at once, so that no store causes a
+/// fault.
 pub(crate) fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
-    // Others may make files there too: what lies at that name is removed, never opened.
+    // Other users may make files there too: a file of that name is removed, never opened.
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -140,12 +142,12 @@ pub struct CountersFile {
 }
 
 impl CountersFile {
-    /// Makes the file at `path` with all values 0: labels of the process, like its cluster and its role, and
-    /// its counters. One that was there is replaced as a whole, so that a process that still reads it keeps
-    /// the old one.
+    /// Makes the file at `path` with all values 0: the labels of the process, such as its cluster and its
+    /// role, and its counters. An existing file is replaced as a whole, so that a process that still reads it
+    /// keeps the old one.
     ///
     /// # Errors
-    /// A field with a tab or a new line, too many counters, or the file cannot be made.
+    /// A field has a tab or a new line, there are too many counters, or the file cannot be made.
     pub fn create(path: &Path, labels: &[(&str, &str)], rows: &[Described]) -> Result<Self, IoError> {
         let doing = || format!("make the counters file {}", path.display());
         let fails = |error| IoError::new(doing(), error);
@@ -174,13 +176,13 @@ impl CountersFile {
             Ok(map)
         });
         if made.is_err() {
-            let _ = std::fs::remove_file(&draft); // it may not have come to be
+            let _ = std::fs::remove_file(&draft); // it may not exist
         }
         Ok(Self { map: made.map_err(fails)?, table: table.len(), count })
     }
 
-    /// Stores all values, in the order of the rows, and the wall time of this moment. Each is whole at any
-    /// time; all together may be seen half-way, which a counter forgives.
+    /// Stores all values, in the order of the rows, and the wall time of this moment. Each value is whole at
+    /// any time; a reader may see some old and some new values, which does no harm to counters.
     pub fn publish(&mut self, wall: Nanos, values_now: &[u64]) {
         assert_eq!(1 + values_now.len(), self.count, "as many values as the rows have");
         let values = values(&self.map, self.table, self.count);
@@ -191,16 +193,16 @@ impl CountersFile {
     }
 }
 
-/// Where a reader's numbers come from.
+/// The source of a reader's numbers.
 enum Source {
-    /// A file, which is read anew each time: it may be cut meanwhile, and what is mapped of such a file ends
-    /// whoever reads it.
+    /// A file, which is read anew each time. It may be truncated meanwhile, and a mapping of it would then
+    /// end the reader.
     File(File),
     Bytes(Vec<u8>),
 }
 
 impl Source {
-    /// Fills `out` with what stands from `at` on.
+    /// Fills `out` with the bytes from `at` on.
     fn read(&self, at: usize, out: &mut [u8]) -> std::io::Result<()> {
         match self {
             Self::File(file) => file.read_exact_at(out, at as u64),
@@ -226,7 +228,7 @@ pub struct CountersReader {
 }
 
 impl CountersReader {
-    /// Opens the file at `path`, which this process's user or root has made, whether its writer runs or not.
+    /// Opens the file at `path`, which this process's user or root must have made. Its writer need not run.
     ///
     /// # Errors
     /// It is missing, another user's, not a counters file, of another version, or cut short.
@@ -234,10 +236,10 @@ impl CountersReader {
         Self::open_of(path, &FileOwners::own())
     }
 
-    /// The same of a file that one of `owners` has made.
+    /// As [`open`](Self::open), for a file that one of `owners` has made.
     ///
     /// # Errors
-    /// As of [`open`](Self::open).
+    /// As [`open`](Self::open).
     pub fn open_of(path: &Path, owners: &FileOwners) -> Result<Self, IoError> {
         let doing = || format!("read the counters file {}", path.display());
         let fails = |error| IoError::new(doing(), error);
@@ -246,16 +248,16 @@ impl CountersReader {
         Self::of_source(Source::File(file), usize::try_from(len).unwrap_or(usize::MAX), doing)
     }
 
-    /// Reads what [`bytes`](Self::bytes) of another process, of any host, returned.
+    /// Reads the result of [`bytes`](Self::bytes) of another process, on any host.
     ///
     /// # Errors
-    /// As of [`open`](Self::open); the error calls the bytes `name`.
+    /// As [`open`](Self::open); the error calls the bytes `name`.
     pub fn from_bytes(name: &str, bytes: &[u8]) -> Result<Self, IoError> {
         let doing = || format!("read the counters of {name}");
         Self::of_source(Source::Bytes(bytes.to_vec()), bytes.len(), doing)
     }
 
-    /// Reads what came into its place complete, of `len` bytes.
+    /// Reads a source of `len` bytes.
     fn of_source(source: Source, len: usize, doing: impl Fn() -> String) -> Result<Self, IoError> {
         let wrong = |why: &str| IoError::because(doing(), ErrorKind::InvalidData, why);
         let fails = |error| IoError::new(doing(), error);
@@ -291,8 +293,7 @@ impl CountersReader {
         Ok(Self { source, fixed, count, labels, rows, pid: header.pid, started_at: header.started_at })
     }
 
-    /// The wall time of the last store, and all values. A file that was cut says nothing more: all of it is
-    /// 0.
+    /// The wall time of the last store, and all values; all 0 for a file that was truncated.
     fn words(&self) -> Vec<u64> {
         let mut bytes = vec![0; self.count * 8];
         if self.source.read(self.fixed.len(), &mut bytes).is_err() {
@@ -301,7 +302,7 @@ impl CountersReader {
         bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
     }
 
-    /// The file as it is at this moment.
+    /// The bytes of the file at this moment.
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = self.fixed.clone();
         self.words().iter().for_each(|word| bytes.extend_from_slice(&word.to_le_bytes()));
@@ -313,12 +314,12 @@ impl CountersReader {
         &self.rows
     }
 
-    /// What the writer tells of itself.
+    /// The value of the writer's label `name`.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.iter().find(|label| label.0 == name).map(|label| label.1.as_str())
     }
 
-    /// The values of this moment, in the order of the rows: of a histogram all its words.
+    /// The values of this moment, in the order of the rows; a histogram has all its words.
     pub fn values(&self) -> Vec<u64> {
         self.words().split_off(1)
     }
@@ -345,7 +346,7 @@ impl CountersReader {
         self.pid
     }
 
-    /// The user that has made the file; `None`: it came from another host.
+    /// The user who made the file; `None` if it came from another host.
     pub fn owner(&self) -> Option<u32> {
         match &self.source {
             Source::File(file) => file.metadata().ok().map(|metadata| metadata.uid()),
@@ -353,12 +354,12 @@ impl CountersReader {
         }
     }
 
-    /// When it made the file: nanoseconds since the Unix epoch.
+    /// When the writer made the file, in nanoseconds since the Unix epoch.
     pub fn started_at(&self) -> Nanos {
         self.started_at
     }
 
-    /// When it last stored its values, likewise; 0 if it never did.
+    /// When the writer last stored its values, in nanoseconds since the Unix epoch; 0 if it never did.
     pub fn published_at(&self) -> Nanos {
         self.words()[0]
     }

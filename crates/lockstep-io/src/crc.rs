@@ -1,13 +1,13 @@
 //! # crc: CRC-32C by the CPU's own instruction, in three lanes
 //!
-//! The instruction takes 8 bytes and gives its answer three cycles later, but takes the next ones at
-//! once: so from some hundred bytes on three lanes are computed side by side, and joined by a
-//! multiplication without carries. Below that one lane is done before a general routine has looked at
-//! its input. (Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel
-//! 2011; the join by `PCLMULQDQ` and one `CRC32` is from there too.)
+//! The instruction takes 8 bytes and returns its result three cycles later, but takes the next 8 bytes at
+//! once. So from some hundred bytes on three lanes are computed side by side, and joined by a carry-less
+//! multiplication. For fewer bytes one lane is done before a general routine has looked at its input. (Gopal
+//! et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel 2011; the join by
+//! `PCLMULQDQ` and one `CRC32` is from there too.)
 
-/// Detects the CPU's instructions, and lets the wire use them. Where there are none (or on a CPU that is no
-/// x86), the crate's method stays.
+/// Detects the CPU's instructions, and lets the wire use them. On a CPU without them, or of another
+/// architecture than x86, the crate's method stays.
 pub fn choose() {
     #[cfg(target_arch = "x86_64")]
     if x86::is_there() {
@@ -29,8 +29,8 @@ mod x86 {
     /// Castagnoli's polynomial, bits reversed.
     const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-    /// The factor of a state, so that `CRC32` of the product is the state `bytes` zero bytes later: x^(8 ·
-    /// bytes − 33), as the product has 33 bits more.
+    /// The factor of a state such that `CRC32` of the product is the state after `bytes` more zero bytes:
+    /// x^(8 · bytes − 33), as the product has 33 bits more.
     const fn shift_by(bytes: u32) -> u32 {
         let (mut power, mut left) = (1 << 31, 8 * bytes - 33);
         while left > 0 {
@@ -47,7 +47,7 @@ mod x86 {
         std::arch::is_x86_feature_detected!("sse4.2") && std::arch::is_x86_feature_detected!("pclmulqdq")
     }
 
-    /// CRC-32C of the bytes that `crc` covers and of `bytes` after them. Only where it [`is_there`].
+    /// CRC-32C of the bytes that `crc` covers, followed by `bytes`. Call it only where it [`is_there`].
     pub(super) fn append(crc: u32, bytes: &[u8]) -> u32 {
         // SAFETY: only `choose` hands this function out, after it has found both features.
         unsafe { compute(crc, bytes) }
@@ -74,7 +74,7 @@ mod x86 {
                 state = _mm_crc32_u64(state, u64::from_le_bytes(*word));
             }
         }
-        // At most seven are left: four, two and one, without a count for each.
+        // At most seven words are left: four, two and one, without a counter for each.
         let (fours, words) = words.as_chunks::<4>();
         if let [four, ..] = fours {
             for word in four {
@@ -97,7 +97,7 @@ mod x86 {
         !state
     }
 
-    /// The state that `state` is after as many zero bytes as `by` stands for.
+    /// The state that follows `state` after the zero bytes that `by` stands for.
     #[inline]
     #[target_feature(enable = "sse4.2,pclmulqdq")]
     fn later(state: u64, by: u32) -> u64 {
@@ -110,7 +110,7 @@ mod x86 {
     mod tests {
         use super::*;
 
-        /// A CPU that has no such instruction ends a process that uses it.
+        /// A process that uses a missing instruction is killed.
         fn is_missing() -> bool {
             if !is_there() {
                 println!("SKIPPED: this CPU has no CRC32 instruction");

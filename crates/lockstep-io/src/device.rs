@@ -1,8 +1,8 @@
 //! # device: the sending and receiving end of a process
 //!
-//! A transport; the same behind fault injection; or two of either, one for each line. Or memory,
-//! with faults or not, beside any of these or alone. Which one it is, is decided when it is opened: an
-//! ordinary process pays for the choice with a branch that always goes the same way, and with nothing else.
+//! A device is a transport, a transport behind fault injection, or two of either, one for each line. Or it is
+//! shared memory, with faults or not, beside any of these or alone. The choice is made when it is opened: an
+//! ordinary process pays for it with a branch that always goes the same way.
 
 use crate::choose_instructions;
 use crate::fanout::FanoutCounts;
@@ -20,59 +20,59 @@ use std::os::fd::BorrowedFd;
 /// How to open a [`Device`].
 #[derive(Clone, Debug)]
 pub struct DeviceSettings {
-    /// The sockets.
+    /// The sockets of the first line.
     pub udp: UdpSettings,
-    /// How their datagrams go.
+    /// The transport of the first line.
     pub transport: TransportSettings,
-    /// Those of the second line, if there is one.
+    /// The settings of the second line, if there is one.
     pub second: Option<SecondLine>,
-    /// The injected faults; nothing, as a rule.
+    /// The injected faults; usually none.
     pub fault_injection: Option<FaultSettings>,
     /// Whether memory carries datagrams between the processes of this host.
     pub memory: MemorySharing,
 }
 
-/// The use of a host's shared memory. All of a cluster's processes there use it alike: processes with
-/// different settings do not receive each other's datagrams.
+/// The use of a host's shared memory. All processes of a cluster on one host must use it alike: processes
+/// with different settings do not receive each other's datagrams.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum MemorySharing {
-    /// Nothing: the network carries everything, also from process to process.
+    /// Not used: the network carries everything, also between processes of this host.
     #[default]
     Off,
-    /// It reaches this host's processes, and the network the others.
+    /// Memory reaches this host's processes, and the network the others.
     Beside,
-    /// Everything: every process of the cluster is on this host.
+    /// Memory carries everything: every process of the cluster is on this host.
     Alone,
 }
 
 /// The second of two lines.
 #[derive(Clone, Debug)]
 pub struct SecondLine {
-    /// Its sockets; they join what the first line's join.
+    /// Its sockets, which join the same groups as the first line's.
     pub udp: UdpSettings,
-    /// How its datagrams go.
+    /// Its transport.
     pub transport: TransportSettings,
-    /// The nodes that answer by unicast on both lines, and where.
+    /// The addresses of the nodes that answer by unicast on both lines.
     pub nodes: Vec<Addresses>,
 }
 
-/// A device of the real world.
+/// A device of production.
 #[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
 pub enum Device {
     /// The network as it is.
     Plain(Transport),
-    /// A worse one.
+    /// A network with injected faults.
     FaultInjected(Box<FaultInjector<Transport>>),
-    /// Two of them, neither again two.
+    /// Two devices, neither of which is again two lines.
     Lines(Box<TwoLines<Device>>),
-    /// Memory for this host, and one of those above for the others.
+    /// Memory for this host, and one of the above for the others.
     Beside(Box<Beside<Device>>),
     /// Memory alone.
     Memory(Box<HostMemory>),
 }
 
 impl Device {
-    /// Opens the sockets of each line, and puts the fault injection around them if there is one. Its losses
+    /// Opens the sockets of each line, and puts fault injection around them if it is configured. Its losses
     /// follow from the seed and the port, so that two devices of a host, and two lines, lose independently of
     /// each other.
     ///
@@ -98,8 +98,7 @@ impl Device {
                 Self::open_network(settings)?
             }
             MemorySharing::Beside => {
-                // Datagrams that memory has brought to this host's processes are not brought again by the
-                // network.
+                // The network must not bring the datagrams that memory brings to this host's processes.
                 let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };
                 let second = settings.second.as_ref();
                 let mut leaves_host = !address_of(&udp.interface)?.is_loopback();
@@ -175,7 +174,7 @@ impl Device {
         }
     }
 
-    /// The counts of the sockets of both lines together; zeros without any.
+    /// The counts of the sockets of both lines together; zeros without sockets.
     pub fn counts(&self) -> UdpCounts {
         match self {
             Self::Plain(transport) => transport.counts(),
@@ -237,7 +236,7 @@ impl Device {
         }
     }
 
-    /// Where others reach us; with two lines on the first one.
+    /// The address at which other nodes reach this one; with two lines, on the first one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         match self {
             Self::Plain(transport) => transport.unicast_address(),
@@ -248,7 +247,7 @@ impl Device {
         }
     }
 
-    /// Whether datagrams arrive by shared memory: then no socket shows that there are some.
+    /// Whether datagrams arrive by shared memory: then no socket signals them.
     pub fn has_memory(&self) -> bool {
         matches!(self, Self::Beside(_) | Self::Memory(_))
     }
@@ -265,7 +264,7 @@ impl Device {
     }
 }
 
-/// A handle may be printed; its sockets have nothing to show.
+/// A handle may be printed; its sockets have no text.
 impl std::fmt::Debug for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Device").field("unicast_address", &self.unicast_address()).finish_non_exhaustive()

@@ -1,6 +1,6 @@
 //! # ethtool: the settings of a network card that no file shows
 //!
-//! Requests of ethtool(8) that only read. A card whose driver does not know one has no value.
+//! Reads settings by ethtool(8)'s requests. A card whose driver does not know a request has no value for it.
 
 use crate::IoError;
 use crate::udp::interface::request;
@@ -17,8 +17,8 @@ const ETHTOOL_GCHANNELS: u32 = 0x3c;
 /// `ETH_FLAG_LRO`.
 const FLAG_LRO: u32 = 1 << 15;
 
-/// Words of `struct ethtool_ringparam`, `ethtool_coalesce`, `ethtool_value`, `ethtool_channels`; the first of
-/// each is the command.
+/// Words of `struct ethtool_ringparam`, `ethtool_coalesce`, `ethtool_value`, `ethtool_channels`; the first
+/// word of each is the command.
 const RING_WORDS: usize = 9;
 const COALESCE_WORDS: usize = 23;
 const VALUE_WORDS: usize = 2;
@@ -27,21 +27,21 @@ const CHANNEL_WORDS: usize = 9;
 /// The settings of a card.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CardSettings {
-    /// Slots of the ring that it receives by, and the most that it can have.
+    /// Slots of the receive ring, and the most that it can have.
     pub ring: Option<(u32, u32)>,
-    /// How long it may wait before it interrupts for what it has received, in microseconds, and whether it
-    /// chooses that itself.
+    /// How long the card may delay an interrupt for received packets, in microseconds, and whether it chooses
+    /// the delay itself.
     pub coalescing: Option<(u32, bool)>,
-    /// Whether it joins received packets of TCP into large ones in hardware (LRO).
+    /// Whether it joins received TCP packets into large ones in hardware (LRO).
     pub lro: Option<bool>,
-    /// Queues that it receives by.
+    /// The number of receive queues.
     pub queues: Option<u32>,
 }
 
 /// The settings of the card of this name.
 ///
 /// # Errors
-/// There is no socket to ask by.
+/// No socket can be opened for the requests.
 pub fn settings(name: &str) -> Result<CardSettings, IoError> {
     let socket = requester()?;
     let rings: Result<[u32; RING_WORDS], _> = ask(&socket, name, ETHTOOL_GRINGPARAM);
@@ -55,7 +55,7 @@ pub fn settings(name: &str) -> Result<CardSettings, IoError> {
     })
 }
 
-/// How many queues a card receives by; a card that cannot report it has one.
+/// The number of a card's receive queues; a card that cannot report it has one.
 pub(crate) fn queues(name: &str) -> Result<u32, IoError> {
     Ok(queues_of(&requester()?, name).unwrap_or(1))
 }
@@ -71,13 +71,13 @@ pub(crate) fn requester() -> Result<Socket, IoError> {
         .map_err(|error| IoError::new("open a socket to ask about cards by", error))
 }
 
-/// The reply to a command: the struct of that command as words of 32 bits, as all of these consist of.
+/// The reply to a command: the command's struct as words of 32 bits.
 fn ask<const WORDS: usize>(socket: &Socket, name: &str, command: u32) -> Result<[u32; WORDS], Error> {
     let mut words = [0_u32; WORDS];
     words[0] = command;
     let mut request = request(name);
     request.ifr_ifru.ifru_data = words.as_mut_ptr().cast();
-    // SAFETY: the request leads to a structure of the size that its command says, which lives across the
+    // SAFETY: the request points to a structure of the size that its command implies, which lives across the
     // call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) } < 0;
     if failed { Err(Error::last_os_error()) } else { Ok(words) }

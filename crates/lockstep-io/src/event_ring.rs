@@ -1,8 +1,8 @@
-//! # event_ring: the newest events of a process, for others to read
+//! # event_ring: the newest events of a process, for other processes to read
 //!
-//! A file beside the [counters](crate::counters) of the process, which its writer has mapped. Recording is a
-//! few stores and no call; reading needs nothing from the writer, so it works while that is busy, hung or
-//! dead. A process that has no file yet, or never gets one, has the same ring in its own memory.
+//! A file beside the [counters](crate::counters) of the process, which its writer maps. Recording is a few
+//! stores and no call. A reader needs nothing from the writer, so it can read while the writer is busy, hung
+//! or dead. A process without a file has the same ring in its own memory.
 //!
 //! ```text
 //!   0  header (64 bytes): magic, version, slots, pid, start time, id of the ring
@@ -11,9 +11,9 @@
 //! ```
 //!
 //! The version of a slot is odd while the slot is written, and twice the number of its event plus 2
-//! afterwards. A reader of a slot reads the version before and after, and so knows whether the event is
-//! whole. Each event has its own wall time: the clock of a host may be corrected while the process runs, and
-//! the events of several hosts are compared.
+//! afterwards. A reader compares the version before and after it reads a slot, and so knows whether the event
+//! is whole. Each event has its own wall time, because the clock of a host may be corrected while the process
+//! runs, and events of several hosts are compared.
 
 use super::IoError;
 use super::clock::{Utc, random_u64};
@@ -35,7 +35,7 @@ pub const RING_EVENTS: usize = 4096;
 const SLOTS_MAX: usize = 1 << 20;
 /// `LKSTEVNT` in memory order.
 const MAGIC: u64 = u64::from_le_bytes(*b"LKSTEVNT");
-/// Of this layout.
+/// The version of this layout.
 const VERSION: u32 = 1;
 /// The word with the number of the next event.
 const NEXT: usize = 8;
@@ -55,16 +55,16 @@ struct RingHeader {
     slots: u32,
     pid: u32,
     zero: u32,
-    /// Wall time, nanoseconds.
+    /// Wall time in nanoseconds.
     started_at: u64,
-    /// Drawn at random: no two rings have the same.
+    /// Drawn at random: no two rings have the same id.
     id: u64,
     padding: [u64; 3],
 }
 
 const _: () = assert!(size_of::<RingHeader>() == NEXT * 8 && std::mem::offset_of!(RingHeader, id) == 32);
 
-/// The file of events beside a file of counters.
+/// The path of the events file beside a counters file.
 pub fn beside(counters: &Path) -> PathBuf {
     let name = counters.file_name().unwrap_or_default();
     let stem = match counters.extension() {
@@ -74,7 +74,7 @@ pub fn beside(counters: &Path) -> PathBuf {
     with_suffix(&counters.with_file_name(stem), ".events")
 }
 
-/// Where the ring of the process before lies, whose place `file` has taken.
+/// The path to which the ring of the previous process was moved when `file` replaced it.
 pub fn previous(file: &Path) -> PathBuf {
     with_suffix(file, ".previous")
 }
@@ -133,7 +133,7 @@ impl RingMemory {
         }
         let words: [u64; SLOT_WORDS - 1] =
             std::array::from_fn(|index| slot[1 + index].load(Ordering::Relaxed));
-        fence(Ordering::Acquire); // no word after the second look
+        fence(Ordering::Acquire); // no word is read after the second version
         let is_whole = slot[0].load(Ordering::Relaxed) == written;
         let record: [u64; SLOT_WORDS - 2] = std::array::from_fn(|index| words[1 + index]);
         is_whole.then(|| EventRow { number, wall: words[0], record: bytemuck::cast(record) })
@@ -144,12 +144,12 @@ impl RingMemory {
     }
 }
 
-/// Which ring it is, and what of its events there is.
+/// The id of a ring, and the range of its events.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EventSpan {
     /// The ring's id.
     pub id: u64,
-    /// The least number that it may still have.
+    /// The least number that the ring may still have.
     pub oldest: u64,
     /// The number of the next event.
     pub next: u64,
@@ -160,7 +160,7 @@ pub struct EventSpan {
 pub struct EventPage {
     /// The ring.
     pub span: EventSpan,
-    /// Each event from this number on and below the one asked for is in the page.
+    /// The page has each event from this number on and below the requested one.
     pub from: u64,
     /// How many events the page has.
     pub count: usize,
@@ -176,12 +176,12 @@ impl EventRing {
     /// A ring that this process alone can read.
     pub fn in_memory() -> Self {
         let words = (0..SLOTS + RING_EVENTS * SLOT_WORDS).map(|_| AtomicU64::new(0)).collect();
-        // Without random numbers the kernel gives nothing else either that a node needs.
+        // Without random numbers the kernel provides nothing else that a node needs.
         Self { memory: RingMemory::Own(words), id: random_u64().unwrap_or_default() }
     }
 
-    /// Makes the file at `path`. The file of the process before becomes [`previous`], in place of an older
-    /// one.
+    /// Makes the file at `path`. The file of the previous process is moved to [`previous`], where it replaces
+    /// an older one.
     ///
     /// # Errors
     /// The file cannot be made.
@@ -209,7 +209,7 @@ impl EventRing {
             Ok(map)
         });
         if made.is_err() {
-            let _ = std::fs::remove_file(&draft); // it may not have come to be
+            let _ = std::fs::remove_file(&draft); // it may not exist
         }
         Ok(Self { memory: RingMemory::File(made.map_err(fails)?), id })
     }
@@ -219,15 +219,15 @@ impl EventRing {
     pub fn record(&self, wall: Nanos, event: &EventRecord) {
         let number = self.memory.words()[NEXT].fetch_add(1, Ordering::Relaxed);
         let slot = self.memory.slot(number);
-        // If another thread is in this slot still, the event of that one, a whole ring older, stays: waiting
-        // for it is out of the question.
+        // If another thread is still writing this slot, its event, which is a whole ring older, stays:
+        // recording never waits.
         let before = slot[0].load(Ordering::Relaxed);
         let (writing, written) = (2 * number + 1, 2 * number + 2);
         let free = before.is_multiple_of(2) && before < writing;
         if !free || slot[0].compare_exchange(before, writing, Ordering::Acquire, Ordering::Relaxed).is_err() {
             return;
         }
-        fence(Ordering::Release); // no word before the odd version
+        fence(Ordering::Release); // no word is written before the odd version
         slot[1].store(wall, Ordering::Relaxed);
         let words: [u64; SLOT_WORDS - 2] = bytemuck::cast(*event);
         for (to, word) in slot[2..].iter().zip(words) {
@@ -236,13 +236,13 @@ impl EventRing {
         slot[0].store(written, Ordering::Release);
     }
 
-    /// All events that it has, oldest first; one that is being written is left out.
+    /// All events in the ring, oldest first, except one that is being written.
     pub fn rows(&self) -> Vec<EventRow> {
         self.memory.rows()
     }
 
-    /// The newest events with a number below `before`, newest first, as many as `rows` has room for. It looks
-    /// at no more slots than that and one row's worth of those that are being written.
+    /// The newest events with a number below `before`, newest first, as many as `rows` has room for. It reads
+    /// at most that number of slots, and as many more that are being written.
     pub fn page(&self, before: u64, rows: &mut [EventRow]) -> EventPage {
         let span = EventSpan { id: self.id, oldest: self.memory.oldest(), next: self.memory.next() };
         let (mut from, mut count) = (before.min(span.next).max(span.oldest), 0);
@@ -260,25 +260,25 @@ impl EventRing {
     }
 }
 
-/// A reader's end. It maps nothing: a file that is cut meanwhile would end whoever reads it.
+/// A reader's end. It maps nothing: truncating a mapped file would end the reader.
 pub struct EventRingReader {
     file: File,
     header: RingHeader,
 }
 
 impl EventRingReader {
-    /// Opens the file at `path`, which this process's user or root has made, whether its writer runs or not.
+    /// Opens the file at `path`, which this process's user or root must have made. Its writer need not run.
     ///
     /// # Errors
-    /// It is missing, another user's, no file of events, of another version, or cut short.
+    /// It is missing, another user's, not a file of events, of another version, or cut short.
     pub fn open(path: &Path) -> Result<Self, IoError> {
         Self::open_of(path, &FileOwners::own())
     }
 
-    /// The same of a file that one of `owners` has made.
+    /// As [`open`](Self::open), for a file that one of `owners` has made.
     ///
     /// # Errors
-    /// As of [`open`](Self::open).
+    /// As [`open`](Self::open).
     pub fn open_of(path: &Path, owners: &FileOwners) -> Result<Self, IoError> {
         let doing = || format!("read the file of events {}", path.display());
         let fails = |error| IoError::new(doing(), error);
@@ -307,7 +307,7 @@ impl EventRingReader {
         Ok(Self { file, header })
     }
 
-    /// The words of the ring at this moment; a ring that was cut has none.
+    /// The words of the ring at this moment; `None` if the file was truncated.
     fn words(&self) -> Option<Vec<u64>> {
         let mut words = vec![0_u64; SLOTS + self.header.slots as usize * SLOT_WORDS];
         self.file.read_exact_at(bytemuck::cast_slice_mut(&mut words), 0).ok()?;
@@ -325,9 +325,9 @@ impl EventRingReader {
         next.saturating_sub(u64::from(self.header.slots))
     }
 
-    /// All events that it has, oldest first; one that is being written is left out.
+    /// All events in the ring, oldest first, except one that is being written.
     pub fn rows(&self) -> Vec<EventRow> {
-        // A slot is whole if its version is the same before and behind its reading.
+        // A slot is whole if its version is the same before and after it is read.
         let [before, Some(words), behind] = [(); 3].map(|()| self.words()) else { return Vec::new() };
         let (Some(before), Some(behind)) = (before, behind) else { return Vec::new() };
         let next = before[NEXT];
@@ -341,7 +341,7 @@ impl EventRingReader {
         (self.oldest(next)..next).filter_map(row).collect()
     }
 
-    /// Which ring it is, and what of its events there is.
+    /// The id of the ring, and the range of its events.
     pub fn span(&self) -> EventSpan {
         let next = self.next();
         EventSpan { id: self.header.id, oldest: self.oldest(next), next }
@@ -352,7 +352,7 @@ impl EventRingReader {
         self.header.pid
     }
 
-    /// When it made the file: nanoseconds since the Unix epoch.
+    /// When the writer made the file, in nanoseconds since the Unix epoch.
     pub fn started_at(&self) -> Nanos {
         self.header.started_at
     }

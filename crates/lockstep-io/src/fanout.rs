@@ -1,20 +1,20 @@
 //! # fanout: groups by unicast, for networks without multicast
 //!
-//! The question: how does one datagram reach many where no switch copies it, as in clouds and overlays? The
-//! sender copies it itself: a datagram for a group goes to each address of a list. Replicas and archivers
-//! of the file are in it for ever, all other processes by lease: a join each second, to every node; the
-//! lease expires three seconds after the last one.
+//! The question: how does one datagram reach many nodes where no switch copies it, as in clouds and overlays?
+//! The sender copies it: a datagram for a group is sent to each address of a list. Replicas and archivers of
+//! the file are always in the list. All other processes are in it by lease: they send a join each second, to
+//! every node, and the lease expires three seconds after the last one.
 //!
 //! ```text
 //!   engine ── send_group ──▶ list of the group ──▶ one call: each message to each member (UDP_SEGMENT)
-//!   one socket ─▶ by kind: ── frames, beats, acks … ─▶ recv_groups, lent in place
+//!   one socket ─▶ by kind: ── frames, heartbeats, acks … ─▶ recv_groups, lent in place
 //!                          ├─ requests, answers … ──▶ recv_unicast, copied aside
 //!                          └─ joins, leases ────────▶ here, no engine sees them
 //! ```
 //!
-//! A node has one socket and one port: a firewall must let pass the same as for repairs, and the answer to
-//! a join takes the path that the stream will take. The group of a datagram is not needed: its kind
-//! determines it.
+//! A node has one socket and one port. So a firewall needs the same rules as for repairs, and the answer to a
+//! join takes the path that the stream will take. A datagram does not carry its group: its kind determines
+//! it.
 
 pub(super) mod aside;
 mod counts;
@@ -46,25 +46,25 @@ use socket2::Socket;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Room for unicast until it is received, which is every few turns; datagrams beyond that are requested
-/// again.
+/// Room for unicast datagrams until they are received, which is every few turns. Datagrams that do not fit
+/// are requested again.
 pub(super) const UNICAST_ASIDE: (usize, usize) = (1 << 20, 2048);
 /// Room for group datagrams while only unicast is received.
 pub(super) const GROUPS_ASIDE: (usize, usize) = (256 << 10, 1024);
-/// A busy receiver looks at the clock once in so many receives.
+/// The number of receives (minus one) between two readings of the clock by a busy receiver.
 pub(super) const CLOCK_MASK: u32 = 63;
 
 /// How to open a [`Fanout`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FanoutSettings {
-    /// The cluster, whose joins and leases count, and the keys of this process.
+    /// The keys of this process, and the cluster whose joins and leases count.
     pub keys: Keys,
-    /// The nodes of the file. They receive copies without a join, and joins are sent to them. Our own may
-    /// be among them.
+    /// The nodes of the file. They receive copies without a join, and this device sends joins to them. Its
+    /// own address may be among them.
     pub nodes: Vec<FanoutNode>,
-    /// Most leases.
+    /// The most leases.
     pub members_max: usize,
-    /// Whether leases are granted: a node does, a handle does not.
+    /// Whether leases are granted: by a node, and not by a handle.
     pub grants_leases: bool,
 }
 
@@ -76,7 +76,7 @@ pub(super) enum SendPath {
     Control,
 }
 
-/// By kind; the engine refuses unknown kinds.
+/// The path for each kind; the engine refuses unknown kinds.
 const WAYS: [SendPath; 256] = {
     let mut ways = [SendPath::Unicast; 256];
     let groups = [
@@ -104,14 +104,14 @@ const WAYS: [SendPath; 256] = {
     ways
 };
 
-/// Where a kind stands in a datagram.
+/// The offset of the kind in a datagram.
 const KIND_AT: usize = std::mem::offset_of!(Header, kind);
 
 #[inline]
 pub(super) fn way(datagram: &[u8]) -> SendPath {
     let Some(&kind) = datagram.get(KIND_AT) else { return SendPath::Unicast };
     match WAYS[kind as usize] {
-        // A repair goes to the reader that asked for it, or to all.
+        // A repair goes to the reader that requested it, or to all.
         SendPath::Group if kind == Kind::Frame as u8 && is_repair_for_one(datagram) => SendPath::Unicast,
         way => way,
     }
@@ -125,15 +125,15 @@ pub struct Fanout {
     segmenting: bool,
     outbox: FanoutOutbox,
     leasing: Leasing,
-    /// Of [`Net::recv_groups`], and which of its datagrams are lent, after the buffered ones.
+    /// The inbox of [`Net::recv_groups`]; `lent` selects its datagrams, after the buffered ones.
     groups_inbox: UdpInbox,
     groups: Vec<u16>,
     groups_aside: Aside,
-    /// Likewise, of a [`Net::recv_unicast`] without a receive of the groups before it.
+    /// The inbox of a [`Net::recv_unicast`] without a preceding receive of the groups.
     unicast_inbox: UdpInbox,
     unicast: Vec<u16>,
     unicast_aside: Aside,
-    /// A receive of the groups has brought the pending unicast datagrams.
+    /// Whether a receive of the groups has brought the pending unicast datagrams.
     has_received: bool,
     turns: u32,
     clock: Clock,
@@ -191,7 +191,7 @@ impl Fanout {
         &self.effective
     }
 
-    /// One more setting, of the caller that opened it.
+    /// Adds a setting of the caller that opened the device.
     pub(super) fn tell(&mut self, effective: Effective) {
         self.effective.push(effective);
     }
@@ -207,7 +207,7 @@ impl Fanout {
         self.leasing.counts()
     }
 
-    /// Where others reach us.
+    /// The address at which other nodes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         self.address
     }
@@ -231,7 +231,7 @@ impl Fanout {
     }
 }
 
-/// Sends a join or a lease. One that is lost is asked for again.
+/// Sends a join or a lease. A lost one is requested again.
 fn say(socket: &Socket, reply: &Reply, counts: &mut UdpCounts) {
     let _lost_or_not = send_counted(socket.as_fd(), reply.to, [&reply.bytes, &[]], counts);
 }
@@ -281,7 +281,7 @@ impl Net for Fanout {
         }
     }
 
-    /// A system call only if no receive of the groups went before: that one has brought everything.
+    /// Makes a system call only if no receive of the groups preceded: that one has brought everything.
     fn recv_unicast(&mut self) -> usize {
         self.unicast.clear();
         let lent = self.unicast_aside.lend();
@@ -319,8 +319,8 @@ impl Net for Fanout {
         }
     }
 
-    /// An oversized burst ends what is sent: it and all behind it stay with the caller. A datagram that has
-    /// reached one member is on its way; a member that it did not reach requests it.
+    /// An oversized burst ends the send: that burst and all behind it stay with the caller. A datagram that
+    /// has reached one member counts as sent; a member that it did not reach requests it.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let fitting = bursts.iter().position(|burst| !self.fits(burst)).unwrap_or(bursts.len());
         if fitting < bursts.len() {
@@ -358,19 +358,20 @@ impl Net for Fanout {
         send_counted(self.socket.as_fd(), to, parts, &mut self.counts)
     }
 
-    /// The kernel counts for the whole socket, and each inbox reads it with the datagrams that it receives.
+    /// The kernel counts for the whole socket, and each inbox reads the count with the datagrams that it
+    /// receives.
     fn dropped(&self) -> u64 {
         let by_kernel = self.groups_inbox.dropped.max(self.unicast_inbox.dropped);
         by_kernel + self.groups_aside.dropped + self.unicast_aside.dropped
     }
 
-    /// The nodes are notified by a join at the next receive. A datagram on its way is lent all the same.
+    /// Notifies the nodes by a join at the next receive. A datagram that is under way is still lent.
     fn set_joined(&mut self, group: Group, joined: bool) {
         self.leasing.set_joined(group, joined);
     }
 }
 
-/// A node that sends copies to us is notified that we leave.
+/// Notifies the nodes that send copies to us that we leave.
 impl Drop for Fanout {
     fn drop(&mut self) {
         for reply in self.leasing.leave() {

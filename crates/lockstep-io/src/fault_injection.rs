@@ -1,18 +1,18 @@
 //! # fault_injection: a network that is worse than the real one
 //!
 //! The question: how does everything above the device behave when the network loses, repeats, reorders and
-//! delays? A [`FaultInjector`] is a device around a device. What the inner one receives is judged datagram
-//! by datagram by a seeded generator: the same datagrams in the same order have the same outcome in every
-//! run. Only what is received is touched, by groups and by unicast: each receiver then loses its own, as
-//! behind a switch, and what one sends to many is lost by some of them.
+//! delays? A [`FaultInjector`] is a device around a device. A seeded generator judges each datagram that the
+//! inner device receives: the same datagrams in the same order have the same outcome in every run. Faults are
+//! injected only into what is received, by groups and by unicast. So each receiver loses its own datagrams,
+//! as behind a switch, and a datagram to many nodes is lost by some of them.
 //!
 //! ```text
 //!  inner.recv ─▶ lost? ─▶ repeated? ─▶ set aside? ──no──▶ lent in place, nothing is copied
 //!                 gone     twice         └─ delayed ─▶ copied into a pool, lent when its time has come
 //! ```
 //!
-//! It deliberately draws nothing for faults that are not configured, and the pool of delayed datagrams is
-//! bounded: a datagram that finds it full is lost, and counted as that. It is not for production; the
+//! It deliberately draws nothing for faults that are not configured. The pool of delayed datagrams is
+//! bounded: a datagram that finds it full is lost, and counted as lost. It is not for production; the
 //! configuration refuses it there.
 
 #[cfg(test)]
@@ -26,38 +26,38 @@ use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// A reordered datagram lets this many others pass at most: a few are what a network with two ways does.
+/// The most datagrams that pass a reordered one: a network with two paths reorders by a few.
 const PASSED_MAX: u64 = 8;
-/// If nothing follows it, it comes after so long all the same.
+/// A reordered datagram that no other follows is lent after this time.
 const ASIDE_NS: Nanos = 200_000;
-/// Datagrams of groups that may be set aside: 10 ms of delay at 400,000 a second.
+/// Datagrams of groups that can wait: 10 ms of delay at 400,000 a second.
 const GROUP_POOL: usize = 4096;
-/// The same of unicast.
+/// Datagrams of unicast that can wait.
 const UNICAST_POOL: usize = 256;
-/// Datagrams that one receive lends at most; the rest are lent by the next.
+/// The most datagrams that one receive lends; the next one lends the rest.
 const LENT_MAX: usize = 2048;
-/// A share of one is this many millionths.
+/// A share of 1 in millionths.
 const MILLION: u64 = 1_000_000;
 
 /// The injected faults. Shares are millionths of all datagrams received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct FaultSettings {
-    /// How many are lost.
+    /// The share of datagrams that are lost.
     pub loss_ppm: u32,
     /// The share of datagrams that arrive twice.
     pub duplication_ppm: u32,
     /// The share of datagrams that arrive after some that were sent later.
     pub reordering_ppm: u32,
-    /// By how much each is late.
+    /// The delay of each datagram.
     pub delay_ns: Nanos,
-    /// Decides about each datagram.
+    /// The seed that decides about each datagram.
     pub seed: u64,
     /// The line into which faults are injected, 1 or 2; 0 is both lines and shared memory.
     pub line: u8,
 }
 
 impl FaultSettings {
-    /// Whether anything is done on this line, 1 or 2.
+    /// Whether faults are injected into this line, 1 or 2.
     pub fn injects(&self, line: u8) -> bool {
         !self.is_off() && (self.line == 0 || self.line == line)
     }
@@ -96,7 +96,7 @@ impl Time for Clock {
     }
 }
 
-/// A device that receives less, more, later and in another order than the one inside.
+/// A device that loses, repeats, delays and reorders what the inner one receives.
 #[derive(Debug)]
 pub struct FaultInjector<N, T = Clock> {
     inner: N,
@@ -108,7 +108,7 @@ pub struct FaultInjector<N, T = Clock> {
 }
 
 impl<N: Net> FaultInjector<N> {
-    /// Fault injection by the machine's clock. `salt` distinguishes devices of one seed: they lose
+    /// Fault injection by the machine's clock. `salt` distinguishes devices of one seed, so that they lose
     /// independently.
     pub fn new(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize) -> Self {
         Self::timed(inner, settings, salt, datagram_len_max, Clock::start())
@@ -116,7 +116,7 @@ impl<N: Net> FaultInjector<N> {
 }
 
 impl<N: Net, T: Time> FaultInjector<N, T> {
-    /// Fault injection by this clock. All memory is made and touched here.
+    /// Fault injection by this clock. It makes and touches all memory here.
     pub fn timed(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize, time: T) -> Self {
         Self {
             inner,
@@ -128,7 +128,7 @@ impl<N: Net, T: Time> FaultInjector<N, T> {
         }
     }
 
-    /// The device inside.
+    /// The inner device.
     pub fn inner(&self) -> &N {
         &self.inner
     }
@@ -217,7 +217,7 @@ impl<N: Net, T: Time> Net for FaultInjector<N, T> {
     }
 }
 
-/// The sender of a group's datagram, as the datagram itself states it.
+/// The sender of a group's datagram, which only the datagram itself names.
 const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// The random generator: SplitMix64, one draw for each possible fault.
@@ -242,7 +242,7 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// Whether something happens that does so to this share.
+    /// Whether a fault with this share happens now.
     fn happens(&mut self, share_ppm: u32) -> bool {
         share_ppm > 0 && self.draw() % MILLION < u64::from(share_ppm)
     }
@@ -253,17 +253,17 @@ impl Chance {
 enum Lent {
     /// A datagram of the inner device, by its index.
     Inner(usize),
-    /// One that was set aside.
+    /// A delayed or reordered datagram.
     Slot(usize),
 }
 
-/// A datagram that was set aside.
+/// A delayed or reordered datagram.
 #[derive(Clone, Copy, Debug)]
 struct DelayedSlot {
     slot: usize,
-    /// It is lent from this moment on,
+    /// It is lent from this time on, or earlier when `passed` is reached.
     due: Nanos,
-    /// or when so many have been lent, whichever is first.
+    /// It is lent once this many datagrams have been lent.
     passed: u64,
 }
 
@@ -275,9 +275,9 @@ struct Aside {
     lengths: Vec<usize>,
     senders: Vec<SocketAddrV4>,
     free: Vec<usize>,
-    /// All delayed alike, so their times rise.
+    /// Delayed datagrams. All have the same delay, so their times rise.
     delayed: VecDeque<DelayedSlot>,
-    /// Reordered; few.
+    /// Reordered datagrams, which are few.
     reordered: Vec<DelayedSlot>,
     lent: Vec<Lent>,
     /// Datagrams lent so far.
@@ -287,7 +287,7 @@ struct Aside {
 impl Aside {
     fn new(slots: usize, datagram_len_max: usize) -> Self {
         Self {
-            // Touched, so that no receive meets a page fault.
+            // Touched, so that no receive causes a page fault.
             pool: vec![1; slots * datagram_len_max],
             pitch: datagram_len_max,
             lengths: vec![0; slots],
@@ -300,7 +300,7 @@ impl Aside {
         }
     }
 
-    /// The datagrams that the last receive lent return.
+    /// Takes back the datagrams that the last receive lent.
     fn begin(&mut self) {
         for lent in self.lent.drain(..) {
             if let Lent::Slot(slot) = lent {
@@ -347,7 +347,7 @@ impl Aside {
         }
     }
 
-    /// Lends the datagrams that have waited long enough. Returns how many datagrams are lent in all.
+    /// Lends the datagrams that have waited long enough. Returns the number of all lent datagrams.
     fn release(&mut self, now: Nanos) -> usize {
         while self.lent.len() < LENT_MAX
             && let Some(delayed) = self.delayed.front().copied().filter(|delayed| delayed.due <= now)

@@ -8,21 +8,21 @@ use std::path::{Path, PathBuf};
 
 /// `RAMFS_MAGIC` of `linux/magic.h`.
 const RAMFS_MAGIC: u64 = 0x8584_58f6;
-/// Room of a file system that counts none (ramfs): more than there is.
+/// The room of a file system that does not count it (ramfs): more than any machine has.
 const UNCOUNTED: u64 = 1 << 62;
 
 /// A file system.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileSystem {
-    /// Bytes that a user without rights may still take.
+    /// Bytes that an unprivileged user may still use.
     pub free_bytes: u64,
-    /// Bytes of all of it.
+    /// Its size in bytes.
     pub total_bytes: u64,
-    /// Inodes that may still be made; more than there are where the file system counts none.
+    /// Inodes that may still be made; a huge number if the file system does not count them.
     pub free_inodes: u64,
-    /// Inodes of all of it; 0 where it counts none.
+    /// All inodes; 0 if the file system does not count them.
     pub total_inodes: u64,
-    /// Bytes of a block: of a huge page, where it consists of those.
+    /// Bytes of a block: of a huge page on hugetlbfs.
     pub block_len: u64,
     /// Whether it consists of huge pages (hugetlbfs).
     pub is_huge: bool,
@@ -31,14 +31,14 @@ pub struct FileSystem {
 }
 
 impl FileSystem {
-    /// That of an open file or folder, which is called `path` in errors.
+    /// The file system of an open file or folder, which is called `path` in errors.
     ///
     /// # Errors
     /// The kernel does not report it.
     pub fn of(file: &File, path: &Path) -> Result<Self, IoError> {
         // SAFETY: a struct of integers, for which zeros are a value; `fstatfs` fills it.
         let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
-        // SAFETY: an open descriptor and a struct of ours.
+        // SAFETY: an open descriptor, and a struct that lives across the call.
         if unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut fs) } != 0 {
             return Err(IoError::last(format!("looking at the file system of {}", path.display())));
         }
@@ -60,7 +60,7 @@ impl FileSystem {
         })
     }
 
-    /// That of a folder.
+    /// The file system of a folder.
     ///
     /// # Errors
     /// There is no such folder, or the kernel does not report it.
@@ -71,13 +71,13 @@ impl FileSystem {
     }
 }
 
-/// Why what is written to this folder is lost with its host, although a device has confirmed it: it is
-/// memory, directly or beneath other file systems. `None`: it is on a device, as far as the kernel tells.
+/// Why data that a device has confirmed in this folder is lost with its host: the folder is in memory,
+/// directly or beneath other file systems. `None`: it is on a device, as far as the kernel reports.
 pub fn lost_with_host(folder: &Path) -> Option<String> {
     lost_beneath(folder, 4)
 }
 
-/// The same, through so many layers.
+/// As [`lost_with_host`], through at most `layers` layers.
 fn lost_beneath(folder: &Path, layers: usize) -> Option<String> {
     if FileSystem::of_folder(folder).ok()?.is_memory {
         return Some(format!("{} is memory", folder.display()));
@@ -93,10 +93,10 @@ fn lost_beneath(folder: &Path, layers: usize) -> Option<String> {
     }
 }
 
-/// What a mounted file system lies on.
+/// The layer beneath a mounted file system.
 #[derive(PartialEq, Eq, Debug)]
 enum Layer {
-    /// A device, or what this does not know.
+    /// A device, or an unknown file system.
     Device,
     /// An overlay whose changes go to this folder.
     Over(PathBuf),
@@ -113,7 +113,7 @@ fn layer_of(mountinfo: &str, path: &Path) -> Layer {
         let (kind, _source, options) = (options.next()?, options.next()?, options.next()?);
         path.starts_with(&point).then(|| (point.components().count(), kind, options))
     });
-    // Of those with the longest path the last one hides the others.
+    // Of the mounts with the longest path the last one hides the others.
     let Some((_, "overlay", options)) = mount.max_by_key(|(depth, ..)| *depth) else { return Layer::Device };
     let mut options = options.split(',');
     if options.clone().any(|option| option == "volatile" || option == "fsync=volatile") {
@@ -123,13 +123,13 @@ fn layer_of(mountinfo: &str, path: &Path) -> Layer {
     upper.map_or(Layer::Device, |upper| Layer::Over(unescaped(upper).into()))
 }
 
-/// A path of mountinfo, where blanks and the like are octal numbers.
+/// A path of mountinfo, which writes blanks and other special characters as octal numbers.
 fn unescaped(text: &str) -> String {
     let escapes = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
     escapes.iter().fold(text.to_owned(), |text, (escape, letter)| text.replace(escape, letter))
 }
 
-/// The same of a block device: one of memory, or a file as a device.
+/// As [`lost_with_host`], for a block device: one of memory, or a file as a device.
 fn lost_device(device: u64, layers: usize) -> Option<String> {
     let place = format!("/sys/dev/block/{}:{}", libc::major(device), libc::minor(device));
     let place = std::fs::canonicalize(place).ok()?;
@@ -146,7 +146,7 @@ fn lost_device(device: u64, layers: usize) -> Option<String> {
     Some(format!("beneath the device {name} {why}"))
 }
 
-/// The kernel's clock, as the daemon that disciplines it has left it.
+/// The state in which the daemon that disciplines the kernel's clock has left it.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct ClockState {
     /// Whether a daemon (NTP, PTP) keeps it synchronised.
@@ -157,7 +157,7 @@ pub struct ClockState {
 
 /// The state of the kernel's clock; `None` where the kernel does not report it.
 pub fn clock_state() -> Option<ClockState> {
-    // SAFETY: plain integers; all zero is a value of it, and asks for nothing to be changed.
+    // SAFETY: plain integers; all zero is a value of it, and requests no change.
     let mut state: libc::timex = unsafe { std::mem::zeroed() };
     // SAFETY: `state` lives across the call.
     let result = unsafe { libc::adjtimex(&raw mut state) };

@@ -1,18 +1,18 @@
-//! # idle: the behaviour of a duty cycle without work
+//! # idle: how a duty cycle waits when it has no work
 //!
-//! * `adapt` polls while traffic comes, and sleeps while none does ([`adaptive`]): right where nobody has
-//!   measured better.
+//! * `adapt` polls while traffic comes, and sleeps while none does ([`adaptive`]): right unless another
+//!   strategy was measured to be better.
 //! * `spin` keeps the core: the lowest latency, and right only with a core per hot thread.
-//! * `yield` yields it to other threads between two polls: right when threads outnumber cores.
+//! * `yield` offers the core to other threads between two polls: right when threads outnumber cores.
 //! * `park` sleeps until a datagram or a deadline comes: ten times the latency, and no power.
 //!
-//! A thread that yields is runnable all the same: the kernel sees nothing but busy cores, moves no thread
-//! between them, and a thread that has yielded its share so often waits for a whole tick (4 ms) behind the
-//! first thread that computes, such as the end of a leader whose memory is torn down. A thread that parks
-//! is woken by its datagram, on a free core or before the working thread.
+//! A thread that yields stays runnable: the kernel sees only busy cores, and moves no thread between them. A
+//! thread that has yielded its share so often then waits for a whole tick (4 ms) behind the first thread that
+//! computes, such as the end of a leader whose memory is torn down. A thread that parks is woken by its
+//! datagram, on a free core or before the working thread.
 //!
-//! A park is one call, ppoll(2): it has nanoseconds, and it reports what is there and not only what comes, so
-//! that a datagram that was left unread ends it. A timer and an epoll take a call for each socket besides.
+//! A park is one ppoll(2). It has nanoseconds, and it is level-triggered, so that an unread datagram ends it.
+//! A timer and an epoll would take a call for each socket besides.
 
 pub mod adaptive;
 
@@ -27,16 +27,16 @@ use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// A shorter sleep costs more than the wait that it spares.
+/// A shorter sleep costs more than the wait that it saves.
 pub const PARK_NS_MIN: Nanos = 20_000;
 
-/// [`PARK_NS_MAX`] where datagrams arrive by memory, which no descriptor signals.
+/// As [`PARK_NS_MAX`], where datagrams arrive by memory, which no descriptor signals.
 pub const PARK_MEMORY_NS_MAX: Nanos = 100_000;
 
-/// How long a thread of this process parks at most.
+/// The longest park of a thread of this process.
 static PARK_NS: AtomicU64 = AtomicU64::new(PARK_NS_MAX);
 
-/// From now on a device of this process receives by memory: a parked thread polls it every
+/// A device of this process receives by memory from now on: a parked thread polls it every
 /// [`PARK_MEMORY_NS_MAX`].
 pub(super) fn watches_memory() {
     PARK_NS.store(PARK_MEMORY_NS_MAX, Ordering::Relaxed);
@@ -49,7 +49,7 @@ pub enum Idle {
     Spin,
     /// Offer the core after each empty turn.
     Yield,
-    /// Sleep until there is something to do.
+    /// Sleep until there is work.
     Park,
     /// Stay awake while traffic comes, and sleep while none does.
     Adapt,
@@ -67,7 +67,7 @@ impl Idle {
     /// # Errors
     /// File descriptors are used up.
     pub fn waiter(self, sockets: &[BorrowedFd<'_>]) -> Result<Waiter, IoError> {
-        let _ = slice::request_short(); // an older kernel has long ones
+        let _ = slice::request_short(); // an older kernel has only long slices
         Ok(match self {
             Self::Spin => Waiter::Spin,
             Self::Yield => Waiter::Yield,
@@ -115,8 +115,8 @@ pub enum Waiter {
 }
 
 impl Waiter {
-    /// Tells [`Idle::Adapt`] of traffic, before [`Waiter::wait`]: any number that moves with it, and with
-    /// nothing else.
+    /// Reports traffic to [`Idle::Adapt`], before [`Waiter::wait`]: `progress` is any number that changes
+    /// with traffic, and with nothing else.
     #[inline]
     pub fn on_progress(&mut self, progress: u64) {
         if let Self::Adapt(waiter) = self {
@@ -124,7 +124,7 @@ impl Waiter {
         }
     }
 
-    /// Passes an idle moment: at most until a datagram arrives or `wait_ns` have elapsed.
+    /// Passes an idle moment: it waits at most until a datagram arrives or `wait_ns` have elapsed.
     #[inline]
     pub fn wait(&mut self, wait_ns: Nanos) {
         match self {
@@ -171,10 +171,10 @@ impl AdaptiveWaiter {
     }
 }
 
-/// Sleeps until one of some sockets has something to read, or a time has elapsed.
+/// Sleeps until one of its sockets has something to read, or a time has elapsed.
 #[derive(Debug)]
 pub struct Parker {
-    /// Duplicates of the caller's: they stay valid even if those are closed.
+    /// Duplicates of the caller's sockets: they stay valid if those are closed.
     sockets: Vec<OwnedFd>,
     polled: Vec<libc::pollfd>,
 }
@@ -197,14 +197,14 @@ impl Parker {
     }
 
     /// Sleeps for `wait_ns`, at least [`PARK_NS_MIN`] and at most [`PARK_NS_MAX`] ([`PARK_MEMORY_NS_MAX`]
-    /// beside memory), or until there is something to read, and returns whether there is. A failure of
-    /// the kernel's shortens the sleep and is otherwise harmless.
+    /// with memory), or until there is something to read, and returns whether there is. An error of the
+    /// kernel shortens the sleep, and does no other harm.
     pub fn park(&mut self, wait_ns: Nanos) -> bool {
         let wait_ns = wait_ns.clamp(PARK_NS_MIN, PARK_NS.load(Ordering::Relaxed));
         let due = libc::timespec { tv_sec: 0, tv_nsec: wait_ns as libc::c_long };
         debug_assert_eq!(self.polled.len(), self.sockets.len());
-        // SAFETY: `polled` and `due` live across the call, and `polled` has so many rows; its descriptors are
-        // open for as long as `sockets`. Without a mask of signals nothing else is read.
+        // SAFETY: `polled` and `due` live across the call, and `polled` has that many rows; its descriptors
+        // are open as long as `sockets`. Without a signal mask the call reads nothing else.
         let ready = unsafe {
             libc::ppoll(
                 self.polled.as_mut_ptr(),

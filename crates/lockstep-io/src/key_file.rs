@@ -14,13 +14,13 @@
 //! …
 //! ```
 //!
-//! A replica's file has all keys; a publisher's its own and the readers'; a reader's the readers'.
-//! `rights` are what a publisher's key allows ([`lockstep_wire::KeyRights`]); without such a line it
-//! allows all but orders. `recipients` says whom names may be addressed by
-//! ([`lockstep_wire::RecipientRules`]). `until` is the day on which another generation is to have taken
-//! a generation's place ([`GenerationRow::until`]). Lines that are empty or begin with `#` are
-//! comments. The file is its user's alone (mode 0600), or root's and lent to its group; links that only these
-//! two can change are followed, as mounted secrets are made of them.
+//! A replica's file has all keys; a publisher's file its own and the readers'; a reader's file the readers'.
+//! `rights` limit what a publisher's key allows ([`lockstep_wire::KeyRights`]); a key without such a line
+//! allows all but orders. `recipients` limits which publishers may address a name
+//! ([`lockstep_wire::RecipientRules`]). `until` is the day by which another generation is to replace this one
+//! ([`GenerationRow::until`]). Empty lines and lines that begin with `#` are comments. The file is its user's
+//! alone (mode 0600), or root's and lent to its group. Links that only these two can change are followed,
+//! because mounted secrets consist of them.
 
 mod memory;
 mod text;
@@ -62,10 +62,10 @@ const TITLE: &str = "lockstep-keys 1";
 /// Bytes of the longest file that is read.
 const FILE_LEN_MAX: u64 = 16 << 20;
 
-/// What a generation of keys is used for.
+/// The use of a generation of keys.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GenerationUse {
-    /// It opens the frames of a replay, and nothing else any more.
+    /// It opens only the frames of a replay.
     Retired,
     /// It opens datagrams.
     Accepted,
@@ -104,7 +104,7 @@ pub struct GenerationRow {
     pub number: u8,
     /// What it is used for.
     pub usage: GenerationUse,
-    /// The day on which another generation is to have taken its place. Nothing ends then: commands and logs
+    /// The day by which another generation is to replace it. Nothing ends on that day: commands and logs
     /// remind of it.
     pub until: Option<Utc>,
     /// The replicas' key: only their files have it.
@@ -116,13 +116,13 @@ pub struct GenerationRow {
 }
 
 impl GenerationRow {
-    /// What a ring has of it.
+    /// The keys of it that a ring takes.
     fn keys(&self) -> GenerationKeys {
         let publishers = self.publishers.iter().map(|publisher| (publisher.number, publisher.key)).collect();
         GenerationKeys { replica: self.replica, reader: self.reader, publishers }
     }
 
-    /// Adds a key, and leaves no copy of the others in memory that is given back.
+    /// Adds a key, without leaving a copy of the others in freed memory.
     fn push(&mut self, publisher: PublisherKey) {
         if self.publishers.len() == self.publishers.capacity() {
             let mut larger = Vec::with_capacity(2 * self.publishers.len() + 1);
@@ -152,7 +152,7 @@ pub struct KeyFile {
     pub cluster: u64,
     /// The class as which a process with this file seals.
     pub class: KeyClass,
-    /// What publishers' keys allow, where that is limited, by number.
+    /// The rights of publishers' keys that are limited, by number.
     pub rights: Vec<(u16, KeyRights)>,
     /// The rules for recipients, in a replica's file alone.
     pub recipients: RecipientRules,
@@ -167,7 +167,7 @@ impl Drop for KeyFile {
 }
 
 impl fmt::Debug for KeyFile {
-    /// Shows no key.
+    /// Prints no key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let generations = self.generations.iter().map(|row| (row.number, row.usage));
         f.debug_struct("KeyFile")
@@ -188,7 +188,7 @@ pub fn draw_key() -> Result<Key, IoError> {
 }
 
 impl KeyFile {
-    /// The first keys of a cluster, drawn at random: one generation, with one publisher's key. It is a
+    /// Draws the first keys of a cluster at random: one generation, with one publisher's key. The result is a
     /// replica's file, of which the others are exports.
     ///
     /// # Errors
@@ -208,8 +208,8 @@ impl KeyFile {
     }
 
     /// Writes a replica's file and its exports for programs that publish and that read into `folder`, which
-    /// is made if it is not there: all that the processes of one host need. Programs that publish continue to
-    /// have the publisher's key that the folder has for them, and have the first one otherwise.
+    /// is made if it does not exist: everything that the processes of one host need. Programs that publish
+    /// keep the publisher's key that the folder has for them; without one they get the first one.
     ///
     /// # Errors
     /// The folder is another user's or open to others, or the file system refuses it.
@@ -227,7 +227,7 @@ impl KeyFile {
         self.export(KeyClass::Reader).write(&folder.join(READER_FILE))
     }
 
-    /// The file at `path`.
+    /// Reads the file at `path`.
     ///
     /// # Errors
     /// It cannot be read, is another user's or readable by others, or its text is wrong: the error names the
@@ -276,7 +276,7 @@ impl KeyFile {
         rows.map(|publisher| (publisher.number, publisher.name.as_str()))
     }
 
-    /// What a publisher's key allows.
+    /// The rights of a publisher's key.
     pub fn rights_of(&self, number: u16) -> KeyRights {
         self.rights
             .iter()
@@ -285,7 +285,7 @@ impl KeyFile {
             .unwrap_or_default()
     }
 
-    /// From now on a publisher's key allows this.
+    /// Sets the rights of a publisher's key.
     pub fn set_rights(&mut self, number: u16, rights: KeyRights) {
         self.rights.retain(|(other, _)| *other != number);
         if rights != KeyRights::default() {
@@ -300,7 +300,7 @@ impl KeyFile {
     }
 
     /// Draws a publisher's key in each generation that is not retired. Returns its number, or the reason why
-    /// there is none.
+    /// it was refused.
     ///
     /// # Errors
     /// As [`draw_key`].
@@ -325,8 +325,8 @@ impl KeyFile {
         Ok(Ok(number))
     }
 
-    /// Draws a generation of keys: it is accepted, and seals nothing yet. It takes the place of the oldest
-    /// retired one where there is no other. Returns its number, or the reason why there is none.
+    /// Draws a generation of keys: it is accepted, and does not seal yet. If all numbers are in use it
+    /// replaces the oldest retired one. Returns its number, or the reason why it was refused.
     ///
     /// # Errors
     /// As [`draw_key`].
@@ -352,8 +352,8 @@ impl KeyFile {
         Ok(Ok(next))
     }
 
-    /// Seals with a generation from now on; the one that did so stays accepted. The error is the reason why
-    /// not.
+    /// Seals with a generation from now on; the one that sealed before stays accepted. The error is the
+    /// reason for a refusal.
     ///
     /// # Errors
     /// There is no such generation, or it is retired.
@@ -375,7 +375,8 @@ impl KeyFile {
         Ok(())
     }
 
-    /// A generation is to be replaced on that day; `None`: no day is set. The error is the reason why not.
+    /// Sets the day by which a generation is to be replaced; `None` removes it. The error is the reason for a
+    /// refusal.
     ///
     /// # Errors
     /// There is no such generation, or it is retired.
@@ -389,14 +390,14 @@ impl KeyFile {
         Ok(())
     }
 
-    /// The generation that seals, and the day on which another one is to have taken its place.
+    /// The generation that seals, and the day by which another one is to replace it.
     pub fn expiry(&self) -> Option<(u8, Utc)> {
         let row = self.generations.iter().find(|row| row.usage == GenerationUse::Sealing)?;
         Some((row.number, row.until?))
     }
 
-    /// Forgets a retired generation: frames that it sealed are replayed to nobody any more. The error is the
-    /// reason why not.
+    /// Forgets a retired generation: frames that it sealed can no longer be replayed. The error is the reason
+    /// for a refusal.
     ///
     /// # Errors
     /// There is no such generation, or it is not retired.
@@ -419,8 +420,8 @@ impl KeyFile {
         self.generations.retain(|row| row.number != generation);
     }
 
-    /// Accepts a generation no more; publishers' keys of it are removed, as nothing that they seal is read
-    /// later. The error is the reason why not.
+    /// Stops accepting a generation. Its publishers' keys are removed, because nothing that they sealed is
+    /// read later. The error is the reason for a refusal.
     ///
     /// # Errors
     /// There is no such generation, or it is the one that seals.
@@ -466,7 +467,7 @@ impl KeyFile {
         ring
     }
 
-    /// [`KeyFile::expiry`] of the file at `path`, of whose keys nothing stays in memory.
+    /// [`KeyFile::expiry`] of the file at `path`. None of its keys stays in memory.
     ///
     /// # Errors
     /// As [`KeyFile::read`].
@@ -476,7 +477,7 @@ impl KeyFile {
         Ok(expiry)
     }
 
-    /// Makes the keyring of a running process that of the file at `path`.
+    /// Updates the keyring of a running process from the file at `path`.
     ///
     /// # Errors
     /// As [`KeyFile::read`] and [`KeyFile::apply`].
@@ -486,12 +487,11 @@ impl KeyFile {
         applied
     }
 
-    /// Makes the keyring of a running process that of this file: generations that are not in it are
-    /// forgotten.
+    /// Updates the keyring of a running process from this file. Generations that are not in it are forgotten.
     ///
     /// # Errors
     /// The keys are another cluster's or class's, or a generation of this number had other keys when the
-    /// process started; then the ring is as it was.
+    /// process started; then the ring stays as it was.
     pub fn apply(&self, ring: &Keyring) -> Result<(), String> {
         if (Some(self.class), self.cluster) != (ring.own(), ring.cluster()) {
             return Err(format!(
@@ -501,7 +501,7 @@ impl KeyFile {
             ));
         }
         let (mut accepted, mut listed) = (0, 0);
-        // Before the keys: a new one allows at no time more than its rights.
+        // Rights come before keys, so that a new key never allows more than its rights.
         let name = |number| self.publishers().find(|(own, _)| *own == number).map_or("", |(_, name)| name);
         ring.set_rights(self.rights.iter().map(|(number, rights)| KeyHolder {
             key: *number,
@@ -512,7 +512,7 @@ impl KeyFile {
         for row in &self.generations {
             let is_accepted = row.usage != GenerationUse::Retired;
             let mut keys = row.keys();
-            // A file that an older version wrote has publishers' keys of retired generations.
+            // A file of an older version has publishers' keys of retired generations.
             let publishers = if is_accepted { Vec::new() } else { std::mem::take(&mut keys.publishers) };
             let added = ring.add(row.number, &keys);
             keys.wipe();
@@ -524,12 +524,12 @@ impl KeyFile {
         }
         ring.set_generations(self.sealing(), accepted);
         ring.forget_but(listed);
-        // A daemon asks `lock` itself and reports it; a program of a user's goes on without.
+        // A daemon calls `lock` itself and reports the result; a user's program continues without the lock.
         let _ = lock(&ring.places());
         Ok(())
     }
 
-    /// The file of a process of another class, made of a replica's: it has the keys of that class alone.
+    /// Makes the file of a process of another class from a replica's: it has the keys of that class alone.
     pub fn export(&self, class: KeyClass) -> Self {
         let generations = self.generations.iter().map(|row| GenerationRow {
             replica: row.replica.filter(|_| class == KeyClass::Replica),

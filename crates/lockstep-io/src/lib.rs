@@ -1,8 +1,8 @@
 //! # io: the real world
 //!
 //! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It is the
-//! only place with system calls and the only one with `unsafe`, and it contains no protocol rule: which
-//! datagram is right is decided in `wire` and `proto`.
+//! only place with system calls and the only one with `unsafe`, and it contains no protocol rule: `wire` and
+//! `proto` decide which datagram is right.
 //!
 //! ```text
 //!  duty ──now──▶ a role's turn ──▶ device: udp (at most one receive and one send call) or xdp
@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The kernel often grants less than was requested. So every setting returns an [`Effective`], and a node
-//! prints them all when it starts.
+//! logs all of them when it starts.
 
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
@@ -48,14 +48,14 @@ pub mod xdp;
 
 use std::fmt;
 
-/// Lets the wire use the instructions of this CPU: for checksums and for MACs. To be called once, before the
-/// first datagram; [`device::Device::open`] does.
+/// Lets the wire use the instructions of this CPU, for checksums and for MACs. Call it once, before the first
+/// datagram; [`device::Device::open`] does.
 pub fn choose_instructions() {
     crc::choose();
     mac::choose();
 }
 
-/// An operation of the system failed: the operation as text with the remedy, and the system's error.
+/// A failed operation of the system: the operation and the remedy as text, and the system's error.
 pub struct IoError {
     /// The operation, its object, and the remedy.
     pub doing: String,
@@ -91,7 +91,7 @@ impl IoError {
         Self::new(doing, std::io::Error::last_os_error())
     }
 
-    /// An error that no system call reported: `why` stands where its answer would.
+    /// An error that no system call reported: `why` replaces its error text.
     pub fn because(doing: impl Into<String>, kind: std::io::ErrorKind, why: impl Into<String>) -> Self {
         Self::new(doing, std::io::Error::new(kind, why.into()))
     }
@@ -101,7 +101,7 @@ impl IoError {
         Self::new(doing, std::io::Error::new(std::io::ErrorKind::InvalidInput, Refused::Argument(why.into())))
     }
 
-    /// The refusal of what somebody else has, for which `why` says who.
+    /// The refusal of an object that another process has; `why` names its holder.
     pub fn in_use(doing: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(doing, std::io::Error::new(std::io::ErrorKind::ResourceBusy, Refused::InUse(why.into())))
     }
@@ -118,7 +118,7 @@ impl IoError {
     }
 }
 
-/// Why a call was refused before the system was asked: the source of an [`IoError`].
+/// Why a call was refused before a system call was made: the source of an [`IoError`].
 #[derive(Debug)]
 enum Refused {
     Argument(String),
@@ -137,7 +137,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// As `Display`: this is what a `main` prints that returns it.
+/// As `Display`: this is what a `main` that returns it prints.
 impl fmt::Debug for IoError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -159,13 +159,13 @@ impl std::error::Error for IoError {
 /// One setting: the requested value, the granted one, and the remedy if that is less.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effective {
-    /// Which setting, by its configuration word.
+    /// The setting, by its configuration key.
     pub what: &'static str,
     /// The value asked for.
     pub requested: String,
     /// The value in force.
     pub got: String,
-    /// Present when something is amiss: the reason and the remedy.
+    /// The reason and the remedy, if less was granted than requested.
     pub note: Option<String>,
 }
 

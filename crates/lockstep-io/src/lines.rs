@@ -1,20 +1,19 @@
 //! # lines: two networks, one stream
 //!
-//! The question: how does a cable, a card or a switch die without anybody noticing but the operator? Every
-//! datagram for a group is sent on both lines, and every node receives both; of each datagram the first
-//! copy wins, and the second is thrown away here, before an engine would judge it again.
+//! The question: how can a cable, a card or a switch fail without an effect on the stream? Every datagram for
+//! a group is sent on both lines, and every node receives both. The first copy of each datagram is lent; the
+//! second is dropped here, before an engine would judge it again.
 //!
 //! ```text
-//!  line A ─▶ brought by B already? ─ no ─▶ lent, remembered until B brings it too ┐
-//!  line B ─▶ brought by A already? ─ yes ─▶ thrown away; how long after A?        ┘─ never: lost on B
+//!  line A ─▶ received on B already? ─ no ─▶ lent, remembered until B receives it too ┐
+//!  line B ─▶ received on A already? ─ yes ─▶ dropped; how long after A?               ┘─ never: lost on B
 //! ```
 //!
 //! Two datagrams are copies if their header and their end (sender, number, tag) are equal. A wrong guess
-//! loses one datagram or lets one through twice, and the engines live with both. An unsure caller lends it.
+//! loses one datagram or lends one twice, and the engines tolerate both. In doubt it lends the datagram.
 //!
 //! Unicast goes by the first line, and by both to a node with an address on the second one (`unicast_b`).
-//! Our own datagrams come back from our own host even if the cable is broken: they do not show that a line
-//! works.
+//! A host receives its own datagrams even if the cable is broken, so they do not show that a line works.
 
 #[cfg(test)]
 mod tests;
@@ -33,15 +32,15 @@ use unicast::UnicastRoutes;
 
 /// Datagrams of one line that wait for their copy on the other: 5 ms of lag at 200,000 a second.
 const WAITING_MAX: usize = 1024;
-/// A datagram that has not arrived after so long is lost.
+/// A datagram that has not arrived after this time is lost.
 const WAITING_NS: Nanos = 500_000_000;
-/// A copy that overtakes more than so many others has not overtaken them: they are lost.
+/// A datagram that overtakes more than this many others shows that they are lost.
 const OVERTAKEN_MAX: usize = 16;
 /// Datagrams that one receive lends at most.
 const LENT_MAX: usize = 4096;
-/// A line that brings nothing for so long, while the other brings at least [`SILENT_MIN`], is down.
+/// A line that receives nothing for this time, while the other receives at least [`SILENT_MIN`], is down.
 const SILENT_NS: Nanos = 200_000_000;
-/// A few may be a burst that this line still carries.
+/// Fewer may be a burst that this line is about to receive.
 const SILENT_MIN: u64 = 8;
 
 counter_group! {
@@ -139,8 +138,8 @@ impl<N: Net, T: Time> Net for TwoLines<N, T> {
         (self.lines[line].unicast_datagram(index).0, from)
     }
 
-    /// A send call for each line. A datagram that one of them took is on its way: the other's copy may be
-    /// lost.
+    /// Makes a send call for each line. A datagram that one line took counts as sent: the other line's copy
+    /// may be lost.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         if self.copies.own.is_none() {
             self.copies.own = bursts.iter().find_map(|burst| speaker(burst.bytes));
@@ -149,7 +148,7 @@ impl<N: Net, T: Time> Net for TwoLines<N, T> {
         a.send_group(group, bursts).max(b.send_group(group, bursts))
     }
 
-    /// What one of them took is on its way.
+    /// A datagram that one line took counts as sent.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         let way = self.ways.to(to, self.copies.counts[0].is_down != 0);
         let [a, b] = &mut self.lines;
@@ -167,24 +166,25 @@ impl<N: Net, T: Time> Net for TwoLines<N, T> {
     }
 }
 
-/// A datagram that the other line has not brought yet.
+/// A datagram that the other line has not received yet.
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
     mark: u64,
     at: Nanos,
 }
 
-/// Which datagrams came by one line only, so far.
+/// The datagrams that arrived on one line only, so far.
 #[derive(Debug)]
 struct CopyFilter {
-    /// Brought by this line, oldest first.
+    /// Datagrams that this line received first, oldest first.
     waiting: [VecDeque<Waiting>; 2],
     counts: [LineCounts; 2],
     /// Our own identity, once we have sent anything.
     own: Option<Identity>,
-    /// The number of datagrams of others that each line has brought.
+    /// The number of datagrams of other nodes that each line has received.
     others: [u64; 2],
-    /// When each line last brought anything of others, and what the other had brought of them by then.
+    /// The time at which each line last received a datagram of another node, and the other line's count at
+    /// that time.
     last_received: [(Nanos, u64); 2],
 }
 
@@ -245,20 +245,20 @@ impl CopyFilter {
             let is_down = now > at + SILENT_NS && self.others[other] >= others + SILENT_MIN;
             let counts = &mut self.counts[line];
             counts.alarms += u64::from(is_down && counts.is_down == 0);
-            // A line that brought something since then is up; silence of both changes nothing.
+            // A line that has received something since then is up; silence of both lines changes nothing.
             counts.is_down = u64::from(is_down || counts.is_down != 0 && now > at + SILENT_NS);
         }
     }
 }
 
-/// The sender of this datagram; none where another node may have sent it, as with a repaired frame.
+/// The sender of this datagram; `None` if another node may have sent it, as with a repaired frame.
 fn speaker(bytes: &[u8]) -> Option<Identity> {
     let header = Header::peek(bytes)?;
     (header.kind != Kind::Frame as u8).then(|| header.identity())
 }
 
-/// The part that distinguishes a datagram from others: its header's seal and place, and its last bytes,
-/// which tell a repair from the frame that it repeats.
+/// The part that distinguishes a datagram from others: the seal and the position in its header, and its last
+/// bytes, which distinguish a repair from the frame that it repeats.
 fn mark(bytes: &[u8]) -> Option<u64> {
     let header = Header::peek(bytes)?;
     let end: [u8; 8] = bytes.get(bytes.len().max(HEADER_LEN) - 8..)?.try_into().ok()?;

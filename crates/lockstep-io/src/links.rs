@@ -1,18 +1,18 @@
 //! # links: sockets follow their interface
 //!
 //! A card may be removed and made again while a process runs: a VLAN, a bond, a virtual function, a card that
-//! is plugged in anew. The kernel then forgets which groups were joined on it, what is sent by its old index
-//! fails with ENODEV, and neither ends by itself. So one thread of a process waits for the kernel's notices
-//! of links and addresses (`notices`), and has each socket use its interface again once that is there: under
-//! another index, with another address, after it was down. It wakes for nothing else, and the threads that
-//! send and receive have no part in it.
+//! is plugged in anew. The kernel then forgets the groups joined on it, a send by its old index fails with
+//! ENODEV, and neither recovers by itself. So one thread of a process waits for the kernel's notices of links
+//! and addresses (`notices`). It moves each socket back to its interface once that exists again: under
+//! another index, with another address, or after it was down. It wakes for nothing else, and the threads that
+//! send and receive are not involved.
 //!
 //! ```text
 //!  there ──removed, down, no address──▶ away ──there again: groups joined, the way out chosen──▶ there
 //! ```
 //!
-//! An interface that is only renamed keeps its index, and its sockets go on. The loopback is not followed: it
-//! cannot be removed.
+//! An interface that is only renamed keeps its index, and its sockets continue. The loopback is not followed:
+//! it cannot be removed.
 
 mod notices;
 
@@ -26,23 +26,24 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// While an interface is away or could not be used again, it is looked for so often, notice or not.
+/// The interval at which an interface that is away, or could not be used again, is looked for without a
+/// notice.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// What the owner of sockets shares with the thread that follows their interface.
 pub(crate) struct Link {
     /// The index of the interface that the sockets use.
     pub card: AtomicU32,
-    /// Which groups are joined, in the order of `Group`, or will be when the interface is there.
+    /// The groups that are joined, or will be when the interface exists, in the order of `Group`.
     pub joined: [AtomicBool; 3],
-    /// The interface is not there, or is down.
+    /// Whether the interface does not exist, or is down.
     pub away: AtomicBool,
-    /// How often the sockets were moved to an interface that was there again.
+    /// How often the sockets were moved to an interface that existed again.
     pub moves: AtomicU64,
 }
 
 impl Link {
-    /// Of sockets that use the interface with this index, and have joined these groups.
+    /// The link of sockets that use the interface with this index, and have joined these groups.
     pub fn new(card: u32, joined: [bool; 3]) -> Arc<Self> {
         Arc::new(Self {
             card: card.into(),
@@ -53,21 +54,21 @@ impl Link {
     }
 }
 
-/// Has sockets use this interface, which is there again or has another address; whether it was removed
-/// meanwhile.
+/// Moves sockets to this interface, which exists again or has another address; the flag shows whether it was
+/// removed meanwhile.
 type Renew = Box<dyn FnMut(&Card, bool) -> Result<(), IoError> + Send>;
 
 /// Sockets, and the interface that they follow.
 struct Follower {
     asked: Interface,
     link: Arc<Link>,
-    /// The address that they are bound to.
+    /// The address to which they are bound.
     address: Ipv4Addr,
     was_removed: bool,
     renew: Renew,
 }
 
-/// Ends the following when it is dropped. To be dropped before the sockets are.
+/// Ends the following when it is dropped. Drop it before the sockets.
 pub(crate) struct Followed(Arc<Link>);
 
 impl Drop for Followed {
@@ -102,11 +103,11 @@ fn followers() -> MutexGuard<'static, Vec<Follower>> {
     FOLLOWERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// From now on sockets that use `card` follow the interface that was `asked` for: `renew` is called on a
-/// thread of this process whenever it is there again. `None` for the loopback.
+/// From now on the sockets that use `card` follow the interface `asked`: a thread of this process calls
+/// `renew` whenever the interface exists again. `None` for the loopback.
 ///
 /// # Errors
-/// The kernel gives no notices, or no thread.
+/// The kernel refuses the notices or the thread.
 pub(crate) fn follow(
     asked: &Interface,
     card: &Card,
@@ -117,7 +118,7 @@ pub(crate) fn follow(
     if card.address.is_loopback() {
         return Ok(None);
     }
-    // The notices begin before the thread does, which may be confined.
+    // The notices are opened before the thread starts, because the thread may be confined.
     THREAD
         .get_or_init(begin)
         .clone()
@@ -152,8 +153,7 @@ fn attend(notices: &Notices) {
 }
 
 impl Follower {
-    /// Looks where the interface is now. Returns whether the sockets use it, so that only a notice changes
-    /// that.
+    /// Looks for the interface. Returns whether the sockets use it, so that only a notice can change that.
     fn look(&mut self, removed: &Removed) -> bool {
         let index = self.link.card.load(Ordering::SeqCst);
         if removed.contains(index) {
@@ -173,7 +173,7 @@ impl Follower {
             return true;
         }
         if !is_away && card.index == index && interface::has_address(index, self.address) {
-            return true; // it has got another one beside it
+            return true; // it has an additional address
         }
         if let Err(error) = (self.renew)(&card, self.was_removed) {
             self.leave(&error.to_string());
@@ -186,7 +186,7 @@ impl Follower {
         true
     }
 
-    /// Whether the interface of this index is there and up under another name than was asked for.
+    /// Whether the interface of this index is up under another name than the configured one.
     fn is_renamed(&self, index: u32) -> bool {
         matches!(self.asked, Interface::Name(_) | Interface::NameAt(..))
             && !self.link.away.load(Ordering::SeqCst)
@@ -206,16 +206,17 @@ impl Follower {
     }
 }
 
-/// From now on `handler` is called for sockets that cannot follow their interface, if it is the first choice
-/// of this process. Without one the log is. It must not wait for the owner of the sockets, who waits for it.
+/// From now on `handler` is called for sockets that cannot follow their interface; the first choice of a
+/// process stays. Without one, the log reports it. The handler must not wait for the owner of the sockets,
+/// who waits for it.
 pub fn at_stranded(handler: fn(&str)) {
     let _first = STRANDED.set(handler);
 }
 
 static STRANDED: OnceLock<fn(&str)> = OnceLock::new();
 
-/// The sockets of a card that was taken as a whole, and its program, went with it: who opens them anew has
-/// others.
+/// Reports that the sockets of a card owned as a whole, and its program, ended with it: only opening them
+/// anew helps.
 ///
 /// # Errors
 /// As [`follow`].

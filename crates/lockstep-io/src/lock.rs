@@ -1,22 +1,22 @@
 //! Locks of files and folders that belong to one process.
 //!
-//! A process that was killed counts as ended, for its parent and for whoever starts it again, while its
-//! threads still close its files. Its successor waits for that.
+//! A killed process counts as ended for its parent and its service manager, while its threads still close its
+//! files. Its successor waits for that.
 
 use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
 
-/// How long the lock of a process is awaited that has ended, or that is not known. To close files takes
+/// How long the lock of a process that has ended, or that is unknown, is awaited. Closing files takes
 /// milliseconds, and some hundred of them on a busy host.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Locks `file` for this process. `holder` reads which process has it, where that can be known: one that runs
-/// is not waited for.
+/// Locks `file` for this process. `holder` reads which process has the lock, if that can be known: a running
+/// one is not waited for.
 ///
 /// # Errors
-/// [`TryLockError::WouldBlock`]: another process has it, and keeps it.
+/// [`TryLockError::WouldBlock`]: another process has the lock, and keeps it.
 pub fn lock(file: &File, mut holder: impl FnMut() -> Option<u32>) -> Result<(), TryLockError> {
     let begun = Instant::now();
     loop {
@@ -31,10 +31,10 @@ pub fn lock(file: &File, mut holder: impl FnMut() -> Option<u32>) -> Result<(), 
     }
 }
 
-/// Whether a process runs, or stands still: one of its threads has not ended.
+/// Whether a process runs or is stopped: one of its threads has not ended.
 pub fn is_running(pid: u32) -> bool {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-    // Behind the name, which may have blanks and brackets. The state is that of the first thread.
+    // The state follows the name, which may have blanks and brackets. It is the state of the first thread.
     let state = text.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
     if !matches!(state, Some('Z' | 'X')) {
         return true;

@@ -1,11 +1,12 @@
 //! # mac: AEGIS-128L by the CPU's own AES instructions
 //!
-//! The same tags as [`lockstep_wire::mac::portable`], with the eight blocks of the state in registers from
-//! the first byte to the tag. The crate behind the portable code calls a function for each step, which stores
-//! the state to memory and loads it again: three times as long for a datagram of one message.
+//! Computes the same tags as [`lockstep_wire::mac::portable`], with the eight blocks of the state in
+//! registers from the first byte to the tag. The crate behind the portable code calls a function for each
+//! step, which stores the state to memory and loads it again: three times as long for a datagram of one
+//! message.
 
-/// Detects the CPU's instructions, and lets the wire use them. Where there are none (or on a CPU that is no
-/// x86), the portable code stays.
+/// Detects the CPU's instructions, and lets the wire use them. On a CPU without them, or of another
+/// architecture than x86, the portable code stays.
 pub fn choose() {
     #[cfg(target_arch = "x86_64")]
     if x86::is_there() {
@@ -24,7 +25,7 @@ mod x86 {
         std::arch::is_x86_feature_detected!("aes") && std::arch::is_x86_feature_detected!("sse2")
     }
 
-    /// The tag of a datagram. Only where it [`is_there`].
+    /// The tag of a datagram. Call it only where it [`is_there`].
     pub(super) fn tag(key: &MacKey, datagram: &[u8], number: u64, behind: Option<u64>) -> [u64; 2] {
         // SAFETY: only `choose` hands this function out, after it has found both features.
         unsafe { compute(key, datagram, number, behind) }
@@ -57,7 +58,7 @@ mod x86 {
         update(&mut state, pair(header[0], [0; 8]), pair([0; 8], header[3]));
         update(&mut state, pair(header[4], header[5]), pair(header[6], header[7]));
         update(&mut state, pair(header[8], header[9]), pair(header[10], header[11]));
-        // Where there is a block behind that, its first word is the number. The last block may be short.
+        // If a block follows, its first word is the number. The last block may be short.
         let mut last = [[0; 8]; 4];
         let mut count = 1;
         let rest = match words.split_first_chunk::<4>() {

@@ -1,9 +1,9 @@
-//! # made_in: which process something was made in
+//! # made_in: the process in which an object was made
 //!
-//! A program that forks has everything twice: its child has the same sockets, and the same memory as the
-//! parent had. What both go on with gives one thing two outcomes. So a handle remembers the process in which
-//! it was made, and its calls compare: one load, no system call. A page of memory tells processes apart,
-//! which the kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), by whatever call that was made.
+//! A program that forks has everything twice: its child has the same sockets and the same memory as the
+//! parent. If both continued, one object would have two outcomes. So a handle remembers the process in which
+//! it was made, and its calls compare: one load, no system call. The id of the process is in a page of memory
+//! that the kernel empties in a child (`MADV_WIPEONFORK` of madvise(2)), whatever call made the child.
 
 use crate::clock::random_u64;
 use crate::{IoError, Refused};
@@ -12,7 +12,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The word of this process: 0 in a child until something is made there.
+/// The id of this process: 0 in a child until an object is made there.
 fn word() -> &'static AtomicU64 {
     static WORD: OnceLock<&'static AtomicU64> = OnceLock::new();
     WORD.get_or_init(|| emptied_page().unwrap_or_else(emptied_by_handler))
@@ -22,14 +22,14 @@ fn word() -> &'static AtomicU64 {
 fn emptied_page() -> Option<&'static AtomicU64> {
     let (len, protection) = (size_of::<AtomicU64>(), libc::PROT_READ | libc::PROT_WRITE);
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping, at a place that the kernel chooses, of memory that nobody else has.
+    // SAFETY: a new mapping, at an address that the kernel chooses.
     let page = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
     if page == libc::MAP_FAILED {
         return None;
     }
-    // SAFETY: the range is the mapping of above.
+    // SAFETY: the range is the mapping above.
     if unsafe { libc::madvise(page, len, libc::MADV_WIPEONFORK) } != 0 {
-        // SAFETY: as above; nobody has it yet.
+        // SAFETY: as above; no reference to it exists yet.
         unsafe { libc::munmap(page, len) };
         return None;
     }
@@ -37,7 +37,7 @@ fn emptied_page() -> Option<&'static AtomicU64> {
     Some(unsafe { &*page.cast::<AtomicU64>() })
 }
 
-/// On a kernel that empties no page: libc tells of each `fork`.
+/// For a kernel that empties no page: libc calls a handler at each `fork`.
 fn emptied_by_handler() -> &'static AtomicU64 {
     static WORD: AtomicU64 = AtomicU64::new(0);
     extern "C" fn in_child() {
@@ -48,12 +48,12 @@ fn emptied_by_handler() -> &'static AtomicU64 {
     &WORD
 }
 
-/// The process in which this was made.
+/// The process in which an object was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MadeIn(u64);
 
 impl MadeIn {
-    /// In this process.
+    /// This process.
     pub fn here() -> Self {
         let word = word();
         let mut own = word.load(Ordering::Relaxed);
@@ -67,15 +67,15 @@ impl MadeIn {
         Self(own)
     }
 
-    /// Whether this is the process in which it was made.
+    /// Whether this is the process in which the object was made.
     #[inline]
     pub fn is_here(self) -> bool {
         word().load(Ordering::Relaxed) == self.0
     }
 }
 
-/// Something of one process: in a child of that its end is left out, as it would be the end of the parent's.
-/// The child's copies of its descriptors go with the child.
+/// An object of one process. In a child it is not dropped, as that would end the parent's object. The child's
+/// copies of its descriptors end with the child.
 #[derive(Debug)]
 pub struct Own<T> {
     inner: ManuallyDrop<T>,
@@ -83,7 +83,7 @@ pub struct Own<T> {
 }
 
 impl<T> Own<T> {
-    /// Of this process.
+    /// An object of this process.
     pub fn new(inner: T) -> Self {
         Self { inner: ManuallyDrop::new(inner), born: MadeIn::here() }
     }
@@ -94,7 +94,7 @@ impl<T> Own<T> {
         self.born.is_here()
     }
 
-    /// Refuses what another process does with it.
+    /// Refuses the use of the object in another process.
     ///
     /// # Errors
     /// This is a child of the process in which it was made.
@@ -127,7 +127,7 @@ impl<T> DerefMut for Own<T> {
 impl<T> Drop for Own<T> {
     fn drop(&mut self) {
         if self.is_here() {
-            // SAFETY: this is its only end, and nobody uses it behind that.
+            // SAFETY: it is dropped only here, and not used afterwards.
             unsafe { ManuallyDrop::drop(&mut self.inner) };
         }
     }
@@ -139,7 +139,7 @@ pub use lockstep_core::engine::publisher::ELSEWHERE;
 mod tests {
     use super::*;
 
-    /// The exit code of a child that does nothing but `work`.
+    /// The exit code of a child that only runs `work`.
     fn in_child(work: impl FnOnce() -> bool) -> i32 {
         // SAFETY: the child runs `work`, which takes no lock that another thread may hold, and ends by
         // `_exit`.

@@ -1,7 +1,6 @@
 //! # multicast: a plain sender to a group of another protocol
 //!
-//! What lockstep's own datagrams need is in [`super::udp`]; a feed of another protocol sends one datagram at
-//! a time.
+//! [`super::udp`] serves lockstep's own datagrams; a feed of another protocol sends one datagram at a time.
 
 use super::IoError;
 use super::links::{self, FollowingSocket, Link};
@@ -11,8 +10,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::atomic::Ordering;
 
-/// A socket that sends to `group` out of `interface`, through `ttl` routers less one, and to this host's
-/// members.
+/// A socket that sends to `group` out of `interface`, across `ttl` networks, and to this host's members.
 ///
 /// # Errors
 /// There is no such interface, or the kernel refuses.
@@ -45,10 +43,10 @@ fn sender_by(group: SocketAddrV4, card: &Card, ttl: u8) -> Result<UdpSocket, IoE
     Ok(socket.into())
 }
 
-/// A socket that requests come to, and answers leave from; it does not block.
+/// A socket that receives requests and sends answers; it does not block.
 ///
 /// # Errors
-/// The address is not ours, or taken.
+/// The address is not this host's, or is in use.
 pub fn requests(address: SocketAddr) -> Result<UdpSocket, IoError> {
     let socket = UdpSocket::bind(address)
         .and_then(|socket| socket.set_nonblocking(true).map(|()| socket))

@@ -1,9 +1,9 @@
-//! # output: lines for stdout and stderr that no thread waits for
+//! # output: lines for stdout and stderr for which no thread waits
 //!
-//! The reader of a log may hang: then its pipe is full, and a write waits for ever. So a daemon
-//! puts its lines into a queue, and a thread of its own for each of the two writes them. What finds the queue
-//! full is dropped and counted, and the log says how many once it is read again. A daemon that ends waits for
-//! the queue for a moment, and no longer.
+//! The reader of a log may hang: then its pipe is full, and a write waits for ever. So a daemon puts its
+//! lines into a queue, and two threads, one for each stream, write them. A line that finds the queue full is
+//! dropped and counted, and the log reports the count once it is read again. A daemon that ends waits for the
+//! queue only for a moment.
 //!
 //! ```text
 //!   any thread ─ write ─▶ queue, bounded ─▶ thread ─▶ stdout or stderr
@@ -20,18 +20,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Bytes that wait at most: the flight recorder as text fits twice.
+/// The most bytes that wait: the flight recorder as text fits twice.
 const QUEUE_BYTES: usize = 2 << 20;
-/// What a line takes beside its bytes.
+/// The cost of a line beside its bytes.
 const LINE_COST: usize = 64;
-/// Bytes that are written at once.
+/// The most bytes of one write.
 const BATCH: usize = 64 << 10;
-/// A write that takes so long waits for a reader that hangs: nobody waits for it any more.
+/// A write that takes longer waits for a reader that hangs, and is no longer waited for.
 const STUCK: Duration = Duration::from_millis(400);
 /// How long a daemon that ends waits for its lines to be written.
 pub const FLUSH: Duration = Duration::from_millis(900);
 
-/// Where a line goes.
+/// The destination of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OutputStream {
     /// Data.
@@ -43,20 +43,20 @@ pub enum OutputStream {
 /// How lines of a stream are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Mode {
-    /// At once, by whoever has them.
+    /// The thread that has a line writes it at once.
     Direct,
-    /// They wait for a thread that is not started yet.
+    /// Lines wait for a thread that is not started yet.
     Waiting,
-    /// By the thread.
+    /// The thread writes them.
     Queued,
 }
 
 struct Queue {
     mode: Mode,
     lines: VecDeque<Vec<u8>>,
-    /// What they take.
+    /// The cost of the queued lines.
     cost: usize,
-    /// Since when the thread writes what it has taken.
+    /// The start of the thread's present write.
     writes_since: Option<Instant>,
 }
 
@@ -72,7 +72,7 @@ impl Queue {
         fits
     }
 
-    /// The oldest lines, as many as are written at once; with how many they are.
+    /// The oldest lines, as many as one write takes, and their number.
     fn take(&mut self) -> (Vec<u8>, u64) {
         let (mut batch, mut count) = (Vec::new(), 0);
         while let Some(line) = self.lines.front() {
@@ -91,7 +91,7 @@ impl Queue {
 struct Output {
     fd: libc::c_int,
     queue: Mutex<Queue>,
-    /// A line has come, or was written.
+    /// Signals that a line was queued or written.
     changed: Condvar,
     dropped: AtomicU64,
 }
@@ -102,7 +102,7 @@ impl Output {
         Self { fd, queue: Mutex::new(queue), changed: Condvar::new(), dropped: AtomicU64::new(0) }
     }
 
-    /// A thread that panicked has left a whole value.
+    /// A thread that panicked has left a consistent value.
     fn locked(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -126,7 +126,7 @@ impl Output {
         }
     }
 
-    /// The thread.
+    /// Runs the writing thread.
     fn write_queued(&self) {
         let mut reported = 0;
         let mut queue = self.locked();
@@ -144,7 +144,7 @@ impl Output {
             if works && dropped > reported {
                 let lines = dropped - reported;
                 reported = dropped;
-                // It waits in this very queue.
+                // The report itself goes through this queue.
                 report(lines);
             }
             queue = self.locked();
@@ -153,7 +153,7 @@ impl Output {
         }
     }
 
-    /// Waits until all is written, or until `deadline`.
+    /// Waits until all lines are written, or until `deadline`.
     fn flush(&self, deadline: Instant) {
         let mut queue = self.locked();
         while queue.mode == Mode::Queued && (queue.writes_since.is_some() || !queue.lines.is_empty()) {
@@ -168,11 +168,11 @@ impl Output {
     }
 }
 
-/// The log says that lines were dropped; the counters have it in any case.
+/// Logs that lines were dropped; the counters have it in any case.
 fn report(lines: u64) {
     #[cfg(feature = "tracing")]
     tracing::warn!(lines, "{lines} lines of this process were dropped: nobody read them in time");
-    let _ = lines; // without the feature
+    let _ = lines; // without the feature there is no log
 }
 
 static OUTPUTS: [Output; 2] = [Output::of(libc::STDOUT_FILENO), Output::of(libc::STDERR_FILENO)];
@@ -194,7 +194,8 @@ pub fn hold() {
     }
 }
 
-/// The threads write what was held, and what follows. Nothing happens in a process that holds nothing.
+/// Starts the threads that write the held lines, and those that follow. It does nothing in a process that has
+/// not called [`hold`].
 pub fn start() {
     for (output, name) in OUTPUTS.iter().zip(["lockstep-stdout", "lockstep-stderr"]) {
         let mut queue = output.locked();
@@ -202,14 +203,14 @@ pub fn start() {
             continue;
         }
         let thread = std::thread::Builder::new().name(name.to_owned());
-        // Without a thread lines wait, and are dropped: whoever ends this process tries again.
+        // Without a thread lines wait, and are dropped. The end of the process tries again.
         if capabilities::spawn(thread, || output.write_queued()).is_ok() {
             queue.mode = Mode::Queued;
         }
     }
 }
 
-/// Writes a line with its end, or several. It neither waits nor fails in a daemon.
+/// Writes a line with its end, or several. In a daemon it neither waits nor fails.
 pub fn write(stream: OutputStream, line: &[u8]) {
     output(stream).write(line);
 }
@@ -219,7 +220,8 @@ pub fn write_line(stream: OutputStream, text: impl fmt::Display) {
     write(stream, format!("{text}\n").as_bytes());
 }
 
-/// Waits until the lines of this process are written, for [`FLUSH`] at most: to be called by whoever ends it.
+/// Waits until the lines of this process are written, for [`FLUSH`] at most. Call it at the end of the
+/// process.
 pub fn flush() {
     start();
     let deadline = Instant::now() + FLUSH;
@@ -237,21 +239,21 @@ pub fn dropped() -> u64 {
     OUTPUTS.iter().map(|output| output.dropped.load(Ordering::Relaxed)).sum()
 }
 
-/// Whether this stream has no reader any more: the other end of its pipe or socket is closed. A program
-/// that has nothing to write learns it no other way.
+/// Whether this stream has no reader any more: the other end of its pipe or socket is closed. A program that
+/// has nothing to write learns it in no other way.
 pub fn is_reader_gone(stream: OutputStream) -> bool {
     is_closed_behind(output(stream).fd)
 }
 
 fn is_closed_behind(fd: libc::c_int) -> bool {
-    // An error and an end are reported without being asked for.
+    // An error and a hang-up are reported without a request.
     let mut entry = libc::pollfd { fd, events: 0, revents: 0 };
     // SAFETY: one entry, which lives across the call.
     let found = unsafe { libc::poll(&raw mut entry, 1, 0) };
     found > 0 && entry.revents & (libc::POLLERR | libc::POLLHUP) != 0
 }
 
-/// Stderr by this module, for a log.
+/// Stderr through this module, for a log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StderrWriter;
 
@@ -266,7 +268,7 @@ impl io::Write for StderrWriter {
     }
 }
 
-/// Writes all of it, past std's lock: its holder may be the thread in trouble.
+/// Writes all bytes past the lock of std: its holder may be the thread in trouble.
 fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         // SAFETY: `bytes` lives across the call, which only reads it.
@@ -278,7 +280,7 @@ fn write_all(fd: libc::c_int, mut bytes: &[u8]) -> io::Result<()> {
         let error = if written == 0 { ErrorKind::WriteZero.into() } else { io::Error::last_os_error() };
         match error.kind() {
             ErrorKind::Interrupted => {}
-            // The stream was handed on like that: then it is waited for here.
+            // The stream was passed to this process as non-blocking: it is waited for here.
             ErrorKind::WouldBlock => {
                 let mut entry = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
                 // SAFETY: one entry, which lives across the call.
@@ -336,7 +338,7 @@ mod tests {
         output.flush(Instant::now() + Duration::from_millis(1));
         let dropped = output.dropped.load(Ordering::Relaxed);
         assert!(dropped > 0 && dropped < lines as u64, "{dropped} of {lines}");
-        // It is read again: what waited is written.
+        // The pipe is read again: the waiting lines are written.
         let rest = (lines as u64 - dropped) as usize * (line.len() + 1);
         let mut text = vec![0; rest];
         reader.read_exact(&mut text).expect("a pipe");

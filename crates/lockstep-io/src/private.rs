@@ -1,5 +1,5 @@
-//! Files and folders in places where other users may make files too, like `/dev/shm`; and secrets, which lie
-//! where their user, root or an orchestrator has put them.
+//! Files and folders in places where other users may make files too, such as `/dev/shm`, and secrets, which
+//! lie where their user, root or an orchestrator has put them.
 
 mod users;
 
@@ -13,9 +13,9 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt,
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Bits of a mode by which others may read, write or enter.
+/// Mode bits by which other users may read, write or enter.
 pub const OTHERS: u32 = 0o077;
-/// Bits of a mode by which others may write.
+/// Mode bits by which other users may write.
 pub const OTHERS_WRITE: u32 = 0o022;
 
 /// The user that this process runs as.
@@ -24,7 +24,7 @@ pub fn own_user() -> u32 {
     unsafe { libc::geteuid() }
 }
 
-/// The users whose files are believed.
+/// The users whose files are trusted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileOwners(Option<Vec<u32>>);
 
@@ -34,13 +34,13 @@ impl FileOwners {
         Self(Some(vec![0, own_user()]))
     }
 
-    /// Anybody: for a file that its reader has named by itself.
+    /// Any user: for a file that its reader has named explicitly.
     pub fn anybody() -> Self {
         Self(None)
     }
 
-    /// These as well, whom the places that a configuration names belong to: the user of its daemons. A place
-    /// that is not there has no owner; of what may not be looked at, the folder above tells.
+    /// Adds the owners of these places, which a configuration names: the user of its daemons. A place that
+    /// does not exist has no owner; for one that may not be looked at, the folder above it counts.
     pub fn with_owners_of<'a>(mut self, places: impl IntoIterator<Item = &'a Path>) -> Self {
         if let Some(users) = &mut self.0 {
             users.extend(places.into_iter().filter_map(owner_of));
@@ -50,7 +50,7 @@ impl FileOwners {
         self
     }
 
-    /// Whether they have this user among them.
+    /// Whether this user is one of them.
     pub fn has(&self, user: u32) -> bool {
         self.0.as_ref().is_none_or(|users| users.contains(&user))
     }
@@ -64,7 +64,7 @@ fn owner_of(place: &Path) -> Option<u32> {
     }
 }
 
-/// What a file is, in words.
+/// The kind of a file in words.
 fn kind_of(kind: FileType) -> &'static str {
     match () {
         () if kind.is_file() => "a file",
@@ -76,8 +76,9 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Opens a file that lies where others may make files too, to be read: no link, no fifo, nothing that waits;
-/// of one of `owners`, and written by nobody else. It may be cut while it is read: map none of it.
+/// Opens a file for reading in a place where others may make files too. It accepts no link, no fifo and
+/// nothing that waits; only a file of one of `owners` that no one else can write. The file may be truncated
+/// while it is read, so do not map it.
 ///
 /// # Errors
 /// It is something else, another user's, or cannot be opened.
@@ -104,7 +105,8 @@ pub fn open_shared(path: &Path, owners: &FileOwners) -> io::Result<File> {
         }
         _ => Ok(()),
     };
-    // Before it is opened: to open a device may do something. Behind that: it may be another file by now.
+    // Checked before it is opened, because opening a device may have an effect; and checked afterwards,
+    // because it may be another file by then.
     judge(&path.symlink_metadata()?)?;
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -112,11 +114,11 @@ pub fn open_shared(path: &Path, owners: &FileOwners) -> io::Result<File> {
     Ok(file)
 }
 
-/// Refuses a file or folder that is not this user's, or whose mode has one of the bits `forbidden`. The
-/// error says who is to run the command, or which mode is right: what is there stays there.
+/// Refuses a file or folder that is another user's, or whose mode has one of the bits `forbidden`. The error
+/// names the user who should run the command, or the right mode; it does not propose to remove the file.
 ///
 /// # Errors
-/// It is another user's, or others may touch it.
+/// It is another user's, or others may access it.
 pub fn check(metadata: &Metadata, path: &Path, forbidden: u32) -> Result<(), IoError> {
     let user = own_user();
     let mode = metadata.permissions().mode() & 0o777;
@@ -139,23 +141,23 @@ pub fn check(metadata: &Metadata, path: &Path, forbidden: u32) -> Result<(), IoE
     Err(IoError::because(doing, ErrorKind::PermissionDenied, why))
 }
 
-/// What this process would do with a file.
+/// How this process would use a file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum OwnUse {
-    /// Read it alone.
+    /// It only reads the file.
     Reads,
-    /// Write it, or make files beside it.
+    /// It writes the file, or makes files beside it.
     Writes,
 }
 
-/// What to do about a file or folder that is another user's: who it belongs to, and the command of that user.
-/// No message proposes to give up a key or a journal.
+/// The remedy for a file or folder of another user: its owner, and the command of that user. No message
+/// proposes to give up a key or a journal.
 fn of_another(path: &Path, metadata: &Metadata, usage: OwnUse) -> String {
     let owner = FileOwner { user: metadata.uid(), group: metadata.gid() };
     let (user, shown) = (own_user(), path.display());
     let begin = format!("it is {}'s, and this process runs as {}", named(owner.user), named(user));
     let is_open = path.parent().and_then(|folder| folder.metadata().ok()).is_some_and(|folder| {
-        // A folder like /dev/shm: anybody may have made the file.
+        // In a folder like /dev/shm any user may have made the file.
         folder.permissions().mode() & OTHERS_WRITE != 0
     });
     match (owner.user, usage) {
@@ -175,7 +177,7 @@ fn of_another(path: &Path, metadata: &Metadata, usage: OwnUse) -> String {
     }
 }
 
-/// Makes a folder that is this user's alone, with those above it, if it is not there.
+/// Makes a folder that is this user's alone, and those above it, if it does not exist.
 ///
 /// # Errors
 /// It is another user's, or others may write in it, or the file system refuses it; the error begins with
@@ -186,8 +188,8 @@ pub fn make_folder(folder: &Path, doing: &str) -> Result<(), IoError> {
     check(&folder.symlink_metadata().map_err(wrong)?, folder, OTHERS_WRITE)
 }
 
-/// The text of a secret: a file that only this user and root can read or change, of at most `len_max`
-/// bytes. `missing` says what makes it. The memory of the text is overwritten when it is dropped.
+/// The text of a secret: a file that only this user and root can read or change, of at most `len_max` bytes.
+/// `missing` names the command that makes it. The memory of the text is overwritten when it is dropped.
 ///
 /// # Errors
 /// It is something else, or cannot be read; the error begins with `doing`.
@@ -202,8 +204,8 @@ pub fn read(path: &Path, doing: &str, missing: &str, len_max: u64) -> Result<Zer
     text_of(file, &metadata, len_max).map_err(wrong)
 }
 
-/// The text of a file that anybody may read and only this user and root can change, of at most
-/// `len_max` bytes: public keys, for instance.
+/// The text of a file that every user may read and only this user and root can change, of at most `len_max`
+/// bytes: public keys, for instance.
 ///
 /// # Errors
 /// It is something else, or cannot be read; the error begins with `doing`.
@@ -224,14 +226,15 @@ fn text_of(file: File, metadata: &Metadata, len_max: u64) -> io::Result<Zeroizin
         let why = format!("it has {} bytes, and {len_max} are the most", metadata.len());
         return Err(io::Error::new(ErrorKind::InvalidData, why));
     }
-    // A text that grows would leave parts of itself behind. A file that grows meanwhile is cut, and refused.
+    // A text that grows would leave parts of itself in freed memory. A file that grows meanwhile is truncated
+    // here, and refused.
     let mut text = Zeroizing::new(String::with_capacity(metadata.len() as usize + 1));
     file.take(metadata.len()).read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Whether a file is this user's or root's. Root believes that of another user as well where only that user
-/// or root can have put it: whoever looks at a cluster as root believes the user whose cluster it is.
+/// Whether a file is this user's or root's. Root also trusts another user's file if only that user or root
+/// can have put it there: a command of root trusts the user of the cluster that it looks at.
 fn judge_owner(metadata: &Metadata, found: &Path) -> Result<(), String> {
     let owner = metadata.uid();
     if is_own_or_roots(metadata) {
@@ -254,8 +257,9 @@ fn is_own_or_roots(metadata: &Metadata) -> bool {
     metadata.uid() == own_user() || metadata.uid() == 0
 }
 
-/// The folder by which somebody but `owner` and root can have put a file at this path, and how. Above the
-/// file's own folder, one in which all make entries and change their own alone (sticky) is no such way.
+/// The folder through which a user other than `owner` and root can have put a file at this path, and how.
+/// Above the file's own folder, a sticky folder, in which all make entries and change only their own, is
+/// harmless.
 fn placed_by_another(found: &Path, owner: u32) -> Option<(PathBuf, String)> {
     let folder = match found.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -284,8 +288,8 @@ fn placed_by_another(found: &Path, owner: u32) -> Option<(PathBuf, String)> {
     })
 }
 
-/// Whether only this user and root can read or change a secret. One of root's may be lent to a group,
-/// as an orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
+/// Whether only this user and root can read or change a secret. One of root's may be lent to a group, as an
+/// orchestrator does for a user who is not root (mode 0440 or 0640); one of this user's own may not.
 fn judge_secret(metadata: &Metadata, found: &Path) -> Result<(), String> {
     judge_owner(metadata, found)?;
     // SAFETY: a call without arguments that cannot fail.
@@ -301,15 +305,15 @@ fn judge_secret(metadata: &Metadata, found: &Path) -> Result<(), String> {
     }
 }
 
-/// Links that are followed at most.
+/// The most links that are followed.
 const LINKS_MAX: usize = 16;
 
-/// Opens a file of this user's, root's or an orchestrator's place, and returns what and where it is. Links
-/// are followed, as mounted secrets and configurations are made of them; but only where nobody else can lead
-/// them elsewhere. The caller judges the file.
+/// Opens a file in a place of this user, root or an orchestrator, and returns its metadata and real path.
+/// Links are followed, because mounted secrets and configurations consist of them; but only if no one else
+/// can redirect them. The caller judges the file.
 ///
 /// # Errors
-/// It is no file, or cannot be opened; others may change where a link leads.
+/// It is not a file, or cannot be opened; others may change where a link leads.
 fn open_placed(path: &Path) -> io::Result<(File, Metadata, PathBuf)> {
     let denied = |error: io::Error| match error.kind() {
         ErrorKind::PermissionDenied if error.raw_os_error().is_some() => {
@@ -332,10 +336,10 @@ fn open_placed(path: &Path) -> io::Result<(File, Metadata, PathBuf)> {
     if metadata.is_file() { Ok((file, metadata, found)) } else { refuse(metadata.file_type()) }
 }
 
-/// Whether something is at this path. A place that this user may not look at is no missing one.
+/// Whether something exists at this path. A place that this user may not look at does not count as missing.
 ///
 /// # Errors
-/// The system does not tell; the text says whose the place is, and the command of that user.
+/// The system does not report it; the text names the owner of the place, and the command of that user.
 pub fn is_there(path: &Path) -> Result<bool, IoError> {
     path.try_exists().map_err(|error| {
         let (doing, kind) = (format!("look at {}", path.display()), error.kind());
@@ -346,8 +350,8 @@ pub fn is_there(path: &Path) -> Result<bool, IoError> {
     })
 }
 
-/// What to do where the system does not let this user read a file: whose it is, or whose the folder is by
-/// which it is reached.
+/// The remedy where the system does not let this user read a file: the owner of the file, or of the folder
+/// that leads to it.
 fn why_denied(path: &Path, error: &io::Error) -> String {
     let seen = path.ancestors().find_map(|at| Some((at, at.metadata().ok()?)));
     match seen {
@@ -359,8 +363,8 @@ fn why_denied(path: &Path, error: &io::Error) -> String {
     }
 }
 
-/// Where `path` leads, link by link. A path without a link is as it is, and its folders are not judged; from
-/// the first link on, each folder that is looked into is one in which nobody else can change that entry.
+/// The path to which `path` leads, link by link. A path without a link stays as it is, and its folders are
+/// not judged. From the first link on, no one else may be able to change an entry that is followed.
 fn followed(path: &Path) -> io::Result<PathBuf> {
     let mut left: Vec<OsString> = components(path);
     let (mut at, mut links) = (PathBuf::from(if path.is_absolute() { "/" } else { "." }), 0);
@@ -399,9 +403,9 @@ fn components(path: &Path) -> Vec<OsString> {
     parts
 }
 
-/// Whether only this user and root can put something else in the place of `entry` in `folder`. A folder
-/// in which all may make entries, and change their own alone (sticky), is where an orchestrator puts its
-/// links; the file itself does not lie in one.
+/// Whether only this user and root can replace `entry` in `folder`. An orchestrator puts its links into a
+/// sticky folder, in which all may make entries and change only their own; the file itself must not lie in
+/// one.
 fn judge_entry(folder: &Path, entry: &Path, metadata: &Metadata, is_last: bool) -> io::Result<()> {
     let of_folder = folder.metadata()?;
     let mode = of_folder.permissions().mode();

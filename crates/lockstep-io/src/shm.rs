@@ -1,9 +1,9 @@
 //! # shm: the memory of one host as a [`Net`]
 //!
-//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its
-//! own; all others map it and read. The datagrams are those that the network carries, so the engines notice
-//! nothing. What a datagram costs is to be copied in, to be copied out, and a cache line or two that go
-//! from core to core: no system call, no lock, no waiting.
+//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its own;
+//! all others map it and read. The datagrams are the same as on the network, so the engines notice no
+//! difference. A datagram costs two copies, in and out, and a cache line or two that move between cores: no
+//! system call, no lock, no waiting.
 //!
 //! ```text
 //!   process A                          /dev/shm/lockstep-rings-…            process B
@@ -11,15 +11,15 @@
 //!   recv_*  ◀──copy───── ring-b: groups │ unicast ◀─────copy─── send_*
 //! ```
 //!
-//! * A reader skips datagrams for groups that it has not joined, and datagrams for others. It never writes
-//!   to a ring, so a slow, stopped or dead reader harms no other process: it is overtaken, and counts what
-//!   it lost ([`Net::dropped`]).
-//! * A lent datagram is a copy, since the writer overwrites its ring whenever it likes.
-//! * A late process receives what is sent from then on, as one that joins a group does. No process misses
-//!   the first datagrams of a newcomer.
-//! * No descriptor signals that memory has changed. A thread that parks therefore sleeps for a tenth of a
-//!   millisecond at most once its process has such a device (`io::idle`): a wake-up would cost each writer
-//!   a fence and a check of each reader for each datagram, and processes that need low latency do not park.
+//! * A reader skips datagrams for groups that it has not joined, and datagrams for others. It never writes to
+//!   a ring, so a slow, stopped or dead reader harms no other process: it is overtaken, and counts its loss
+//!   ([`Net::dropped`]).
+//! * A lent datagram is a copy, since the writer overwrites its ring at any time.
+//! * A late process receives what is sent from then on, as one that joins a group does. No process misses the
+//!   first datagrams of a newcomer.
+//! * No descriptor signals a change of memory. A thread that parks therefore sleeps for at most a tenth of a
+//!   millisecond once its process has such a device (`io::idle`). A wake-up would cost each writer a fence
+//!   and a check of each reader for each datagram, and processes that need low latency do not park.
 
 mod beside;
 mod folder;
@@ -48,7 +48,7 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-/// Datagrams that one receive lends at most.
+/// The most datagrams that one receive lends.
 const DATAGRAMS_PER_RECEIVE: usize = 64;
 /// The kind of unicast records; those of groups are numbered from 1.
 const UNICAST: u8 = 4;
@@ -58,39 +58,40 @@ fn group_kind(group: Group) -> u8 {
     group as u8 + 1
 }
 
-/// The ring of unicast datagrams is smaller than that of the groups by this.
+/// The factor by which the unicast ring is smaller than the group ring.
 const UNICAST_SHARE: usize = 4;
-/// Longest datagram: what UDP carries.
+/// Longest datagram: the limit of UDP.
 const DATAGRAM_LEN_MAX: usize = 65_535 - 28;
 
 /// How to open a [`Shm`].
 #[derive(Clone, Debug)]
 pub struct ShmSettings {
-    /// Where the clusters' folders are; `/dev/shm` is memory.
+    /// The folder of the clusters' folders; `/dev/shm` is memory.
     pub parent: PathBuf,
-    /// The cluster's first group and its port, which the folder is named after.
+    /// The cluster's first group and its port, after which the folder is named.
     pub group: SocketAddrV4,
-    /// Our unicast address; with port 0 a port that no process here has.
+    /// This process's unicast address; port 0 chooses a port that no process here has.
     pub address: SocketAddrV4,
-    /// Which groups this node receives at first.
+    /// The groups that this node receives at first.
     pub joins: Vec<Group>,
     /// Largest datagram in bytes.
     pub datagram_len_max: usize,
-    /// Bytes of the group ring at least: how far a reader may fall behind. That of unicast has a quarter.
+    /// The least size of the group ring in bytes: how far a reader may fall behind. The unicast ring has a
+    /// quarter.
     pub ring_bytes: usize,
 }
 
-/// Memory, as a file system.
+/// A folder in memory.
 const PARENT: &str = "/dev/shm";
 
-/// Refuses a device without memory where other processes of the cluster use it: it would not receive from
+/// Refuses a device without memory if other processes of the cluster use memory: it would not receive from
 /// them.
 ///
 /// # Errors
-/// One of them lives.
+/// One of them runs.
 pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
     let folder = ShmFolder::new(PARENT.as_ref(), group);
-    // As far as one can tell, a folder that cannot be used belongs to no process of this cluster.
+    // A folder that cannot be used is assumed to belong to no process of this cluster.
     let others = || folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
     if !folder.path().exists() || others().is_empty() {
         return Ok(());
@@ -133,7 +134,7 @@ counter_group! {
     }
 }
 
-/// Our rings, and those of all others.
+/// The rings of this process, and those of all others.
 pub struct Shm {
     groups: Writer<Mapped, 0>,
     unicast: Writer<Mapped, 2>,
@@ -148,12 +149,12 @@ pub struct Shm {
 }
 
 impl Shm {
-    /// Makes our rings, and maps those of all processes that run. From now on no thread of this process
-    /// parks for long.
+    /// Makes this process's rings, and maps those of all running processes. From now on no thread of this
+    /// process parks for long.
     ///
     /// # Errors
-    /// A folder that others may touch, that is full, or has no room; files in it that are not ours or of
-    /// another release; an address that another process has.
+    /// The folder may be changed by others, is full, or has no room; it has files that are not rings or of
+    /// another release; another process has the address.
     pub fn open(settings: ShmSettings) -> Result<Self, IoError> {
         let len_max = settings.datagram_len_max;
         if len_max == 0 || len_max > DATAGRAM_LEN_MAX {
@@ -203,12 +204,12 @@ impl Shm {
         }
     }
 
-    /// Where others reach us.
+    /// The address at which other processes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         self.address
     }
 
-    /// Whether a process of this address reads our rings.
+    /// Whether a process with this address reads our rings.
     #[inline]
     pub fn reaches(&self, address: SocketAddrV4) -> bool {
         self.peers.have(packed_address(address))
@@ -252,7 +253,7 @@ impl Net for Shm {
         (self.unicast_inbox.datagram(index), unpacked_address(self.unicast_inbox.from(index)))
     }
 
-    /// Takes all datagrams, whether any process reads them or not; an oversized burst ends what is sent.
+    /// Takes all datagrams, whether any process reads them or not; an oversized burst ends the send.
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let mut taken = 0;
@@ -271,7 +272,7 @@ impl Net for Shm {
         taken
     }
 
-    /// As UDP does, it takes datagrams that may never be read.
+    /// Like UDP, it takes datagrams that may never be read.
     #[inline]
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         let bytes = parts[0].len() + parts[1].len();

@@ -1,18 +1,18 @@
-//! # slice: how long a thread of the fair class runs before another one may
+//! # slice: how long a thread of the fair class runs before another one may run
 //!
 //! A thread with a short slice is due again soon after it yielded, and when it wakes up it need not wait
 //! until a computing thread has used up a long one. Under EEVDF a thread that yields is charged one of its
 //! own slices: of two threads on a core that yield to each other, the one with the longer slice waits while
-//! the other runs many times. So all of them ask for the same.
+//! the other runs many times. So all of them ask for the same slice.
 
 use lockstep_wire::Nanos;
 
-/// The shortest slice that the kernel gives, in nanoseconds; usual are some 3 ms.
+/// The shortest slice that the kernel gives, in nanoseconds; the usual one is some 3 ms.
 pub const SLICE_NS: Nanos = 100_000;
 
 /// Asks for [`SLICE_NS`] for the calling thread if it is in the fair class (Linux 6.12 and later, by
-/// `sched_runtime` of sched_setattr(2)); its share is unchanged. Returns what it has then, 0 for the kernel's
-/// own: older kernels ignore the request.
+/// `sched_runtime` of sched_setattr(2)); its share is unchanged. Returns the slice in force, 0 for the
+/// kernel's default: older kernels ignore the request.
 pub fn request_short() -> Nanos {
     let size = size_of::<libc::sched_attr>() as u32;
     // SAFETY: plain integers; all zero is a value of it.
@@ -24,7 +24,7 @@ pub fn request_short() -> Nanos {
     }
     attributes.size = size;
     attributes.sched_runtime = SLICE_NS;
-    // SAFETY: as above. Refused or not is read back.
+    // SAFETY: as above. The result is read back.
     unsafe {
         libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0);
         attributes = std::mem::zeroed();

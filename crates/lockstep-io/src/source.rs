@@ -12,21 +12,22 @@ use std::net::SocketAddrV4;
 pub enum Polled {
     /// There is no connection, or nothing has arrived.
     Nothing,
-    /// Bytes came or were used up.
+    /// Bytes arrived or were consumed.
     Bytes(usize),
-    /// It has ended.
+    /// The connection has ended.
     Lost,
 }
 
-/// See the module. Without a connection it is a few words; the buffer comes with the first one.
+/// A connection: see the module. While closed it is a few words; the buffer is made with the first
+/// connection.
 #[derive(Debug, Default)]
 pub struct ReplayConnection {
     socket: Option<Socket>,
     request: Vec<u8>,
     buffer: Vec<u8>,
-    /// Unconsumed bytes in the buffer: from here ...
+    /// The start of the unconsumed bytes in the buffer.
     start: usize,
-    /// ... to here.
+    /// The end of the unconsumed bytes in the buffer.
     end: usize,
     over: bool,
 }
@@ -55,7 +56,7 @@ impl ReplayConnection {
         Ok(())
     }
 
-    /// Whether there is a connection, or one begins.
+    /// Whether there is a connection, or one is being made.
     pub fn is_open(&self) -> bool {
         self.socket.is_some()
     }
@@ -66,7 +67,7 @@ impl ReplayConnection {
         (self.start, self.end, self.over) = (0, 0, false);
     }
 
-    /// One poll: sends the rest of the request, receives once, and hands out the buffered bytes; `f`
+    /// One poll: sends the rest of the request, receives once, and passes the buffered bytes to `f`, which
     /// returns how many it consumed.
     pub fn poll(&mut self, f: impl FnOnce(&[u8]) -> usize) -> Polled {
         if self.socket.is_none() {
@@ -89,7 +90,7 @@ impl ReplayConnection {
             (self.start, self.end) = (0, 0);
         }
         match (received, used) {
-            // What came last is a part of something whose rest never comes.
+            // The last bytes are a part of something whose rest never comes.
             (0, 0) if self.over => Polled::Lost,
             (0, 0) => Polled::Nothing,
             _ => Polled::Bytes(received.max(used)),

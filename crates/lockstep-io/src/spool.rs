@@ -1,8 +1,8 @@
-//! # spool: a file for what is larger than memory and may be lost
+//! # spool: a file for data that is larger than memory and may be lost
 //!
-//! The question: where does an edge store a day's messages, which the stream has anyway? In a file that has
-//! no name, so that nothing is left of it whatever ends the process. Records are gathered in memory and
-//! written in one call; records that are not written yet are read from there.
+//! The question: where does an edge store a day's messages, which the stream has anyway? In a file without a
+//! name, so that nothing is left of it however the process ends. Records are gathered in memory and written
+//! in one call; records that are not written yet are read from there.
 
 use super::IoError;
 use lockstep_core::engine::ports::{Backlog, BacklogError};

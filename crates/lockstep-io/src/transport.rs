@@ -1,7 +1,8 @@
-//! # transport: how one line's datagrams go
+//! # transport: how the datagrams of one line travel
 //!
-//! By the kernel's sockets or past them: the datagrams are the same, so each node chooses for itself. Or by
-//! unicast to each process that wants them, where there is no multicast: all nodes of a line alike.
+//! A transport sends by the kernel's sockets or past them: the datagrams are the same, so each node chooses
+//! for itself. Or it sends by unicast to each process that wants them, where there is no multicast: then all
+//! nodes of a line do.
 
 use super::auto::{self, Auto, AutoSettings};
 use super::fanout::{Fanout, FanoutCounts, FanoutSettings};
@@ -13,7 +14,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
 
-/// The choice.
+/// The configured transport.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub enum TransportSettings {
     /// The kernel's UDP.
@@ -23,7 +24,7 @@ pub enum TransportSettings {
     Xdp(XdpSettings),
     /// The kernel's UDP, without multicast.
     Unicast(FanoutSettings),
-    /// The best of these that works here.
+    /// The best of these that works on this machine.
     Auto(AutoSettings),
 }
 
@@ -33,8 +34,8 @@ impl TransportSettings {
         !matches!(self, Self::Unicast(_))
     }
 
-    /// The destinations of a process that sends in the place of the node at `own`, where a group may not
-    /// reach all.
+    /// The destinations of a process that sends in place of the node at `own`, where a group may not reach
+    /// all.
     pub fn is_unicast_fanout(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
         match self {
             Self::Udp | Self::Xdp(_) => Vec::new(),
@@ -46,7 +47,7 @@ impl TransportSettings {
     }
 
     /// These settings for a process that sends queries, and shares the host with a node: a card has one
-    /// owner. Its submissions go to each replica where multicast may not arrive.
+    /// owner. Where multicast may not arrive, its submissions go to each replica.
     pub fn for_queries(self) -> Self {
         match self {
             Self::Xdp(_) => Self::Udp,
@@ -56,7 +57,7 @@ impl TransportSettings {
     }
 }
 
-/// A line, open.
+/// An open line.
 #[allow(clippy::large_enum_variant, reason = "one or two per process, and the plain one is the rule")]
 pub enum Transport {
     /// The kernel's UDP.
@@ -67,18 +68,18 @@ pub enum Transport {
     Relayed(Box<Served>),
     /// The kernel's UDP, without multicast.
     Unicast(Box<Fanout>),
-    /// One that multicasts, and requests leases from nodes whose multicast does not arrive.
+    /// A line that multicasts, and requests leases from nodes whose multicast does not arrive.
     Auto(Box<Auto>),
 }
 
-/// One that reads the ring of the owner of its card.
+/// A line that reads the ring of the owner of its card.
 pub struct Served {
     relayed: Relayed<Udp>,
     effective: Vec<Effective>,
 }
 
 impl Served {
-    /// Listens on the card of `relay`; `owner` has it if we asked for it ourselves.
+    /// Listens on the card of `relay`; `owner` has the card if this process tried to take it.
     fn open(udp: UdpSettings, relay: &RelaySettings, owner: Option<u32>) -> Result<Transport, IoError> {
         let udp = Udp::open(udp)?;
         let mut effective = udp.effective().to_vec();
@@ -117,7 +118,7 @@ impl Served {
 }
 
 impl Transport {
-    /// Opens it.
+    /// Opens the transport.
     ///
     /// # Errors
     /// As [`Udp::open`], [`Xdp::open`], [`Fanout::open`] and [`auto::open`].
@@ -125,13 +126,13 @@ impl Transport {
         Self::open_with(udp, settings, None)
     }
 
-    /// The same where the processes of a host share memory: the owner of a card hands on the datagrams that
-    /// it receives, and all others read them, whether they requested xdp or not.
+    /// As [`open`](Self::open), where the processes of a host share memory: the owner of a card relays the
+    /// datagrams that it receives, and all others read them, whether they requested xdp or not.
     ///
     /// # Errors
-    /// As [`Transport::open`], and of the memory.
+    /// As [`Transport::open`], and those of the memory.
     pub fn open_shared(udp: UdpSettings, settings: TransportSettings) -> Result<Self, IoError> {
-        // No program was ever on the loopback.
+        // The loopback never has a program.
         let Some(card) = card_index(&udp.interface)? else { return Self::open(udp, settings) };
         let relay = RelaySettings {
             joins: udp.joins.clone(),
@@ -142,7 +143,7 @@ impl Transport {
         Self::open_with(udp, settings, Some(&relay))
     }
 
-    /// Either; with a `relay` the processes of this host share memory.
+    /// Opens either; with a `relay` the processes of this host share memory.
     pub(super) fn open_with(
         udp: UdpSettings,
         settings: TransportSettings,
@@ -204,7 +205,7 @@ impl Transport {
         }
     }
 
-    /// Where others reach us.
+    /// The address at which other nodes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         match self {
             Self::Udp(udp) => udp.unicast_address(),
@@ -215,7 +216,7 @@ impl Transport {
         }
     }
 
-    /// The ordinary socket that unicast leaves by.
+    /// The ordinary socket by which unicast leaves.
     pub(super) fn unicast_socket(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Self::Udp(udp) => Some(udp.unicast_socket()),

@@ -1,13 +1,14 @@
 //! # udp: the kernel's UDP as a [`Net`]
 //!
-//! One socket receives all groups of a node, because one call then serves them all and one queue keeps
-//! their order. A second, unicast one carries repairs, queries and refusals: a unicast datagram to the
-//! shared group port would reach only the process bound last.
+//! One socket receives all groups of a node: one call then serves them all, and one queue keeps their order.
+//! A second, unicast socket carries repairs, queries and refusals: a unicast datagram to the shared group
+//! port would reach only the process that bound it last.
 //!
-//! A system call costs more than all that lockstep does with a message. So a receive takes all that is
-//! there (`recvmmsg`; bursts whole where the kernel has them whole: UDP_GRO), and a send is one `sendmmsg`
-//! of everything, bursts uncut (UDP_SEGMENT). For a single datagram, `sendto` and `recvmsg` cost less. The
-//! memory is made once: a received datagram is lent from our buffers, a sent one is read from the caller's.
+//! A system call costs more than all that lockstep does with a message. So a receive takes everything that is
+//! there (`recvmmsg`; with UDP_GRO the kernel hands over bursts uncut), and a send is one `sendmmsg` of
+//! everything, bursts uncut (UDP_SEGMENT). For a single datagram, `sendto` and `recvmsg` cost less. The
+//! memory is made once: a received datagram is lent from our buffers, and a sent one is read from the
+//! caller's.
 //!
 //! The size of a datagram is checked here on every send, since the loopback carries 64 KiB and would
 //! hide what Ethernet then fragments.
@@ -30,7 +31,7 @@ pub use socket::{announcer, never_fragment, take_bursts_whole};
 /// The address of an interface.
 ///
 /// # Errors
-/// There is none of that name, or it carries no multicast.
+/// There is no interface of that name, or it carries no multicast.
 pub fn address_of(interface: &Interface) -> Result<std::net::Ipv4Addr, super::IoError> {
     interface::find(interface).map(|card| card.address)
 }
@@ -50,29 +51,29 @@ use std::sync::atomic::Ordering;
 
 /// Messages of one receive with UDP_GRO: 8 × 64 KiB hold some 370 datagrams.
 pub(super) const BURSTS_PER_RECEIVE: usize = 8;
-/// A burst that the kernel hands over whole is one IP packet at most.
+/// A burst that the kernel hands over uncut is one IP packet at most.
 pub(super) const BURST_BYTES_MAX: usize = 1 << 16;
-/// Most datagrams in one: `UDP_MAX_SEGMENTS` of Linux 6.9.
+/// The most datagrams in one burst: `UDP_MAX_SEGMENTS` of Linux 6.9.
 pub(super) const BURST_DATAGRAMS_MAX: usize = 128;
-/// Datagrams of one receive without UDP_GRO: calls for 32 carry a fifth more per second than single ones.
+/// Datagrams of one receive without UDP_GRO: a call for 32 carries a fifth more per second than single calls.
 pub(super) const DATAGRAMS_PER_RECEIVE: usize = 32;
 
 /// How to open a [`Udp`].
 #[derive(Clone, Debug)]
 pub struct UdpSettings {
-    /// The card that carries the groups; its address is our unicast one.
+    /// The card that carries the groups; its address is our unicast address.
     pub interface: Interface,
     /// The port of all three groups.
     pub port: u16,
-    /// Their addresses, in the order of [`Group`].
+    /// The groups' addresses, in the order of [`Group`].
     pub groups: [Ipv4Addr; 3],
-    /// Which of them this node receives at first.
+    /// The groups that this node receives at first.
     pub joins: Vec<Group>,
     /// The port of repairs and queries; 0 lets the kernel choose.
     pub unicast_port: u16,
-    /// Networks that a group may cross. 0 keeps it on this host, 1 on this network.
+    /// The number of networks that a group may cross: 0 keeps it on this host, 1 on this network.
     pub ttl: u8,
-    /// Whether datagrams to a group come back to this host, as its other processes need.
+    /// Whether this host's other processes receive datagrams to a group, as they need.
     pub multicast_loop: bool,
     /// Largest datagram in bytes: the MTU less 28.
     pub datagram_len_max: usize,
@@ -89,8 +90,8 @@ pub struct UdpSettings {
 }
 
 impl UdpSettings {
-    /// All groups joined, any unicast port, one network, Ethernet's MTU. 4 MiB of buffer lost
-    /// nothing in a flood of which 208 KiB, the usual default, lost a five-hundredth.
+    /// All groups joined, any unicast port, one network, Ethernet's MTU. A buffer of 4 MiB lost nothing in a
+    /// flood of which 208 KiB, the usual default, lost a five-hundredth.
     pub fn new(interface: Interface, port: u16, groups: [Ipv4Addr; 3]) -> Self {
         Self {
             interface,
@@ -137,7 +138,7 @@ counter_group! {
 }
 
 impl UdpCounts {
-    /// These and those of another device together; the last error is ours, if we had any.
+    /// The sum of these counts and those of another device; the last error is our own, if we had one.
     pub fn and(&self, other: &Self) -> Self {
         let last_errno = if self.last_errno == 0 { other.last_errno } else { self.last_errno };
         Self { last_errno, ..self.sum(other) }
@@ -149,7 +150,7 @@ impl UdpCounts {
         self.bytes_out += bytes as u64;
     }
 
-    /// Counts a failed send, by whether it makes sense to offer it again.
+    /// Counts a failed send, by whether another attempt makes sense.
     pub(super) fn on_failed_send(&mut self, error: &std::io::Error) {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => self.full_sends += 1,
@@ -161,7 +162,7 @@ impl UdpCounts {
     }
 }
 
-/// The state of UDP_SEGMENT on the way to the groups.
+/// Whether UDP_SEGMENT works for sends to the groups.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Segmenting {
     Untried,
@@ -171,7 +172,7 @@ enum Segmenting {
 
 /// Two sockets and their buffers.
 pub struct Udp {
-    /// Goes before the sockets do.
+    /// Dropped before the sockets.
     _followed: Option<Followed>,
     link: Arc<Link>,
     group: Socket,
@@ -188,12 +189,12 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Opens both sockets and joins the groups. If the kernel grants less than requested, that is no error;
+    /// Opens both sockets and joins the groups. It is no error if the kernel grants less than requested;
     /// [`Udp::effective`] reports it.
     ///
     /// # Errors
-    /// A missing, downed or multicast-less interface, one of a smaller MTU, a unicast port that
-    /// another process has, a group that cannot be joined.
+    /// The interface is missing, down, without multicast, or of a smaller MTU; another process has the
+    /// unicast port; a group cannot be joined.
     pub fn open(settings: UdpSettings) -> Result<Self, IoError> {
         let opened = socket::open(&settings)?;
         let joined =
@@ -240,12 +241,12 @@ impl Udp {
         }
     }
 
-    /// Where others reach us.
+    /// The address at which other nodes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         self.unicast_address
     }
 
-    /// The one that unicast leaves by.
+    /// The socket by which unicast leaves.
     pub(super) fn unicast_socket(&self) -> BorrowedFd<'_> {
         self.unicast.as_fd()
     }
@@ -262,7 +263,7 @@ impl Udp {
     }
 
     /// Adds up one send to a group. Returns whether to continue with the same call: the kernel may have
-    /// refused UDP_SEGMENT, which is found out once in a life.
+    /// refused UDP_SEGMENT, which is found out once.
     fn count_group_send(&mut self, sent: &UdpSent) -> bool {
         self.counts.group_sends += 1;
         self.counts.on_sent(sent.datagrams, sent.bytes);
@@ -271,7 +272,7 @@ impl Udp {
         }
         let Some(at_segmented) = sent.stopped_at_segmented else { return false };
         let Some(error) = &sent.error else {
-            // It stopped half-way without a reason. Try again if that may have been UDP_SEGMENT.
+            // It stopped half-way without an error. Try again if UDP_SEGMENT may be the reason.
             return at_segmented && self.segmenting == Segmenting::Untried;
         };
         let refusal = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP));
@@ -335,7 +336,7 @@ impl Net for Udp {
         (self.unicast_inbox.datagram(index), self.unicast_inbox.sender(index))
     }
 
-    /// An oversized burst ends what is sent: it and all behind it stay with the caller.
+    /// An oversized burst ends the send: that burst and all behind it stay with the caller.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let fitting = bursts.iter().position(|burst| !self.fits(burst)).unwrap_or(bursts.len());
         if fitting < bursts.len() {
@@ -369,14 +370,15 @@ impl Net for Udp {
         self.group_inbox.dropped + self.unicast_inbox.dropped
     }
 
-    /// One system call where something changes, none otherwise. A refusal of the kernel is counted, and the
-    /// change is tried again at the next request.
+    /// Makes one system call if something changes, and none otherwise. A refusal of the kernel is counted,
+    /// and the next request tries again.
     fn set_joined(&mut self, group: Group, joined: bool) {
         let wish = &self.link.joined[group as usize];
         if wish.load(Ordering::Relaxed) == joined {
             return;
         }
-        // First the wish: whoever moves the sockets meanwhile joins what he finds there, or looks again.
+        // The wish is stored first: the thread that moves the sockets meanwhile joins what it finds there, or
+        // looks again.
         wish.store(joined, Ordering::SeqCst);
         loop {
             let card = self.link.card.load(Ordering::SeqCst);
@@ -385,7 +387,7 @@ impl Net for Udp {
             match set {
                 _ if is_moved => {}
                 Ok(()) => return,
-                // It is joined when the interface is there.
+                // It is joined when the interface exists.
                 Err(_) if self.link.away.load(Ordering::SeqCst) => return,
                 Err(error) => {
                     wish.store(!joined, Ordering::SeqCst);

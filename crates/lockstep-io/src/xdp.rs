@@ -1,9 +1,9 @@
 //! # xdp: a card's queues as a [`Net`], past the kernel's network stack
 //!
-//! The same datagrams as by [`super::udp`], so that a cluster may mix both node by node. A program of some
-//! thirty instructions on the card sends the datagrams for this node to a socket of its own kind (AF_XDP),
-//! whose rings and memory are ours: a receive polls a ring, without a system call, and a datagram is lent
-//! from where the card put it.
+//! The datagrams are the same as with [`super::udp`], so a cluster may mix both node by node. A program of
+//! some thirty instructions on the card sends the datagrams for this node to a socket of its own kind
+//! (AF_XDP), whose rings and memory are ours: a receive polls a ring, without a system call, and a datagram
+//! is lent from where the card put it.
 //!
 //! ```text
 //!  card ─▶ program ─ ours ─▶ received ring ─▶ lent by index ─▶ fill ring        (no system call)
@@ -11,13 +11,13 @@
 //!  bursts ─▶ frames with headers ─▶ send ring ─▶ one call, if the card wants one
 //! ```
 //!
-//! An ordinary [`Udp`] stands behind it. It joins the groups, as the kernel answers for membership and the
-//! card filters by it. It brings the datagrams that do not come by the card: those of this host's own
+//! An ordinary [`Udp`] stands behind it. It joins the groups, because the kernel answers for membership and
+//! the card filters by it. It receives the datagrams that do not come by the card: those of this host's own
 //! processes. And it sends unicast to destinations whose card address is not known yet.
 //!
-//! A datagram sent here is not received on this host, and no other process of this host gets the datagrams
-//! that arrive here: a card has one owner. With shared memory the owner hands on the datagrams that it
-//! receives, and others are served that way ([`super::shm::Relay`]).
+//! A datagram that is sent here is not received on this host, and no other process of this host gets the
+//! datagrams that arrive here: a card has one owner. With shared memory the owner relays the datagrams that
+//! it receives to the others ([`super::shm::Relay`]).
 
 mod card;
 mod counts;
@@ -52,16 +52,16 @@ pub fn refusal(udp: &UdpSettings) -> Option<IoError> {
     check(udp).err()
 }
 
-/// Frames that one receive takes from a queue at most, and from all of them.
+/// The most frames that one receive takes from a queue, and from all of them.
 const FRAMES_PER_QUEUE: usize = 64;
 const FRAMES_PER_RECEIVE: usize = 256;
-/// Datagrams of one kind that wait while only the other kind is received; more are thrown away.
+/// The most datagrams of one kind that wait while only the other kind is received; more are dropped.
 const WAITING_MAX: usize = 4 * FRAMES_PER_RECEIVE;
 
-/// How a card is used, best first.
+/// The mode in which a card is used, best first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// The card reads and writes our memory. Its driver must know how.
+    /// The card reads and writes our memory, if its driver supports that.
     ZeroCopy,
     /// The driver runs the program, and frames are copied once.
     Native,
@@ -72,7 +72,7 @@ pub enum Mode {
 impl Mode {
     const ALL: [Self; 3] = [Self::ZeroCopy, Self::Native, Self::Generic];
 
-    /// As it is exported.
+    /// The number under which it is exported.
     fn number(self) -> u64 {
         match self {
             Self::ZeroCopy => 3,
@@ -102,9 +102,9 @@ impl fmt::Display for Mode {
 /// The settings of an [`Xdp`] beside those of the sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct XdpSettings {
-    /// The mode demanded; none: the best that there is.
+    /// The demanded mode; `None`: the best available one.
     pub mode: Option<Mode>,
-    /// The only queue that is used; none: all.
+    /// The only queue in use; `None`: all queues.
     pub queue: Option<u32>,
 }
 
@@ -118,7 +118,7 @@ struct Used {
 /// A received datagram that waits or is lent.
 #[derive(Clone, Copy)]
 struct Taken {
-    /// By its place in the list of queues.
+    /// The index in the list of queues.
     queue: usize,
     /// The datagram in the queue's memory.
     bytes: XdpFrame,
@@ -129,7 +129,7 @@ struct Taken {
 struct Inbox {
     taken: Vec<Taken>,
     lent: usize,
-    /// The datagrams that the ordinary socket lends after those.
+    /// The number of datagrams that the ordinary socket lends after those.
     by_kernel: usize,
 }
 
@@ -146,7 +146,7 @@ impl Inbox {
         (self.lent, self.by_kernel) = (0, 0);
     }
 
-    /// Lends all that wait. Returns their bytes.
+    /// Lends all waiting datagrams. Returns their bytes.
     fn lend(&mut self) -> u64 {
         self.lent = self.taken.len();
         self.taken.iter().map(|taken| u64::from(taken.bytes.len)).sum()
@@ -163,21 +163,21 @@ pub struct Xdp {
     unicast: Inbox,
     targets: [SocketAddrV4; 3],
     joined: [bool; 3],
-    /// Whether the last poll took all that the queues had.
+    /// Whether the last poll took everything from the queues.
     drained: bool,
     vlan: Option<u16>,
     to_groups: [Template; 3],
     to_nodes: Template,
     datagram_len_max: usize,
-    /// Frames were put that no call has taken yet.
+    /// Whether frames were put that no call has taken yet.
     unsent: bool,
     counts: UdpCounts,
     own: XdpCounts,
     effective: Vec<Effective>,
     side: XdpSideThread,
     attached: Attached,
-    /// The program sends us our datagrams. Before the first receive it takes nothing away from other
-    /// processes: the process that opens a card may have a journal to read first.
+    /// Whether the program sends us our datagrams. Before the first receive it takes nothing away from other
+    /// processes: the process that opens a card may have to read a journal first.
     is_taking: bool,
     /// The ring in which the other processes of this host read the card's datagrams.
     relay: Option<Relay>,
@@ -187,14 +187,14 @@ pub struct Xdp {
 
 /// The result of a request for a card that processes may share.
 pub enum CardSharing {
-    /// It is ours.
+    /// The card is ours.
     Own(Box<Xdp>),
-    /// The process of this number has it, and hands on the datagrams that it receives.
+    /// The process of this number has it, and relays the datagrams that it receives.
     Served(u32),
 }
 
-/// The index of an interface that xdp can be on, as it is an Ethernet card's; none of any other, as the
-/// loopback.
+/// The index of an interface on which xdp is possible, because it is an Ethernet card's; `None` for any
+/// other, such as the loopback.
 ///
 /// # Errors
 /// There is no such interface.
@@ -204,11 +204,11 @@ pub(super) fn card_index(interface: &Interface) -> Result<Option<u32>, IoError> 
 }
 
 impl Xdp {
-    /// Opens the sockets, takes the card, and attaches the program in the best mode that there is.
+    /// Opens the sockets, takes the card, and attaches the program in the best available mode.
     ///
     /// # Errors
-    /// As [`Udp::open`]; and what is missing for xdp (rights, an Ethernet card, memory, a mode that is
-    /// demanded), or who has the card already.
+    /// As [`Udp::open`]; and what xdp lacks (rights, an Ethernet card, memory, a demanded mode), or which
+    /// process has the card.
     pub fn open(udp: UdpSettings, settings: XdpSettings) -> Result<Self, IoError> {
         let port = Port::under(&interface::find(&udp.interface)?)?;
         match Owner::of(&port, || None)? {
@@ -217,11 +217,11 @@ impl Xdp {
         }
     }
 
-    /// The same where the processes of a host share memory: the owner makes the ring of `relay`, and a
-    /// process that finds the card taken by such an owner is served, whatever rights it has.
+    /// As [`open`](Self::open), where the processes of a host share memory: the owner makes the ring of
+    /// `relay`, and a process that finds the card taken by such an owner is served, whatever its rights are.
     ///
     /// # Errors
-    /// As [`Xdp::open`], and of the ring; or the owner does not hand on the datagrams of this cluster.
+    /// As [`Xdp::open`], and those of the ring; or the owner does not relay the datagrams of this cluster.
     pub fn open_shared(
         udp: UdpSettings,
         settings: XdpSettings,
@@ -229,7 +229,7 @@ impl Xdp {
     ) -> Result<CardSharing, IoError> {
         let port = Port::under(&interface::find(&udp.interface)?)?;
         match Owner::of(&port, || relay.owner())? {
-            // At once: a process that asks meanwhile waits for it.
+            // At once, because another process that asks meanwhile waits for it.
             Claim::Own(owner) => {
                 let xdp = Self::with(udp, settings, port, Some(Relay::open(relay)?), owner)?;
                 Ok(CardSharing::Own(Box::new(xdp)))
@@ -250,8 +250,8 @@ impl Xdp {
         let numbers = queue_numbers(&port, settings.queue)?;
         let (busy_poll_us, joins) = (udp.busy_poll_us, udp.joins.clone());
         let followed = links::follow_card(&udp.interface, &interface::find(&udp.interface)?)?;
-        // The ordinary sockets bring the rare datagrams. They ask for no bursts: the kernel would gather
-        // those in front of a program in generic mode.
+        // The ordinary sockets receive the rare datagrams. They ask for no bursts: the kernel would gather
+        // them in front of a program in generic mode.
         let sockets = Udp::open(UdpSettings { busy_poll_us: None, gro: false, ..udp.clone() })?;
         let own = sockets.unicast_address();
         let what = Match {
@@ -329,12 +329,12 @@ impl Xdp {
         }
     }
 
-    /// Where others reach us.
+    /// The address at which other nodes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         self.udp.unicast_address()
     }
 
-    /// The ordinary one that unicast leaves by.
+    /// The ordinary socket by which unicast leaves.
     pub(super) fn unicast_socket(&self) -> BorrowedFd<'_> {
         self.udp.unicast_socket()
     }
@@ -357,8 +357,8 @@ impl Xdp {
         self.is_taking = true;
     }
 
-    /// Takes the frames that have come by the card and sorts them: each queue's ring is polled once, each
-    /// time another one first.
+    /// Takes the frames that have come by the card and sorts them: it polls each queue's ring once, and
+    /// begins with another one each time.
     fn take_in(&mut self) {
         if !self.is_taking {
             self.begin();
@@ -418,7 +418,7 @@ impl Xdp {
         }
     }
 
-    /// Whether the ordinary socket of this kind has something, as far as the side thread knows.
+    /// Whether the ordinary socket of this kind has a datagram, as far as the side thread knows.
     fn kernel_has(&self, kind: usize) -> bool {
         let flag = &self.side.shared.by_kernel[kind];
         let has = flag.load(Ordering::Acquire);
@@ -428,7 +428,7 @@ impl Xdp {
         has
     }
 
-    /// The datagrams that the ordinary socket of this kind has brought; there may be more.
+    /// Counts the datagrams that the ordinary socket of this kind has received; there may be more.
     fn count_from_kernel(&mut self, kind: usize, count: usize) {
         if count > 0 {
             self.own.kernel_in += count as u64;
@@ -441,7 +441,7 @@ impl Xdp {
         self.counts.bytes_in += bytes;
     }
 
-    /// Sends the frames that were put, and returns how many calls that took.
+    /// Sends the frames that were put, and returns the number of calls.
     fn kick(&mut self) -> u64 {
         let Some(used) = self.queues.first_mut() else { return 0 };
         let WakeOutcome { calls, error, waiting } = used.queue.wake_kernel();
@@ -513,7 +513,7 @@ impl Net for Xdp {
         }
     }
 
-    /// An oversized burst ends what is sent: it and all behind it stay with the caller.
+    /// An oversized burst ends the send: that burst and all behind it stay with the caller.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let template = &self.to_groups[group as usize];
         let Some(used) = self.queues.first_mut() else { return 0 };

@@ -1,28 +1,28 @@
 //! # acknowledger: the simplest machine behind a gateway
 //!
-//! It acknowledges each message of a client to that client: the application of `lockstep demo`, of the
-//! gateway's tests, and the floor against which a machine that does more is measured.
+//! It acknowledges each message of a client to that client. It is the application of `lockstep demo` and of
+//! the gateway's tests, and the baseline against which machines that do more are measured.
 
 use crate::machine::{Input, InputEvent, StateMachine};
 use crate::output::Output;
 use std::io::{self, Read, Write};
 
-/// See the module.
+/// The machine: see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Acknowledger {
-    /// Messages that were acknowledged.
+    /// The number of acknowledged messages.
     orders: u64,
 }
 
 impl Acknowledger {
-    /// An answer begins with this; the message that it answers follows.
+    /// The beginning of an answer; the answered message follows.
     pub const PREFIX: &[u8] = b"ack ";
-    /// The name under which the acknowledger of the demo and of tests publishes, ...
+    /// The name under which the acknowledger of the demo and of tests publishes.
     pub const NAME: &str = "exchange";
-    /// ... and the nonce that its copies share.
+    /// The nonce that its copies share.
     pub const NONCE: [u64; 2] = [7, 7];
 
-    /// Messages that were acknowledged.
+    /// The number of acknowledged messages.
     pub fn orders(&self) -> u64 {
         self.orders
     }

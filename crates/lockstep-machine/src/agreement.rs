@@ -1,9 +1,10 @@
 //! # agreement: whether the replicas of a machine have one state
 //!
-//! Every so many entries each replica stamps the digest of its state. All of them read all digests at the
-//! same places, so all of them find at the same entry that one has parted, and between which two entries.
-//! When the next digests are due, those that came are counted: the replicas outside the one largest group are
-//! odd, and where two groups are equally large nobody knows which is right, and all of them are.
+//! At regular entries each replica stamps the digest of its state. All replicas read all digests at the same
+//! positions, so all of them find out at the same entry that one has diverged, and between which two entries.
+//! When the next digests are due, the received ones are counted: the replicas outside the single largest
+//! group are odd. If two groups are equally large, it is unknown which one is right, and all replicas are
+//! odd.
 //!
 //! Digests of different versions of the machine are not compared.
 
@@ -12,21 +13,21 @@ use lockstep_wire::Seq;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-/// Own digests that a report is compared with: a report of an older place is not judged.
+/// The number of own digests with which reports are compared: a report for an older position is not judged.
 const OWN_MAX: usize = 64;
 
-/// Two replicas have parted.
+/// Two replicas have diverged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parting {
     /// The other replica.
     pub replica: u8,
-    /// Both had the same state before this entry; 0: at no place that was compared.
+    /// Both had the same state before this entry; 0: at no compared position.
     pub equal_at: Seq,
-    /// They have different ones before this entry.
+    /// Their states differ before this entry.
     pub at: Seq,
-    /// The digest here, ...
+    /// The digest of this replica.
     pub own: u64,
-    /// ... and there.
+    /// The digest of the other replica.
     pub other: u64,
 }
 
@@ -42,26 +43,26 @@ impl fmt::Display for Parting {
     }
 }
 
-/// See the module.
+/// The digests: see the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Agreement {
     version: u32,
     /// The newest digests of this state, oldest first.
     own: VecDeque<(Seq, u64)>,
-    /// The digests that came for the newest place, by replica.
+    /// The digests received for the newest position, by replica.
     reports: BTreeMap<u8, u64>,
-    /// The newest place at which each replica had this state.
+    /// The newest position at which each replica had this state.
     equal: BTreeMap<u8, Seq>,
 }
 
 impl Agreement {
-    /// That of a machine of this version, at the stream's beginning.
+    /// The digests of a machine of this version, at the stream's beginning.
     pub fn new(version: u32) -> Self {
         Self { version, own: VecDeque::new(), reports: BTreeMap::new(), equal: BTreeMap::new() }
     }
 
-    /// The state before the entry `at` has this digest. Returns the replicas that were odd at the place
-    /// before.
+    /// The state before the entry `at` has this digest. Returns the replicas that were odd at the previous
+    /// position.
     pub fn on_own(&mut self, at: Seq, digest: u64) -> Vec<u8> {
         let odd = self.odd();
         self.reports.clear();
@@ -72,7 +73,7 @@ impl Agreement {
         odd
     }
 
-    /// A replica reports its digest. Returns how it has parted from this one, if it has.
+    /// A replica reports its digest. Returns how it has diverged from this one, if it has.
     pub fn on_report(&mut self, replica: u8, version: u32, at: Seq, digest: u64) -> Option<Parting> {
         let place =
             self.own.binary_search_by_key(&at, |(at, _)| *at).ok().filter(|_| version == self.version)?;
@@ -89,7 +90,8 @@ impl Agreement {
         Some(Parting { replica, equal_at, at, own, other: digest })
     }
 
-    /// The replicas outside the one largest group of equal digests; all of them where there is no such group.
+    /// The replicas outside the single largest group of equal digests; all replicas if there is no such
+    /// group.
     fn odd(&self) -> Vec<u8> {
         let mut groups: BTreeMap<u64, usize> = BTreeMap::new();
         for digest in self.reports.values() {
@@ -105,7 +107,7 @@ impl Agreement {
             .collect()
     }
 
-    /// Appends what a snapshot needs.
+    /// Appends the part of a snapshot.
     pub fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.own.len() as u32).to_le_bytes());
         for (at, digest) in &self.own {
@@ -120,7 +122,7 @@ impl Agreement {
         }
     }
 
-    /// That of a machine that continues from a snapshot of its version.
+    /// The digests of a machine that continues from a snapshot of its version.
     pub fn restore(version: u32, rest: &mut &[u8]) -> Option<Self> {
         let mut own = VecDeque::new();
         for _ in 0..take_u32(rest)? {

@@ -1,8 +1,8 @@
-//! # bisect: the input at which two machines part
+//! # bisect: the input at which two machines diverge
 //!
-//! Replicas report digests now and then, which gives the range in which they parted. Both machines, or two
-//! versions of one, applied again to that part of the stream, with the digests compared after each input,
-//! give the input itself.
+//! Replicas report digests at intervals, which give the range in which they diverged. To find the input
+//! itself, both machines, or two versions of one, apply that part of the stream again, and the digests are
+//! compared after each input.
 
 use crate::core::{MachineCore, MachineSettings};
 use crate::machine::{Input, StateMachine};
@@ -18,15 +18,15 @@ pub struct Bisect<A, B> {
     other: MachineCore<B>,
 }
 
-/// The input at which they parted.
+/// The input at which they diverged.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartingInput {
     /// The seq of its entry.
     pub seq: Seq,
-    /// The input, as text.
+    /// The input as text.
     pub input: String,
-    /// The first line in which the states, printed, differ: of the one, and of the other. `None`: their text
-    /// is equal, or the outputs differ and the states do not.
+    /// The first lines in which the printed states of the two machines differ. `None`: the texts are equal,
+    /// or only the outputs differ.
     pub states: Option<(String, String)>,
 }
 
@@ -41,23 +41,23 @@ impl fmt::Display for PartingInput {
 }
 
 impl<A: StateMachine + fmt::Debug, B: StateMachine + fmt::Debug> Bisect<A, B> {
-    /// Of two machines at the beginning of the stream.
+    /// Two machines at the beginning of the stream.
     pub fn new(settings: MachineSettings, one: A, other: B) -> Self {
         Self { one: MachineCore::new(settings.clone(), one), other: MachineCore::new(settings, other) }
     }
 
-    /// Of two machines that were restored, both at the same place.
+    /// Two machines that were restored at the same position.
     pub fn of(one: MachineCore<A>, other: MachineCore<B>) -> Self {
         Self { one, other }
     }
 
-    /// The next event of the committed subscription, applied to both. Returns the input at which they parted.
+    /// Applies the next event of the committed subscription to both. Returns the input at which they
+    /// diverged.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Option<PartingInput> {
         let mut last = None;
         let mut observe =
             |input: &Input<'_>, _: &Output| last = Some((input.seq, format!("{:?}", input.event)));
-        // What the stream has under the machine's name is one's, the other's, or neither's: here inputs
-        // count.
+        // The stream has the outputs of one machine, of the other one, or of neither: here only inputs count.
         let one = self.one.on_event(event, &mut observe).is_err();
         let other = self.other.on_event(event, &mut |_, _| {}).is_err();
         let has_parted = one != other || self.one.digest() != self.other.digest();
@@ -70,7 +70,7 @@ impl<A: StateMachine + fmt::Debug, B: StateMachine + fmt::Debug> Bisect<A, B> {
     }
 }
 
-/// The first lines of two texts that differ.
+/// The first lines in which two texts differ.
 fn first_difference([one, other]: &[String; 2]) -> Option<(String, String)> {
     let (mut ones, mut others) = (one.lines(), other.lines());
     loop {
@@ -130,7 +130,7 @@ mod tests {
         });
         let found = found.expect("they part");
         assert_eq!(found.seq, 3);
-        // The first line that differs is which version it is.
+        // The first line that differs shows the version.
         assert!(found.to_string().contains("is_newer: true,"), "{found}");
         assert!(found.input.contains("payload: [7]"), "{found}");
     }

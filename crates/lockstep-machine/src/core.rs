@@ -1,5 +1,5 @@
-//! A machine on the stream: every event of a committed subscription, in its order, becomes inputs; every
-//! effect becomes an output or a timer.
+//! A machine on the stream: every event of a committed subscription becomes inputs, in order; every effect
+//! becomes an output or a timer.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io::{self, Read, Write};
 
-/// Everything that all copies of a machine have in common.
+/// The settings that all copies of a machine share.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MachineSettings {
     /// The name under which it publishes. Its replicas report under `NAME/replica/N`.
@@ -29,28 +29,28 @@ pub struct MachineSettings {
     pub digest_every: Seq,
 }
 
-/// Why a copy cannot go on.
+/// Why a copy cannot continue.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum MachineFault {
     /// The stream has another output than this state.
     Output(Divergence),
-    /// Its state differs from that of most replicas, or of as many.
+    /// Its state differs from that of most replicas, or of half of them.
     Odd(Option<Parting>),
-    /// Entries from this one on, which a reader of the stamped stream has applied, did not survive a
-    /// takeover: the owner restores the state from a snapshot, and goes on.
+    /// A reader of the stamped stream has applied entries from this one on that did not survive a takeover:
+    /// the owner restores the state from a snapshot, and continues.
     Retracted(Seq),
-    /// Nobody has the stream from `from` on any more; the oldest is `oldest`. A snapshot of a peer may begin
-    /// there.
+    /// No journal has the stream from `from` on any more; the oldest available entry is `oldest`. A snapshot
+    /// of a peer may begin there.
     Abandoned {
         /// The first seq that is missing.
         from: Seq,
-        /// The oldest that is to be had.
+        /// The oldest available seq.
         oldest: Seq,
     },
-    /// The machine has failed, for this reason: the state behind its last input is none.
+    /// The machine has failed, for this reason: its state after the last input is invalid.
     Machine(String),
-    /// The stream cannot be read on, for this reason.
+    /// The stream cannot be read further, for this reason.
     Stream(String),
     /// It began with other settings than the first copy of its version, and has published nothing.
     Settings {
@@ -99,7 +99,7 @@ impl fmt::Display for MachineFault {
 
 impl std::error::Error for MachineFault {}
 
-/// What a replica learns beside its inputs.
+/// The notices to a replica, beside inputs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum MachineNotice {
@@ -109,39 +109,39 @@ pub enum MachineNotice {
         at: Seq,
         /// The digest.
         digest: u64,
-        /// The replicas that were odd at the place before.
+        /// The replicas that were odd at the previous position.
         odd: Vec<u8>,
     },
     /// A replica has reported.
     Report(u8, ReplicaReport),
-    /// A replica has parted from this one.
+    /// A replica has diverged from this one.
     Parting(Parting),
 }
 
-/// Is shown each input with its effects, for programs that look on.
+/// A function that is called for each input with its effects.
 pub type Observe<'a> = &'a mut dyn FnMut(&Input<'_>, &Output);
 
-/// See the module.
+/// The machine on the stream: see the module.
 #[derive(Debug)]
 pub struct MachineCore<M> {
     settings: MachineSettings,
     machine: M,
-    /// What it publishes.
+    /// The outputs that it publishes.
     pub outputs: Outputs,
     clients: Clients,
     timers: Timers,
     agreement: Agreement,
-    /// The version that is in force, once one has taken over.
+    /// The version in force, once one has taken over.
     in_force: Option<u32>,
     /// Publishers that are replicas of this machine.
     replicas: BTreeMap<PublisherId, u8>,
     /// The first settings that a replica of this version has reported, and its number.
     first_settings: Option<(u8, CopySettings)>,
-    /// Every entry below is applied.
+    /// The exclusive bound of the applied entries.
     next: Seq,
     /// The stream's time.
     time: Nanos,
-    /// Inputs that were applied by this process.
+    /// The number of inputs that this process has applied.
     inputs: u64,
     /// Memory for the effects of one input.
     output: Output,
@@ -149,7 +149,7 @@ pub struct MachineCore<M> {
 }
 
 impl<M: StateMachine> MachineCore<M> {
-    /// One at the beginning of the stream.
+    /// A machine at the beginning of the stream.
     pub fn new(settings: MachineSettings, machine: M) -> Self {
         let outputs = Outputs::new(&settings.name);
         Self {
@@ -175,12 +175,12 @@ impl<M: StateMachine> MachineCore<M> {
         &self.machine
     }
 
-    /// Everything that all copies have in common.
+    /// The settings that all copies share.
     pub fn settings(&self) -> &MachineSettings {
         &self.settings
     }
 
-    /// Every entry below is applied.
+    /// The exclusive bound of the applied entries.
     pub fn next(&self) -> Seq {
         self.next
     }
@@ -195,38 +195,38 @@ impl<M: StateMachine> MachineCore<M> {
         self.in_force
     }
 
-    /// The settings that all copies of this version have to have: those of the first one that reported any,
-    /// and its number.
+    /// The settings that all copies of this version must have: those of the first copy that reported any,
+    /// with its number.
     pub fn first_settings(&self) -> Option<&(u8, CopySettings)> {
         self.first_settings.as_ref()
     }
 
-    /// When the next timer is due, by the stream's time.
+    /// The time of the next timer, by the stream's time.
     pub fn next_timer(&self) -> Option<Nanos> {
         self.timers.next_due()
     }
 
-    /// Timers that are pending.
+    /// The number of pending timers.
     pub fn timers(&self) -> usize {
         self.timers.len()
     }
 
-    /// Key and time of each timer that is pending, the next one first.
+    /// Key and time of each pending timer, the next one first.
     pub fn pending_timers(&self) -> Vec<(u64, Nanos)> {
         self.timers.pending().collect()
     }
 
-    /// Inputs that this process has applied.
+    /// The number of inputs that this process has applied.
     pub fn inputs(&self) -> u64 {
         self.inputs
     }
 
-    /// The next of what a replica learns; none is lost if it is asked after each event.
+    /// The next notice; none is lost if this is called after each event.
     pub fn next_notice(&mut self) -> Option<MachineNotice> {
         self.notices.pop_front()
     }
 
-    /// The digest of the machine, its timers, and how many outputs it has produced.
+    /// The digest of the machine, its timers, and the number of its outputs.
     pub fn digest(&self) -> u64 {
         let words = [self.machine.digest(), self.timers.digest(), self.outputs.produced()];
         let mut digest = StateDigest::default();
@@ -234,13 +234,14 @@ impl<M: StateMachine> MachineCore<M> {
         digest.value()
     }
 
-    /// The next event of the committed subscription. `observe` is shown what it has made the machine do.
+    /// Handles the next event of the committed subscription. `observe` is called for each input and its
+    /// effects.
     ///
     /// # Errors
     /// The stream has other outputs than this state.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>, observe: Observe<'_>) -> Result<(), Divergence> {
         if !self.outputs.on_event(event)? {
-            return Ok(()); // its snapshot has it
+            return Ok(()); // the snapshot has it
         }
         let Some(seq) = event.seq() else { return Ok(()) };
         self.pass_boundary(seq);
@@ -249,7 +250,7 @@ impl<M: StateMachine> MachineCore<M> {
             self.time = self.time.max(time);
         }
         self.fire_timers(seq, observe);
-        // Out of the way of the inputs, which borrow a user's name of them.
+        // Taken out, because the inputs borrow a user's name from them.
         let mut clients = std::mem::take(&mut self.clients);
         match clients.on_event(event) {
             Some(GatewayClientEvent::Connected { user, publisher }) => {
@@ -268,7 +269,7 @@ impl<M: StateMachine> MachineCore<M> {
         Ok(())
     }
 
-    /// An event that says nothing of a client's connection.
+    /// Handles an event that does not concern a client's connection.
     fn on_other(&mut self, seq: Seq, event: &SubscriberEvent<'_>, clients: &Clients, observe: Observe<'_>) {
         let is_client = |publisher| clients.get(publisher).is_some();
         match *event {
@@ -301,7 +302,7 @@ impl<M: StateMachine> MachineCore<M> {
         self.apply(seq, InputEvent::TimeSetBack { before }, observe);
     }
 
-    /// A name is opened that is no gateway's client. The machine's own names are no inputs.
+    /// A name is opened that is not a gateway's client. The machine's own names are not inputs.
     fn on_opened(
         &mut self,
         seq: Seq,
@@ -330,7 +331,8 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    /// What a publisher has told the replicas of machines: of interest where it is one of this machine.
+    /// A publisher's message to the replicas of machines; it counts if the publisher is a replica of this
+    /// machine.
     fn on_replica(&mut self, seq: Seq, publisher: PublisherId, payload: &[u8], observe: Observe<'_>) {
         if let Some((replica, report)) = self.replicas.get(&publisher).zip(ReplicaReport::parse(payload)) {
             self.on_report(seq, *replica, report, observe);
@@ -377,7 +379,7 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    /// The timers that are due by the stream's time, before the entry `seq`.
+    /// Fires the timers that are due by the stream's time, before the entry `seq`.
     fn fire_timers(&mut self, seq: Seq, observe: Observe<'_>) {
         let pass = self.timers.pass();
         while let Some(timer) = self.timers.fire(self.time, pass) {
@@ -386,8 +388,8 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    /// Where the entry `seq` is the first one at or behind a multiple of the interval, the state before it
-    /// has a digest.
+    /// If the entry `seq` is the first one at or behind a multiple of the interval, the state before it has a
+    /// digest.
     fn pass_boundary(&mut self, seq: Seq) {
         let every = self.settings.digest_every;
         if seq < self.next || seq / every == (self.next - 1) / every {
@@ -398,8 +400,8 @@ impl<M: StateMachine> MachineCore<M> {
         self.notices.push_back(MachineNotice::Digest { at, digest, odd });
     }
 
-    /// Writes a snapshot: between two events of the subscription, which goes on at `cursor` and has delivered
-    /// every event below `deliver_next`.
+    /// Writes a snapshot between two events of the subscription, which continues at `cursor` and has
+    /// delivered every event below `deliver_next`.
     ///
     /// # Errors
     /// Those of `out` and of the machine.
@@ -416,7 +418,7 @@ impl<M: StateMachine> MachineCore<M> {
             parts.extend_from_slice(&publisher.to_le_bytes());
             parts.push(*replica);
         }
-        // Last, and nothing where no copy has settings: so an earlier release reads these snapshots.
+        // It is last, and absent if no copy has settings, so that an earlier release reads these snapshots.
         if let Some((replica, settings)) = self.first_settings.clone() {
             let report = ReplicaReport::Settings { version: self.machine.version(), settings };
             parts.push(replica);
@@ -433,20 +435,20 @@ impl<M: StateMachine> MachineCore<M> {
         snapshot::write(out, &head, &parts, |mut out| self.machine.snapshot(&mut out))
     }
 
-    /// A copy that continues from a snapshot, and where its subscription begins. Check the snapshot by
+    /// A copy that continues from a snapshot, and the start of its subscription. Check the snapshot by
     /// [`verify_snapshot`](crate::verify_snapshot) before.
     ///
     /// # Errors
-    /// It is no snapshot of this machine and version, it is damaged, or what was restored is not what was
-    /// saved.
+    /// It is no snapshot of this machine and version, it is damaged, or the restored state is not the saved
+    /// one.
     pub fn restore(settings: MachineSettings, from: &mut impl Read) -> Result<(Self, Cursor), SnapshotError> {
         Self::restore_by(settings, (M::VERSION, |from| M::restore(from)), from)
     }
 
-    /// As [`restore`](Self::restore), of a machine of the kind that `machine` is.
+    /// As [`restore`](Self::restore), for a machine of the same kind as `machine`.
     ///
     /// # Errors
-    /// As of [`restore`](Self::restore).
+    /// As [`restore`](Self::restore).
     pub fn restore_another(
         settings: MachineSettings,
         machine: &M,
@@ -501,7 +503,7 @@ fn set_back_to(event: &SubscriberEvent<'_>) -> Option<Nanos> {
     }
 }
 
-/// When the entry of an event was stamped, where the event says so.
+/// When the entry of an event was stamped, if the event has that time.
 fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
     match *event {
         SubscriberEvent::Message(message) => Some(message.timestamp),

@@ -1,4 +1,4 @@
-//! What an input costs in a machine: a loop over a machine core, with no cluster around it.
+//! The cost of an input in a machine: a loop over a machine core, without a cluster.
 
 use crate::core::{MachineCore, MachineFault, MachineSettings};
 use crate::machine::{Input, InputEvent, StateMachine};
@@ -8,15 +8,16 @@ use lockstep_wire::{CHANNELS, EVERYBODY, Nanos, PublisherId};
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 
-/// The name of the machine, and the ids of it and of its client.
+/// The name of the machine, and the ids of the machine and of its client.
 const NAME: &str = "cost";
 const CLIENT: PublisherId = 7;
 const MACHINE: PublisherId = 8;
-/// Where the machine's output is sent.
+/// The destination of the machine's output.
 const TOTALS: u32 = CHANNELS + 1;
 
-/// Nanoseconds that a machine core takes in all for so many messages of 48 bytes to everybody, each followed
-/// by the outputs that the machine publishes for it, as the stream has them. `now` reads the caller's clock.
+/// Nanoseconds that a machine core takes in all for `messages` messages of 48 bytes to everybody, each
+/// followed by the outputs that the machine publishes for it, as in the stream. `now` reads the caller's
+/// clock.
 ///
 /// # Errors
 /// The machine fails.
@@ -73,12 +74,12 @@ pub fn apply_cost<M: StateMachine>(
     Ok(now() - begun)
 }
 
-/// The same of the counter of docs/APPLY.md in Rust, beside which one in another language is measured.
+/// The same for the counter of docs/APPLY.md in Rust, with which one in another language is compared.
 pub fn counter_cost(messages: u64, now: &mut impl FnMut() -> Nanos) -> Nanos {
     apply_cost(Counter::default(), messages, now).expect("a machine in Rust does not fail")
 }
 
-/// Messages by their publisher.
+/// The number of messages of each publisher.
 #[derive(Default)]
 struct Counter(BTreeMap<PublisherId, u64>);
 

@@ -1,16 +1,16 @@
 //! # debug: a machine that is stepped along a recorded stream, forward and back
 //!
-//! A step is an entry of the stream that brings inputs: a message, say, and the timers that fire before it.
-//! To step back the nearest snapshot before is restored, and the inputs behind it are applied again, so the
-//! state is the one that was there before.
+//! A step is an entry of the stream that brings inputs: a message, for example, and the timers that fire
+//! before it. A step back restores the nearest snapshot before, and applies the inputs behind it again, so
+//! the state is the same as it was there.
 //!
 //! ```text
 //!   recording ─▶ event ─▶ MachineCore ─▶ DebugStep: inputs, effects
-//!       ▲                     │ every so many steps
+//!       ▲                     │ at intervals of steps
 //!       └── cursor ◀── snapshots, in bounded memory
 //! ```
-//! Nothing is published. Outputs are compared with those that the stream has under the machine's name, and
-//! states with the digests that replicas of this version reported.
+//! Nothing is published. Outputs are compared with those in the stream under the machine's name, and states
+//! with the digests that replicas of this version reported.
 
 #[cfg(test)]
 mod tests;
@@ -24,34 +24,34 @@ use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_wire::{Cursor, Nanos, Seq};
 use words::InputWords;
 
-/// Steps between two snapshots at first; where there are too many snapshots it doubles.
+/// Steps between two snapshots at first; it doubles whenever there are too many snapshots.
 const EVERY: u64 = 64;
-/// Snapshots that are stored, ...
+/// The most stored snapshots.
 const SNAPSHOTS_MAX: usize = 64;
-/// ... and their bytes, unless a single one has more.
+/// The most bytes of all stored snapshots, unless a single one has more.
 const SNAPSHOT_BYTES_MAX: usize = 256 << 20;
 
-/// A committed stream that can be read again from any place.
+/// A committed stream that can be read again from any position.
 pub trait Recording {
-    /// Begins again: at this cursor, or at the stream's beginning.
+    /// Begins again at this cursor, or at the stream's beginning.
     ///
     /// # Errors
-    /// The stream cannot be read there.
+    /// The stream cannot be read from there.
     fn begin(&mut self, from: Option<&Cursor>) -> Result<(), MachineFault>;
 
-    /// Shows the next entry's event to `show`, and events before it that stand for no entry. Returns false
-    /// where the recording ends; it may have more later.
+    /// Passes the next entry's event to `show`, and before it events that belong to no entry. Returns false
+    /// at the recording's end; it may have more later.
     ///
     /// # Errors
-    /// The stream cannot be read on.
+    /// The stream cannot be read further.
     fn next(&mut self, show: &mut dyn FnMut(&SubscriberEvent<'_>)) -> Result<bool, MachineFault>;
 
-    /// The cursor behind the last event that was shown, and the bound of the seqs that were shown; `None`:
-    /// there is no cursor here.
+    /// The cursor behind the last event, and the exclusive bound of the seqs so far; `None`: there is no
+    /// cursor here.
     fn place(&self) -> Option<(Cursor, Seq)>;
 }
 
-/// An input as it was applied, and its effects.
+/// An applied input, and its effects.
 #[derive(Clone, Debug)]
 pub struct AppliedInput {
     /// The input in words, with the publisher's name.
@@ -71,51 +71,51 @@ pub struct DebugStep {
     pub seq: Seq,
     /// The stream's time there, in nanoseconds since the Unix epoch.
     pub time: Nanos,
-    /// Its inputs: timers that fired, in order, and then what the entry itself says.
+    /// Its inputs: timers that fired, in order, and then those of the entry itself.
     pub applied: Vec<AppliedInput>,
 }
 
-/// The stream has something else than this machine.
+/// The stream differs from this machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DebugDifference {
-    /// The entry in which it shows.
+    /// The entry at which the difference shows.
     pub seq: Seq,
-    /// The entry whose input has made this machine's output, where it is known.
+    /// The entry whose input led to this machine's output, if known.
     pub of: Option<Seq>,
-    /// Both, in words.
+    /// Both sides in words.
     pub text: String,
 }
 
-/// A snapshot behind a step.
+/// A snapshot after a step.
 struct Saved {
     number: u64,
     seq: Seq,
     bytes: Vec<u8>,
 }
 
-/// See the module.
+/// The debugger: see the module.
 pub struct Debugger<M, R> {
     settings: MachineSettings,
     new: Box<dyn Fn() -> M>,
     recording: R,
     core: MachineCore<M>,
     names: InputWords,
-    /// Steps that are applied.
+    /// The number of applied steps.
     number: u64,
-    /// The last one; none at the stream's beginning.
+    /// The last step; `None` at the stream's beginning.
     step: Option<DebugStep>,
     /// Oldest first.
     snapshots: Vec<Saved>,
     every: u64,
-    /// Where the stream's outputs and this machine's part first, as far as it was read: what follows there is
-    /// moved against each other, and is not compared.
+    /// The first position at which the stream's outputs and this machine's differ, as far as it was read: the
+    /// outputs behind it are shifted, and are not compared.
     outputs_part_at: Seq,
     differences: Vec<DebugDifference>,
     snapshot_error: Option<String>,
 }
 
 impl<M: StateMachine, R: Recording> Debugger<M, R> {
-    /// At the stream's beginning, with the machine that `new` makes.
+    /// A debugger at the stream's beginning, with the machine that `new` makes.
     ///
     /// # Errors
     /// The stream cannot be read from its beginning.
@@ -141,14 +141,13 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         })
     }
 
-    /// A snapshot is made after each so many steps, at least 1, until there are too many: 64 if this is not
-    /// called.
+    /// Sets the number of steps between snapshots, at least 1, until there are too many. The default is 64.
     pub fn every(mut self, steps: u64) -> Self {
         self.every = steps.max(1);
         self
     }
 
-    /// The machine, behind the last step.
+    /// The machine, after the last step.
     pub fn machine(&self) -> &M {
         self.core.machine()
     }
@@ -158,32 +157,32 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         self.step.as_ref()
     }
 
-    /// The digest of the machine, its timers, and how many outputs it has produced.
+    /// The digest of the machine, its timers, and the number of its outputs.
     pub fn digest(&self) -> u64 {
         self.core.digest()
     }
 
-    /// Timers that are pending: key and when each is due, by the stream's time, the next one first.
+    /// Pending timers: the key and the time of each, by the stream's time, the next one first.
     pub fn timers(&self) -> Vec<(u64, Nanos)> {
         self.core.pending_timers()
     }
 
-    /// Why snapshots are not used, if they are not: one was not restored, or could not be written.
+    /// Why snapshots are not used, if they are not: one could not be restored or written.
     pub fn snapshot_error(&self) -> Option<&str> {
         self.snapshot_error.as_deref()
     }
 
-    /// Outputs of this machine that the stream does not have yet: the entry that each follows from, and what
-    /// it is.
+    /// The first output of this machine that the stream does not have yet: the entry from which it follows,
+    /// and the output.
     pub fn not_in_stream(&self) -> Option<(Seq, String)> {
         let output = self.core.outputs.awaited();
         output.map(|(of, destination, payload)| (of, self.names.published(destination, payload)))
     }
 
-    /// Steps forward. Returns false, and does not move, where the recording ends.
+    /// Steps forward. Returns false, and does not move, at the recording's end.
     ///
     /// # Errors
-    /// The stream cannot be read on, or the machine fails.
+    /// The stream cannot be read further, or the machine fails.
     pub fn forward(&mut self) -> Result<bool, MachineFault> {
         let number = self.number;
         while self.number == number {
@@ -194,10 +193,10 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         Ok(true)
     }
 
-    /// Steps forward until a step is one of those wanted. Returns whether there is one before the end.
+    /// Steps forward until `is_wanted` returns true for a step. Returns whether there is one before the end.
     ///
     /// # Errors
-    /// As of [`forward`](Self::forward).
+    /// As [`forward`](Self::forward).
     pub fn forward_until(
         &mut self,
         mut wanted: impl FnMut(&DebugStep) -> bool,
@@ -211,10 +210,10 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
     }
 
     /// Steps forward until the stream has another output than this machine, or a replica of this version
-    /// reported another digest there. `None`: there is nothing of that kind up to the end.
+    /// reported another digest there. `None`: there is no difference up to the end.
     ///
     /// # Errors
-    /// As of [`forward`](Self::forward).
+    /// As [`forward`](Self::forward).
     pub fn forward_to_difference(&mut self) -> Result<Option<DebugDifference>, MachineFault> {
         self.differences.clear();
         loop {
@@ -226,15 +225,15 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         }
     }
 
-    /// The oldest difference that steps forward have met, once.
+    /// Takes the oldest difference that was found on steps forward.
     pub fn take_difference(&mut self) -> Option<DebugDifference> {
         (!self.differences.is_empty()).then(|| self.differences.remove(0))
     }
 
-    /// Steps back so many steps, at most to the stream's beginning.
+    /// Goes back by this number of steps, at most to the stream's beginning.
     ///
     /// # Errors
-    /// As of [`forward`](Self::forward).
+    /// As [`forward`](Self::forward).
     pub fn back(&mut self, steps: u64) -> Result<(), MachineFault> {
         let target = self.number.saturating_sub(steps);
         if target == self.number {
@@ -246,11 +245,11 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         Ok(())
     }
 
-    /// Goes, forward or back, to the first step whose entry is at or behind `seq`. Returns false where the
+    /// Goes forward or back to the first step whose entry is at or behind `seq`. Returns false if the
     /// recording ends before.
     ///
     /// # Errors
-    /// As of [`forward`](Self::forward).
+    /// As [`forward`](Self::forward).
     pub fn go_to(&mut self, seq: Seq) -> Result<bool, MachineFault> {
         if self.step.as_ref().is_some_and(|step| step.seq > seq) {
             self.restore(|saved| saved.seq < seq)?;
@@ -259,7 +258,7 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         Ok(self.step.as_ref().is_some_and(is_there) || self.forward_until(is_there)?)
     }
 
-    /// Continues behind the newest snapshot that is wanted, or at the stream's beginning.
+    /// Continues behind the newest snapshot for which `wanted` returns true, or at the stream's beginning.
     fn restore(&mut self, wanted: impl Fn(&Saved) -> bool) -> Result<(), MachineFault> {
         self.differences.clear();
         self.step = None;
@@ -288,7 +287,7 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         self.snapshot_error = Some(why);
     }
 
-    /// The next entry of the stream, which may bring a step. Returns false at the end.
+    /// Applies the next entry of the stream, which may bring a step. Returns false at the end.
     fn advance(&mut self) -> Result<bool, MachineFault> {
         let Self { core, recording, names, differences, outputs_part_at, .. } = self;
         let (mut applied, mut place) = (Vec::new(), (0, 0));
@@ -324,7 +323,7 @@ impl<M: StateMachine, R: Recording> Debugger<M, R> {
         Ok(goes_on)
     }
 
-    /// A snapshot where one is due.
+    /// Makes a snapshot if one is due.
     fn save(&mut self, seq: Seq) {
         let newest = self.snapshots.last().map_or(0, |saved| saved.number);
         if !self.number.is_multiple_of(self.every) || self.number <= newest || self.snapshot_error.is_some() {

@@ -1,4 +1,4 @@
-//! A digest of a state, as bytes are written.
+//! A digest of a state, computed as bytes are written.
 
 use crate::machine::StateMachine;
 use std::io;
@@ -7,12 +7,12 @@ use std::io;
 const A: u64 = 0xd134_2543_de82_ef95;
 const B: u64 = 0xaf25_1af3_b0f0_25b5;
 
-/// Digests bytes in their order, whatever the pieces in which they are written. It finds accidents, and is no
-/// proof against a forger.
+/// Digests bytes in their order, however they are split into writes. It finds accidents, and does not resist
+/// a forger.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StateDigest {
     value: u64,
-    /// Bytes that are no whole word yet, and how many.
+    /// Bytes that do not fill a word yet, and their number.
     word: [u8; 8],
     len: u64,
 }
@@ -25,7 +25,7 @@ impl StateDigest {
         digest.value()
     }
 
-    /// The digest of a machine's snapshot; 0 of a machine that fails to write one.
+    /// The digest of a machine's snapshot; 0 for a machine that fails to write one.
     pub fn of_state(machine: &impl StateMachine) -> u64 {
         let mut digest = Self::default();
         machine.snapshot(&mut digest).map_or(0, |()| digest.value())

@@ -2,7 +2,7 @@
 //!
 //! Programs that share a sequencer need no other coordination service: a lock is a function of the stream.
 //! Requests are messages to one channel, each answered to its publisher; their order is the stream's. An
-//! election is a lock: its holder leads.
+//! election is a lock whose holder leads.
 //!
 //! ```text
 //!   lock NAME [LEASE_MS]       granted NAME TOKEN, or waits NAME PLACE until it is granted
@@ -17,13 +17,13 @@
 //! ```
 //!
 //! * **Fencing.** A token is the seq of the grant, a version the seq of the write: both only grow (Kleppmann
-//!   2016). A resource that remembers the greatest token that it has seen refuses a holder that does not know
-//!   yet that it is none.
+//!   2016). A resource that remembers the greatest token refuses a former holder that does not know yet that
+//!   it has lost the lock.
 //! * **Ephemeral.** A publisher that is closed, opened again, or disconnected by its gateway loses its locks
-//!   and its places. One that dies without a close loses those with a lease when that ends, by the stream's
-//!   time; the holder is sent `lost NAME`.
-//! * **Reads.** A request is its own marker in the stream, so that `get` and `holder` are linearizable. A
-//!   query of a replica (`StateMachine::query`, the same two words) costs no entry, and answers what is
+//!   and its places. One that dies without a close loses those with a lease when the lease ends, by the
+//!   stream's time; the holder is sent `lost NAME`.
+//! * **Reads.** A request is its own marker in the stream, so `get` and `holder` are linearizable. A query of
+//!   a replica (`StateMachine::query`, the same two words) costs no entry, and is answered from what is
 //!   committed there.
 
 use crate::machine::{Input, InputEvent, StateMachine};
@@ -34,42 +34,42 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, Read, Write};
 
-/// Bytes of a name at most.
+/// The most bytes of a name.
 const NAME_MAX: usize = 128;
-/// Bytes of a value at most.
+/// The most bytes of a value.
 const VALUE_MAX: usize = 1 << 10;
-/// LockTable, and registers, at most.
+/// The most locks, and the most registers.
 const ROWS_MAX: usize = 1 << 16;
-/// Publishers that wait for one lock at most.
+/// The most publishers that wait for one lock.
 const WAITING_MAX: usize = 1 << 10;
 
 /// A publisher that has a lock, or waits for one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Claim {
     publisher: PublisherId,
-    /// 0: until it is released.
+    /// 0: the lock is held until it is released.
     lease_ns: Nanos,
     /// The seq of the grant; 0 while it waits.
     token: Seq,
 }
 
-/// See the module.
+/// The locks and registers: see the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LockTable {
-    /// Requests are messages to this destination.
+    /// The destination of requests.
     requests: Destination,
-    /// The first one holds it.
+    /// The first claim of a name holds its lock.
     locks: BTreeMap<String, VecDeque<Claim>>,
     registers: BTreeMap<String, (Seq, String)>,
 }
 
 impl LockTable {
-    /// None are taken. Requests are messages to `requests`, a channel of the cluster.
+    /// A table without locks. Requests are messages to `requests`, a channel of the cluster.
     pub fn new(requests: Destination) -> Self {
         Self { requests, locks: BTreeMap::new(), registers: BTreeMap::new() }
     }
 
-    /// The answer to a request, whose effects on others are in `output`.
+    /// Answers a request; its effects on other publishers are in `output`.
     fn answer(
         &mut self,
         input: &Input<'_>,
@@ -107,7 +107,7 @@ impl LockTable {
         }
     }
 
-    /// What a query may read as well.
+    /// The requests that a query may make as well.
     fn read(&self, verb: &str, name: &str) -> String {
         match verb {
             "holder" => match self.locks.get(name).and_then(VecDeque::front) {
@@ -164,7 +164,7 @@ impl LockTable {
         Ok(format!("granted {name} {token}"))
     }
 
-    /// The first claim holds the lock now.
+    /// Grants the lock to its first claim.
     fn grant(&mut self, name: &str, seq: Seq, output: &mut Output) -> Seq {
         let Some(claim) = self.locks.get_mut(name).and_then(VecDeque::front_mut) else { return 0 };
         claim.token = seq;
@@ -198,7 +198,8 @@ impl LockTable {
         }
     }
 
-    /// A publisher gives up a lock or its place; the next one holds it then. Returns whether it had one.
+    /// A publisher gives up a lock or its place; the next claim then holds the lock. Returns whether it had a
+    /// claim.
     fn withdraw(&mut self, seq: Seq, (publisher, name): (PublisherId, &str), output: &mut Output) -> bool {
         let Some(claims) = self.locks.get_mut(name) else { return false };
         let Some(place) = claims.iter().position(|claim| claim.publisher == publisher) else { return false };
@@ -216,7 +217,7 @@ impl LockTable {
         true
     }
 
-    /// A publisher is gone, or another process has its name now.
+    /// A publisher has left, or another process has its name now.
     fn on_gone(&mut self, seq: Seq, publisher: PublisherId, output: &mut Output) {
         let has = |claims: &VecDeque<Claim>| claims.iter().any(|claim| claim.publisher == publisher);
         let names: Vec<_> =
@@ -236,7 +237,7 @@ impl LockTable {
     }
 }
 
-/// The timer of a lock's lease: by a digest of its name, which also comes back with it.
+/// The key of the timer of a lock's lease: a digest of its name, which is also the timer's payload.
 fn lease_key(name: &str) -> u64 {
     crate::digest::StateDigest::of(name.as_bytes())
 }
@@ -335,7 +336,7 @@ mod tests {
 
     const REQUESTS: Destination = 1 << 31 | 1;
 
-    /// LockTable on a stream of their own.
+    /// A lock table on its own stream.
     struct Scene {
         core: MachineCore<LockTable>,
         seq: Seq,

@@ -1,4 +1,4 @@
-//! The effects of an input: what a machine publishes, and its timers.
+//! The effects of an input: messages and timers.
 
 use lockstep_wire::{Destination, Nanos};
 
@@ -12,19 +12,18 @@ pub enum Effect<'a> {
         /// Its content.
         payload: &'a [u8],
     },
-    /// A timer is set; one with this key that was pending is replaced.
+    /// A timer is set; a pending one with this key is replaced.
     Timer {
         /// Its key.
         key: u64,
-        /// When it is due, by the stream's time: not before the input that has set it.
+        /// When it is due, by the stream's time: not before the input that sets it.
         due: Nanos,
-        /// Whether it is due so long behind the input that has set it, and not at that time
-        /// ([`Output::timer_after`]).
+        /// Whether it is set relative to its input ([`Output::timer_after`]), and not at a time.
         is_relative: bool,
-        /// What comes back with it.
+        /// The bytes that it returns.
         payload: &'a [u8],
     },
-    /// The timer with this key is no longer pending, if it was.
+    /// The timer with this key is cancelled, if it is pending.
     Cancel {
         /// Its key.
         key: u64,
@@ -39,22 +38,22 @@ enum Stored {
     Cancel(u64),
 }
 
-/// Collects the effects of an input, in order. Its memory is used again for the next one.
+/// Collects the effects of an input, in order. Its memory is used again for the next input.
 #[derive(Clone, Default, Debug)]
 pub struct Output {
     time: Nanos,
     effects: Vec<(Stored, usize)>,
-    /// The bytes of all effects; each has the end of its own.
+    /// The bytes of all effects; each effect stores the end of its own.
     bytes: Vec<u8>,
 }
 
 impl Output {
-    /// Those of an input at this time of the stream. A test of a machine makes one by itself.
+    /// The effects of an input at this time of the stream. A test of a machine may make one.
     pub fn new(time: Nanos) -> Self {
         Self { time, ..Self::default() }
     }
 
-    /// Forgets the effects, and begins with those of an input at this time.
+    /// Clears the effects, and begins with those of an input at this time.
     pub fn begin(&mut self, time: Nanos) {
         self.time = time;
         self.effects.clear();
@@ -67,28 +66,28 @@ impl Output {
         self.push(Stored::Publish(destination), payload);
     }
 
-    /// As [`publish`](Self::publish), of a message in several pieces.
+    /// As [`publish`](Self::publish), for a message in several pieces.
     pub fn publish_parts(&mut self, destination: Destination, parts: &[&[u8]]) {
         parts.iter().for_each(|part| self.bytes.extend_from_slice(part));
         self.push(Stored::Publish(destination), b"");
     }
 
-    /// The timer `key` is due at `at`, nanoseconds since the Unix epoch by the stream's time, and at once if
-    /// that has passed. It comes back as [`InputEvent::Timer`](crate::InputEvent::Timer), once, and never
-    /// earlier. One with this key that is pending is replaced. Where the stream's time is set back
-    /// ([`InputEvent::TimeSetBack`](crate::InputEvent::TimeSetBack)) it waits for the same time once more.
+    /// Sets the timer `key` to `at`, nanoseconds since the Unix epoch by the stream's time; it is due at once
+    /// if that has passed. It returns as [`InputEvent::Timer`](crate::InputEvent::Timer), once, and never
+    /// earlier. A pending timer with this key is replaced. If the stream's time is set back
+    /// ([`InputEvent::TimeSetBack`](crate::InputEvent::TimeSetBack)) it waits for the same time again.
     pub fn timer_at(&mut self, key: u64, at: Nanos, payload: &[u8]) {
         self.push(Stored::Timer { key, due: at.max(self.time), is_relative: false }, payload);
     }
 
-    /// As [`timer_at`](Self::timer_at), so many nanoseconds behind the input's time. Where the stream's time
-    /// is set back, what is left of them stays.
+    /// As [`timer_at`](Self::timer_at), `after` nanoseconds behind the input's time. If the stream's time is
+    /// set back, its remaining time stays the same.
     pub fn timer_after(&mut self, key: u64, after: Nanos, payload: &[u8]) {
         let due = self.time.saturating_add(after);
         self.push(Stored::Timer { key, due, is_relative: true }, payload);
     }
 
-    /// The timer `key` is cancelled, if it is pending.
+    /// Cancels the timer `key`, if it is pending.
     pub fn cancel(&mut self, key: u64) {
         self.push(Stored::Cancel(key), b"");
     }

@@ -1,18 +1,18 @@
 //! # replica: one of the copies of a machine, with its two names in the stream
 //!
 //! All copies open the machine's own name under one nonce, and each output is stamped once, whichever copy is
-//! first ([`Outputs`](lockstep_core::engine::outputs::Outputs)). Each copy also has a name of its own, under
-//! which it stamps what it alone can say: the digest of its state, its snapshots, and ticks.
+//! first ([`Outputs`](lockstep_core::engine::outputs::Outputs)). Each copy also has its own name, under which
+//! it stamps the digest of its state, its snapshots, and ticks.
 //!
-//! **Ticks.** A timer fires at the first entry that was stamped at or behind its time. Where nobody
-//! publishes, a replica stamps a tick as soon as, by the newest entry's time and its own monotonic clock, the
-//! time is there: so no two clocks need to agree, and no timer fires early. Replicas wait a little for each
-//! other, in the order of their numbers; two ticks do no harm. A tick that was stamped too early (the
-//! leader's clock is behind the stream's time, which then stands still) is followed by the next one after a
-//! pause that doubles.
+//! **Ticks.** A timer fires at the first entry that was stamped at or behind its time. If no publisher
+//! publishes, a replica stamps a tick as soon as the time has come by the newest entry's time and the
+//! replica's monotonic clock: so no two clocks need to agree, and no timer fires early. Replicas wait a
+//! little for each other, in the order of their numbers; two ticks do no harm. If a tick was stamped too
+//! early (the leader's clock is behind the stream's time, which then stands still), the next one follows
+//! after a pause that doubles.
 //!
-//! **Settings.** A machine that has [settings](StateMachine::settings) reports them first, and is silent
-//! until the stream has a report of its version: the first one binds all copies.
+//! **Settings.** A machine that has [settings](StateMachine::settings) reports them first, and publishes
+//! nothing until the stream has a report of its version: the first one binds all copies.
 
 use crate::agreement::Parting;
 use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
@@ -24,45 +24,46 @@ use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{JOURNALS, MACHINES, Nanos, Need, PublisherId, Seq};
 use std::collections::VecDeque;
 
-/// A replica waits so long for the tick of each one with a lower number.
+/// How long a replica waits for the tick of each replica with a lower number.
 const TICK_STAGGER_NS: Nanos = 200_000;
-/// The first and the longest pause behind a tick that was stamped too early.
+/// The first and the longest pause after a tick that was stamped too early.
 const TICK_PAUSE_NS: std::ops::RangeInclusive<Nanos> = 200_000..=100_000_000;
-/// Outputs that may wait for the window: then no more is read until it moves.
+/// The most outputs that wait for the window: then no more is read until it moves.
 const OUTPUTS_MAX: usize = 4_096;
 
-/// What a replica does when its state is not that of most.
+/// What a replica does when its state is not that of most replicas.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum DivergencePolicy {
-    /// It stops; where nobody knows which of two groups is right, all replicas do.
+    /// It stops; if neither of two equal groups is known to be right, all replicas stop.
     #[default]
     Stop,
-    /// It goes on, and the owner is notified.
+    /// It continues, and the owner is notified.
     Report,
 }
 
-/// What tells one copy from the others.
+/// The settings that distinguish one copy from the others.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReplicaSettings {
     /// Its number, from 1.
     pub number: u8,
-    /// What all copies open the machine's name with.
+    /// The nonce with which all copies open the machine's name.
     pub nonce: [u64; 2],
-    /// What it does when its state is not that of most.
+    /// What it does when its state is not that of most replicas.
     pub on_divergence: DivergencePolicy,
-    /// While no version has taken over in the stream: it applies and compares, and publishes nothing of the
-    /// machine, as another version is in force. Behind a takeover the stream alone says which one is.
+    /// Whether it is a shadow while no version has taken over in the stream: another version is in force, so
+    /// it applies and compares, and publishes no outputs. After a takeover of versions the stream alone
+    /// decides which one is in force.
     pub is_shadow: bool,
-    /// Its subscription is a stamped one: it applies each entry as soon as it is stamped, and what follows
-    /// from it is published when it is committed. Where a takeover takes entries back,
-    /// [`MachineFault::Retracted`] says so.
+    /// Whether its subscription is a stamped one: it applies each entry as soon as it is stamped, and
+    /// publishes the outputs when the entry is committed. If a takeover takes entries back, it returns
+    /// [`MachineFault::Retracted`].
     pub reads_stamped: bool,
 }
 
-/// A snapshot that somebody else has served, by all that an announcement in the stream says of it.
+/// A snapshot that a peer has served, with everything that an announcement in the stream states about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServedSnapshot {
-    /// Every entry below is in it.
+    /// The exclusive bound of its entries.
     pub next: Seq,
     /// The version of the machine.
     pub version: u32,
@@ -75,7 +76,7 @@ pub struct ServedSnapshot {
 }
 
 impl ServedSnapshot {
-    /// Whether this announcement is of it.
+    /// Whether this announcement is of this snapshot.
     pub fn is_announced_by(&self, notice: &SnapshotNotice) -> bool {
         let Self { next, version, digest, bytes, file } = *self;
         (notice.next, notice.version, notice.digest, notice.bytes) == (next, version, digest, bytes)
@@ -83,42 +84,42 @@ impl ServedSnapshot {
     }
 }
 
-/// See the module.
+/// The copy: see the module.
 #[derive(Debug)]
 pub struct MachineReplica<M> {
     settings: ReplicaSettings,
-    /// The snapshot that this state began with, until the stream has announced it: it may be a state of
-    /// anybody's choice, and so the replica says nothing, and does nothing but read.
+    /// The snapshot with which this state began, until the stream has announced it. It may be a forgery, so
+    /// the replica only reads, and publishes nothing.
     unproven: Option<ServedSnapshot>,
     /// The machine on the stream.
     pub core: MachineCore<M>,
     ticket: Option<usize>,
     own: Option<PublisherId>,
-    /// The machine's name is open in the handle, or is being opened.
+    /// Whether the machine's name is open in the handle, or is being opened.
     is_opening: bool,
-    /// The machine's settings until the stream shows that they are those of the first copy; then none, as
-    /// where the machine has none.
+    /// The machine's settings until the stream shows that they are those of the first copy; `None`
+    /// afterwards, and for a machine without settings.
     unconfirmed: Option<CopySettings>,
-    /// The handle fell further behind than any replica of the cluster remembers.
+    /// Whether the handle fell further behind than any replica of the cluster remembers.
     is_handle_lost: bool,
     reports: VecDeque<ReplicaReport>,
-    /// The seq from which on this replica needs the log, until the journals are told.
+    /// The seq from which on this replica needs the log, until that is published to the journals.
     need: Option<Need>,
-    /// A tick of this replica waits, or is on its way.
+    /// Whether a tick of this replica waits, or is under way.
     is_ticking: bool,
     /// When, by this process's clock, the newest entry's time was read.
     read_at: Nanos,
-    /// The timer for which the last tick was stamped was due then, ...
+    /// The time of the timer for which the last tick was stamped.
     tick_for: Nanos,
-    /// ... and the pause behind a tick that was stamped too early, with its end; 0 behind one that was not.
+    /// The pause after a tick that was stamped too early, with its end; 0 after another tick.
     tick_pause: Nanos,
     paused_until: Nanos,
-    /// The newest snapshot that some replica has announced.
+    /// The newest snapshot that a replica has announced.
     newest_snapshot: Option<(u8, SnapshotNotice)>,
-    /// The newest parting, and how many there were.
+    /// The newest divergence, and the number of divergences.
     parting: Option<Parting>,
     partings: u64,
-    /// The stream was read up to its end once.
+    /// Whether the stream was read up to its end once.
     is_caught_up: bool,
     fault: Option<MachineFault>,
 }
@@ -126,7 +127,7 @@ pub struct MachineReplica<M> {
 impl<M: StateMachine> MachineReplica<M> {
     /// The copy with these settings, whose handles are not open yet.
     pub fn new(settings: ReplicaSettings, mut core: MachineCore<M>) -> Self {
-        // A snapshot is of what was committed.
+        // A snapshot has committed entries only.
         let next = core.next();
         let stamped = settings.reads_stamped.then(|| core.outputs.set_final(next));
         let fault = stamped.and_then(Result::err).map(MachineFault::Output);
@@ -155,29 +156,30 @@ impl<M: StateMachine> MachineReplica<M> {
         }
     }
 
-    /// The state began with a snapshot that somebody else has served: until the stream has announced it, the
-    /// replica reads and is silent.
+    /// The state began with a snapshot that a peer has served: until the stream has announced it, the replica
+    /// reads and publishes nothing.
     pub fn begin_unproven(&mut self, snapshot: ServedSnapshot) {
         self.unproven = Some(snapshot);
     }
 
-    /// The snapshot that this state began with, and that the stream has not announced; `None`: the state is
+    /// The snapshot with which this state began, if the stream has not announced it; `None`: the state is
     /// proven.
     pub fn unproven(&self) -> Option<&ServedSnapshot> {
         self.unproven.as_ref()
     }
 
-    /// Whether it hands in nothing: another version is in force, its state is not proven, or its settings are
-    /// not confirmed.
+    /// Whether it publishes nothing: another version is in force, its state is not proven, or its settings
+    /// are not confirmed.
     fn is_silent(&self) -> bool {
         self.is_shadow() || self.unproven.is_some() || self.unconfirmed.is_some()
     }
 
-    /// Begins to open its names in a new handle; `drawn` is random. Returns whether the names are valid. What
-    /// a former handle was given may be in the stream or not: outputs are handed in again, a tick as well.
+    /// Begins to open its names in a new handle; `drawn` is random. Returns whether the names are valid.
+    /// Submissions of a former handle may be in the stream or not, so outputs are submitted again, and so is
+    /// a tick.
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, drawn: [u64; 2]) -> bool {
         (self.own, self.is_ticking, self.is_handle_lost) = (None, false, false);
-        // Of a former tick's order nothing is left to do.
+        // A former order for a tick is void.
         self.reports.retain(|report| !matches!(report, ReplicaReport::Tick | ReplicaReport::Settings { .. }));
         if let Some(settings) = self.unconfirmed.clone() {
             self.reports.push_front(ReplicaReport::Settings { version: self.version(), settings });
@@ -188,7 +190,7 @@ impl<M: StateMachine> MachineReplica<M> {
         self.ticket.is_some() && self.see_to_version(publisher)
     }
 
-    /// A replica of the version in force has the machine's name open; one of another version hands in
+    /// A replica of the version in force has the machine's name open; one of another version publishes
     /// nothing. Returns whether the name is valid.
     fn see_to_version(&mut self, publisher: &mut PublisherCore) -> bool {
         let is_silent = self.is_silent();
@@ -201,12 +203,12 @@ impl<M: StateMachine> MachineReplica<M> {
     }
 
     /// Whether another version of the machine is in force: this replica applies and compares, and publishes
-    /// nothing of it.
+    /// no outputs.
     pub fn is_shadow(&self) -> bool {
         self.core.in_force().map_or(self.settings.is_shadow, |version| version != self.version())
     }
 
-    /// Stamps that this replica's version is in force from there on.
+    /// Stamps an entry from which on this replica's version is in force.
     pub fn take_over(&mut self) {
         self.reports.push_back(ReplicaReport::TakeOver { version: self.version() });
     }
@@ -216,8 +218,8 @@ impl<M: StateMachine> MachineReplica<M> {
         self.core.machine().version()
     }
 
-    /// The next event of the subscription, read at `now` of this process's clock. `observe` is
-    /// shown what it has made the machine do.
+    /// Handles the next event of the subscription, read at `now` of this process's clock. `observe` is called
+    /// for each input and its effects.
     ///
     /// # Errors
     /// The stream has other outputs than this state, most replicas have another state, or the machine has
@@ -276,7 +278,7 @@ impl<M: StateMachine> MachineReplica<M> {
     fn on_notice(&mut self, now: Nanos, notice: MachineNotice) -> Result<(), MachineFault> {
         let number = self.settings.number;
         match notice {
-            // Of a state that is not proven it says nothing, and learns nothing.
+            // A state that is not proven is neither reported nor compared.
             MachineNotice::Digest { .. } | MachineNotice::Parting(_) if self.unproven.is_some() => {}
             MachineNotice::Digest { at, digest, odd } => {
                 self.reports.push_back(ReplicaReport::Digest { version: self.version(), at, digest });
@@ -301,7 +303,7 @@ impl<M: StateMachine> MachineReplica<M> {
     }
 
     /// Compares the settings, once the stream has those of the first copy: its report precedes every output,
-    /// of which the first might differ.
+    /// the first of which might differ.
     fn see_to_settings(&mut self) -> Result<(), MachineFault> {
         let Some((replica, first)) = self.core.first_settings() else { return Ok(()) };
         match self.unconfirmed.take_if(|_| self.unproven.is_none()) {
@@ -312,7 +314,7 @@ impl<M: StateMachine> MachineReplica<M> {
         }
     }
 
-    /// A tick of this replica was stamped, and what is due has fired.
+    /// A tick of this replica was stamped, and the timers that were due have fired.
     fn on_own_tick(&mut self, now: Nanos) {
         self.is_ticking = false;
         let is_early = self.core.next_timer().is_some_and(|due| due <= self.tick_for);
@@ -323,7 +325,7 @@ impl<M: StateMachine> MachineReplica<M> {
         self.paused_until = now + self.tick_pause;
     }
 
-    /// An event of the publisher's handle: to be called with each of them.
+    /// Handles an event of the publisher's handle. Call it for each event.
     pub fn on_publisher(&mut self, event: &PublisherEvent) {
         self.core.outputs.on_publisher(event);
         let lost = |why: &str| Some(MachineFault::Publish(why.to_owned()));
@@ -352,7 +354,7 @@ impl<M: StateMachine> MachineReplica<M> {
         }
     }
 
-    /// One turn of the publishing side, at `now` of this process's clock: hands in what the stream may lack.
+    /// One turn of the publishing side, at `now` of this process's clock: submits what the stream may lack.
     /// Returns the work done.
     ///
     /// # Errors
@@ -382,7 +384,7 @@ impl<M: StateMachine> MachineReplica<M> {
         let Some(own) = self.own else { return Ok(work) };
         while let Some(report) = self.reports.front() {
             let waits = match report {
-                // A digest of what may be taken back says nothing.
+                // A digest of a state that may be taken back is not reported.
                 ReplicaReport::Digest { at, .. } => *at > self.final_next(),
                 ReplicaReport::Settings { .. } => self.unproven.is_some(),
                 _ => false,
@@ -417,48 +419,49 @@ impl<M: StateMachine> MachineReplica<M> {
         Some(self.read_at.saturating_add(left).saturating_add(stagger).max(self.paused_until))
     }
 
-    /// Messages that the next poll of the subscription may deliver, of `batch`: none while many outputs wait.
+    /// The number of messages, at most `batch`, that the next poll of the subscription may deliver: none
+    /// while many outputs wait.
     pub fn limit(&self, batch: usize) -> usize {
         if self.core.outputs.backlog() < OUTPUTS_MAX { batch } else { 0 }
     }
 
-    /// Whether every output is committed, and every report has been handed in.
+    /// Whether every output is committed, and every report has been submitted.
     pub fn is_drained(&self) -> bool {
         self.core.outputs.is_drained() && self.reports.is_empty()
     }
 
-    /// A snapshot of this replica is complete: the stream's catalogue gets it.
+    /// A snapshot of this replica is complete: it is announced in the stream.
     pub fn announce(&mut self, notice: SnapshotNotice) {
         self.reports.push_back(ReplicaReport::Snapshot(notice));
     }
 
-    /// The oldest snapshot of this replica has all below `from`: journals retain the log behind it.
+    /// The oldest snapshot of this replica has everything below `from`: journals retain the log behind it.
     pub fn needs_from(&mut self, from: Seq) {
         self.need = Some(Need { from });
     }
 
-    /// The newest snapshot that a replica has announced, and which.
+    /// The newest announced snapshot, and the number of its replica.
     pub fn newest_snapshot(&self) -> Option<(u8, SnapshotNotice)> {
         self.newest_snapshot
     }
 
-    /// How many digests of others differed from this state's, and the newest of them.
+    /// The number of other replicas' digests that differed from this state's, and the newest divergence.
     pub fn partings(&self) -> (u64, Option<Parting>) {
         (self.partings, self.parting)
     }
 
-    /// Whether the handle is of no more use, as it fell too far behind:
-    /// [`begin_open`](Self::begin_open) with a new one. The state goes on.
+    /// Whether the handle is useless because it fell too far behind: call [`begin_open`](Self::begin_open)
+    /// with a new one. The state stays valid.
     pub fn is_handle_lost(&self) -> bool {
         self.is_handle_lost
     }
 
-    /// Whether everything that was applied is committed: then a snapshot may be written.
+    /// Whether everything applied is committed: then a snapshot may be written.
     pub fn is_final(&self) -> bool {
         self.core.next() <= self.final_next()
     }
 
-    /// Every entry below is known to be committed; `Seq::MAX` of a committed subscription.
+    /// The exclusive bound of the entries known to be committed; `Seq::MAX` for a committed subscription.
     pub fn final_next(&self) -> Seq {
         self.core.outputs.final_next()
     }
@@ -468,12 +471,12 @@ impl<M: StateMachine> MachineReplica<M> {
         self.is_caught_up
     }
 
-    /// Whether the names are open that it needs.
+    /// Whether the names that it needs are open.
     pub fn is_open(&self) -> bool {
         self.own.is_some() && (self.is_silent() || self.core.outputs.is_open())
     }
 
-    /// Every entry below is applied.
+    /// The exclusive bound of the applied entries.
     pub fn next(&self) -> Seq {
         self.core.next()
     }

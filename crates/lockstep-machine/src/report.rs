@@ -1,4 +1,4 @@
-//! The reports of a machine's replicas to each other: each under a name of its own, to
+//! The reports of a machine's replicas to each other, each under its own name, to
 //! [`MACHINES`](lockstep_wire::MACHINES). Earlier releases address them to the machine, as messages.
 
 use crate::digest::StateDigest;
@@ -7,12 +7,12 @@ use lockstep_wire::{Nanos, Seq};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// A snapshot that a replica has, as its catalogue entry in the stream announces it.
+/// A snapshot of a replica, as it is announced in the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SnapshotNotice {
-    /// Every entry below is in it.
+    /// The exclusive bound of its entries.
     pub next: Seq,
-    /// The stream's time there.
+    /// The stream's time at that bound.
     pub time: Nanos,
     /// The digest of the state.
     pub digest: u64,
@@ -20,27 +20,27 @@ pub struct SnapshotNotice {
     pub version: u32,
     /// Bytes of its file.
     pub bytes: u64,
-    /// Where it is served; `None`: nowhere.
+    /// The address at which it is served; `None`: nowhere.
     pub address: Option<SocketAddrV4>,
-    /// SHA-256 of its file, by which a file that somebody serves is known to be this one; `None`: an earlier
-    /// release announces it.
+    /// SHA-256 of its file, which identifies a file that a peer serves; `None`: an earlier release announced
+    /// it.
     pub file: Option<[u8; 32]>,
 }
 
-/// The settings that all copies of a machine have alike, as a copy reports them.
+/// The settings that all copies of a machine share, as a copy reports them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CopySettings {
-    /// Of the whole text.
+    /// The digest of the whole text.
     digest: u64,
-    /// Its beginning.
+    /// The beginning of the text.
     text: String,
 }
 
 impl CopySettings {
-    /// Bytes of a text that are reported; of a longer one only the digest tells the rest.
+    /// The most bytes of a text that are reported; the digest covers the rest.
     pub const TEXT_MAX: usize = 400;
 
-    /// Those of this text; none if it is empty.
+    /// The settings of this text; `None` if it is empty.
     pub fn of(text: &str) -> Option<Self> {
         let is_cut = |end: &usize| text.is_char_boundary(*end);
         let shown = (0..=text.len().min(Self::TEXT_MAX)).rev().find(is_cut).unwrap_or(0);
@@ -62,7 +62,7 @@ impl fmt::Display for CopySettings {
 /// A message of a replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ReplicaReport {
-    /// It says nothing, and is stamped: so that the stream's time moves where a timer is due.
+    /// It has no content, and is stamped so that the stream's time advances when a timer is due.
     Tick,
     /// The digest of its state before the entry `at`.
     Digest {
@@ -75,8 +75,8 @@ pub enum ReplicaReport {
     },
     /// It has written a snapshot.
     Snapshot(SnapshotNotice),
-    /// This version of the machine is in force from here on: replicas of it publish, and those of another one
-    /// do no longer.
+    /// This version of the machine is in force from here on: its replicas publish, and those of another
+    /// version no longer do.
     TakeOver {
         /// The version.
         version: u32,
@@ -94,9 +94,9 @@ const TICK: u8 = 1;
 const DIGEST: u8 = 2;
 const SNAPSHOT: u8 = 3;
 const TAKE_OVER: u8 = 4;
-/// A snapshot with the digest of its file; earlier releases pass it over.
+/// A snapshot with the digest of its file; earlier releases ignore it.
 const SNAPSHOT_FILE: u8 = 5;
-/// Earlier releases pass it over.
+/// Earlier releases ignore it.
 const SETTINGS: u8 = 6;
 
 impl ReplicaReport {
@@ -135,7 +135,7 @@ impl ReplicaReport {
         out
     }
 
-    /// The report with these bytes; `None`: they are none.
+    /// Parses a report; `None` for other bytes.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         let (kind, mut rest) = bytes.split_first()?;
         let rest = &mut rest;

@@ -1,10 +1,11 @@
-//! # snapshot: a machine on its way to a file and back
+//! # snapshot: a machine in a file
 //!
 //! ```text
 //!   magic │ head: name, version, cursor, next, time, digest │ parts: outputs, clients, timers, agreement, version in force
 //!   │ blocks of the machine's own bytes │ an empty block │ CRC-32C of all before
 //! ```
-//! A file is checked as a whole before anything of it is restored, so that a machine restores what it wrote.
+//! A file is checked as a whole before anything is restored from it, so a machine restores only what it
+//! wrote.
 
 use lockstep_core::engine::saved::{put_bytes, take_bytes, take_text, take_u32, take_u64};
 use lockstep_wire::{Cursor, Nanos, Seq, crc};
@@ -12,41 +13,41 @@ use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 
 const MAGIC: &[u8; 8] = b"LKSTAPP3";
-/// The format before, in which no timer says whether it is relative to the stream's time.
+/// The previous format, in which timers do not show whether they are relative to the stream's time.
 const MAGIC_2: &[u8; 8] = b"LKSTAPP2";
-/// Bytes of a block at most.
+/// The most bytes of a block.
 const BLOCK_LEN_MAX: usize = 64 << 10;
-/// Bytes of head and parts at most: of a million timers with small payloads some 100 MB.
+/// The most bytes of head and parts: a million timers with small payloads need some 100 MB.
 const PART_LEN_MAX: u32 = 1 << 30;
 
-/// The part of a snapshot beside the machine.
+/// The part of a snapshot beside the machine's own bytes.
 #[derive(Debug)]
 pub struct SnapshotParts {
     /// Its bytes.
     pub bytes: Vec<u8>,
-    /// Whether its timers say what they are relative to.
+    /// Whether its timers show to what they are relative.
     pub has_relative_timers: bool,
 }
 
-/// What a snapshot begins with.
+/// The beginning of a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SnapshotHead {
     /// The machine's name.
     pub name: String,
     /// Its version.
     pub version: u32,
-    /// Where the subscription goes on.
+    /// Where the subscription continues.
     pub cursor: Cursor,
-    /// Every entry below is in it.
+    /// The exclusive bound of its entries.
     pub next: Seq,
-    /// The stream's time there.
+    /// The stream's time at that bound.
     pub time: Nanos,
     /// The digest of the state.
     pub digest: u64,
 }
 
 impl SnapshotHead {
-    /// Reads what a snapshot begins with, which is not checked, and nothing else.
+    /// Reads the beginning of a snapshot alone, unchecked.
     ///
     /// # Errors
     /// It is no snapshot, or it is cut short.
@@ -72,12 +73,12 @@ pub enum SnapshotError {
     Version(u32),
     /// The machine refuses it.
     Machine(io::Error),
-    /// The restored state has another digest than the one that was saved: a field is missing in the snapshot,
-    /// or the machine restores something else.
+    /// The restored state has another digest than the saved one: a field is missing in the snapshot, or the
+    /// machine restores something else.
     Digest {
-        /// That of the saved state.
+        /// The digest of the saved state.
         saved: u64,
-        /// That of the restored one.
+        /// The digest of the restored state.
         restored: u64,
     },
 }
@@ -226,7 +227,7 @@ pub fn write(
     sum.inner.write_all(&crc.to_le_bytes())
 }
 
-/// Reads a snapshot's head and parts, and gives `machine` the machine's own bytes.
+/// Reads a snapshot's head and parts, and passes the machine's own bytes to `machine`.
 fn read_with<T>(
     from: &mut impl Read,
     machine: impl FnOnce(&mut dyn Read) -> Result<T, SnapshotError>,
@@ -247,7 +248,7 @@ fn read_with<T>(
     }
 }
 
-/// Whether it is of the present format, and not of the one before.
+/// Whether it is of the present format; otherwise it is of the previous one.
 fn read_magic(from: &mut impl Read) -> Result<bool, SnapshotError> {
     let mut magic = [0; 8];
     match from.read_exact(&mut magic) {
@@ -264,7 +265,7 @@ fn part(from: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
     if len > PART_LEN_MAX {
         return Err(SnapshotError::Damaged);
     }
-    // No memory is taken for bytes that are not there.
+    // No memory is allocated for missing bytes.
     let mut part = Vec::new();
     from.take(u64::from(len)).read_to_end(&mut part)?;
     if part.len() == len as usize { Ok(part) } else { Err(SnapshotError::Damaged) }
@@ -277,19 +278,19 @@ fn parsed(rest: &mut &[u8]) -> Option<SnapshotHead> {
     rest.is_empty().then_some(SnapshotHead { name, version, cursor, next, time, digest })
 }
 
-/// Reads a whole snapshot, and says what it is of.
+/// Reads a whole snapshot, checks it, and returns its head.
 ///
 /// # Errors
-/// It is none, or it is damaged.
+/// It is no snapshot, or it is damaged.
 pub fn verify_snapshot(from: &mut impl Read) -> Result<SnapshotHead, SnapshotError> {
     let (head, _, ()) = read_with(from, |_| Ok(()))?;
     Ok(head)
 }
 
-/// Restores a snapshot that [`verify_snapshot`] has read before: `machine` reads the machine's own bytes.
+/// Restores a snapshot that [`verify_snapshot`] has checked before: `machine` reads the machine's own bytes.
 ///
 /// # Errors
-/// It is none, it is damaged, or it is not one of the machine with this name and version.
+/// It is no snapshot, it is damaged, or it belongs to another machine or version.
 pub fn read<T>(
     from: &mut impl Read,
     (name, version): (&str, u32),

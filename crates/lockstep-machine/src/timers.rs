@@ -1,56 +1,56 @@
-//! # timers: what a machine is to be reminded of, by the stream's time
+//! # timers: a machine's timers, by the stream's time
 //!
 //! A timer is due at a time of the stream. It fires before the first input whose entry was stamped at or
-//! behind that time: so every copy fires it at the same place, also a copy that reads the stream a day later,
-//! and no clock of a host is asked. Where the stream is idle, a replica stamps a tick
+//! behind that time. So every copy fires it at the same position, also a copy that reads the stream a day
+//! later, and no host's clock is read. If the stream is idle, a replica stamps a tick
 //! ([`crate::MachineReplica`]).
 //!
 //! ```text
 //!   set (key, due) ──▶ pending, by due and order ──▶ an entry stamped at or behind `due` ──▶ fires
 //!        again: replaces        cancel: gone
 //! ```
-//! Timers with an equal time fire in the order in which they were set. One that is set while others fire, and
-//! is due at once, fires at the next entry: so each entry fires finitely many.
+//! Timers with equal times fire in the order in which they were set. A timer that is set while others fire,
+//! and is due at once, fires at the next entry: so each entry fires finitely many.
 //!
-//! Where an operator's order sets the stream's time back, a timer that was set so long behind an input keeps
-//! what is left of that; one that was set at a time keeps the time.
+//! If an operator's order sets the stream's time back, a timer that was set relative to an input keeps its
+//! remaining time; one that was set at a time keeps the time.
 
 use crate::digest::StateDigest;
 use lockstep_core::engine::saved::{put_bytes, take, take_bytes, take_u64};
 use lockstep_wire::Nanos;
 use std::collections::BTreeMap;
 
-/// A timer that is pending, or fires.
+/// A timer that is pending or firing.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Timer {
     pub key: u64,
     pub due: Nanos,
-    /// It was set so long behind an input, and not at a time.
+    /// Whether it was set relative to an input, and not at a time.
     pub is_relative: bool,
     pub payload: Vec<u8>,
 }
 
-/// See the module.
+/// The timers: see the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Timers {
-    /// Due, and the order among equal ones.
+    /// Sorted by due time, and by order among equal ones.
     by_due: BTreeMap<(Nanos, u64), Timer>,
     by_key: BTreeMap<u64, (Nanos, u64)>,
-    /// Timers that were ever set.
+    /// The number of timers ever set.
     set: u64,
     /// The sum of all pending timers' digests, so that none is computed over all of them.
     digest: u64,
 }
 
 impl Timers {
-    /// Sets a timer. One with this key is replaced.
+    /// Sets a timer. A pending one with this key is replaced.
     pub fn set(&mut self, key: u64, (due, is_relative): (Nanos, bool), payload: &[u8]) {
         self.cancel(key);
         self.insert(self.set, Timer { key, due, is_relative, payload: payload.to_vec() });
         self.set += 1;
     }
 
-    /// The stream's time is set back by so much: timers that are relative to it go with it.
+    /// The stream's time is set back by `by`: relative timers move with it.
     pub fn set_back(&mut self, by: Nanos) {
         let relative = self.by_due.iter().filter(|(_, timer)| timer.is_relative).map(|(place, _)| *place);
         for place in relative.collect::<Vec<_>>() {
@@ -79,12 +79,12 @@ impl Timers {
         Some(timer)
     }
 
-    /// The bound of one pass: timers that are set behind it do not fire in it.
+    /// The bound of one pass: timers that are set after it do not fire in this pass.
     pub fn pass(&self) -> u64 {
         self.set
     }
 
-    /// The next timer that is due at `time` in this pass, which is pending no more.
+    /// Removes and returns the next timer that is due at `time` in this pass.
     pub fn fire(&mut self, time: Nanos, pass: u64) -> Option<Timer> {
         let (&place, timer) = self.by_due.first_key_value()?;
         if place.0 > time || place.1 >= pass {
@@ -94,27 +94,27 @@ impl Timers {
         self.remove(place)
     }
 
-    /// When the next one is due.
+    /// The time of the next timer.
     pub fn next_due(&self) -> Option<Nanos> {
         self.by_due.first_key_value().map(|(place, _)| place.0)
     }
 
-    /// Key and time of each that is pending, the next one first.
+    /// Key and time of each pending timer, the next one first.
     pub fn pending(&self) -> impl Iterator<Item = (u64, Nanos)> {
         self.by_due.values().map(|timer| (timer.key, timer.due))
     }
 
-    /// How many are pending.
+    /// The number of pending timers.
     pub fn len(&self) -> usize {
         self.by_due.len()
     }
 
-    /// Of all pending timers, their order, and how many were ever set.
+    /// The digest of all pending timers, their order, and the number ever set.
     pub fn digest(&self) -> u64 {
         self.digest ^ self.set.rotate_left(32)
     }
 
-    /// Appends what a snapshot needs.
+    /// Appends the part of a snapshot.
     pub fn save(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.set.to_le_bytes());
         out.extend_from_slice(&(self.by_due.len() as u64).to_le_bytes());
@@ -125,9 +125,9 @@ impl Timers {
         }
     }
 
-    /// Those of a machine that continues from a snapshot; `rest` is what lies behind them afterwards. `None`:
-    /// it is none. A snapshot of an earlier format does not have what they are relative to: all of them keep
-    /// their times.
+    /// The timers of a machine that continues from a snapshot; they are removed from the front of `rest`.
+    /// `None`: the bytes are invalid. A snapshot of an earlier format does not show to what they are
+    /// relative: all of them keep their times.
     pub fn restore(rest: &mut &[u8], has_relative: bool) -> Option<Self> {
         let mut timers = Self { set: take_u64(rest)?, ..Self::default() };
         for _ in 0..take_u64(rest)? {
@@ -208,7 +208,7 @@ mod tests {
     }
 
     proptest! {
-        /// The slow and obvious one: a list in the order of setting.
+        /// The slow and obvious implementation: a list in the order of setting.
         #[test]
         fn they_are_as_a_sorted_list_and_a_snapshot_has_all_of_them(steps in steps()) {
             let (mut timers, mut list): (Timers, Vec<(Nanos, u64, u64, u8)>) = Default::default();

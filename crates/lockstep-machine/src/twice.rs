@@ -1,10 +1,10 @@
-//! The check of a machine while it runs: every input is applied twice.
+//! A check of a machine while it runs: every input is applied twice.
 
 use crate::machine::{Input, StateMachine};
 use crate::output::{Effect, Output};
 use std::io::{self, Read, Write};
 
-/// Inputs from one comparison of the digests to the next, unless [`Twice::every`] says otherwise.
+/// Inputs between two comparisons of the digests, unless set by [`Twice::every`].
 const EVERY: u64 = 64;
 
 /// Bytes of a payload that a difference shows.
@@ -65,13 +65,14 @@ impl<M: StateMachine> Twice<M> {
         Self { one, other, every: EVERY, applied: 0, output: Output::default(), difference: None }
     }
 
-    /// Digests are compared, and the twin is restored from a snapshot, after so many inputs, at least 1.
+    /// Sets the number of inputs, at least 1, after which digests are compared and the twin is restored from
+    /// a snapshot.
     pub fn every(mut self, inputs: u64) -> Self {
         self.every = inputs.max(1);
         self
     }
 
-    /// The first difference: at which input, and of what; `None` so far.
+    /// The first difference, with its input; `None` so far.
     pub fn difference(&self) -> Option<&str> {
         self.difference.as_deref()
     }
@@ -115,7 +116,7 @@ impl<M: StateMachine> Twice<M> {
     }
 }
 
-/// The first effect that the other one has not: its number, from 1, and both.
+/// The first effect that the other side lacks: its number, from 1, and both effects.
 fn first_difference<'a>(
     one: &'a Output,
     other: &'a Output,

@@ -16,21 +16,21 @@ use prometheus_client::registry::{Registry, Unit};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The upper bounds of a histogram's buckets: powers of two from 1 µs to 17 s, where classes of the
-/// distribution end.
+/// The upper bounds of a histogram's buckets: powers of two from 1 µs to 17 s, which are bounds of the
+/// distribution's classes too.
 const BUCKETS: std::ops::RangeInclusive<u32> = 10..=34;
 
-/// The two texts that Prometheus reads.
+/// The two formats that Prometheus reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// Prometheus's own, 0.0.4.
+    /// The format of Prometheus itself, 0.0.4.
     Prometheus,
 }
 
 impl Format {
-    /// The name of the text in a header of HTTP.
+    /// The value of the HTTP header `Content-Type`.
     pub fn content_type(self) -> &'static str {
         match self {
             Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -39,7 +39,7 @@ impl Format {
     }
 }
 
-/// Everything that these processes have counted, as metrics.
+/// All counters of these processes, as metrics.
 pub fn metrics(processes: &[Process], format: Format) -> Result<String, fmt::Error> {
     let mut registry = Registry::default();
     let samples = processes.iter().flat_map(|process| {
@@ -57,7 +57,7 @@ pub fn metrics(processes: &[Process], format: Format) -> Result<String, fmt::Err
 /// Labels of a sample.
 type Labels = Vec<(String, String)>;
 
-/// The labels of a counter. Its process's name is no part of them.
+/// The labels of a counter, without its process's name.
 fn labels_of(row: &Described) -> Labels {
     let label = |label: &str| {
         let (name, value) = label.split_once('=')?;
@@ -77,13 +77,13 @@ impl EncodeLabelSet for LabelSet<'_> {
 /// A metric: all counters of a name.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Family {
-    /// As Prometheus knows it, without suffixes of unit and kind.
+    /// Its name in Prometheus, without the suffixes of unit and kind.
     pub name: String,
     /// Its kind.
     pub kind: CounterKind,
     /// `ns`, `B`, or nothing; the names of a state.
     pub unit: String,
-    /// A sentence.
+    /// Its description.
     pub help: String,
     /// The labels of its counters.
     pub label_names: Vec<String>,
@@ -95,7 +95,7 @@ pub struct Family {
 struct Families(Vec<Family>);
 
 impl Family {
-    /// The family of a counter, without samples; `None` of a field of a record.
+    /// The family of a counter, without samples; `None` for a field of a record.
     fn of(row: &Described) -> Option<Self> {
         if row.kind == CounterKind::Field {
             return None;
@@ -124,9 +124,9 @@ impl Family {
         Self::collected(rows.into_iter().map(|row| (row, None)))
     }
 
-    /// The same, with a sample of each counter that has one: its process and its value. Counters of one name
-    /// with labels of their own may mean different things: then the family's help is what stands before the
-    /// colon.
+    /// The same families, with a sample of each counter that has one: its process and its value. Counters of
+    /// one name with labels of their own may have different meanings: then the family's help is the text
+    /// before the colon.
     fn collected<'a>(
         rows: impl IntoIterator<Item = (&'a Described, Option<(&'a str, &'a Value)>)>,
     ) -> Vec<Self> {
@@ -226,7 +226,7 @@ fn seconds(ns: u64) -> f64 {
     ns as f64 / 1e9
 }
 
-/// The classic buckets, each with the count of its own: the library adds them up.
+/// The classic buckets, each with its own count: the library adds them up.
 fn buckets(durations: &Durations) -> Vec<(f64, u64)> {
     let mut below = 0;
     let mut buckets: Vec<(f64, u64)> = BUCKETS

@@ -1,5 +1,5 @@
-//! What a process of lockstep has counted, read from its counters file: a process that hangs or has died
-//! tells as much as before, and its hot thread takes no notice.
+//! The metrics of a lockstep process, read from its counters file. A process that hangs or has died shows as
+//! much as before, and its hot thread is not involved.
 //!
 //! ```text
 //!   counters file ─▶ Process ─┬─▶ metrics: OpenMetrics, Prometheus

@@ -1,4 +1,4 @@
-//! The page of a process: `/metrics`, which Prometheus reads, `/healthz`, `/readyz`; and `/counters`, its
+//! The HTTP page of a process: `/metrics` for Prometheus, `/healthz`, `/readyz`; and `/counters`, the
 //! counters file as it is, for `lockstep top` on another host.
 
 use crate::families::{Format, metrics};
@@ -12,12 +12,12 @@ use std::time::Duration;
 
 const UNAVAILABLE: &str = "503 Service Unavailable";
 
-/// A process that is shown, once it has a counters file. Copies show the same one.
+/// The process that a page shows, once it has a counters file. Clones share it.
 #[derive(Clone, Default)]
 pub struct ShownProcess(Arc<Mutex<Option<(String, CountersReader)>>>);
 
 impl ShownProcess {
-    /// From now on this is the process called `name`, with this counters file.
+    /// Sets the process: it is called `name` and has this counters file.
     pub fn show(&self, name: &str, counters: &Path) {
         match CountersReader::open(counters) {
             Ok(reader) => *self.locked() = Some((name.to_owned(), reader)),
@@ -27,27 +27,27 @@ impl ShownProcess {
         }
     }
 
-    /// A thread that panicked has left a whole value.
+    /// a thread that panicked has left a complete value
     fn locked(&self) -> MutexGuard<'_, Option<(String, CountersReader)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Its counters file as it is, and the age of its values; `None` before it counts.
+    /// The counters file as it is, and the age of its values; `None` before there is one.
     pub fn counters(&self) -> Option<(Vec<u8>, Duration)> {
         self.locked().as_ref().map(|(_, reader)| (reader.bytes(), age_of_values(reader)))
     }
 
-    /// What it has counted at this moment; `None` before it counts.
+    /// The process with its counters at this moment; `None` before it has a counters file.
     pub fn process(&self) -> Option<Process> {
         self.locked().as_ref().map(|(name, reader)| Process::of(name, reader))
     }
 }
 
-/// What [`answer`] answers, for a page that says what there is.
+/// The paths that [`answer`] serves, as a page that lists them prints them.
 pub const PATHS: &str = "/metrics /healthz /readyz /counters";
 
-/// The answer to a request; `None`: it asks for something else. `complete` adds to the metrics what no
-/// counter has.
+/// The response to a request; `None` if the path is another one. `complete` adds metrics that are not
+/// counters.
 pub fn answer(
     request: &PageRequest<'_>,
     shown: &ShownProcess,
@@ -78,7 +78,7 @@ pub fn answer(
     Some(answer.unwrap_or_else(begins))
 }
 
-/// The metrics in the text that is asked for.
+/// The metrics in the format that the client accepts.
 fn metrics_page(process: &Process, accept: Option<&str>) -> PageAnswer {
     let is_openmetrics = accept.is_some_and(|accept| accept.contains("openmetrics"));
     let format = if is_openmetrics { Format::OpenMetrics } else { Format::Prometheus };
@@ -99,7 +99,7 @@ mod tests {
     use lockstep_process::page::{PageRules, answer_to};
     use std::net::{IpAddr, Ipv4Addr};
 
-    /// A replica that has just begun.
+    /// A replica that has just started.
     fn shown() -> ShownProcess {
         let folder = tempfile::tempdir().expect("a folder");
         let (path, shown) = (folder.path().join("counters"), ShownProcess::default());

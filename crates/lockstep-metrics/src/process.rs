@@ -1,4 +1,5 @@
-//! A process of this host, by its counters file, which tells as much of a process that hangs or has died.
+//! A process of this host, read from its counters file, which shows as much of a process that hangs or has
+//! died.
 
 use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
 use lockstep_core::engine::durations::Durations;
@@ -10,22 +11,23 @@ use lockstep_wire::Nanos;
 use std::path::Path;
 use std::time::Duration;
 
-/// A process that has stored nothing for so long hangs, or has died: it stores ten times a second at least.
+/// A process that has stored no values for so long hangs or has died: it stores them at least ten times a
+/// second.
 const SILENT: Duration = Duration::from_secs(2);
 
-/// What a process does, as far as its file shows.
+/// The state of a process, as its file shows it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Life {
     /// It runs, and stores its counters.
     Runs,
-    /// It runs, and has stored nothing for so long.
+    /// It runs, and has stored no values for so long.
     Hangs(Duration),
-    /// It has ended; its last counters are so old.
+    /// It has ended; its last values are so old.
     Ended(Duration),
 }
 
 impl Life {
-    /// In one word.
+    /// The state in one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Runs => "runs",
@@ -35,7 +37,7 @@ impl Life {
     }
 }
 
-/// What a counter had counted at one moment.
+/// The value of a counter at one moment.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Value {
     /// A count, a gauge, the index of a state, or a field of a record.
@@ -53,7 +55,7 @@ impl Value {
         }
     }
 
-    /// What has been counted since `earlier`.
+    /// The difference to `earlier`.
     pub fn since(&self, earlier: &Self) -> Self {
         match (self, earlier) {
             (Self::Durations(now), Self::Durations(before)) => Self::Durations(Box::new(now.since(before))),
@@ -62,10 +64,10 @@ impl Value {
     }
 }
 
-/// A process, and what it has counted at one moment.
+/// A process with its counters at one moment.
 #[derive(Debug)]
 pub struct Process {
-    /// As its file is called: `replica-1`, `gateway-a`.
+    /// The name of its file: `replica-1`, `gateway-a`.
     pub name: String,
     /// `replica`, `archiver`, `gateway`, `feed`, `notary`, `application`.
     pub kind: String,
@@ -73,13 +75,13 @@ pub struct Process {
     pub cluster: String,
     /// The release of its program.
     pub release: String,
-    /// Its number at the kernel.
+    /// Its process id.
     pub pid: u32,
-    /// Its user, who made the file; none of a process of another host.
+    /// The user who created the file; `None` for a process of another host.
     pub user: Option<u32>,
-    /// What it does.
+    /// Its state.
     pub life: Life,
-    /// Since when.
+    /// The time since it started.
     pub age: Duration,
     /// When the values were stored, since the Unix epoch; 0 if they never were.
     pub published_at: Nanos,
@@ -88,33 +90,34 @@ pub struct Process {
 }
 
 impl Process {
-    /// Reads the file at `path` of the process called `name`, which one of `owners` has made.
+    /// Reads the file at `path` of the process called `name`; one of `owners` must have created it.
     ///
     /// # Errors
-    /// There is none, it is another user's, or it is no counters file.
+    /// The file does not exist, belongs to another user, or is no counters file.
     pub fn read(name: &str, path: &Path, owners: &FileOwners) -> Result<Self, IoError> {
         Ok(Self::of(name, &CountersReader::open_of(path, owners)?))
     }
 
-    /// Reads the file at `path`, whoever made it, of a process that is called as the file says: `replica-1`.
+    /// Reads the file at `path`, whichever user created it. The process has the name in the file:
+    /// `replica-1`.
     ///
     /// # Errors
-    /// There is none, or it is no counters file.
+    /// The file does not exist, or is no counters file.
     pub fn read_file(path: &Path) -> Result<Self, IoError> {
         let reader = CountersReader::open_of(path, &FileOwners::anybody())?;
         Ok(Self::of(&name_of(&reader), &reader))
     }
 
-    /// A process of another host, by its counters file as its page answered it, whose values were so old.
+    /// A process of another host, by the counters file that its page returned; its values are so old.
     pub fn of_page(reader: &CountersReader, silent: Duration) -> Self {
         let life = if silent < SILENT { Life::Runs } else { Life::Hangs(silent) };
         Self::with_life(&name_of(reader), reader, life)
     }
 
-    /// What the file of the process called `name` has at this moment.
+    /// The process called `name` with the values that the file has at this moment.
     pub fn of(name: &str, reader: &CountersReader) -> Self {
         let silent = age_of_values(reader);
-        // Another process may have its number by now: then it seems to live, and to hang.
+        // another process may have its id by now: then this one seems to live, and to hang
         let lives = Path::new("/proc").join(reader.pid().to_string()).exists();
         let life = match lives {
             true if silent < SILENT => Life::Runs,
@@ -151,7 +154,7 @@ impl Process {
         }
     }
 
-    /// One that has counted this, for tests.
+    /// A process with these counters, for tests.
     #[doc(hidden)]
     pub fn of_rows(
         (kind, name): (&str, &str),
@@ -192,17 +195,17 @@ fn ago(at: Nanos) -> Duration {
     Duration::from_nanos(Utc::now().0.saturating_sub(at))
 }
 
-/// How long ago the process stored its values, or began.
+/// The time since the process stored its values, or since it started.
 pub fn age_of_values(reader: &CountersReader) -> Duration {
     ago(reader.published_at().max(reader.started_at()))
 }
 
-/// As its file is called, by what the file says: `replica-1`.
+/// The name of the process, from the contents of the file: `replica-1`.
 fn name_of(reader: &CountersReader) -> String {
     let label = |name: &str| reader.label(name);
     let name = label("number").or_else(|| label("name"));
     let name = format!("{}-{}", label("kind").unwrap_or("process"), name.unwrap_or("?"));
-    // The file of an application has its name alone.
+    // the file of an application has no kind in its name
     name.trim_start_matches("application-").to_owned()
 }
 

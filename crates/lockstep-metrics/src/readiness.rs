@@ -1,13 +1,13 @@
-//! Whether a process is alive, and whether it is ready: by its counters alone.
+//! Whether a process is alive, and whether it is ready, determined from its counters alone.
 //!
-//! A process is alive while it stores its counters. It is ready when it does its part: a standby that has a
-//! vote and follows, a gateway whose clients may log in.
+//! A process is alive while it stores its counters. It is ready when it serves its purpose: a standby that
+//! has a vote and follows the leader, a gateway whose clients may log in.
 
 use crate::process::{Life, Process};
 use lockstep_core::engine::event::Role;
 use lockstep_wire::Condition;
 
-/// The reason of a process without a leader.
+/// Why a process without a leader is not ready.
 const NO_LEADER: &str = "it follows no leader";
 
 /// Why a process is not alive; `None` if it is.
@@ -39,7 +39,7 @@ pub fn not_ready(process: &Process) -> Option<String> {
             Some("it sends nothing yet: it reads the stream up to its end".to_owned())
         }
         "notary" if !follows("publisher") => no_leader(),
-        // A program of a user that runs a machine; others have counters of their own.
+        // an application that runs a machine; other programs have counters of their own
         "application" if process.value("app_ready").is_some() => match () {
             () if value("app_ready") == 0 => Some("it reads the stream up to its end".to_owned()),
             () if !follows("publisher") => no_leader(),
@@ -49,7 +49,7 @@ pub fn not_ready(process: &Process) -> Option<String> {
     })
 }
 
-/// Why a replica has no say in the cluster.
+/// Why a replica does not take part in the cluster.
 fn replica_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
     let full = format!("condition{{condition=\"{}\"}}", Condition::JournalFull.name());
     match Role::from_u32(value("role") as u32) {
@@ -63,7 +63,7 @@ fn replica_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
     }
 }
 
-/// Why a process that stores the stream is behind it.
+/// Why a process that stores the stream lags behind it.
 fn stream_waits(value: &impl Fn(&str) -> u64) -> Option<String> {
     let (end, commit_next) = (value("accept_next"), value("commit_next"));
     match () {

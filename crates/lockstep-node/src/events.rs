@@ -1,4 +1,4 @@
-//! The texts of the events that a node's engine reports: stable codes, one line each. The hot thread pushes
+//! The texts of the events that a node's engine reports: stable codes, one line each. The hot thread records
 //! numbers; a side thread writes these sentences.
 
 use lockstep_client::internal::ActiveCondition;
@@ -35,7 +35,7 @@ pub static EVENT_KINDS: &[EventKind] = &{
 
 const ALL_KINDS: usize = HAPPENINGS.len() + Condition::COUNT;
 
-/// Events. A state that lasts is a [`Condition`], whose texts are in `client::conditions`.
+/// Events. A lasting state is a [`Condition`] instead, whose texts are in `client::conditions`.
 const HAPPENINGS: &[EventKind] = &[
     EventKind { code: ROLE, level: Level::INFO, format: format_role },
     EventKind {
@@ -416,8 +416,8 @@ fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "datagrams are refused: {reject}{reported_once}")
 }
 
-/// The sender of the first one, as the datagram has it: its address where it came by unicast, and the
-/// generation of its key.
+/// The sender of the first refused datagram, as the datagram has it: its address if it came by unicast, and
+/// the generation of its key.
 fn refused_sender(event: &Record) -> String {
     let (identity, at, generation) = (event.b, event.d, event.e);
     if identity == 0 {
@@ -433,12 +433,12 @@ fn refused_sender(event: &Record) -> String {
     }
 }
 
-/// Other nodes refuse to send to us, or do no longer.
+/// Other nodes begin or cease to refuse to send to us.
 pub(super) fn join_record(counts: &FanoutCounts, now: Nanos) -> Record {
     Record { at: now, code: JOIN_REFUSED, a: counts.refused_by, ..Record::default() }
 }
 
-/// Others send to us by lease, more or fewer than before.
+/// The number of nodes that send to us by lease has changed.
 pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
     Record { at: now, code: LEASED, a: counts.lessors, ..Record::default() }
 }

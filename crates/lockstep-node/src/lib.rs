@@ -1,7 +1,7 @@
 //! # node: a replica on this machine
 //!
-//! Puts the engine's replica on a real device, journal and clock: one pinned thread for the duty cycle, one
-//! for the segments behind it. Opening sends nothing; running does.
+//! Runs the engine's replica on a real device, journal and clock: one pinned thread for the duty cycle, and
+//! one for the segments behind it. Opening a node sends nothing; running it does.
 
 mod events;
 #[allow(unsafe_code, clippy::disallowed_methods)]
@@ -52,7 +52,7 @@ use std::fmt;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-/// The real world of a replica.
+/// The ports of a replica in production.
 #[derive(Debug)]
 pub struct RealPorts;
 
@@ -61,35 +61,35 @@ impl Ports for RealPorts {
     type Memory = MappedTail;
 }
 
-/// How a journal is replayed to others.
+/// How this node replays its journal to others.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReplaySettings {
-    /// Most readers at a time, ...
+    /// The most readers at a time.
     pub readers_max: usize,
-    /// ... and most connections of one address that have not asked yet.
+    /// The most connections of one address that have not sent a request yet.
     pub readers_per_address: usize,
-    /// The networks of those that may read; everybody's without.
+    /// The networks whose readers may connect; `None`: all.
     pub allow: Option<Networks>,
-    /// Bytes per second for all of them while the stream moves; without limit while it is idle.
+    /// Bytes per second for all readers together while the stream moves; unlimited while it is idle.
     pub rate_bytes_per_s: u64,
-    /// Whether they are served while the node leads.
+    /// Whether readers are served while the node leads.
     pub by_leader: bool,
 }
 
-/// Everything that a node needs to know. `Config::node` builds it from the cluster's file.
+/// All settings of a node. `Config::node` makes them from the cluster's file.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
     /// The replica's or archiver's number.
     pub replica: u32,
-    /// It stores the stream and never votes, whatever a membership says.
+    /// Whether it stores the stream and never votes, whatever a membership says.
     pub is_archiver: bool,
     /// The cluster, and the keys of a replica.
     pub keys: Keys,
-    /// The line's device; which groups it joins is the role's business.
+    /// The sockets of the line; the role determines which groups they join.
     pub udp: UdpSettings,
-    /// How its datagrams go.
+    /// The transport of the line.
     pub transport: TransportSettings,
-    /// The second line's, if there is one.
+    /// The second line, if there is one.
     pub second: Option<SecondLine>,
     /// The injected faults, if there are any.
     pub fault_injection: Option<FaultSettings>,
@@ -97,17 +97,17 @@ pub struct NodeSettings {
     pub memory: MemorySharing,
     /// The MTU of the line.
     pub mtu: usize,
-    /// Where this replica answers.
+    /// The unicast address of this replica.
     pub unicast: SocketAddrV4,
-    /// Where the others do.
+    /// The unicast addresses of the others.
     pub peers: Vec<Repairer>,
-    /// The other nodes of the file, which are asked all day; none where nothing goes by a network.
+    /// The other nodes of the file, which are asked all the time; empty if no datagrams go by a network.
     pub neighbours: Vec<Neighbour>,
     /// The keys that all files must have alike.
     pub agreed: Vec<AgreedRow>,
-    /// Where journals are replayed, archivers first; this one left out.
+    /// The addresses at which journals are replayed, archivers first, without this node.
     pub sources: Vec<SocketAddrV4>,
-    /// How this journal is replayed to others; none: it is not.
+    /// How this journal is replayed to others; `None`: it is not.
     pub replay: Option<ReplaySettings>,
     /// Directory of superblock and segments.
     pub journal: PathBuf,
@@ -121,13 +121,13 @@ pub struct NodeSettings {
     pub retention: Retention,
     /// Whether sealed segments are packed.
     pub packs: bool,
-    /// Longest time that frames are gathered for one write; none chooses by the durability.
+    /// The longest time for which frames are gathered for one write; `None` chooses by the durability.
     pub flush_interval_ns: Option<Nanos>,
-    /// The meaning of an ack.
+    /// The durability that an ack means.
     pub durability: Durability,
-    /// How much may be stamped and not committed.
+    /// The most entries and bytes that may be stamped and not committed.
     pub window: Window,
-    /// Most names of publishers.
+    /// The most names of publishers.
     pub publishers_max: u32,
     /// The leader's heartbeat interval.
     pub heartbeat: HeartbeatLimits,
@@ -139,7 +139,7 @@ pub struct NodeSettings {
     pub nack: NackLimits,
     /// File of the counters.
     pub counters: PathBuf,
-    /// Core of the duty cycle; none leaves it to the kernel.
+    /// The core of the duty cycle; `None` leaves it to the kernel.
     pub core: Option<usize>,
     /// Scheduling class of the duty cycle.
     pub scheduling: SchedulingClass,
@@ -147,7 +147,7 @@ pub struct NodeSettings {
     pub lock_memory: bool,
     /// How late the kernel may wake the duty cycle.
     pub timer_slack_ns: u64,
-    /// What the duty cycle does when there is nothing to do.
+    /// How the duty cycle waits without work.
     pub idle: Idle,
 }
 
@@ -169,26 +169,26 @@ impl NodeSettings {
 /// Why a node does not start, or stopped.
 #[derive(Debug)]
 pub enum NodeError {
-    /// The journal was not opened or created.
+    /// The journal could not be opened or created.
     Journal(JournalError),
-    /// A call of the system failed.
+    /// A system call failed.
     Io(IoError),
-    /// The node must not start, or had to stop: the reason as text.
+    /// The node must not start, or had to stop; the reason.
     Refused(String),
-    /// The journal is damaged: a text with file, offset and seq.
+    /// The journal is damaged; a text with file, offset and seq.
     Damaged(String),
-    /// The journal cannot prove that it holds all that was acknowledged (S9), or is damaged: its replica must
-    /// not vote under its identity.
+    /// The journal cannot prove that it has everything that was acknowledged (S9), or is damaged: its replica
+    /// must not vote under its identity.
     Unproven {
         /// The reason.
         why: String,
-        /// What an operator may do; empty where the reason says it.
+        /// What an operator may do; empty if the reason says it.
         remedy: &'static str,
     },
 }
 
 impl NodeError {
-    /// Whether the node's journal cannot prove that it holds all that was acknowledged, or is damaged.
+    /// Whether the node's journal cannot prove that it has everything that was acknowledged, or is damaged.
     pub fn is_unproven(&self) -> bool {
         match self {
             Self::Unproven { .. } => true,
@@ -244,7 +244,7 @@ impl From<JournalError> for NodeError {
     }
 }
 
-/// Creates the journal of a replica: its identity is drawn here and never again.
+/// Creates the journal of a replica. Its identity is drawn here, and never again.
 ///
 /// # Errors
 /// The directory cannot be written, or is not empty.
@@ -253,21 +253,21 @@ pub fn format(settings: &NodeSettings) -> Result<Identity, NodeError> {
     Ok(journal_files::format(&settings.journal, settings.keys.cluster(), identity)?.identity)
 }
 
-/// Lays this replica's journal aside, in the folder `aside` of its own, and makes a blank one of a new
-/// identity, which asks for the place of `dead` ([`rejoining`]).
+/// Moves this replica's journal into its folder `aside`, and makes a blank one of a new identity, which asks
+/// to replace `dead` ([`rejoining`]).
 ///
 /// # Errors
-/// The journal is in use or another's, nothing tells whose it is, or the files fail.
+/// The journal is in use or another replica's, its owner is unknown, or the files fail.
 pub fn renew(settings: &NodeSettings, dead: Identity) -> Result<Identity, NodeError> {
     Ok(journal_files::renew(&settings.journal, settings.keys.cluster(), settings.replica, dead)?)
 }
 
-/// The identity whose place this replica's journal asks for, since it was renewed.
+/// The identity that this replica's journal asks to replace since it was renewed.
 pub fn rejoining(settings: &NodeSettings) -> Option<Identity> {
     journal_files::rejoining(&settings.journal)
 }
 
-/// This replica's journal asks for nobody's place any more.
+/// This replica's journal does not ask to replace an identity any more.
 ///
 /// # Errors
 /// Those of the files.
@@ -275,7 +275,7 @@ pub fn rejoined(settings: &NodeSettings) -> Result<(), NodeError> {
     Ok(journal_files::rejoined(&settings.journal)?)
 }
 
-/// What this replica's journal lacks is in no other one: its next start gives it up ([`renew`]).
+/// No other journal has what this replica's journal lacks: its next start gives it up ([`renew`]).
 ///
 /// # Errors
 /// Those of the files.
@@ -283,7 +283,7 @@ pub fn overtake(settings: &NodeSettings) -> Result<(), NodeError> {
     Ok(journal_files::overtake(&settings.journal)?)
 }
 
-/// Whether that was said of this replica's journal.
+/// Whether this replica's journal has that mark.
 pub fn is_overtaken(settings: &NodeSettings) -> bool {
     journal_files::is_overtaken(&settings.journal)
 }
@@ -300,7 +300,7 @@ pub fn identity(settings: &NodeSettings) -> Result<Identity, NodeError> {
 /// id, drawn at random.
 ///
 /// # Errors
-/// The journal holds a history already, or does not open.
+/// The journal has a history already, or cannot be opened.
 pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64, NodeError> {
     bootstrap_version(settings, members, VERSION)
 }
@@ -308,7 +308,7 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
 /// As [`bootstrap`], with a log of this version.
 ///
 /// # Errors
-/// As there; and this release does not write that version.
+/// As [`bootstrap`]; and if this release does not write that version.
 pub fn bootstrap_version(
     settings: &NodeSettings,
     members: &[MemberBody],
@@ -317,7 +317,7 @@ pub fn bootstrap_version(
     let refused =
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     let history = random_u64()?.max(1);
-    // The report is made once the device has stored it, whatever the configuration.
+    // It is reported once the device has stored it, whatever the configuration is.
     let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     let (journal, side) = inspected.start(|inspected| {
         may_bootstrap(&inspected.end(), inspected.superblock().identity, members).map_err(refused)?;

@@ -1,8 +1,8 @@
 //! # local: a cluster on one machine
 //!
-//! Its file as an operator writes it, its folders and its founding, for all that run one: `demo` and `dev`,
-//! the tests, `tools` and `bench`. Number, groups and ports are drawn, so that two clusters of one host share
-//! none.
+//! The file as an operator writes it, the folders and the founding of a local cluster, for all users of one:
+//! `demo` and `dev`, the tests, `tools` and `bench`. Number, groups and ports are drawn, so that two clusters
+//! of one host share none.
 
 #![forbid(unsafe_code)]
 
@@ -16,9 +16,9 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 
-/// A file system in memory, on every Linux; the tails belong there.
+/// A file system in memory on every Linux; the tails belong there.
 const MEMORY: &str = "/dev/shm";
-/// The folder of a cluster's keys, in the one on the disk.
+/// The folder of a cluster's keys, below the folder on the disk.
 pub const KEYS: &str = "keys";
 
 /// A folder on the disk and one in memory. Dropping it removes both, unless they are kept.
@@ -30,10 +30,10 @@ pub struct Folders {
 }
 
 impl Folders {
-    /// Makes them; their names begin with `prefix`.
+    /// Makes both folders; their names begin with `prefix`.
     ///
     /// # Errors
-    /// Which cannot be made, and what to do about it.
+    /// The folder that cannot be made, and the remedy.
     pub fn create(prefix: &str) -> Result<Self, IoError> {
         let name = format!("{prefix}-{}-{:08x}", std::process::id(), random_u64()? as u32);
         let disk = std::env::temp_dir().join(&name);
@@ -57,7 +57,7 @@ impl Folders {
         &self.memory
     }
 
-    /// Leaves both where they are.
+    /// Keeps both folders.
     pub fn keep(&mut self) {
         self.stays = true;
     }
@@ -80,7 +80,7 @@ impl Folders {
 impl Drop for Folders {
     fn drop(&mut self) {
         if !self.stays {
-            // A few files in temporary folders may stay; nobody is left to be told.
+            // Some files in temporary folders may stay; there is no caller to report that to.
             let _ = fs::remove_dir_all(&self.memory);
             let _ = fs::remove_dir_all(&self.disk);
         }
@@ -92,7 +92,7 @@ impl Drop for Folders {
 pub struct Line<'a> {
     /// The interface of its groups, by name or address.
     pub interface: &'a str,
-    /// Routers that a datagram may pass, plus one.
+    /// The most networks that a datagram may cross.
     pub ttl: u8,
     /// Its other keys, as TOML.
     pub more: String,
@@ -120,7 +120,7 @@ pub struct ClusterFile<'a> {
     pub disk: &'a Path,
     /// The folder of tails and counters.
     pub memory: &'a Path,
-    /// The tables behind the replicas, as TOML; without a table `[security]` there is one that names the
+    /// The tables behind the replicas, as TOML; if they have no `[security]`, a table is added that names the
     /// keys.
     pub tables: String,
 }
@@ -180,7 +180,7 @@ pub fn node_keys(id: u32, unicast: SocketAddrV4, disk: &Path, memory: &Path) -> 
 /// Returns the identities and the history's id.
 ///
 /// # Errors
-/// A journal cannot be formatted, or the history not begun.
+/// A journal cannot be formatted, or the history cannot be begun.
 pub fn found(nodes: &[NodeSettings]) -> Result<(Vec<Identity>, u64), NodeError> {
     let identities = nodes.iter().map(format).collect::<Result<Vec<_>, _>>()?;
     let member = |(&identity, node): (&Identity, &NodeSettings)| MemberBody::full(identity, node.unicast);

@@ -1,11 +1,11 @@
-//! What a node measures of itself, beside what its engine counts.
+//! What a node measures of itself, beside the engine's counters.
 
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::durations::Durations;
 use lockstep_io::output::{self, DROPPED_ROW};
 use lockstep_wire::{Nanos, Seq};
 
-/// A pass that comes so late after the one before it is a stall.
+/// A pass that begins this late after the one before it counts as a stall.
 const STALL_NS: Nanos = 20_000;
 
 /// The rows, in the order of [`Measures::values`].
@@ -24,17 +24,17 @@ pub const NODE_ROWS: [CounterRow; 6] = [
     DROPPED_ROW,
 ];
 
-/// See the module.
+/// The measures: see the module.
 #[derive(Default, Debug)]
 pub struct Measures {
     turns_working: u64,
     stalls: Durations,
     commit_latencies: Durations,
-    /// When the last pass began, if nothing but this thread's own work stood between it and the next one.
+    /// When the last pass began, if only this thread's own work lies between it and the next one.
     turned_at: Option<Nanos>,
     /// Whether a sample of the latency is due.
     wants_sample: bool,
-    /// An exclusive end of what is stamped, and when the pass began that stamped the last of it.
+    /// An exclusive bound of stamped entries, and the time of the pass that stamped the last of them.
     sample: Option<(Seq, Nanos)>,
 }
 
@@ -51,13 +51,13 @@ impl Measures {
         self.turns_working += u64::from(work > 0);
     }
 
-    /// From now on the next entry that is stamped is a sample of the latency.
+    /// The next stamped entry is a sample of the latency.
     pub fn take_sample(&mut self) {
         self.wants_sample = self.sample.is_none();
     }
 
-    /// In a pass of a leader that began at `now` the ends of the stamped and of the committed entries came
-    /// to be these; the former was `before`.
+    /// Handles a pass of a leader that began at `now`, with the bounds of stamped and committed entries after
+    /// it; `before` was the stamped bound before it.
     #[inline]
     pub fn on_leader_turn(&mut self, now: Nanos, before: Seq, stamped_next: Seq, commit_next: Seq) {
         if self.wants_sample && stamped_next > before {
@@ -72,7 +72,7 @@ impl Measures {
         }
     }
 
-    /// This node does not lead: what it stamped last is no sample.
+    /// This node does not lead: its last stamped entry is no sample.
     pub fn on_follower_turn(&mut self) {
         self.sample = None;
     }

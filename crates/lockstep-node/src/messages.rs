@@ -11,26 +11,26 @@ use std::ops::ControlFlow;
 #[derive(Debug)]
 pub struct JoinedMessages {
     parts: Reassembly,
-    /// The seq of the last part of each message whose first part the journal lacks: the first of them, and
-    /// how many they are.
+    /// Messages whose first part the journal lacks: the seq of the last part of the first one, and their
+    /// number.
     lacking: Option<(Seq, u64)>,
 }
 
 impl JoinedMessages {
-    /// Of a log that is read from `oldest` on.
+    /// A reader of a log from `oldest` on.
     pub fn new(oldest: Seq) -> Self {
         let mut parts = Reassembly::new(PartsLimits::default(), false);
         parts.begin(oldest);
         Self { parts, lacking: None }
     }
 
-    /// Messages that were completed here and began before the oldest entry: the seq of the first one,
-    /// and how many they are.
+    /// Messages that were completed here and began before the oldest entry: the seq of the first one, and
+    /// their number.
     pub fn lacking(&self) -> Option<(Seq, u64)> {
         self.lacking
     }
 
-    /// Passes on the message that this entry of `frame` is, or completes; its header has no flags.
+    /// Passes on the message that this entry of `frame` is or completes; its header has no flags.
     pub fn take<T>(
         &mut self,
         seq: Seq,
@@ -68,15 +68,15 @@ impl JoinedMessages {
     }
 }
 
-/// From where the log is read so that each message is whole that ends at `from` or behind it.
+/// The seq from which the log must be read so that each message that ends at or behind `from` is whole.
 pub fn joined_from(from: Seq) -> Seq {
     from.saturating_sub(PARTS_BOUNDS.span).max(1)
 }
 
 impl JournalReader {
-    /// Passes on the messages of applications from `from` on, up to `to_next`, which is not beyond the end of
-    /// the log. One in parts has the seq of its last part, and is left out if the journal lacks its first
-    /// one.
+    /// Passes on the messages of applications from `from` up to `to_next`, which must not exceed the end of
+    /// the log. A message in parts has the seq of its last part, and is left out if the journal lacks its
+    /// first part.
     ///
     /// # Errors
     /// As [`JournalReader::read`].

@@ -1,4 +1,4 @@
-//! Reading all of a journal.
+//! Operations on a whole journal.
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalConfig, JournalReader, OpenJournal};
@@ -12,12 +12,12 @@ use lockstep_wire::{RESERVED, Seq};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// The digest of the application messages in this replica's journal below `to_next` (all of them if it is
-/// `None`), and the exclusive end of what was read. Frames that a killed process left in the tail are
-/// written to the segments first.
+/// The digest of the application messages in this replica's journal below `to_next` (`None`: all), and the
+/// exclusive bound of what was read. Frames that a killed process left in the tail are written to the
+/// segments first.
 ///
 /// # Errors
-/// The journal does not open, or is damaged.
+/// The journal cannot be opened, or is damaged.
 pub fn journal_digest(
     settings: &NodeSettings,
     to_next: Option<Seq>,
@@ -57,30 +57,30 @@ pub fn journal_digest(
     Ok((digest, next))
 }
 
-/// Opens this replica's journal as a start does, with durability `power`: what is done is on the device.
+/// Opens this replica's journal as a start does, with durability `power`: changes are on the device.
 fn opened(settings: &NodeSettings) -> Result<(OpenJournal, Waiting<DirStore>), NodeError> {
     let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?))
 }
 
-/// What [`trim`] has done.
+/// The result of [`trim`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Trimmed {
     /// The numbers of the segments that were removed.
     pub removed: Vec<u64>,
-    /// Segments that were gone before, and are missed no longer.
+    /// Segments that had been missing before, and are no longer expected.
     pub accepted: Option<Gone>,
 }
 
-/// Removes the oldest segments of this replica's journal, those whose entries all lie before `before`, as far
-/// as retention might: never the newest one, or one without which the tables could not be computed. Oldest
-/// ones that are gone are missed no longer, if their entries lay before it too.
+/// Removes the oldest segments of this replica's journal whose entries all lie before `before`, as far as
+/// retention might: never the newest one, or one without which the tables could not be computed. Missing
+/// oldest segments are no longer expected, if their entries lay before it too.
 ///
 /// # Errors
-/// A process has the journal open, it does not open, or the files fail.
+/// A process has the journal open, it cannot be opened, or the files fail.
 pub fn trim(settings: &NodeSettings, before: Seq) -> Result<Trimmed, NodeError> {
     let (OpenJournal { mut opened, reader, mut store, lock: _lock, .. }, side) = opened(settings)?;
-    // Everything is too much, whoever needs it: the operator says so.
+    // Every segment is beyond the limit, whatever the needs are: the operator decides.
     let all = Retention { bytes_max: 1, age_ns_max: 0 };
     let keep_from = before.min(opened.checkpoint.commit_next);
     let (writer, superblock) = (&mut opened.writer, &mut opened.superblock);
@@ -102,7 +102,7 @@ pub fn verify(dir: &Path) -> Result<Verified, NodeError> {
     judged(dir, journal_files::verify(dir)?)
 }
 
-/// The findings, if there is no damage among them.
+/// The findings, if they have no damage.
 ///
 /// # Errors
 /// The damage, each with file, offset and seq.
@@ -114,11 +114,11 @@ pub fn judged(dir: &Path, verified: Verified) -> Result<Verified, NodeError> {
     Err(NodeError::Damaged(format!("journal {} is damaged:{}", dir.display(), places.concat())))
 }
 
-/// Reads the log of the journal in `dir` and compares it with what notaries have signed. Returns how much
-/// that is.
+/// Reads the log of the journal in `dir` and compares it with the notaries' signatures. Returns how much is
+/// signed.
 ///
 /// # Errors
-/// Something was changed, left out, inserted or moved; entries between others are not signed, or none is; or
+/// Entries were changed, left out, inserted or moved; entries between others are not signed, or none is;
 /// there is no journal, or it is damaged.
 pub fn verify_attested(dir: &Path, notaries: Vec<NotaryKey>) -> Result<String, NodeError> {
     let damaged = |what: String| NodeError::Damaged(format!("journal {}: {what}", dir.display()));

@@ -1,37 +1,37 @@
-//! Publishers and readers that seal with an older generation of keys than this node: they are strangers once
-//! that generation is retired.
+//! Publishers and readers that seal with an older generation of keys than this node: once that generation is
+//! retired, their datagrams are refused.
 //!
 //! ```text
 //!  a publisher's key, by the ring ──────┐
-//!  a key and an address, by the engine ─┴▶ older than the one that seals ─▶ reported once all had time
+//!  a key and an address, by the engine ─┴▶ older than the sealing one ─▶ reported after a grace
 //! ```
 
 use lockstep_wire::{GENERATIONS, KeyClass, Keyring, Nanos, OlderKeysNumber};
 
-/// A program has so long to read its new file, behind this node.
+/// The time for a program to read its new file, after this node did.
 const GRACE_NS: Nanos = 10_000_000_000;
-/// One that sent nothing for so long is not reported any more.
+/// A program that sent nothing for this long is not reported any more.
 const SEEN_NS: Nanos = 60_000_000_000;
-/// So many are told apart.
+/// The most programs that are distinguished.
 const PROGRAMS_MAX: usize = 32;
 
-/// See the module.
+/// The programs: see the module.
 #[derive(Debug)]
 pub struct OlderKeys {
     /// The generation that seals here, and since when.
     sealing: (u8, Nanos),
-    /// Those that seal with an older one, each with the time when it was seen last.
+    /// The programs that seal with an older one, each with the time at which it was last seen.
     programs: Vec<(OlderKeysNumber, Nanos)>,
 }
 
 impl OlderKeys {
-    /// A node that begins. There is room for all: the hot thread adds them.
+    /// The state at a node's start. It has room for all programs, because the hot thread adds them.
     pub fn new(now: Nanos, keys: &Keyring) -> Self {
         Self { sealing: (keys.generations().0, now), programs: Vec::with_capacity(PROGRAMS_MAX) }
     }
 
-    /// Takes what the ring has noted, and what came by unicast. Returns how many seal with an older
-    /// generation, and the one that was seen last.
+    /// Takes the notes of the ring, and the senders that came by unicast. Returns how many programs seal with
+    /// an older generation, and the one that was seen last.
     pub fn poll(
         &mut self,
         now: Nanos,
@@ -58,7 +58,7 @@ impl OlderKeys {
     }
 
     fn note(&mut self, now: Nanos, program: OlderKeysNumber) {
-        // All readers have one key: their addresses tell them apart.
+        // All readers have one key: their addresses distinguish them.
         let by_key = match KeyClass::of(program.key_id) {
             Some(KeyClass::Publisher(_)) => true,
             Some(KeyClass::Reader) => false,
@@ -74,7 +74,7 @@ impl OlderKeys {
     }
 }
 
-/// Whether a generation came before the one that seals: their numbers begin anew behind the last one.
+/// Whether a generation precedes the sealing one: the numbers wrap.
 fn is_older(generation: u8, sealing: u8) -> bool {
     let generations = GENERATIONS as u8;
     let behind = (sealing + generations - generation) % generations;
@@ -87,7 +87,7 @@ mod tests {
     use lockstep_wire::GenerationKeys;
     use std::net::SocketAddrV4;
 
-    /// A ring of a replica in which this generation seals, and the one before it is accepted.
+    /// A ring of a replica in which this generation seals, and the previous one is accepted.
     fn sealing(generation: u8) -> Keyring {
         let ring = Keyring::empty(7, KeyClass::Replica);
         let keys = GenerationKeys { replica: Some([1; 16]), reader: [2; 16], publishers: vec![(5, [3; 16])] };
@@ -131,7 +131,7 @@ mod tests {
         assert!(older.poll(GRACE_NS, &ring, Some(publisher(3))).is_some());
         ring.set_generations(4, 1 << 4);
         assert_eq!(older.poll(GRACE_NS + 1, &ring, None), None);
-        // Numbers begin anew.
+        // The numbers wrap.
         let ring = sealing(0);
         let mut older = OlderKeys::new(0, &ring);
         assert!(older.poll(GRACE_NS, &ring, Some(publisher(15))).is_some());

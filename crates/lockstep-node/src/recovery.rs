@@ -7,10 +7,10 @@ use lockstep_replica::journal::{Founder, Superblock};
 use lockstep_wire::{Epoch, Identity, MemberBody};
 use std::path::Path;
 
-/// Inspects this node's journal, with its tail. Nothing is changed; no process may have it open.
+/// Inspects this node's journal, with its tail. It changes nothing; no process may have the journal open.
 ///
 /// # Errors
-/// There is no journal, it is another's, or it cannot be read.
+/// There is no journal, it is another node's, or it cannot be read.
 pub fn survey(settings: &NodeSettings) -> Result<RecoverySurvey, NodeError> {
     let survey = journal_files::survey(&settings.journal, Some(&settings.tail))?;
     let seen = survey.inspected.superblock();
@@ -40,12 +40,13 @@ pub fn survey_at(dir: &Path) -> Result<RecoverySurvey, NodeError> {
     Ok(journal_files::survey(dir, None)?)
 }
 
-/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's
-/// command. The replica is its only member, under an identity that is drawn here; its sequencer then starts
-/// as usual. A crash leaves the old journal or the new one.
+/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's command.
+/// The replica is its only member, under an identity that is drawn here; its sequencer then starts as usual.
+/// A crash leaves either the old journal or the new one.
 ///
 /// # Errors
-/// The journal is in use, another's, or empty; with `from`, this replica has one already; or the files fail.
+/// The journal is in use, another replica's, or empty; with `from`, this replica has one already; or the
+/// files fail.
 pub fn found_history(settings: &NodeSettings, from: Option<&Path>) -> Result<Superblock, NodeError> {
     let founder = founder(settings)?;
     let config = settings.journal_config();
@@ -80,18 +81,18 @@ pub fn found_history_on_copy<E: From<NodeError>>(
     })
 }
 
-/// A log that is copied from elsewhere.
+/// A log that is copied from another journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CopiedLog {
     /// Its history.
     pub history: u64,
     /// The highest epoch that its owner had promised, as far as that is known.
     pub promised: Epoch,
-    /// The owner of the journal that it came from.
+    /// The owner of the journal from which it came.
     pub owner: Identity,
 }
 
-/// Why a founding on a copy failed.
+/// The phase in which a founding on a copy failed.
 enum CopyPhase<E> {
     Copy(E),
     Journal(JournalFailure),

@@ -1,4 +1,4 @@
-//! The running node: opened, then run until it is asked to stop, then drained and closed cleanly.
+//! The running node: it is opened, runs until a stop is requested, drains, and closes cleanly.
 
 use super::events::{join_record, leased_record};
 use super::measures::Measures;
@@ -27,75 +27,75 @@ use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
 use lockstep_wire::{Condition, EVENT_ROWS_MAX, EventRow, EventsBody, FrameView, Identity, Nanos, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Interval between two checks of state that changes slowly: the counters file and the disk.
+/// The interval of checking slowly changing state: the counters file and the disk.
 const SLOW_NS: Nanos = 10_000_000;
-/// Interval between two checks of the system's time of day, each some microseconds of clock readings.
+/// The interval of checking the system's time of day; a check reads the clock for some microseconds.
 const CLOCK_NS: Nanos = 1_000_000_000;
-/// A device that confirms nothing for so long is stalled: more than the longest `journal.flush_interval`.
+/// A device that confirms nothing for this long is stalled: more than the longest `journal.flush_interval`.
 const DEVICE_PATIENCE_NS: Nanos = 2_000_000_000;
-/// How long a stopping leader waits until all that it stamped is committed.
+/// How long a stopping leader waits until all its stamped entries are committed.
 const DRAIN_NS: Nanos = 1_000_000_000;
-/// A node that has something to send wants to be called at least this often.
+/// A node that has something to send must be called at least this often.
 const BUSY_POLL_NS: Nanos = 50_000;
 /// A node that receives a replay checks for frames this often: a thread brings them, which no descriptor
 /// signals. As long as frames arrive it is called again at once.
 const REPLAYING_NS: Nanos = 2_000_000;
-/// Frames of a replay that are stored in one turn: some dozens of microseconds.
+/// The most frames of a replay that are stored in one turn: some dozens of microseconds.
 const REPLAYED_PER_TURN: usize = 64;
 
-/// A replica on this machine, open and silent.
+/// A replica on this machine, opened and not sending yet.
 pub struct Node {
     identity: Identity,
-    /// Durability `power` is configured.
+    /// Whether the configured durability is `power`.
     power: bool,
     replica: ReplicaEngine<RealPorts>,
     side: Handle,
     clock: Clock,
     waiter: Waiter,
-    /// The hot thread never waits.
+    /// Whether the hot thread never waits.
     spins: bool,
     counters: CountersFile,
     measures: Measures,
     effective: Vec<Effective>,
-    /// Counter values as they are published, device and engine.
+    /// The published values of the counters of device and engine.
     values: Vec<u64>,
     slow_due: Nanos,
     clock_due: Nanos,
     role_since: Nanos,
-    /// Whether our joins find no room elsewhere.
+    /// Whether other nodes refuse our joins for want of room.
     is_refused: bool,
-    /// Nodes that send to us by lease.
+    /// The number of nodes that send to us by lease.
     lessors: u64,
-    /// The index of the line that brought nothing last.
+    /// The index of the line that was last down.
     line_down: usize,
-    /// The resource that ran out last: seconds, and its number.
+    /// The resource that was last low: seconds, and its number.
     room_low: (u64, u64),
     watcher: Option<Watcher>,
-    /// The generation of keys that the watcher's notice is sealed with.
+    /// The generation of keys that seals the watcher's notice.
     notice_generation: u8,
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
     neighbours: Option<NeighbourWatch>,
     /// The key that differed last, and its value.
     differed: (u64, u64),
-    /// The address that two had last, and its card.
+    /// The address that two nodes had last, and its card.
     had_twice: (u64, u64),
-    /// The way that was lost last.
+    /// The path that was lost last.
     lost_way: (u64, u64),
     failed_leaders: FailedLeaders,
-    /// How many of them were often.
+    /// The last report of leaders that failed often.
     failed_often: (u64, u64),
     /// Programs that seal with an older generation of keys, and the last report of them.
     older_keys: OlderKeys,
     had_older_keys: (u64, u64),
-    /// The checkpoint behind which a node begins that holds nothing, while it goes to the device.
+    /// The checkpoint behind which an empty node begins, while it is written to the device.
     base: Option<Checkpoint>,
     device: DeviceWatch,
     _lock: Lock,
 }
 
 impl Node {
-    /// A node of what [`Node::open`] has acquired.
+    /// A node of the resources that [`Node::open`] has acquired.
     pub(super) fn new(
         (identity, power): (Identity, bool),
         (replica, side, lock): (ReplicaEngine<RealPorts>, Handle, Lock),
@@ -147,7 +147,7 @@ impl Node {
         &self.effective
     }
 
-    /// What the node is.
+    /// The role of the node.
     pub fn role(&self) -> Role {
         self.replica.role()
     }
@@ -157,19 +157,18 @@ impl Node {
         self.identity
     }
 
-    /// The engine, for those who measure it.
+    /// The engine, for measurements.
     pub fn replica(&self) -> &ReplicaEngine<RealPorts> {
         &self.replica
     }
 
-    /// The oldest seq that a journal holds which answers, while none has what this node lacks; 0 where no
-    /// such seq is known.
+    /// While no journal has what this node lacks: the oldest seq of a journal that answers; 0 if unknown.
     pub fn log_gone(&self) -> impl Fn() -> Option<Seq> + Send + 'static {
         let gone = self.fetch.as_ref().map(Fetch::watch_gone);
         move || gone.as_ref().and_then(|gone| gone())
     }
 
-    /// A text of what an immediate end would skip now: for the code that ends this process.
+    /// What an immediate end would skip now, as text: for the code that ends this process.
     pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
         let (progress, power) = (self.side.progress(), self.power);
         move || {
@@ -189,13 +188,13 @@ impl Node {
         }
     }
 
-    /// From now on `watcher`, which the thread that runs this node has started, knows what to announce.
+    /// From now on `watcher`, which the thread that runs this node has started, has the notice to announce.
     pub fn watched_by(&mut self, watcher: Watcher) {
         self.watcher = Some(watcher);
         self.prepare_notice();
     }
 
-    /// Hands the watcher the death notice of this role: no system call.
+    /// Passes the death notice of this role to the watcher: no system call.
     fn prepare_notice(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         (self.notice_generation, _) = self.replica.core.keys().generations();
@@ -207,7 +206,8 @@ impl Node {
     /// Turns until `stop` is set, drains, and marks the stop as clean. Events go to `recorder`.
     ///
     /// # Errors
-    /// The node had to fall silent (divergence, impostor, a disk that fails), or could not stop clean.
+    /// The node had to stop sending (divergence, a second process of its identity, a failing disk), or could
+    /// not stop cleanly.
     pub fn run(mut self, stop: &AtomicBool, recorder: &Recorder) -> Result<(), NodeError> {
         let halt = AtomicBool::new(false);
         let mut waiter = std::mem::replace(&mut self.waiter, Waiter::Spin);
@@ -247,8 +247,8 @@ impl Node {
     /// One turn of the duty cycle: [`Node::run`] repeats it.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
         if self.base.is_some() && !self.begin_behind() {
-            // Nothing may be stored meanwhile. Nobody misses a node without a log, and one whose log no
-            // journal continues acknowledges nothing that is new.
+            // Nothing may be stored meanwhile. No cluster waits for a node without a log, and one whose log
+            // no journal continues acknowledges nothing new.
             let (work, progress) = (0, Some(self.progress()));
             return Turn { work, next_deadline: Some(now + SLOW_NS), progress };
         }
@@ -285,7 +285,7 @@ impl Node {
         Turn { work, next_deadline: Some(self.next_deadline(now)), progress: Some(self.progress()) }
     }
 
-    /// A number that moves with what is stamped, accepted or committed, and with the role.
+    /// A number that changes with what is stamped, accepted or committed, and with the role.
     fn progress(&self) -> u64 {
         let core = &self.replica.core;
         let moving = [Counter::StampedNext, Counter::AcceptNext, Counter::CommitNext];
@@ -326,7 +326,7 @@ impl Node {
         (self.is_refused, self.lessors) = (is_refused, counts.lessors);
     }
 
-    /// Conditions outside the engine: disk, lines, leases, watcher.
+    /// Polls the conditions outside the engine: disk, lines, leases, watcher.
     fn poll_conditions(&mut self, now: Nanos) {
         if let Some(watch) = &self.neighbours {
             watch.seen().on_poll(self.replica.core.ways.take_asked());
@@ -335,7 +335,7 @@ impl Node {
         let (net, side) = (self.replica.net(), &self.side);
         let fanout = net.fanout_counts();
         let lines = net.lines();
-        // One of two at most: a line is down where the other one brings something.
+        // At most one of two: a line is down if only the other one receives.
         let down = lines.iter().position(|counts| counts.is_down != 0);
         // The end of a condition is reported for the line that it concerned.
         self.line_down = down.unwrap_or(self.line_down);
@@ -394,7 +394,7 @@ impl Node {
         }
     }
 
-    /// Frames that have left every ring are read from a journal; those that have arrived go into ours.
+    /// Reads frames that have left every ring from a journal, and stores those that have arrived.
     fn poll_catch_up(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
         if let Some(checkpoint) = fetch.take_checkpoint() {
@@ -412,7 +412,7 @@ impl Node {
         }
     }
 
-    /// This node, which has no record, begins behind the checkpoint that it was given, once that is on the
+    /// This node, which has no record, begins behind the checkpoint that it received, once that is on the
     /// device. Returns whether it has begun.
     fn begin_behind(&mut self) -> bool {
         if self.side.begins_behind() {
@@ -425,14 +425,14 @@ impl Node {
         true
     }
 
-    /// Takes some frames of a replay into the journal. Returns how many.
+    /// Stores some frames of a replay in the journal. Returns how many.
     fn take_replayed(&mut self, now: Nanos) -> usize {
         let Self { fetch, replica, .. } = self;
         let Some(fetch) = fetch else { return 0 };
         let repairer = fetch.source();
         fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
             Ok(frame) => replica.on_replayed(now, repairer, &frame),
-            // It was judged when it came: whatever this is, no source sends it twice.
+            // It was judged when it arrived: no source sends such a frame twice.
             Err(_) => true,
         })
     }
@@ -458,7 +458,7 @@ impl Node {
         recorder.record(record(event, now, since));
     }
 
-    /// Pages of this process's record of events, to those that asked for them in this turn.
+    /// Sends pages of this process's events to the nodes that asked for them in this turn.
     fn answer_event_queries(&mut self, now: Nanos, recorder: &Recorder) {
         while let Some(query) = self.replica.next_event_query() {
             let mut rows = [EventRow::default(); EVENT_ROWS_MAX];

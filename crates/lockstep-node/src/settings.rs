@@ -1,6 +1,6 @@
-//! # settings: what the cluster's file means for the nodes of this machine
+//! # settings: from the cluster's file to the settings of this machine's nodes
 //!
-//! `lockstep_config` reads and checks the file. Here is the one place that turns its values into settings of
+//! `lockstep_config` reads and checks the file. This is the one place that turns its values into settings of
 //! nodes, which clients do not need.
 
 #![forbid(unsafe_code)]
@@ -18,7 +18,7 @@ use lockstep_wire::AgreedOwner;
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-// The file's reader refuses what the journal could not pack.
+// The reader of the file refuses what the journal could not pack.
 const _: () = assert!(lockstep_config::PACKED_LEN_MAX == PACKED_LEN_MAX);
 
 /// Settings of the nodes in a file.
@@ -26,13 +26,13 @@ pub trait NodeConfig {
     /// Settings of the node of replica `id`.
     ///
     /// # Errors
-    /// There is no such replica; the error names those that there are.
+    /// There is no such replica; the error lists the existing ones.
     fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>>;
 
     /// Settings of the node of archiver `id`.
     ///
     /// # Errors
-    /// There is no such archiver; the error names those that there are.
+    /// There is no such archiver; the error lists the existing ones.
     fn archiver_node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>>;
 }
 
@@ -40,12 +40,12 @@ impl NodeConfig for Config {
     fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
         let replica = self.replica(id)?;
         let is_full = replica.role == Role::Full;
-        // Where nobody else stores there is nobody else to ask.
+        // If no other node stores the stream, there is none to ask.
         let alone = self.storing().count() + self.archivers.len() == 1;
         Ok(NodeSettings {
             segment_bytes: match replica.role {
                 Role::Full => self.journal.segment_size_bytes,
-                // It keeps a ring's worth, and segments go as a whole.
+                // A witness stores a ring's worth, and segments are removed as a whole.
                 Role::Witness => {
                     let quarter = (self.journal.tail_size_bytes / 4).max(SEGMENT_LEN_MIN);
                     self.journal.segment_size_bytes.min(quarter)
@@ -82,8 +82,8 @@ impl NodeConfig for Config {
     }
 }
 
-/// Settings of every node that answers at these addresses, one for each line, and has chosen its transport
-/// or not; with the files still to be named.
+/// Settings of a node that answers at these addresses, one for each line. `chosen` is its own transport, if
+/// it has one. The paths are still to be set.
 fn any_node(
     config: &Config,
     id: u32,
@@ -140,7 +140,7 @@ fn any_node(
 }
 
 /// The nodes of the file beside the one at `own`. Processes that exchange datagrams by memory alone have no
-/// network to ask them by.
+/// network by which to ask them.
 fn neighbours(config: &Config, own: SocketAddrV4) -> Vec<Neighbour> {
     let of = |number, is_archiver, address| Neighbour { owner: AgreedOwner { number, is_archiver }, address };
     let replicas = config.replicas.iter().map(|replica| of(replica.id, false, replica.unicast));

@@ -1,5 +1,5 @@
-//! How a node starts: it inspects its journal, obtains all else that it needs, and uses the journal last.
-//! If anything is missing, nothing has changed by which a later start is judged.
+//! How a node starts: it inspects its journal, obtains everything else that it needs, and uses the journal
+//! last. If anything is missing, nothing by which a later start judges has changed.
 
 use super::measures::NODE_ROWS;
 use super::run::Node;
@@ -59,18 +59,18 @@ struct Resources {
 }
 
 impl Node {
-    /// Opens device, counters and journal, and settles the calling thread, which is to call [`Node::run`],
-    /// on its core. Nothing is sent yet.
+    /// Opens device, counters and journal, and binds the calling thread, which must call [`Node::run`], to
+    /// its core. Nothing is sent yet.
     ///
     /// # Errors
-    /// The part that does not open, and the remedy; or why this replica must not start (S9, S12). The
-    /// journal is as it was.
+    /// The part that cannot be opened, and the remedy; or why this replica must not start (S9, S12). The
+    /// journal is unchanged.
     pub fn open(settings: &NodeSettings) -> Result<Self, NodeError> {
         Self::open_watched(settings, || Ok(None))
     }
 
-    /// The same; `watch` starts the watcher of the calling thread, where there is to be one. The journal is
-    /// used when it waits.
+    /// As [`open`](Self::open); `watch` starts the watcher of the calling thread, if there is to be one. The
+    /// journal is marked as in use once the watcher waits.
     ///
     /// # Errors
     /// As [`Node::open`], and those of `watch`.
@@ -119,7 +119,7 @@ impl Node {
     }
 }
 
-/// Why a start did not come to the journal.
+/// Why a start did not reach the journal.
 enum StartFailed<E> {
     Node(NodeError),
     Watch(E),
@@ -217,7 +217,7 @@ impl Resources {
 }
 
 /// The groups of a node's counters, each with the label of its rows, in the order in which it publishes them;
-/// behind them come losses and conditions.
+/// losses and conditions follow.
 const COUNTER_GROUPS: [(&str, &[CounterRow]); 12] = [
     ("", &REPLICA_ROWS),
     ("", &NODE_ROWS),
@@ -239,7 +239,7 @@ pub fn counters() -> Vec<Described> {
     rows.chain(Losses::rows()).chain(ConditionSet::counters()).collect()
 }
 
-/// The room of the journal is watched. Where that cannot be, the node starts all the same.
+/// Watches the room of the journal. If that is impossible, the node starts without it.
 fn watch_room(
     settings: &NodeSettings,
     side: Waiting<DirStore>,
@@ -256,7 +256,7 @@ fn watch_room(
     }
 }
 
-/// The other nodes are asked all day. Where that cannot be, the node starts all the same.
+/// Asks the other nodes all the time. If that is impossible, the node starts without it.
 fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<Effective>) {
     if settings.neighbours.is_empty() {
         return (None, None);
@@ -278,7 +278,7 @@ fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<
     }
 }
 
-/// Begins to serve this journal to readers. A port that is taken does not stop the node: others serve.
+/// Begins to serve this journal to readers. A port that is in use does not stop the node: others serve.
 fn start_server(
     settings: &NodeSettings,
     identity: Identity,
@@ -324,7 +324,7 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
     let device = Device::open(DeviceSettings { udp, transport, second, fault_injection, memory })?;
     let (own, wanted) = (*device.unicast_address().ip(), *settings.unicast.ip());
     if own != wanted {
-        // The interface is configured by another address: at this one no node would be answered.
+        // The interface is configured by another address: a node at this address would receive no answer.
         let doing = format!("bind the unicast address {} on interface {interface}", settings.unicast);
         let why = format!(
             "the interface is configured by its address {own}: write that one as `unicast` in the file of all nodes, \
@@ -361,7 +361,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
             timeout_ns_max: settings.failure_timeout_ns_max,
         },
         election: ElectionLimits::of(settings.heartbeat.interval_ns, settings.failure_timeout_ns),
-        // The kernel grants twice the bytes that it is asked for.
+        // The kernel grants twice the requested bytes.
         pending_submission_bytes: 4 * settings.udp.receive_buffer_bytes,
         secret_seed: random_seed()?,
         agreed: settings.agreed.clone(),

@@ -1,39 +1,39 @@
-//! Leaders that failed within ten minutes, as the events of this node's engine show them: a takeover loses
-//! nothing, and many of them have a cause.
+//! Counts the leaders that failed within ten minutes, from the events of this node's engine: a single
+//! takeover is harmless, and frequent ones have a cause.
 //!
 //! ```text
 //!  leader suspected, or we stepped down ─▶ a later epoch ─▶ one that failed
-//!  leader that said that it goes ────────▶ a later epoch ─▶ a handover: none
+//!  leader that announced its step-down ──▶ a later epoch ─▶ a handover, which does not count
 //! ```
 
 use lockstep_core::engine::event::{ReplicaEvent, StepDownReason};
 use lockstep_wire::{Epoch, LeaderLossReason, Nanos};
 
-/// From so many on they are reported.
+/// From this number on they are reported.
 const OFTEN: usize = 4;
-/// Within so long: ten minutes.
+/// The time within which they are counted: ten minutes.
 const OFTEN_NS: Nanos = 600_000_000_000;
-/// So many are counted at most.
+/// The most that are counted.
 pub const COUNTED_MAX: usize = 32;
 
-/// See the module.
+/// The failed leaders: see the module.
 #[derive(Debug)]
 pub struct FailedLeaders {
-    /// The epoch of one that fails, until a later one begins.
+    /// The epoch of a leader that is failing, until a later one begins.
     failing: Option<Epoch>,
-    /// The last ones, the newest first: when another epoch began, and who had led.
+    /// The last ones, newest first: when another epoch began, and which replica had led.
     failed: Vec<(Nanos, u32)>,
 }
 
 impl Default for FailedLeaders {
-    /// With room for all: the hot thread adds them.
+    /// It has room for all, because the hot thread adds them.
     fn default() -> Self {
         Self { failing: None, failed: Vec::with_capacity(COUNTED_MAX) }
     }
 }
 
 impl FailedLeaders {
-    /// An event of the engine.
+    /// Handles an event of the engine.
     pub fn on_event(&mut self, now: Nanos, event: &ReplicaEvent) {
         match *event {
             ReplicaEvent::LeaderSuspected { epoch, why } => {
@@ -53,8 +53,8 @@ impl FailedLeaders {
         }
     }
 
-    /// How many failed within ten minutes, if these are many, and which replica had led each time: 0 where it
-    /// was not always the same one.
+    /// How many leaders failed within ten minutes, if they are many, and the replica that had led each time;
+    /// 0 if it was not always the same one.
     pub fn often(&self, now: Nanos) -> Option<(u64, u64)> {
         let count = self.failed.iter().take_while(|(at, _)| now.saturating_sub(*at) < OFTEN_NS).count();
         let (recent, newest) = (&self.failed[..count], self.failed.first()?.1);
@@ -78,7 +78,7 @@ mod tests {
         leaders.on_event(now, &ReplicaEvent::Epoch { epoch: next, base: 1 });
     }
 
-    /// The leader of this epoch is missed, and another one leads.
+    /// The leader of this epoch is suspected, and another one leads.
     fn fails(leaders: &mut FailedLeaders, now: Nanos, (round, leader): (u32, u32), why: LeaderLossReason) {
         leaders.on_event(now, &ReplicaEvent::LeaderSuspected { epoch: epoch(round, leader), why });
         begins(leaders, now, epoch(round + 1, 2));

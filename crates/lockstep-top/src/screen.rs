@@ -34,12 +34,12 @@ impl Screen {
     /// Takes over the terminal of stdout.
     ///
     /// # Errors
-    /// It is none.
+    /// Stdout is no terminal.
     pub fn open() -> io::Result<Self> {
         restore_on_panic();
         enable_raw_mode()?;
         IS_TAKEN.store(true, Ordering::SeqCst);
-        // From here on a failure leaves a terminal to restore.
+        // from here on, an error leaves a terminal to restore
         let opened = || -> io::Result<Self> {
             execute!(stdout(), EnterAlternateScreen, Hide)?;
             Ok(Self { terminal: Terminal::new(CrosstermBackend::new(stdout()))? })
@@ -47,13 +47,13 @@ impl Screen {
         opened().inspect_err(|_| restore())
     }
 
-    /// The columns and lines of the terminal of stdout, if it is one.
+    /// The columns and lines of the terminal of stdout, if it is a terminal.
     pub fn size() -> Option<(u16, u16)> {
         size().ok().filter(|(width, height)| *width > 0 && *height > 0)
     }
 
-    /// Whether the terminal of stdin was closed. [`Screen::input`] does not return then: crossterm reads on
-    /// from such a terminal for ever.
+    /// Whether the terminal of stdin was closed. [`Screen::input`] does not return then: crossterm reads from
+    /// such a terminal for ever.
     pub fn is_gone() -> bool {
         let stdin = std::io::stdin();
         let mut asked = [PollFd::new(&stdin, PollFlags::IN)];
@@ -93,11 +93,11 @@ impl Drop for Screen {
     }
 }
 
-/// Whether the terminal is to be given back.
+/// Whether the terminal is to be restored.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the terminal back, once: a second time would put the cursor where it was before, onto the message of
-/// a panic. Nothing is left to do where it cannot be given back: it is gone.
+/// Restores the terminal, once: a second time would move the cursor back, onto the message of a panic. An
+/// error is ignored: the terminal is gone.
 fn restore() {
     if !IS_TAKEN.swap(false, Ordering::SeqCst) {
         return;
@@ -106,7 +106,7 @@ fn restore() {
     let _ = disable_raw_mode();
 }
 
-/// A panic's message is printed on the operator's screen, and not on ours, which vanishes.
+/// Prints a panic's message on the operator's screen, after the terminal was restored.
 fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

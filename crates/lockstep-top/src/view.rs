@@ -1,9 +1,9 @@
-//! The operator's view: page, selection, order, pause. Keys change it, and nothing else does.
+//! The operator's view: page, selection, order, pause. Only keys change it.
 
 use crate::snapshot::{NodeLine, Snapshot};
 use std::cmp::Ordering;
 
-/// A key, whatever the terminal.
+/// A key, independent of the terminal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Key {
     /// A letter or a sign.
@@ -22,7 +22,7 @@ pub enum Key {
     Home,
     /// The last line.
     End,
-    /// Into the selected line.
+    /// Opens the selected line.
     Enter,
     /// Back.
     Esc,
@@ -31,7 +31,7 @@ pub enum Key {
 /// A column by which nodes are sorted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum SortColumn {
-    /// As the file lists them.
+    /// The order of the file.
     #[default]
     Node,
     /// Entries that they lack.
@@ -89,38 +89,38 @@ pub enum ViewPage {
     /// The cluster.
     #[default]
     Overview,
-    /// One node or process with all that it counts.
+    /// One node or process with all its counters.
     Detail(String),
 }
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ViewState {
-    /// Whether colours are used; they never carry a meaning alone.
+    /// Whether colours are used; no meaning depends on them.
     pub color: bool,
     /// The page.
     pub page: ViewPage,
-    /// Whether the page of keys lies over it.
+    /// Whether the page of keys is shown over it.
     pub shows_help: bool,
     /// The selected line of the overview: the name of its node or process.
     pub selected: Option<String>,
     /// The selected counter of a detail page.
     pub line: usize,
-    /// Whether a detail page has counters that are 0.
+    /// Whether a detail page shows counters that are 0.
     pub shows_zeros: bool,
     /// The order of nodes.
     pub sort: SortColumn,
-    /// The same, from the other end.
+    /// Whether this order is reversed.
     pub is_reversed: bool,
-    /// Whether the figures stand still.
+    /// Whether the figures are paused.
     pub is_paused: bool,
     /// Whether the operator has left.
     pub is_done: bool,
-    /// Whether `Esc` on a detail page ends the program, as there is no overview.
+    /// Whether `Esc` on a detail page ends the program, because there is no overview.
     pub is_single: bool,
 }
 
-/// Lines that a page key moves by.
+/// Lines by which a page key moves.
 const PAGE: isize = 10;
 
 impl ViewState {
@@ -141,12 +141,12 @@ impl ViewState {
         }
     }
 
-    /// The page of one process alone.
+    /// The page of a single process.
     pub fn of_process(color: bool, name: &str) -> Self {
         Self { page: ViewPage::Detail(name.to_owned()), is_single: true, ..Self::new(color) }
     }
 
-    /// The nodes in the order that was chosen; those without the figure stand last.
+    /// The nodes in the chosen order; those without the figure come last.
     pub fn sorted<'a>(&self, snapshot: &'a Snapshot) -> Vec<&'a NodeLine> {
         let mut nodes: Vec<_> = snapshot.nodes.iter().collect();
         if self.sort == SortColumn::Node {
@@ -155,7 +155,7 @@ impl ViewState {
             }
             return nodes;
         }
-        // The greatest first, as the eye looks for it; the sort is stable.
+        // the greatest first; the sort is stable
         nodes.sort_by(|a, b| match (self.sort.figure(a), self.sort.figure(b)) {
             (Some(a), Some(b)) if self.is_reversed => a.total_cmp(&b),
             (Some(a), Some(b)) => b.total_cmp(&a),
@@ -180,7 +180,7 @@ impl ViewState {
         names
     }
 
-    /// The selected name of the overview: the first one until another is chosen, or if that is gone.
+    /// The selected name of the overview: the first one until another is selected, or if that one is gone.
     pub(crate) fn selection(&self, snapshot: &Snapshot) -> Option<String> {
         let names = self.selectable(snapshot);
         let chosen = self.selected.as_ref().filter(|name| names.contains(name)).cloned();
@@ -197,7 +197,7 @@ impl ViewState {
                 _ => self.is_done = true,
             },
             Key::Char('?' | 'h') => self.shows_help = !self.shows_help,
-            // Another key closes the help, and does no more: it was not seen what it would act on.
+            // any other key only closes the help: the operator does not see what it would act on
             _ if self.shows_help => self.shows_help = false,
             Key::Char('p' | ' ') => self.is_paused = !self.is_paused,
             Key::Up | Key::Char('k') => self.step(-1, snapshot),

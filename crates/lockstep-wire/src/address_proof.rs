@@ -4,14 +4,14 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// Flag of an address proof: it is returned. Without it the proof is demanded.
+/// Flag: the requester returns the proof. Without it the replica demands the proof.
 pub const ADDRESS_PROOF_RETURNED: u16 = 1;
 
-/// Behind the header of an address proof, demanded or returned.
+/// Follows the header of an address proof, demanded or returned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct AddressProofBody {
-    /// The token of the request that is not answered without it.
+    /// The token of the request, which is not answered without the proof.
     pub token: u64,
     /// The proof. One address has one proof as long as the replica's process lives.
     pub proof: u64,

@@ -1,7 +1,7 @@
-//! The keys of a cluster's file that all of its processes must have alike, in so few bytes that each status
-//! carries them: what differs is then named with both values.
+//! The configuration keys that all processes of a cluster must have alike, packed so small that each status
+//! carries them. An operator is then shown the key that differs, with both values.
 //!
-//! None of them is a secret. Their values are numbers, addresses of groups and words.
+//! No key is a secret. Values are numbers, addresses of groups, and words.
 
 use super::{packed_address, unpacked_address};
 use bytemuck::{Pod, Zeroable};
@@ -27,10 +27,10 @@ macro_rules! agreed_keys {
         pub enum AgreedKey { $(#[doc = $path] $name = $number,)* }
 
         impl AgreedKey {
-            /// All of them.
+            /// All keys.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
-            /// Its path as the reference of the configuration has it.
+            /// The key's path, as the reference of the configuration has it.
             pub fn path(self) -> &'static str {
                 match self { $(Self::$name => $path,)* }
             }
@@ -81,8 +81,8 @@ pub struct AgreedRow {
 const _: () = assert!(size_of::<AgreedRow>() == 12);
 
 impl AgreedRow {
-    /// The row of a key like `lines.1.control` with its value as the file spells it; `None` for a key that
-    /// may differ.
+    /// The row of a key such as `lines.1.control`, with its value as the file spells it; `None` for a key
+    /// that may differ between files.
     pub fn new(path: &str, value: &str) -> Option<Self> {
         let mut parts = path.splitn(3, '.');
         let (table, middle, last) = (parts.next()?, parts.next()?, parts.next());
@@ -111,13 +111,13 @@ impl AgreedRow {
         u64::from(self.value[1]) << 32 | u64::from(self.value[0])
     }
 
-    /// Of a condition's two numbers.
+    /// The row that a condition's two numbers describe.
     pub fn of_numbers(place: u64, number: u64) -> Self {
         let value = [number as u32, (number >> 32) as u32];
         Self { key: (place >> 16) as u16, item: place as u16, value }
     }
 
-    /// The key's path, like `lines.1.control`; `None` for a key that a later release has.
+    /// The key's path, such as `lines.1.control`; `None` for a key of a later release.
     pub fn path(&self) -> Option<String> {
         let path = AgreedKey::from_u16(self.key)?.path();
         Some(path.replace('*', &self.item.to_string()))

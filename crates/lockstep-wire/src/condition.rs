@@ -1,4 +1,4 @@
-//! A condition at a node that goes on all the same: for its status, its log and its counters.
+//! A condition under which a node continues to run: for its status, its log and its counters.
 //!
 //! A condition holds or does not; while it holds it has two numbers, and the time since when. Its number is
 //! the code of its log line (`1008` is printed as `LS1008`), so that a status, a log and an alarm of a
@@ -12,13 +12,13 @@ use std::str::FromStr;
 
 macro_rules! conditions {
     ($($name:ident $code:literal $text:literal $what:literal,)*) => {
-        /// Something that is amiss, the gravest first. In each sentence `a` and `b` are its two numbers.
+        /// A condition of a node, the gravest first. In each sentence `a` and `b` are its two numbers.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(u16)]
         pub enum Condition { $(#[doc = $what] $name = $code,)* }
 
         impl Condition {
-            /// All of them, the gravest first.
+            /// All conditions, the gravest first.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
 
             /// The name for programs: counters and `--json`.
@@ -63,22 +63,22 @@ conditions! {
 }
 
 impl Condition {
-    /// How many there are.
+    /// The number of conditions.
     pub const COUNT: usize = Self::ALL.len();
 
-    /// The one with this code, if there is one.
+    /// The condition with this code, if there is one.
     pub fn from_u16(code: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|known| *known as u16 == code)
     }
 
-    /// Whether an operator acknowledges it: it is a note of something past, which nothing that the node looks
-    /// at would end. All others are how the node stands, and end with their causes.
+    /// Whether an operator acknowledges it. Such a condition notes a past event, so no later state of the
+    /// node ends it. Every other condition describes the node's present state, and ends with its cause.
     pub fn is_acknowledged(self) -> bool {
         self == Self::ReaderAhead
     }
 
-    /// Whether the release before has no word for it. It would refuse a status with a condition that it does
-    /// not know, so such ones stand in a part of their own ([`StatusParts`](crate::StatusParts)).
+    /// Whether the previous release does not know it. That release refuses a status with an unknown
+    /// condition, so these conditions stand in a part of their own ([`StatusParts`](crate::StatusParts)).
     pub fn is_in_part(self) -> bool {
         matches!(
             self,
@@ -100,58 +100,59 @@ impl Condition {
     }
 }
 
-/// The second number of [`Condition::ReaderAhead`], from the top: 16 bits of how many addresses have readers
-/// that say so, 32 of the newest one's IPv4 address, 16 of its port.
+/// The second number of [`Condition::ReaderAhead`], from the top: 16 bits for the number of addresses whose
+/// readers report it, 32 for the IPv4 address of the newest one, 16 for its port.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ReadersAheadNumber {
-    /// How many addresses.
+    /// The number of addresses.
     pub addresses: u16,
-    /// The newest one's.
+    /// The newest address.
     pub newest: SocketAddrV4,
 }
 
 impl ReadersAheadNumber {
-    /// As one number.
+    /// Packs both into one number.
     pub fn packed(self) -> u64 {
         u64::from(self.addresses) << 48 | packed_address(self.newest)
     }
 
-    /// Of that number.
+    /// The inverse of [`Self::packed`].
     pub fn unpacked(number: u64) -> Self {
         Self { addresses: (number >> 48) as u16, newest: unpacked_address(number) }
     }
 
-    /// Whether it is no single reader's word.
+    /// Whether more than one address reports it.
     pub fn is_loss(self) -> bool {
         self.addresses > 1
     }
 }
 
-/// The second number of [`Condition::OlderKeys`], from the top: 16 bits of the key's id, 32 of the IPv4
-/// address and 16 of the port of the one that seals with it; without an address it came by a group.
+/// The second number of [`Condition::OlderKeys`], from the top: 16 bits for the key's id, 32 for the IPv4
+/// address and 16 for the port of the process that seals with it. The address is 0 if the datagram came by a
+/// group.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct OlderKeysNumber {
     /// The key's id.
     pub key_id: u16,
-    /// Where it is.
+    /// The address of that process.
     pub at: Option<SocketAddrV4>,
 }
 
 impl OlderKeysNumber {
-    /// As one number.
+    /// Packs both into one number.
     pub fn packed(self) -> u64 {
         u64::from(self.key_id) << 48 | self.at.map_or(0, packed_address)
     }
 
-    /// Of that number.
+    /// The inverse of [`Self::packed`].
     pub fn unpacked(number: u64) -> Self {
         let at = unpacked_address(number);
         Self { key_id: (number >> 48) as u16, at: (at.port() != 0).then_some(at) }
     }
 }
 
-/// What an operator acknowledges: a condition with its first number, as it was shown. A condition that is
-/// newer than that has another number, so that a recorded command ends none.
+/// What an operator acknowledges: a condition with its first number, as it was shown. A newer condition has
+/// another number, so a recorded command cannot end it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Acknowledgement {
     /// The condition.
@@ -185,7 +186,7 @@ pub struct ConditionRow {
     pub code: u16,
     /// Zero.
     pub reserved: u16,
-    /// For how many seconds it holds.
+    /// The number of seconds for which it has held.
     pub age_s: u32,
     /// Its first number.
     pub a: u64,
@@ -193,7 +194,8 @@ pub struct ConditionRow {
     pub b: u64,
 }
 
-/// Most conditions in one status, the gravest: then it fits the smallest network that may be configured.
+/// The most conditions in one status, the gravest first: with them it fits the smallest MTU that a
+/// configuration allows.
 pub const STATUS_CONDITIONS_MAX: usize = 8;
 
 /// Room for any status.
@@ -217,7 +219,7 @@ impl<'a> ConditionRows<'a> {
         self.0.chunks_exact(size_of::<ConditionRow>()).map(bytemuck::pod_read_unaligned)
     }
 
-    /// Judges what lies behind so many members, in a status that ends with its conditions.
+    /// Checks the bytes behind `members` members of a status, which end with its conditions.
     pub(super) fn check(bytes: &'a [u8], members: usize) -> Result<Self, Reject> {
         let at = HEADER_LEN + size_of::<StatusBody>() + members * size_of::<StatusMember>();
         let rows = Self(&bytes[at..]);
@@ -260,7 +262,7 @@ mod tests {
         assert_eq!(Condition::from_u16(0), None);
     }
 
-    /// That one refuses a status in which there is another one, or in which they are in another order.
+    /// The previous release refuses a status with a condition that it does not know, or with another order.
     #[test]
     fn before_the_parts_of_a_status_stand_the_conditions_of_the_release_before_in_their_order() {
         let before = Condition::ALL.iter().filter(|known| !known.is_in_part()).map(|known| *known as u16);

@@ -1,4 +1,4 @@
-//! Control entries: what the cluster itself writes into its stream, and the open of a publisher.
+//! Control entries, which the cluster writes into its stream, and the open of a publisher.
 
 use super::{Chain, Epoch, Identity, MEMBERS_MAX, NAME_LEN_MAX, OrderProof, Reject, Seq};
 use bytemuck::{Pod, Zeroable};
@@ -57,7 +57,7 @@ impl MemberBody {
         self.role == ROLE_WITNESS
     }
 
-    /// Whether its role is one that exists.
+    /// Whether its role exists.
     pub(super) fn is_sound(&self) -> bool {
         self.role <= ROLE_WITNESS
     }
@@ -84,8 +84,8 @@ pub struct EpochBase {
     pub base: Seq,
 }
 
-/// A former history of the stream, and where the one after it was founded on it. What lies below `next` is
-/// the former one's; frames keep their bytes, and so its id.
+/// A former history of the stream, and the seq at which the next one was founded on it. Frames below `next`
+/// belong to the former history; they keep their bytes, and with them its id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Ancestor {
@@ -97,8 +97,8 @@ pub struct Ancestor {
     pub chain: Chain,
 }
 
-/// Most former histories that an epoch start lists: so many times the newest ones are known by name. Beside
-/// seven members and [`EPOCHS_MAX`] epochs they fit the frame of the smallest network.
+/// The most former histories that an epoch start lists: the newest ones. Together with seven members and
+/// [`EPOCHS_MAX`] epochs they fit a frame of the smallest MTU.
 pub const ANCESTORS_MAX: usize = 8;
 
 /// The fixed part of an epoch start's payload; members, epoch table and former histories follow.
@@ -123,7 +123,7 @@ pub struct EpochStartBody {
     pub members: u8,
     /// Rows in the epoch table.
     pub epochs: u8,
-    /// Former histories behind it.
+    /// The number of former histories that follow the epoch table.
     pub ancestors: u8,
     /// Zero.
     pub reserved: [u8; 4],
@@ -132,8 +132,8 @@ pub struct EpochStartBody {
 const _: () = assert!(size_of::<EpochStartBody>() == 72 && size_of::<EpochBase>() == 16);
 const _: () = assert!(size_of::<Ancestor>() == 24);
 
-/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next. The smallest
-/// network (`lines.mtu` 1100) carries them beside seven members and eight former histories.
+/// The most rows of an epoch start's epoch table: that many takeovers may follow one another without a
+/// commit. The smallest MTU (`lines.mtu` 1100) carries them beside seven members and eight former histories.
 pub const EPOCHS_MAX: usize = 16;
 
 /// A checked epoch start, borrowed.
@@ -239,7 +239,7 @@ pub fn parse_genesis(payload: &[u8]) -> Result<impl ExactSizeIterator<Item = Mem
     members.clone().all(|member| member.is_sound()).then_some(members).ok_or(Reject::Body)
 }
 
-/// What happens to a member.
+/// The kind of a membership change.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Change {
@@ -247,27 +247,27 @@ pub enum Change {
     Add = 1,
     /// It leaves.
     Remove = 2,
-    /// The next life of a replica takes the place of the one before, in one step.
+    /// The next incarnation of a replica replaces the former one, in one step.
     Replace = 3,
 }
 
 impl Change {
-    /// The one with this number, if there is one.
+    /// The change with this number, if there is one.
     pub fn from_u8(change: u8) -> Option<Self> {
         [Self::Add, Self::Remove, Self::Replace].into_iter().find(|known| *known as u8 == change)
     }
 }
 
-/// The fixed part of a membership entry's payload. Stamped, the complete new list follows, so that a
-/// reader needs no earlier entry; submitted, nothing follows but the [`OrderProof`] of an operator.
+/// The fixed part of a membership entry's payload. Behind it a stamped entry has the complete new list, so
+/// that a reader needs no earlier entry; a submitted one has only the [`OrderProof`] of an operator.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct MembershipBody {
-    /// Seq of the membership that this one follows: a late copy of an old order changes nothing.
+    /// Seq of the membership that this one follows, so a late copy of an old order changes nothing.
     pub after: Seq,
-    /// The identity that joins or leaves. Of one that leaves only the identity is looked at. Where one life
-    /// of a replica takes the place of another: as submitted the one that joins, as stamped the one that
-    /// leaves, and the other stands in the list.
+    /// The identity that joins or leaves; of one that leaves only the identity counts. In a replacement it is
+    /// the identity that joins when submitted, and the one that leaves when stamped: the other one stands in
+    /// the list.
     pub member: MemberBody,
     /// A [`Change`].
     pub change: u8,
@@ -287,7 +287,7 @@ pub const MEMBERSHIP_LEN_MAX: usize = 48 + MEMBERS_MAX * 32;
 pub struct MembershipView<'a> {
     /// The fixed part.
     pub body: MembershipBody,
-    /// As submitted: that an operator has signed it.
+    /// In a submitted entry: the proof that an operator signed it.
     pub proof: Option<OrderProof>,
     rows: &'a [u8],
 }
@@ -319,8 +319,8 @@ impl<'a> MembershipView<'a> {
     }
 }
 
-/// Writes the payload of a membership entry into `out` and returns its bytes: with the new list as it is
-/// stamped, with none as it is submitted. More than [`MEMBERS_MAX`] are a caller's error and panic.
+/// Writes the payload of a membership entry into `out` and returns its bytes: a stamped one with the new
+/// list, a submitted one without. More than [`MEMBERS_MAX`] members are a caller's error and panic.
 pub fn write_membership(
     out: &mut [u8],
     after: Seq,
@@ -384,12 +384,12 @@ pub fn write_open(out: &mut [u8], nonce: [u64; 2], incarnation: u32, name: &str)
 /// The most bytes of the reason with which a publisher's owner closes it: that of an edge.
 pub const CLOSE_LEN_MAX: usize = 16;
 
-/// A process needs the log from `from` on, as its oldest snapshot has everything below: the payload of a
-/// message to [`JOURNALS`](crate::JOURNALS). It replaces what the same publisher needed before. Retention
-/// goes by it as far as there is room.
+/// A process needs the log from `from` on, because its oldest snapshot covers everything below. This is the
+/// payload of a message to [`JOURNALS`](crate::JOURNALS); it replaces the former need of the same publisher.
+/// Retention respects it as far as there is room.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Need {
-    /// The first seq that is needed; [`Seq::MAX`]: none any more.
+    /// The first seq that is needed; [`Seq::MAX`] withdraws the need.
     pub from: Seq,
 }
 
@@ -398,7 +398,7 @@ impl Need {
     /// Bytes of the payload.
     pub const LEN: usize = 16;
 
-    /// Its payload: eight bytes that tell what it is, and the seq in little-endian order.
+    /// Its payload: eight bytes that identify it, and the seq in little-endian order.
     pub fn to_bytes(self) -> [u8; Self::LEN] {
         let mut bytes = [0; Self::LEN];
         bytes[..8].copy_from_slice(&Self::MAGIC);
@@ -406,7 +406,7 @@ impl Need {
         bytes
     }
 
-    /// The need that a message's payload tells; `None`: none.
+    /// The need in a message's payload; `None` if the payload is none.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let (magic, from) = payload.split_first_chunk::<8>()?;
         let from = Seq::from_le_bytes(from.try_into().ok()?);
@@ -414,20 +414,19 @@ impl Need {
     }
 }
 
-/// Longest name of a trading day: what SoupBinTCP and MoldUDP64 have room for in their field Session.
+/// Longest name of a trading day: the width of the field Session of SoupBinTCP and MoldUDP64.
 pub const DAY_LEN_MAX: usize = 10;
 
 /// The name of the publisher that marks days.
 pub const CALENDAR: &str = "lockstep/day";
 
-/// A trading day begins or ends: the payload of an entry of kind [`EntryKind::Day`](super::EntryKind::Day).
-/// The proof of an operator stays behind it in the stream, as a publisher's message is stamped as it was
-/// handed in.
+/// A trading day begins or ends: the payload of an entry of kind [`EntryKind::Day`](super::EntryKind::Day). A
+/// publisher's message is stamped as it was submitted, so the operator's proof stays behind it in the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DayMark<'a> {
-    /// Whether it begins, or ends.
+    /// Whether the day begins; otherwise it ends.
     pub is_start: bool,
-    /// The day's name: 1 to [`DAY_LEN_MAX`] ASCII letters and digits; none where one ends.
+    /// The day's name: 1 to [`DAY_LEN_MAX`] ASCII letters and digits; empty where a day ends.
     pub name: &'a str,
 }
 
@@ -437,8 +436,8 @@ impl<'a> DayMark<'a> {
         (1..=DAY_LEN_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
-    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, the name of
-    /// one that begins, and the proof of one that is signed.
+    /// Checks the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends; the name of
+    /// a day that begins; the proof, if it is signed.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
         let (mark, _) = OrderProof::split(payload, 1 + DAY_LEN_MAX);
         let (what, name) = mark.split_first().ok_or(Reject::Body)?;
@@ -452,7 +451,7 @@ impl<'a> DayMark<'a> {
         fits.then_some(Self { is_start: begins, name }).ok_or(Reject::Body)
     }
 
-    /// That an operator has signed the mark with this payload.
+    /// The proof that an operator signed the mark with this payload.
     pub fn proof(payload: &[u8]) -> Option<OrderProof> {
         OrderProof::split(payload, 1 + DAY_LEN_MAX).1
     }

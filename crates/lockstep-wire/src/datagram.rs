@@ -31,14 +31,14 @@ pub struct HeartbeatBody {
     pub membership_seq: Seq,
     /// Seq of the latest epoch start.
     pub epoch_start_seq: Seq,
-    /// Drawn at each start of the process: two processes under one identity are found out by it.
+    /// Drawn at each start of the process: it distinguishes two processes under one identity.
     pub process_nonce: u64,
     /// Oldest seq that the leader can repair from memory.
     pub oldest_seq: Seq,
     /// Entries that the window still takes; 0 throttles publishers.
     pub credit_entries: u32,
-    /// Publishers that have used up their share of a scarce window: what they submit is refused for the
-    /// present.
+    /// The number of publishers that have used up their share of a scarce window: their submissions are
+    /// refused for the present.
     pub shares_over: u32,
     /// Replica numbers, most caught up first; 0 is none.
     pub successors: [u8; 8],
@@ -56,12 +56,12 @@ pub struct AckBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct NackBody {
-    /// Echoed by whatever answers, so that a round trip is measured without Karn's ambiguity.
+    /// Echoed by the answer, so that a round trip is measured without Karn's ambiguity.
     pub token: u64,
 }
 
-/// Flag of a promise or a grant: its sender's journal is full for the present, so that it acknowledges
-/// nothing, whichever replica leads.
+/// Flag of a promise or a grant: its sender's journal is full at present, so it acknowledges nothing,
+/// whichever replica leads.
 pub const BALLOT_JOURNAL_FULL: u16 = 1;
 /// Flag of a nack: it asks for the epoch start of `header.epoch` and has no ranges.
 pub const NACK_EPOCH_START: u16 = 1;
@@ -86,18 +86,18 @@ pub enum RepairReject {
     Ahead = 1,
     /// No longer in memory; `oldest_seq` is the first seq that is.
     TooOld = 2,
-    /// The repairer's log is of another epoch and the range is not committed there.
+    /// The repairer's log is of another epoch, in which the range is not committed.
     OtherEpoch = 3,
     /// The repairer's stream is another history.
     OtherHistory = 4,
     /// The requester is over its budget; it may request again after `retry_after_ns`.
     Limited = 5,
-    /// The repairer stores it and refers the requester to others: it leads and others store it too, or it is
-    /// a witness.
+    /// The repairer stores it and refers the requester to others, because it leads and others store it too,
+    /// or because it is a witness.
     Referred = 6,
-    /// The requester was over its budget for too long: it is to read a replay.
+    /// The requester was over its budget for too long and must read a replay.
     Replay = 7,
-    /// It continued all the same: it receives no more repairs.
+    /// The requester ignored [`Self::Replay`]: it receives no more repairs.
     Dropped = 8,
 }
 
@@ -107,7 +107,7 @@ impl RepairReject {
         matches!(self, Self::TooOld | Self::Replay | Self::Dropped)
     }
 
-    /// The words for it.
+    /// The reason in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ahead => "not there yet",
@@ -149,7 +149,7 @@ pub struct RepairRejectBody {
     pub oldest_seq: Seq,
     /// A [`RepairReject`].
     pub reason: u32,
-    /// Before this has passed, asking again is in vain; 0 if nothing is known of that.
+    /// The time within which another request is refused again; 0 if unknown.
     pub retry_after_ns: u32,
 }
 
@@ -161,7 +161,7 @@ pub struct QueryReplyBody {
     pub token: u64,
     /// The question's.
     pub query_kind: u32,
-    /// The publisher's id; 0: no such name up to `commit_next`.
+    /// The publisher's id; 0: no publisher of this name up to `commit_next`.
     pub publisher: PublisherId,
     /// Its current incarnation; 0: never opened.
     pub incarnation: u32,
@@ -184,7 +184,8 @@ pub struct BallotBody {
     pub process_nonce: u64,
     /// The epoch that is requested, promised, or (refuse) promised already.
     pub ballot: u64,
-    /// Refuse: the epoch that is refused. Pre-vote and grant: the epoch whose leader is missed. Else 0.
+    /// Refuse: the epoch that is refused. Pre-vote and grant: the epoch whose leader is suspected. Otherwise
+    /// 0.
     pub about: u64,
 }
 
@@ -192,7 +193,7 @@ pub struct BallotBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct DeathNoticeBody {
-    /// Its SHA-256 stands in the epoch's start: only who started that epoch can have known it.
+    /// Its SHA-256 stands in the epoch's start, so only the process that started the epoch can know it.
     pub secret: [u8; 32],
 }
 
@@ -202,7 +203,7 @@ pub struct DeathNoticeBody {
 pub struct StepDownBody {
     /// As in a heartbeat.
     pub process_nonce: u64,
-    /// The [`Identity`](crate::Identity) that is to follow, packed; 0 leaves it to the others.
+    /// The [`Identity`](crate::Identity) of the successor, packed; 0 leaves the choice to the others.
     pub successor: u64,
 }
 
@@ -236,7 +237,7 @@ fn ends(header: &Header, len: usize, flags: u16) -> Result<(), Reject> {
     Ok(())
 }
 
-/// As [`ends`], for a request: zeros may follow, so that it is as long as its answer.
+/// As [`ends`], for a request, which zeros may pad to the length of its answer.
 fn ends_padded(header: &Header, bytes: &[u8], len: usize, flags: u16) -> Result<(), Reject> {
     let padding = bytes.get(HEADER_LEN + len..header.length as usize).ok_or(Reject::Length)?;
     if padding.iter().any(|byte| *byte != 0) {
@@ -245,7 +246,7 @@ fn ends_padded(header: &Header, bytes: &[u8], len: usize, flags: u16) -> Result<
     ends(header, len + padding.len(), flags)
 }
 
-/// Writes a datagram of a header, a fixed body and what follows it, padded to 8; returns its bytes.
+/// Writes a datagram of a header, a fixed body and its items, padded to 8; returns its bytes.
 pub(super) fn write(out: &mut [u8], keys: &Keyring, header: Header, body: &[u8], items: &[u8]) -> usize {
     write_padded(out, keys, header, body, items, 0)
 }
@@ -283,7 +284,7 @@ pub enum Datagram<'a> {
     Nack(&'a Header, NackBody, Ranges<'a>),
     /// An answer.
     RepairReject(&'a Header, RepairRejectBody),
-    /// A question, the name in it, which may be empty, and that an operator has signed it.
+    /// A question, its name, which may be empty, and the proof that an operator signed it.
     Query(&'a Header, QueryBody, &'a str, Option<OrderProof>),
     /// A reply.
     QueryReply(&'a Header, QueryReplyBody),
@@ -293,15 +294,15 @@ pub enum Datagram<'a> {
     Promise(&'a Header, BallotBody),
     /// A refusal of a superseded epoch.
     Refuse(&'a Header, BallotBody),
-    /// Who misses the leader too?
+    /// A standby asks which others suspect the leader too.
     PreVote(&'a Header, BallotBody),
-    /// I do.
+    /// A replica suspects the leader too.
     Grant(&'a Header, BallotBody),
     /// A watcher's notice.
     DeathNotice(&'a Header, DeathNoticeBody),
     /// A leader stops stamping.
     StepDown(&'a Header, StepDownBody),
-    /// A status, its members, and what is amiss.
+    /// A status, its members, and its conditions.
     Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>, StatusParts<'a>),
     /// A node's release.
     Release(&'a Header, ReleaseBody),
@@ -315,7 +316,7 @@ pub enum Datagram<'a> {
     Join(&'a Header, JoinBody),
     /// A lease.
     Lease(&'a Header, LeaseBody),
-    /// A request for a replay; over TCP only, like what follows.
+    /// A request for a replay. This and the following kinds are sent over TCP only.
     ReplayRequest(&'a Header, ReplayRequestBody),
     /// Its answer.
     ReplayAnswer(&'a Header, ReplayBody),
@@ -325,21 +326,21 @@ pub enum Datagram<'a> {
     ReplayCheckpoint(&'a Header, ReplayCheckpointBody, &'a [u8]),
     /// A leader's notice to publishers.
     PublisherNotice(&'a Header, NoticeRows<'a>),
-    /// The process that lives under the sender's identity.
+    /// The process that runs under the sender's identity.
     IdentityProbe(&'a Header, IdentityProbeBody),
     /// The demand for a proof of address, or the proof.
     AddressProof(&'a Header, AddressProofBody),
 }
 
 impl<'a> Datagram<'a> {
-    /// Judges everything about a datagram that came from the network, for a process with these keys.
-    // Inlined by force, so that a role builds nothing of kinds that it does not take.
+    /// Checks a datagram that came from the network completely, for a process with these keys.
+    // Inlined by force, so that a role builds no code for kinds that it does not take.
     #[inline(always)]
     pub fn decode(bytes: &'a [u8], keys: &Keyring) -> Result<Self, Reject> {
         Self::decode_opened(bytes, keys, keys.open(bytes, false)?)
     }
 
-    /// As [`Datagram::decode`], of what a replay brings: its frames may be of a generation of keys that is no
+    /// As [`Datagram::decode`], for datagrams of a replay: its frames may have a key generation that is no
     /// longer accepted.
     pub fn decode_replayed(bytes: &'a [u8], keys: &Keyring) -> Result<Self, Reject> {
         Self::decode_opened(bytes, keys, keys.open(bytes, true)?)
@@ -368,7 +369,7 @@ impl<'a> Datagram<'a> {
         })
     }
 
-    /// What no message needs on its way.
+    /// Decodes the kinds that no message needs on its way.
     #[cold]
     fn decode_rare(header: &'a Header, kind: Kind, bytes: &'a [u8]) -> Result<Self, Reject> {
         Ok(match kind {
@@ -516,7 +517,7 @@ pub const REPAIR_REJECT_LEN: usize = HEADER_LEN + size_of::<RepairRejectBody>();
 /// Length of an ack.
 pub const ACK_LEN: usize = HEADER_LEN + size_of::<AckBody>();
 
-/// Room for any datagram that this file writes, submissions aside.
+/// Room for any datagram that this file writes, except submissions.
 pub const SMALL_LEN_MAX: usize = STATUS_LEN_MAX;
 const _: () =
     assert!(SMALL_LEN_MAX >= HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>());

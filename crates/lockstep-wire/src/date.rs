@@ -6,8 +6,8 @@ const EPOCH: u64 = 719_468;
 /// Days of 400 years.
 const ERA: u64 = 146_097;
 
-/// Days since 1970-01-01 of a date whose month is 1 to 12; `None`: it lies before. A day that its month does
-/// not have is one of the next month.
+/// Days since 1970-01-01 of a date whose month is 1 to 12; `None` if the date lies before. A day beyond the
+/// month's end counts into the next month.
 pub fn days_of_date(year: u64, month: u64, day: u64) -> Option<u64> {
     let year = if month > 2 { year } else { year.checked_sub(1)? };
     let (era, year_of_era) = (year / 400, year % 400);

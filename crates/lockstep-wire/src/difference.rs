@@ -1,7 +1,7 @@
 //! Whether the files of a cluster's hosts have the same values for the keys that all must have alike.
 //!
-//! Each process tells what is in force for it, so nothing here knows a file: a host whose file was corrected
-//! and whose processes were not restarted still differs.
+//! Each process reports the values that are in force for it. A host whose file was corrected, and whose
+//! processes were not restarted, still differs.
 
 use super::AgreedRow;
 use std::collections::BTreeSet;
@@ -12,29 +12,29 @@ use std::fmt;
 pub struct AgreedOwner {
     /// The number of the replica or archiver.
     pub number: u32,
-    /// Which of both.
+    /// Whether it is an archiver; otherwise a replica.
     pub is_archiver: bool,
 }
 
-/// A key that differs: each value, the one that most processes have first.
+/// A key that differs, with each of its values: the most frequent one first.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyDifference {
     /// The key's path, like `lines.1.control`.
     pub key: String,
-    /// The same as a number ([`AgreedRow::place`]).
+    /// The key as a number ([`AgreedRow::place`]).
     pub place: u32,
-    /// Each value with those that have it; `None`: they have none.
+    /// Each value with the processes that have it; `None` for processes without the key.
     values: Vec<(Option<AgreedRow>, Vec<AgreedOwner>)>,
 }
 
 impl KeyDifference {
-    /// The value that most have, if one is ahead of all others, with those that have it.
+    /// The value that most processes have, with these processes; `None` if no value is ahead of all others.
     pub fn usual(&self) -> Option<(Option<AgreedRow>, &[AgreedOwner])> {
         let (first, second) = (self.values.first()?, self.values.get(1)?);
         (first.1.len() > second.1.len()).then_some((first.0, &first.1))
     }
 
-    /// Those that have another value than most; all of them where no value is ahead.
+    /// The processes that have another value than most; all processes if no value is ahead.
     pub fn culprits(&self) -> Vec<AgreedOwner> {
         let usual = usize::from(self.usual().is_some());
         let mut culprits: Vec<_> =
@@ -49,7 +49,7 @@ impl KeyDifference {
     }
 }
 
-/// Values as the file spells them; of addresses with one port that is left out.
+/// Values as the file spells them. If all are addresses with one port, the port is left out.
 fn value_texts(values: &[Option<AgreedRow>]) -> Vec<String> {
     let addresses: Option<Vec<_>> = values.iter().map(|value| value.as_ref()?.address()).collect();
     if let Some(addresses) = addresses
@@ -61,8 +61,8 @@ fn value_texts(values: &[Option<AgreedRow>]) -> Vec<String> {
     values.iter().map(text).collect()
 }
 
-/// `lines.1.control is 239.77.1.4, on 1 and 3 239.77.1.3`, of the culprits; where no value is ahead
-/// `lines.1.control is 239.77.1.3 on 1, 239.77.1.4 on 2`.
+/// `lines.1.control is 239.77.1.4, on 1 and 3 239.77.1.3`, for the processes that differ; if no value is
+/// ahead, `lines.1.control is 239.77.1.3 on 1, 239.77.1.4 on 2`.
 impl fmt::Display for KeyDifference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is ", self.key)?;
@@ -95,8 +95,8 @@ fn owner_numbers(owners: &[AgreedOwner]) -> String {
     }
 }
 
-/// The keys in which these differ, in the order of the reference. A key that only a later release knows is
-/// left out.
+/// The keys that differ between these processes, in the order of the reference. A key that only a later
+/// release knows is left out.
 pub fn differences(files: &[(AgreedOwner, &[AgreedRow])]) -> Vec<KeyDifference> {
     let places: BTreeSet<u32> = files.iter().flat_map(|(_, rows)| *rows).map(AgreedRow::place).collect();
     let difference = |place: u32| {
@@ -109,7 +109,7 @@ pub fn differences(files: &[(AgreedOwner, &[AgreedRow])]) -> Vec<KeyDifference> 
                 None => values.push((value, vec![*owner])),
             }
         }
-        // Stable: of values that equally many have, the one that was seen first stands first.
+        // The sort is stable: of equally frequent values the first one seen comes first.
         values.sort_by_key(|(_, owners)| std::cmp::Reverse(owners.len()));
         let key = values.iter().find_map(|(value, _)| *value)?.path()?;
         (values.len() > 1).then_some(KeyDifference { key, place, values })
@@ -117,8 +117,8 @@ pub fn differences(files: &[(AgreedOwner, &[AgreedRow])]) -> Vec<KeyDifference> 
     places.into_iter().filter_map(difference).collect()
 }
 
-/// The keys in which `file`, which the asker has read, differs from all of `nodes`, which agree: each with
-/// its value here and there.
+/// The keys of which the asker's `file` has another value than all `nodes`, which agree: each with both
+/// values.
 pub fn differs_here(file: &[AgreedRow], nodes: &[&[AgreedRow]]) -> Vec<FileDifference> {
     let Some((first, rest)) = nodes.split_first() else { return Vec::new() };
     let of = |rows: &[AgreedRow], place| rows.iter().find(|row| row.place() == place).copied();
@@ -132,7 +132,7 @@ pub fn differs_here(file: &[AgreedRow], nodes: &[&[AgreedRow]]) -> Vec<FileDiffe
     places.into_iter().filter_map(difference).collect()
 }
 
-/// A key of the asker's own file that all nodes have otherwise.
+/// A key of which the asker's own file has another value than all nodes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FileDifference {
     /// The key's path.

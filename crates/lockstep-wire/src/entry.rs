@@ -9,9 +9,9 @@ pub const ENTRY_HEADER_LEN: usize = size_of::<EntryHeader>();
 
 /// Bytes of the largest message that any configuration may ask for.
 pub const MESSAGE_LEN_MAX: usize = 64 << 10;
-/// Flag of a message: a part of a larger one, and the next entry of its publisher is the next part.
+/// Flag of a message: it is a part of a larger one, and the publisher's next entry is the next part.
 pub const PART_MORE: u8 = 1;
-/// Flag of a message: a part of a larger one, and not its first.
+/// Flag of a message: it is a part of a larger one, and not the first.
 pub const PART_NEXT: u8 = 2;
 
 /// What an entry is.
@@ -27,21 +27,21 @@ pub enum EntryKind {
     /// A trading day begins or ends: a message of its own kind, of the publisher of the calendar
     /// ([`super::DayMark`]).
     Day = 4,
-    /// Entry 1 of a history: the identities that it begins with.
+    /// Entry 1 of a history: the identities with which it begins.
     Genesis = 16,
     /// The first entry of an epoch.
     EpochStart = 17,
     /// One identity joins or leaves the membership.
     Membership = 18,
-    /// The change of the membership before it is committed, as its frame's `commit_next` shows; no payload.
+    /// The preceding membership change is committed, as the frame's `commit_next` shows; no payload.
     ChangeCommitted = 19,
     /// An operator's order that the leader carries out ([`super::OrderView`]).
     Order = 20,
 }
 
 impl EntryKind {
-    /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped
-    /// once, in its order (S8), and have an outcome.
+    /// Whether entries of this kind have the next number of their publisher: they are stamped once, in the
+    /// publisher's order (S8), and have an outcome.
     pub fn is_numbered(self) -> bool {
         matches!(self, Self::Message | Self::Close | Self::Day)
     }
@@ -70,7 +70,7 @@ impl EntryKind {
     }
 }
 
-/// The 24 bytes before an entry's payload. As a datagram's header it is read where it lies.
+/// The 24 bytes before an entry's payload. Like a datagram's header, they are read where they lie.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C, packed)]
 pub struct EntryHeader {
@@ -80,9 +80,9 @@ pub struct EntryHeader {
     pub flags: u8,
     /// Bytes of the payload, without the padding to a multiple of 8.
     pub length: u16,
-    /// Whose it is; 0 for entries of the cluster and for an open that asks for its id.
+    /// The entry's publisher; 0 for entries of the cluster and for an open that asks for its id.
     pub publisher: PublisherId,
-    /// The publisher's own number of it.
+    /// The entry's number at its publisher.
     pub publisher_seq: PublisherSeq,
     /// The destination.
     pub destination: Destination,
@@ -91,11 +91,11 @@ pub struct EntryHeader {
 }
 
 impl EntryHeader {
-    /// Whether both are of one message: they differ in nothing but what stamping writes.
+    /// Whether both are of one message: they differ only in the fields that stamping writes.
     #[inline]
     pub fn is_of(&self, other: &Self) -> bool {
         let [a, b]: [[u64; 3]; 2] = [bytemuck::cast(*self), bytemuck::cast(*other)];
-        // The last word's upper half is the time, or the incarnation.
+        // The upper half of the last word is the time, or the incarnation.
         a[0] == b[0] && a[1] == b[1] && a[2] as u32 == b[2] as u32
     }
 }
@@ -134,7 +134,7 @@ pub fn claim_entry(
     let (head, rest) = out.split_at_mut(ENTRY_HEADER_LEN);
     head.copy_from_slice(bytemuck::bytes_of(&header));
     let (payload, padding) = rest.split_at_mut(payload_len);
-    // Mostly there is none, and a call for nothing costs as well.
+    // Most entries have no padding, and a call for zero bytes costs time too.
     if !padding.is_empty() {
         padding.fill(0);
     }
@@ -148,8 +148,8 @@ pub fn write_entry(out: &mut [u8], header: EntryHeader, payload: &[u8]) -> Optio
     Some(length)
 }
 
-/// A digest of an entry in 32 bits: its destination, its flags and its payload. It tells two messages under
-/// one number apart; it finds accidents, and is no proof.
+/// A digest of an entry in 32 bits: its destination, its flags and its payload. It distinguishes two messages
+/// under one number. It finds accidents, and proves nothing.
 #[inline]
 pub fn entry_digest(header: &EntryHeader, payload: &[u8]) -> u32 {
     crc::append(header.destination ^ u32::from(header.flags) << 24, payload)
@@ -165,7 +165,8 @@ pub struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// The entry in front of `bytes`, not checked, and the bytes behind it; `None` if it reaches beyond them.
+    /// Splits the first entry off `bytes`, unchecked, and returns the bytes behind it; `None` if the entry
+    /// reaches beyond them.
     #[inline]
     pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (header, behind) = bytes.split_first_chunk::<ENTRY_HEADER_LEN>()?;
@@ -175,7 +176,7 @@ impl<'a> Entry<'a> {
         Some((Self { header, payload: behind.get(..length)? }, rest))
     }
 
-    /// The kind. Entries are only handed out after [`Entries::check`], so it is known.
+    /// The kind. Entries are handed out only after [`Entries::check`], so it is known.
     #[inline]
     pub fn kind(&self) -> EntryKind {
         EntryKind::from_u8(self.header.kind).unwrap_or(EntryKind::Message)
@@ -197,7 +198,7 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    /// None at all.
+    /// No entries.
     pub const NONE: Self = Self { bytes: &[], left: 0 };
 
     /// The `count` entries in front of `bytes`, which were checked before, or written here.

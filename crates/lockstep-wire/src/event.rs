@@ -1,4 +1,4 @@
-//! Events of a node: what it records of itself, as its ring stores it and as it reports a page of it.
+//! Events of a node: what it records about itself, as its ring stores them and as it reports a page of them.
 
 use super::datagram::write;
 use super::{HEADER_LEN, Header, Keyring, Nanos, Reject, SMALL_LEN_MAX};
@@ -8,7 +8,7 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Clone, Copy, PartialEq, Eq, Default, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct EventRecord {
-    /// When, by the monotonic clock.
+    /// The time of the event, by the monotonic clock.
     pub at: Nanos,
     /// First number.
     pub a: u64,
@@ -18,7 +18,7 @@ pub struct EventRecord {
     pub c: u64,
     /// Fourth number.
     pub d: u64,
-    /// What: `1001` is printed as `LS1001`.
+    /// The code: `1001` is printed as `LS1001`.
     pub code: u16,
     /// A small number, e.g. of a role or a reason.
     pub small: u16,
@@ -34,7 +34,7 @@ const _: () = assert!(size_of::<EventRecord>() == 48 && align_of::<EventRecord>(
 pub struct EventRow {
     /// Its number: the first event of a process has 0.
     pub number: u64,
-    /// When, in nanoseconds since the Unix epoch, by the clock of its host as it was then.
+    /// The event's time in nanoseconds since the Unix epoch, by its host's clock at that moment.
     pub wall: Nanos,
     /// The event.
     pub record: EventRecord,
@@ -54,13 +54,13 @@ pub struct EventsBody {
     pub oldest: u64,
     /// The number of the next event.
     pub next: u64,
-    /// Each event from this number on and below the one asked for is in the page.
+    /// The page has each event from this number on and below the requested one.
     pub from: u64,
 }
 
 const _: () = assert!(size_of::<EventsBody>() == 40);
 
-/// Most events in one page: then it is no longer than a status, and fits the smallest network.
+/// The most events in one page, so that it is no longer than a status, and fits the smallest MTU.
 pub const EVENT_ROWS_MAX: usize = 9;
 /// Room for any page of events.
 pub const EVENTS_LEN_MAX: usize =

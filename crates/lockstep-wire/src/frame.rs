@@ -1,5 +1,5 @@
-//! Frames: one datagram's worth of the stream. Built once, in the journal's memory, by the leader;
-//! sent, journaled, repaired and replayed as the very same bytes.
+//! Frames: one datagram's worth of the stream. The leader builds a frame once, in the journal's memory; it is
+//! sent, journaled, repaired and replayed as the same bytes.
 
 use super::{
     Chain, Entries, Entry, EntryHeader, EntryKind, HEADER_LEN, Header, Keyring, Kind, Reject, claim_entry,
@@ -18,7 +18,7 @@ pub struct FrameView<'a> {
     entries: Entries<'a>,
 }
 
-/// Whether an entry behind the first one of these begins an epoch or a history. Few frames are asked, as most
+/// Whether an entry behind the first one begins an epoch or a history. It is called for few frames, as most
 /// have messages alone.
 #[cold]
 fn begins_within(mut entries: Entries<'_>) -> bool {
@@ -27,8 +27,8 @@ fn begins_within(mut entries: Entries<'_>) -> bool {
 }
 
 impl<'a> FrameView<'a> {
-    /// Judges bytes whose header has been checked by [`super::Datagram::decode`] or [`open_prefix`]. An epoch
-    /// begins with the first entry of a frame.
+    /// Checks bytes whose header has been checked by [`super::Datagram::decode`] or [`open_prefix`]. Only the
+    /// first entry of a frame may begin an epoch.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
         let header = Header::look(bytes).ok_or(Reject::Short)?;
@@ -41,20 +41,20 @@ impl<'a> FrameView<'a> {
         if header.count == 0 || header.first_seq == 0 {
             return Err(Reject::Count);
         }
-        // The stream ends before u64 does: it is refused, never wrapped.
+        // The stream ends before u64 does: such a frame is refused, and never wraps.
         if header.first_seq.checked_add(u64::from(header.count)).is_none() {
             return Err(Reject::Seq);
         }
         let bytes = &bytes[..header.length as usize];
         let (entries, _, kinds) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
-        // One look at all of them, as most are messages.
+        // One test of all kinds at once, as most entries are messages.
         if kinds & EntryKind::Genesis as u8 != 0 && begins_within(entries) {
             return Err(Reject::EntryKind);
         }
         Ok(Self { header, bytes, entries })
     }
 
-    /// The frame in front of `bytes`, which was judged before.
+    /// The frame in front of `bytes`, which was checked before.
     #[inline]
     pub fn known(bytes: &'a [u8]) -> Option<Self> {
         let header = Header::look(bytes)?;
@@ -63,7 +63,7 @@ impl<'a> FrameView<'a> {
         Some(Self { header, bytes, entries })
     }
 
-    /// Opens and judges the frame in front of `bytes` (a journal's memory).
+    /// Opens and checks the frame in front of `bytes` (a journal's memory).
     pub fn from_prefix(bytes: &'a [u8]) -> Result<Self, Reject> {
         open_prefix(bytes)?;
         Self::parse(bytes)
@@ -75,7 +75,7 @@ impl<'a> FrameView<'a> {
         self.entries
     }
 
-    /// Whether its first entry begins an epoch or a history. No other one of its entries does.
+    /// Whether its first entry begins an epoch or a history. No other entry of it does.
     #[inline]
     pub fn begins_an_epoch(&self) -> bool {
         const GENESIS: u8 = EntryKind::Genesis as u8;
@@ -90,9 +90,9 @@ impl<'a> FrameView<'a> {
     }
 }
 
-/// The chain behind a frame with this (sealed) header: non-linear in every input, so that two frames
-/// exchanged, left out or altered do not cancel. Our own mix of two 64×64→128-bit products; it finds
-/// accidents and no adversary: datagrams have a MAC for that.
+/// The chain behind a frame with this (sealed) header. It is non-linear in every input, so that two frames
+/// that are exchanged, left out or altered do not cancel. It is our own mix of two 64×64→128-bit products; it
+/// finds accidents, and does not resist an adversary: datagrams have a MAC for that.
 #[inline]
 pub fn chain_after(header: &Header) -> Chain {
     fn fold(a: u64, b: u64) -> u64 {
@@ -106,7 +106,7 @@ pub fn chain_after(header: &Header) -> Chain {
     fold(a ^ b.rotate_left(17) ^ header.chain, 0x9fb2_1c65_1e98_df25 ^ b)
 }
 
-/// A frame being built in memory that it does not own: how far it has come.
+/// A frame that is being built in memory that it does not own: its length and entries so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct OpenFrame {
     length: usize,
@@ -146,7 +146,7 @@ impl OpenFrame {
         self.claim(memory, header, payload.len()).map(|body| body.copy_from_slice(payload)).is_some()
     }
 
-    /// Like [`OpenFrame::push`], but the payload is the caller's to fill in; `None` if it does not fit.
+    /// Like [`OpenFrame::push`], but the caller fills in the payload; `None` if it does not fit.
     #[inline]
     pub fn claim<'m>(
         &mut self,

@@ -1,9 +1,9 @@
 //! The header that every datagram, frame and journal record begins with, and its seal.
 //!
 //! The tag covers every byte of the datagram but itself: a MAC under the sender's key ([`crate::Keyring`]),
-//! or a CRC-32C where the cluster has no keys. A frame has a checksum of its content besides, in `number`:
-//! the journal and the chain rest on that, as they outlive every key. [`crate::Datagram::decode`] is the only
-//! way in from the network: what it returns has been checked, and what it refuses is a counted [`Reject`].
+//! or a CRC-32C where the cluster has no keys. A frame also has a checksum of its content, in `number`: the
+//! journal and the chain rest on it, as they outlive every key. [`crate::Datagram::decode`] is the only way
+//! in from the network: its result has been checked, and its refusals are counted by [`Reject`].
 
 use super::{Epoch, Identity, KeyClass, Reject, crc};
 use bytemuck::{Pod, Zeroable};
@@ -33,7 +33,7 @@ pub const DATAGRAM_LEN_MAX: usize = 9000 - 28;
 pub enum Kind {
     /// Entries of the stream, stamped by the leader.
     Frame = 1,
-    /// A frame header without entries: the leader lives, and where it stands.
+    /// A frame header without entries: the leader lives, and its position.
     Heartbeat = 2,
     /// Messages of publishers, not yet stamped.
     Submission = 3,
@@ -41,45 +41,45 @@ pub enum Kind {
     Ack = 4,
     /// A request for missing frames.
     Nack = 5,
-    /// Why a request brings no frames.
+    /// The reason why a request brings no frames.
     RepairReject = 6,
     /// A unicast question about a node or a publisher.
     Query = 7,
     /// Its reply.
     QueryReply = 8,
-    /// A candidate asks to be promised a ballot.
+    /// A candidate asks for promises of a ballot.
     Prepare = 9,
     /// A promise to refuse every epoch below a ballot, and where the log of the promising replica ends.
     Promise = 10,
     /// The answer to a datagram of an epoch below the promise.
     Refuse = 11,
-    /// A standby that misses the leader asks who misses it too.
+    /// A standby that suspects the leader asks which others do.
     PreVote = 12,
-    /// Somebody misses it too.
+    /// A replica suspects the leader too.
     Grant = 13,
     /// The watcher of a leader announces its death.
     DeathNotice = 14,
     /// A leader stops stamping and names its successor.
     StepDown = 15,
-    /// A node's position, and the members that it receives: for operators.
+    /// A node's position, and the members from which it receives: for operators.
     Status = 16,
-    /// Whether an operator's order is taken.
+    /// Whether an operator's order is accepted.
     CommandResult = 17,
-    /// Between devices: a node requests the groups by unicast, or ends that.
+    /// Between devices: a node requests the groups by unicast, or cancels that.
     Join = 18,
-    /// Between devices: whether they are sent to it.
+    /// Between devices: whether the groups are sent to the node.
     Lease = 19,
     /// Over TCP: a reader asks for a part of the log.
     ReplayRequest = 20,
-    /// Over TCP: what follows, or why nothing does.
+    /// Over TCP: the range that follows, or the reason why none does.
     ReplayAnswer = 21,
-    /// Over TCP, between frames: no frame is there for the present, or none follows any more.
+    /// Over TCP, between frames: there is no frame at present, or none follows any more.
     ReplayMark = 22,
     /// The leader reports to publishers which of their messages it misses.
     PublisherNotice = 24,
-    /// Between two processes under one identity: who lives, and since when.
+    /// Between two processes under one identity: which one lives, and since when.
     IdentityProbe = 25,
-    /// A replica asks a requester to prove its address; and the proof.
+    /// A replica asks a requester to prove its address, and the proof.
     AddressProof = 26,
     /// A page of the newest events of a node: for operators.
     Events = 27,
@@ -87,7 +87,7 @@ pub enum Kind {
     Release = 28,
     /// Over TCP: a part of the checkpoint at which the sender's journal begins.
     ReplayCheckpoint = 29,
-    /// The stream's time at a node, and the clocks by which it judges it: for operators.
+    /// The stream's time at a node, and the clocks by which the node judges it: for operators.
     Times = 30,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
@@ -136,9 +136,9 @@ impl Kind {
     }
 }
 
-/// The first 104 bytes of everything. Little-endian, each field at a multiple of its size; but a datagram may
-/// lie anywhere in memory (behind 42 bytes of a card's frame), so the struct asks for no alignment, and is
-/// read where it lies.
+/// The first 104 bytes of every datagram and record. Little-endian, each field at a multiple of its size. A
+/// datagram may lie anywhere in memory (behind 42 bytes of a card's frame), so the struct has no alignment
+/// and is read where it lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C, packed)]
 pub struct Header {
@@ -159,11 +159,11 @@ pub struct Header {
     pub count: u16,
     /// Bits that the kind defines; all others must be zero.
     pub flags: u16,
-    /// Which cluster.
+    /// The cluster's id.
     pub cluster: u64,
-    /// Which life of its stream; 0 while the sender knows none.
+    /// The history of the stream; 0 while the sender knows none.
     pub history: u64,
-    /// Frames and heartbeats: the leadership. Others: the epoch that the sender follows.
+    /// Frames and heartbeats: the leader's epoch. Others: the epoch that the sender follows.
     pub epoch: u64,
     /// Replica number, or a publisher handle's random number (see `incarnation`).
     pub sender: u32,
@@ -171,15 +171,15 @@ pub struct Header {
     pub incarnation: u32,
     /// Frames: seq of the first entry. Heartbeats: next seq. Acks: the exclusive bound held.
     pub first_seq: u64,
-    /// The exclusive bound of what the sender knows to be committed.
+    /// The exclusive bound up to which the sender knows the log to be committed.
     pub commit_next: u64,
-    /// Nanoseconds since the Unix epoch; in frames decreasing along the stream at an order of time alone.
+    /// Nanoseconds since the Unix epoch; in frames it decreases along the stream only at an order of time.
     pub timestamp: u64,
     /// The chain before `first_seq`.
     pub chain: u64,
-    /// Number per sender and incarnation (replay, loss per line). In frames, whose number is their seq, two
-    /// CRC-32C: in the low 32 bits that of the content (all but key, tag and this field), in the high ones
-    /// that of the first 24 bytes, key and tag among them.
+    /// Number per sender and incarnation (replay protection, loss per line). A frame's seq is its number, so
+    /// here it has two CRC-32C: in the low 32 bits that of the content (all bytes but key, tag and this
+    /// field), in the high ones that of the first 24 bytes, with key and tag.
     pub number: u64,
 }
 
@@ -211,7 +211,7 @@ impl Header {
         bytes.first_chunk::<HEADER_LEN>().map(|header| bytemuck::from_bytes(header))
     }
 
-    /// The same, copied.
+    /// A copy of that header.
     #[inline]
     pub fn peek(bytes: &[u8]) -> Option<Self> {
         Self::look(bytes).copied()
@@ -246,8 +246,8 @@ impl Header {
         self.number as u32
     }
 
-    /// The number as the tag covers it: of a frame the checksum of its content alone, as the other one covers
-    /// the tag.
+    /// The number as the tag covers it: for a frame the checksum of its content alone, because the other
+    /// checksum covers the tag.
     #[inline]
     pub(crate) fn tagged_number(&self) -> u64 {
         if self.kind == Kind::Frame as u8 { u64::from(self.content_checksum()) } else { self.number }
@@ -282,8 +282,8 @@ const STATES: [[u32; 256]; VERSIONS] = {
     states
 };
 
-/// CRC-32C over everything but the tag itself, and of frames over everything but key, tag and checksum.
-/// `header` is what stands in front.
+/// CRC-32C over everything but the tag; for frames over everything but key, tag and checksum. `header` is
+/// what stands in front.
 // Inlined by force: a caller that seals or opens knows already that the header is usual.
 #[inline(always)]
 fn checksum(header: &Header, datagram: &[u8]) -> u64 {
@@ -298,7 +298,7 @@ fn checksum(header: &Header, datagram: &[u8]) -> u64 {
     })
 }
 
-/// The publisher of a datagram that is not checked yet, in one number; `None` if it is no submission.
+/// The publisher of a datagram that is not checked yet, as one number; `None` if it is no submission.
 #[inline]
 pub fn submitter(datagram: &[u8]) -> Option<u64> {
     const SENDER: usize = std::mem::offset_of!(Header, sender);
@@ -306,8 +306,8 @@ pub fn submitter(datagram: &[u8]) -> Option<u64> {
     (datagram[5] == Kind::Submission as u8).then(|| bytemuck::pod_read_unaligned(sender))
 }
 
-/// Writes `header` in front of `datagram`, with its length and, in a frame, with the checksum of its content.
-/// The tag is left zero, and the other checksum of a frame.
+/// Writes `header` in front of `datagram`, with its length and, in a frame, the checksum of its content. The
+/// tag stays zero, and so does a frame's other checksum.
 #[inline(always)]
 pub(crate) fn write(datagram: &mut [u8], mut header: Header) -> Header {
     header.length = datagram.len() as u32;
@@ -324,8 +324,8 @@ pub(crate) fn write(datagram: &mut [u8], mut header: Header) -> Header {
     header
 }
 
-/// Writes the tag of a datagram that [`write`] has begun, and a frame's checksum of that. Returns the sealed
-/// header.
+/// Writes the tag of a datagram that [`write`] has begun, and in a frame the checksum of the tag. Returns the
+/// sealed header.
 #[inline(always)]
 pub(crate) fn write_tag(datagram: &mut [u8], mut header: Header, tag: [u64; 2]) -> Header {
     header.tag = tag;
@@ -344,7 +344,7 @@ fn seal_checksum(frame: &[u8]) -> u64 {
     u64::from(crc::crc32c(&frame[..24])) << 32
 }
 
-/// Checks the checksum of a frame's tag: the tag itself does not cover it.
+/// Checks the checksum over a frame's tag, which the tag itself does not cover.
 #[inline(always)]
 pub(crate) fn check_seal(header: &Header, datagram: &[u8]) -> Result<(), Reject> {
     let is_frame = header.kind == Kind::Frame as u8;
@@ -356,7 +356,7 @@ pub(crate) fn check_seal(header: &Header, datagram: &[u8]) -> Result<(), Reject>
 
 /// Writes `header` in front of a record of the journal, or of a datagram without a key, and seals it by a
 /// checksum: `length`, `tag`, and a frame's `number` are filled in here. Returns the sealed header.
-// Inlined by force: a caller that reads some of its fields copies the others in vain.
+// Inlined by force: a caller that reads some of its fields does not copy the others.
 #[inline(always)]
 pub fn seal(datagram: &mut [u8], header: Header) -> Header {
     let header = write(datagram, Header { key_id: 0, ..header });
@@ -365,8 +365,7 @@ pub fn seal(datagram: &mut [u8], header: Header) -> Header {
     write_tag(datagram, header, [tag, 0])
 }
 
-/// The header in front of `bytes` and its kind, where it is one of a version that this release reads, with a
-/// length that fits.
+/// The header in front of `bytes` and its kind, if this release reads its version and its length fits.
 #[inline(always)]
 pub(crate) fn parse(bytes: &[u8]) -> Result<(&Header, Kind), Reject> {
     let header = Header::look(bytes).ok_or(Reject::Short)?;
@@ -402,7 +401,7 @@ pub(crate) fn check(header: &Header, bytes: &[u8]) -> Result<(), Reject> {
 }
 
 /// Checks the record in front of `bytes` and returns its header: magic, version, kind, length, checksum, in
-/// this order. Bytes behind its length are left alone: the journal's next record.
+/// this order. Bytes behind its length are ignored: they are the journal's next record.
 #[inline(always)]
 pub fn open_prefix(bytes: &[u8]) -> Result<&Header, Reject> {
     let (header, _) = parse(bytes)?;

@@ -23,27 +23,27 @@ pub type Chain = u64;
 pub const EVERYBODY: Destination = 0;
 /// Destinations from here on are channels, counted from 0.
 pub const CHANNELS: Destination = 1 << 31;
-/// Whether a destination is one publisher, by its id.
+/// Whether a destination is one publisher, named by its id.
 #[inline]
 pub fn is_publisher(destination: Destination) -> bool {
     destination != EVERYBODY && destination < CHANNELS
 }
 
-/// The last channel is the gateways' own, for their heartbeats. Readers receive these as an event of its own,
+/// The last channel is the gateways' own, for their heartbeats. Readers receive these as a separate event,
 /// never as a message.
 pub const GATEWAYS: Destination = Destination::MAX;
-/// The last channel but one is the notaries', for what they sign. Readers receive no message of it, and the
-/// leader takes one from a replica's key alone.
+/// The last channel but one is the notaries', for their attestations. Readers receive no message of it, and
+/// the leader accepts one from a replica's key alone.
 pub const NOTARIES: Destination = GATEWAYS - 1;
-/// Names of notaries begin so.
+/// Prefix of the names of notaries.
 pub const NOTARY_NAMES: &str = "lockstep/notary/";
 /// The channel before it is the journals', for [what processes need of them](crate::Need). Readers receive no
 /// message of it, and every publisher may send to it.
 pub const JOURNALS: Destination = NOTARIES - 1;
-/// The channel before it is the machines', for what the replicas of a state machine report to each other.
-/// Readers receive these as an event of its own, never as a message; every publisher may send to it.
+/// The channel before it is the machines', for reports between the replicas of a state machine. Readers
+/// receive these as a separate event, never as a message; every publisher may send to it.
 pub const MACHINES: Destination = JOURNALS - 1;
-/// Destinations from here on are lockstep's own: what is sent there is no message to anybody else.
+/// Destinations from here on are lockstep's own: an application receives no message from there.
 pub const RESERVED: Destination = MACHINES;
 /// The greatest number of a channel that applications may use.
 pub const CHANNEL_NUMBER_MAX: u32 = RESERVED - CHANNELS - 1;
@@ -85,7 +85,7 @@ pub fn packed_address(address: SocketAddrV4) -> u64 {
     u64::from(address.ip().to_bits()) << 16 | u64::from(address.port())
 }
 
-/// The inverse of [`packed_address`]. The upper 16 bits count for nothing.
+/// The inverse of [`packed_address`]. It ignores the upper 16 bits.
 #[inline]
 pub fn unpacked_address(number: u64) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::from_bits((number >> 16) as u32), number as u16)
@@ -129,8 +129,8 @@ impl Epoch {
     /// Before every epoch: what a blank journal has accepted.
     pub const NONE: Self = Self(0);
 
-    /// The epoch of `round` under the leader `identity`. Numbers beyond their bits are a caller's
-    /// error and panic: no cluster gets there (see [`ROUND_MAX`]).
+    /// The epoch of `round` under the leader `identity`. Numbers beyond their bits are a caller's error and
+    /// panic: no cluster reaches them (see [`ROUND_MAX`]).
     pub fn new(round: u32, identity: Identity) -> Self {
         assert!(round <= ROUND_MAX, "round {round} is beyond {ROUND_MAX}");
         assert!(identity.replica <= REPLICA_MAX, "replica {} is beyond {REPLICA_MAX}", identity.replica);
@@ -143,7 +143,7 @@ impl Epoch {
         (self.0 >> 36) as u32
     }
 
-    /// Whose leadership it is.
+    /// The identity of the leader.
     pub fn leader(self) -> Identity {
         Identity::from_packed(self.0)
     }

@@ -1,4 +1,4 @@
-//! # keys: who may send what, and the tags that prove it
+//! # keys: which process may send what, and the tags that prove it
 //!
 //! A cluster's keys form rings. Each process has the keys of its class, and a datagram's `key_id` names the
 //! class of its sender:
@@ -14,17 +14,17 @@
 //! key; a holder of the readers' key can therefore deceive readers, and never a replica. A datagram of a
 //! reader or of a publisher counts at replicas alone.
 //!
-//! **Generations.** A ring has up to [`GENERATIONS`] generations of keys. All that are *accepted* open
-//! datagrams, one of them seals. So keys change while the stream runs: every process adds the new generation,
+//! **Generations.** A ring has up to [`GENERATIONS`] generations of keys. All *accepted* generations open
+//! datagrams; one of them seals. So keys change while the stream runs: every process adds the new generation,
 //! then every process seals with it, then every process stops accepting the old one. A generation that is no
 //! longer accepted still opens the frames of a replay, which are as old as the stream, until it is forgotten.
 //!
-//! **Memory.** A ring has expanded keys alone, in few pieces of memory ([`Keyring::places`]), which `io`
-//! locks. Publishers' keys of a generation that is no longer accepted, all keys of one that is forgotten, and
-//! those of a ring that is dropped are overwritten.
+//! **Memory.** A ring stores expanded keys only, in few pieces of memory ([`Keyring::places`]), which `io`
+//! locks. Three kinds of keys are overwritten: publishers' keys of a generation that is no longer accepted,
+//! all keys of one that is forgotten, and all keys of a ring that is dropped.
 //!
 //! The log does not depend on keys: a frame carries the checksum of its content beside its tag, and the
-//! journal and the chain are built on that. A repaired frame is vouched for by the tag of its trailer.
+//! journal and the chain are built on that. The trailer's tag vouches for a repaired frame.
 
 mod generation;
 
@@ -42,13 +42,13 @@ use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use zeroize::Zeroize;
 
-/// Generations of keys that a ring has at most: a key's id has four bits for them.
+/// The most generations of keys in a ring: a key's id has four bits for them.
 pub const GENERATIONS: usize = 16;
 
-/// Of so many publishers' keys of generations that do not seal a note is kept until it is taken.
+/// The number of publishers' keys of non-sealing generations that are noted until they are taken.
 pub const NOTED_KEYS: usize = 8;
 
-/// Publishers' keys in a generation at most.
+/// The most publishers' keys in a generation.
 pub const PUBLISHER_KEYS_MAX: u16 = 4_080;
 
 const GENERATION_SHIFT: u32 = 12;
@@ -71,7 +71,7 @@ pub enum KeyClass {
 }
 
 impl KeyClass {
-    /// The class in a key's id; `None` if there is none with this number, and for id 0.
+    /// The class in a key's id; `None` for an unknown number and for id 0.
     #[inline]
     pub fn of(key_id: u16) -> Option<Self> {
         match key_id & ((1 << GENERATION_SHIFT) - 1) {
@@ -82,8 +82,8 @@ impl KeyClass {
         }
     }
 
-    /// The word of a notice by which the leader names the holder of a key of this class: a publisher's number
-    /// and 1, and 0 of the others.
+    /// How a notice of the leader names the holder of a key of this class: the publisher's number plus 1; 0
+    /// for the other classes.
     pub fn notice_key(class: Option<Self>) -> u32 {
         match class {
             Some(Self::Publisher(number)) => u32::from(number) + 1,
@@ -119,7 +119,7 @@ impl KeyClass {
 /// The keys of one generation, as a key file has them.
 #[derive(Clone, Default)]
 pub struct GenerationKeys {
-    /// The replicas' key; only they have it.
+    /// The replicas' key, which only replicas have.
     pub replica: Option<Key>,
     /// The readers' key.
     pub reader: Key,
@@ -139,7 +139,7 @@ impl GenerationKeys {
 }
 
 impl fmt::Debug for GenerationKeys {
-    /// Shows no key.
+    /// Prints no key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let publishers = self.publishers.iter().map(|(index, _)| index);
         f.debug_struct("GenerationKeys")
@@ -149,7 +149,7 @@ impl fmt::Debug for GenerationKeys {
     }
 }
 
-/// A publisher's key: whose it is, and what it allows.
+/// A publisher's key: its holder, and what it allows.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct KeyHolder {
     /// Its number.
@@ -161,8 +161,8 @@ pub struct KeyHolder {
 }
 
 impl KeyHolder {
-    /// The operator who gives `order` under a key of `class`, of which `holder` is the holder where it allows
-    /// another thing than the default; nobody in particular with a replica's key, or without keys.
+    /// The operator who gives `order` under a key of `class`. `holder` is the key's holder, if it has other
+    /// rights than the default. `None` with a replica's key, or without keys.
     ///
     /// # Errors
     /// [`Reject::Rights`]: the key does not allow it.
@@ -178,33 +178,33 @@ impl KeyHolder {
     }
 }
 
-/// A ring has other keys under the number of a generation.
+/// The ring has other keys under the number of this generation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OtherKeys {
     /// The number.
     pub generation: u8,
 }
 
-/// A cluster's id and the keys that this process has for it; or none, where `security.mode` is "none".
+/// A cluster's id and the keys that this process has for it; without keys if `security.mode` is "none".
 pub struct Keyring {
     cluster: u64,
     own: Option<KeyClass>,
     generations: [OnceLock<Box<Generation>>; GENERATIONS],
     /// The generation that seals.
     sealing: AtomicU8,
-    /// One bit for each generation that opens live datagrams, ...
+    /// One bit for each generation that opens live datagrams.
     accepted: AtomicU16,
-    /// ... and for each that opens nothing any more, as its keys are overwritten.
+    /// One bit for each generation that opens nothing any more, because its keys are overwritten.
     forgotten: AtomicU16,
-    /// Ids of publishers' keys that opened although another generation seals; 0: none.
+    /// Ids of publishers' keys that opened a datagram while another generation seals; 0: no key.
     noted: [AtomicU16; NOTED_KEYS],
-    /// What publishers' keys allow, where that is not the default: by number of the key, in order.
+    /// The rights of publishers' keys that differ from the default, in the order of the keys' numbers.
     rights: Mutex<Vec<Arc<KeyHolder>>>,
-    /// The rules for recipients; `None`: every name is addressed by everybody.
+    /// The rules for recipients; `None`: every publisher may address every name.
     recipients: Mutex<Option<Arc<RecipientRules>>>,
-    /// How often they were set.
+    /// How often rights and rules were set.
     rights_version: AtomicU32,
-    /// What checks the signatures of orders.
+    /// The function that checks the signatures of orders.
     verify_order: OnceLock<VerifyOrder>,
 }
 
@@ -226,7 +226,7 @@ impl Keyring {
         }
     }
 
-    /// A ring without a generation yet, for a process that seals as `own`. It seals nothing before
+    /// A ring without a generation, for a process that seals as `own`. It seals nothing before
     /// [`Keyring::add`] and [`Keyring::set_generations`].
     pub const fn empty(cluster: u64, own: KeyClass) -> Self {
         let mut ring = Self::none(cluster);
@@ -237,7 +237,7 @@ impl Keyring {
     /// A ring of one generation, 0, for a process that seals as `own`.
     ///
     /// # Panics
-    /// If `keys` has not the key of `own`.
+    /// If `keys` lacks the key of `own`.
     pub fn new(cluster: u64, own: KeyClass, keys: &GenerationKeys) -> Self {
         let ring = Self::empty(cluster, own);
         let added = ring.add(0, keys);
@@ -258,11 +258,11 @@ impl Keyring {
         self.own
     }
 
-    /// Adds a generation, or publishers' keys to one that is there. It opens replayed frames at once, and
+    /// Adds a generation, or publishers' keys to an existing one. It opens replayed frames at once, and live
     /// datagrams once it is accepted.
     ///
     /// # Errors
-    /// The ring has other keys under this number, which it keeps, or has forgotten those that it had.
+    /// The ring has other keys under this number, which it keeps, or has forgotten the keys that it had.
     pub fn add(&self, generation: u8, keys: &GenerationKeys) -> Result<(), OtherKeys> {
         let slot = &self.generations[usize::from(generation)];
         match slot.get_or_init(|| Box::new(Generation::new(keys))).add(keys) {
@@ -272,47 +272,46 @@ impl Keyring {
     }
 
     /// From now on `sealing` seals, and the generations whose bits are set in `accepted` open datagrams.
-    /// Publishers' keys of those that do so no more are overwritten: nothing of what publishers seal is
-    /// replayed.
+    /// Publishers' keys of the other generations are overwritten: submissions are never replayed.
     ///
     /// # Panics
-    /// If `sealing` is not accepted, or a generation is accepted that was not added with the key that this
-    /// process seals with.
+    /// If `sealing` is not accepted, or an accepted generation was not added with the key by which this
+    /// process seals.
     pub fn set_generations(&self, sealing: u8, accepted: u16) {
         assert!(accepted >> sealing & 1 == 1, "generation {sealing} seals, and is not accepted");
         for (generation, keys) in self.generations.iter().enumerate() {
             let has_own = keys.get().is_some_and(|keys| keys.has(self.own));
             assert!(accepted >> generation & 1 == 0 || has_own, "generation {generation} has no own key");
         }
-        // The one that seals is accepted at all times, by others of this process as well.
+        // The sealing generation is accepted at all times, also for other threads.
         let before = self.accepted.fetch_or(accepted, Ordering::AcqRel);
         self.sealing.store(sealing, Ordering::Release);
         self.accepted.store(accepted, Ordering::Release);
-        fence(Ordering::Release); // `open` has the other half
+        fence(Ordering::Release); // pairs with the fence in `open`
         let retired = before & !accepted;
         let retired = self.generations.iter().enumerate().filter(|(at, _)| retired >> at & 1 == 1);
         retired.filter_map(|(_, keys)| keys.get()).for_each(|keys| keys.wipe_publishers());
     }
 
     /// From now on the generations whose bits are not set in `listed` open nothing, and their keys are
-    /// overwritten. A generation that is accepted stays.
+    /// overwritten. An accepted generation stays.
     pub fn forget_but(&self, listed: u16) {
         let gone = !(listed | self.accepted.load(Ordering::Acquire));
         let gone = (0..GENERATIONS).filter(|at| gone >> at & 1 == 1 && self.generations[*at].get().is_some());
         let gone = gone.fold(0, |bits, at| bits | 1 << at);
         self.forgotten.fetch_or(gone, Ordering::AcqRel);
-        fence(Ordering::Release); // `open` has the other half
+        fence(Ordering::Release); // pairs with the fence in `open`
         let keys = self.generations.iter().enumerate().filter(|(at, _)| gone >> at & 1 == 1);
         keys.filter_map(|(_, keys)| keys.get()).for_each(|keys| keys.wipe());
     }
 
-    /// Where the ring has keys, as addresses: for whoever locks memory.
+    /// The addresses at which the ring has keys, for the caller that locks memory.
     pub fn places(&self) -> Vec<Range<usize>> {
         self.generations.iter().filter_map(OnceLock::get).flat_map(|keys| keys.places()).collect()
     }
 
-    /// From now on publishers' keys allow what stands here of them; a key of which nothing stands here allows
-    /// what [`KeyRights::default`] does.
+    /// From now on publishers' keys have these rights; a key without a row has those of
+    /// [`KeyRights::default`].
     pub fn set_rights(&self, holders: impl IntoIterator<Item = KeyHolder>) {
         let limited = holders.into_iter().filter(|holder| holder.rights != KeyRights::default());
         let mut rows: Vec<_> = limited.map(Arc::new).collect();
@@ -321,44 +320,44 @@ impl Keyring {
         self.rights_version.fetch_add(1, Ordering::Release);
     }
 
-    /// From now on these rules say whom names may be addressed by.
+    /// From now on these rules decide which publishers may address a name.
     pub fn set_recipients(&self, rules: RecipientRules) {
         let rules = (!rules.is_empty()).then(|| Arc::new(rules));
         *self.recipients.lock().unwrap_or_else(PoisonError::into_inner) = rules;
         self.rights_version.fetch_add(1, Ordering::Release);
     }
 
-    /// From now on signatures of orders are checked by `verify`. The first one that is set stays.
+    /// From now on `verify` checks the signatures of orders. The first function that is set stays.
     pub fn set_order_verifier(&self, verify: VerifyOrder) {
         self.verify_order.get_or_init(|| verify);
     }
 
-    /// Whether a signature over `signed` is that of the holder of `public`. A process that was given nothing
-    /// to check it with takes none for right.
+    /// Whether a signature over `signed` is that of the holder of `public`; `false` in a process without a
+    /// verifier.
     pub fn is_signed_by(&self, public: &PublicKey, signed: &[u8], signature: &Signature) -> bool {
         self.verify_order.get().is_some_and(|verify| verify(public, signed, signature))
     }
 
-    /// How often rights and rules for recipients were set: a thread that judges by them has a copy, which it
-    /// renews when this has changed.
+    /// How often rights and rules for recipients were set. A thread that judges by them has a copy, and
+    /// renews it when this number has changed.
     #[inline]
     pub fn rights_version(&self) -> u32 {
         self.rights_version.load(Ordering::Acquire)
     }
 
-    /// A copy of what publishers' keys allow, where that is not the default, in the order of the keys'
+    /// A copy of the rights of publishers' keys that differ from the default, in the order of the keys'
     /// numbers.
     pub fn rights(&self) -> Vec<Arc<KeyHolder>> {
         self.rights.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The rules for recipients; `None`: every name may be addressed by everybody.
+    /// The rules for recipients; `None`: every publisher may address every name.
     pub fn recipients(&self) -> Option<Arc<RecipientRules>> {
         self.recipients.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The operator who may give `order` in the datagram of `header`, which has been opened: nobody in
-    /// particular where a replica's key sealed it, or the cluster has no keys.
+    /// The operator who may give `order` in the datagram of `header`, which has been opened. `None` if a
+    /// replica's key sealed it, or the cluster has no keys.
     ///
     /// # Errors
     /// [`Reject::Rights`]: its key does not allow it.
@@ -368,14 +367,14 @@ impl Keyring {
         KeyHolder::operator(class, self.rights().into_iter().find(is_its), order)
     }
 
-    /// The generation that seals, and one bit for each that is accepted.
+    /// The generation that seals, and one bit for each accepted one.
     pub fn generations(&self) -> (u8, u16) {
         (self.sealing.load(Ordering::Acquire), self.accepted.load(Ordering::Acquire))
     }
 
     /// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`,
     /// `key_id`, `tag`, and a frame's checksum are filled in here. Returns the sealed header.
-    // Inlined by force: a caller that reads some of its fields copies the others in vain.
+    // Inlined by force: a caller that reads some of its fields does not copy the others.
     #[inline(always)]
     pub fn seal(&self, datagram: &mut [u8], header: Header) -> Header {
         let Some(own) = self.own else { return crate::seal(datagram, header) };
@@ -402,7 +401,7 @@ impl Keyring {
         let behind = bytes.len() - header.length as usize;
         let is_repair = kind == Kind::Frame && behind == REPAIR_TRAILER_LEN;
         if self.own.is_none() {
-            // A frame that was sealed while there were keys is repaired and replayed as it is.
+            // A frame that was sealed while the cluster had keys is repaired and replayed as it is.
             if header.key_id != 0 && !is_repair && !replayed {
                 return Err(Reject::Key);
             }
@@ -423,14 +422,15 @@ impl Keyring {
                 return Err(Reject::Rights);
             }
             if is_repair {
-                // The repairer vouches for what is in its memory: its sealer's checksums tell whether that is
-                // whole.
+                // The repairer vouches for what is in its memory; the original checksums show whether that is
+                // intact.
                 crate::header::check(header, bytes)?;
             } else {
                 let is_replayed = replayed && kind == Kind::Frame;
                 let keys = self.generation(header, is_replayed)?;
                 keys.opens(class, bytes, header)?;
-                // A key that was overwritten meanwhile is known to everybody. The one that seals never is.
+                // A key that was overwritten meanwhile is known to everyone. The sealing one never is
+                // overwritten.
                 fence(Ordering::Acquire);
                 if self.is_other(header.key_id) {
                     self.open_other(class, header, is_replayed)?;
@@ -441,13 +441,13 @@ impl Keyring {
         Ok(header)
     }
 
-    /// Whether another generation than that of this key seals.
+    /// Whether the sealing generation is another one than this key's.
     #[inline]
     pub fn is_other(&self, key_id: u16) -> bool {
         KeyClass::generation(key_id) != self.sealing.load(Ordering::Acquire)
     }
 
-    /// A datagram of a generation that does not seal was opened: it counts if its keys are in force still.
+    /// Judges a datagram that a non-sealing generation has opened: it counts if its keys are still in force.
     #[cold]
     fn open_other(&self, class: KeyClass, header: &Header, replayed: bool) -> Result<(), Reject> {
         self.generation(header, replayed)?;
@@ -462,8 +462,8 @@ impl Keyring {
         Ok(())
     }
 
-    /// Takes the ids of publishers' keys that opened datagrams since the last time, although another
-    /// generation seals; 0: none. One that finds no room is noted another time.
+    /// Takes the ids of publishers' keys that have opened datagrams since the last call although another
+    /// generation seals; 0: no key. A key that finds no room is noted another time.
     pub fn take_noted(&self) -> [u16; NOTED_KEYS] {
         std::array::from_fn(|slot| self.noted[slot].swap(0, Ordering::Relaxed))
     }
@@ -476,7 +476,7 @@ impl Keyring {
         }
     }
 
-    /// AUTH-3 (which generation counts): one that is accepted, and for a frame of a replay any that is there.
+    /// AUTH-3 (which generation counts): an accepted one, and for a frame of a replay any that the ring has.
     #[inline]
     fn generation(&self, header: &Header, replayed: bool) -> Result<&Generation, Reject> {
         let generation = KeyClass::generation(header.key_id);
@@ -496,7 +496,7 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// The tag of the trailer behind a repaired frame, of which `fields` are the bytes in front of the tag.
+    /// The tag of the trailer behind a repaired frame; `fields` are the trailer's bytes in front of the tag.
     /// It covers the frame as well, so that the repairer's present keys vouch for a frame of any age.
     pub(crate) fn trailer_tag(&self, frame: &[u8], fields: &[u8; 32]) -> [u64; 2] {
         if self.own.is_none() {
@@ -525,8 +525,8 @@ impl Keyring {
     }
 }
 
-/// One word of a trailer's tag. The tag of the frame, which its own MAC leaves out, is covered here; and what
-/// is tagged begins with no datagram's magic.
+/// One word of a trailer's tag. It covers the frame's tag, which the frame's own MAC leaves out. The tagged
+/// bytes cannot begin with a datagram's magic.
 fn trailer_word(key: &MacKey, frame: &[u8], fields: &[u8; 32]) -> u64 {
     let mut covered = [0; 112];
     covered[..8].copy_from_slice(b"trailer\0");
@@ -538,7 +538,7 @@ fn trailer_word(key: &MacKey, frame: &[u8], fields: &[u8; 32]) -> u64 {
 }
 
 impl fmt::Debug for Keyring {
-    /// Shows no key.
+    /// Prints no key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (sealing, accepted) = self.generations();
         f.debug_struct("Keyring")
@@ -550,7 +550,7 @@ impl fmt::Debug for Keyring {
     }
 }
 
-/// A process's keyring, shared by its threads: when the keys change, they change for all of them.
+/// A process's keyring, shared by its threads: a change of the keys concerns all of them.
 #[derive(Clone, Debug)]
 pub struct Keys(Arc<Keyring>);
 

@@ -1,5 +1,5 @@
-//! Fan-out by unicast: a node requests the datagrams of some groups, and the answer. Both go between devices;
-//! engines see neither.
+//! Fan-out by unicast: a node requests the datagrams of some groups, and receives an answer. Both travel
+//! between devices; engines see neither.
 
 use super::datagram::write;
 use super::{Header, Keyring, Reject};
@@ -8,11 +8,11 @@ use bytemuck::{Pod, Zeroable};
 /// All three groups, as bits: submit 1, data 2, control 4.
 pub const GROUPS_ALL: u32 = 0b111;
 
-/// Behind a join's header. As long as its answer, so that no node can be made to send more than it received.
+/// Follows a join's header. It is as long as its answer, so that a node never sends more than it received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct JoinBody {
-    /// The requested groups, as bits of [`GROUPS_ALL`]; none leaves all of them.
+    /// The requested groups, as bits of [`GROUPS_ALL`]; 0 leaves all groups.
     pub groups: u32,
     /// Zero.
     pub reserved: u32,
@@ -30,17 +30,16 @@ pub struct JoinBody {
 pub enum LeaseReply {
     /// The groups are sent, for `lasts_ms`.
     Granted = 1,
-    /// Not yet: the join is to be repeated with this `proof`, which only a node that receives at its address
-    /// can know.
+    /// The join must be repeated with this `proof`, which only a node that receives at its address can know.
     Prove = 2,
-    /// There is no room for one more.
+    /// There is no room for another destination.
     Full = 3,
     /// The node sends by multicast alone.
     Multicast = 4,
 }
 
 impl LeaseReply {
-    /// The one with this number, if there is one.
+    /// The answer with this number, if there is one.
     pub fn from_u32(term: u32) -> Option<Self> {
         [Self::Granted, Self::Prove, Self::Full, Self::Multicast]
             .into_iter()
@@ -58,18 +57,18 @@ pub struct LeaseBody {
     pub lasts_ms: u32,
     /// The join's.
     pub process_nonce: u64,
-    /// The answers to send.
+    /// The proof to send with the next join.
     pub proof: u64,
-    /// The present destinations.
+    /// The number of present destinations.
     pub members: u32,
-    /// How many there may be.
+    /// The most destinations.
     pub members_max: u32,
 }
 
 const _: () = assert!(size_of::<JoinBody>() == 32 && size_of::<LeaseBody>() == 32);
 
 impl JoinBody {
-    /// Whether it requests groups that exist, and nothing else.
+    /// Whether it requests only groups that exist.
     pub(super) fn check(self) -> Result<Self, Reject> {
         let is_sound = self.groups & !GROUPS_ALL == 0 && self.reserved == 0 && self.padding == 0;
         is_sound.then_some(self).ok_or(Reject::Body)
@@ -77,7 +76,7 @@ impl JoinBody {
 }
 
 impl LeaseBody {
-    /// Whether its reply is one that exists.
+    /// Whether its answer exists.
     pub(super) fn check(self) -> Result<Self, Reject> {
         LeaseReply::from_u32(self.term).map(|_| self).ok_or(Reject::Body)
     }

@@ -1,9 +1,9 @@
 //! # wire: bytes ⇄ typed views
 //!
-//! Everything that travels or is journaled begins with one [`Header`]. Explicit little-endian structs, each
-//! field at a multiple of its size; sizes and offsets are asserted beneath each. Decoding judges everything
-//! and returns borrowed views; what is wrong is a [`Reject`], which the engines count by reason.
-//! `docs/PROTOCOL.md` draws the bytes.
+//! Every datagram and every journal record begins with one [`Header`]. The structs are explicit,
+//! little-endian, with each field at a multiple of its size; sizes and offsets are asserted beneath each.
+//! Decoding checks everything and returns borrowed views; an error is a [`Reject`], which the engines count
+//! by reason. `docs/PROTOCOL.md` draws the bytes.
 //!
 //! | datagram | from → to | on | when | carries |
 //! |---|---|---|---|---|
@@ -12,28 +12,28 @@
 //! | [`Kind::Submission`] | publisher → replicas | submit group | at `flush`, `poll`, or when full; again until committed | unstamped entries |
 //! | [`Kind::Ack`] | replica → all | control group | once per poll batch that stored something | epoch, next, chain |
 //! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |
-//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker, or all | unicast; data group where several ask | it has them | the frame as sent, and who gives it |
+//! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker, or all | unicast; data group where several ask | it has them | the frame as sent, and its repairer |
 //! | [`Kind::RepairReject`] | replica → asker | unicast | it has not | a [`RepairReject`] |
 //! | [`Kind::Query`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`QueryKind`] |
 //! | [`Kind::QueryReply`] | replica → asker | unicast | always | [`QueryReplyBody`] |
-//! | [`Kind::Status`] | replica → asker | unicast | [`QueryKind::Status`] was asked | [`StatusBody`], the members as it sees them, what is amiss |
+//! | [`Kind::Status`] | replica → asker | unicast | [`QueryKind::Status`] was asked | [`StatusBody`], the members as it sees them, its conditions |
 //! | [`Kind::Events`] | replica → asker | unicast | [`QueryKind::Events`] was asked | [`EventsBody`], at most nine [`EventRow`]s |
 //! | [`Kind::Release`] | replica → asker | unicast | [`QueryKind::Release`] was asked | [`ReleaseBody`] |
 //! | [`Kind::Times`] | replica → asker | unicast | [`QueryKind::Times`] was asked | [`TimesBody`] |
-//! | [`Kind::CommandResult`] | replica → asker | unicast | an operator's order was heard | [`CommandResultBody`] |
-//! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
-//! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |
-//! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
+//! | [`Kind::CommandResult`] | replica → asker | unicast | an operator's order was received | [`CommandResultBody`] |
+//! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is suspected | [`BallotBody`] |
+//! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | a candidate stands for election | [`BallotBody`], where its log ends |
+//! | [`Kind::Refuse`] | replica → all | control group | a datagram of a superseded epoch was received | [`BallotBody`] |
 //! | [`Kind::DeathNotice`] | watcher → all | control group | its leader's stamping thread is gone | [`DeathNoticeBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
 //! | [`Kind::Join`] | device → replica's device | unicast | every second, where groups come by unicast | [`JoinBody`] |
-//! | [`Kind::Lease`] | replica's device → device | unicast | a join was heard | [`LeaseBody`] |
+//! | [`Kind::Lease`] | replica's device → device | unicast | a join was received | [`LeaseBody`] |
 //! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
 //! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
 //! | [`Kind::ReplayCheckpoint`] | replica or archiver → blank node | TCP | before the frames, where the request wants it | [`ReplayCheckpointBody`], a part of the checkpoint |
 //! | [`Kind::PublisherNotice`] | leader → publishers | control group | their numbers are missed, their share is used up, or an open finds no room | [`NoticeRow`]s |
 //! | [`Kind::IdentityProbe`] | replica → its own identity | control group | another process speaks under it; and the answer | [`IdentityProbeBody`] |
-//! | [`Kind::AddressProof`] | replica → requester, and back | unicast | a request for frames by an address that has not proved itself; and the proof | [`AddressProofBody`] |
+//! | [`Kind::AddressProof`] | replica → requester, and back | unicast | a request for frames by an address that is not proved; and the proof | [`AddressProofBody`] |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
@@ -92,14 +92,14 @@ pub use rights::*;
 #[cfg(target_endian = "big")]
 compile_error!("lockstep's structs are the wire's bytes: little-endian targets only");
 
-/// Why bytes were refused. Never an error of ours: counted by [`Reject::index`].
+/// The reason why bytes were refused, counted by [`Reject::index`]. It is never an error of our own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Reject {
     /// Fewer bytes than a header.
     Short,
-    /// Not lockstep's.
+    /// The magic is not lockstep's.
     Magic,
-    /// A peer of a version that is not from [`VERSION_MIN`] to [`VERSION`].
+    /// A peer of a version that this release does not read ([`VERSION_MIN`] to [`VERSION`]).
     Version {
         /// The peer's.
         seen: u8,
@@ -108,15 +108,15 @@ pub enum Reject {
     Key,
     /// A key that is no longer accepted.
     Generation,
-    /// A checksum only, where keys are required.
+    /// A checksum instead of a tag, where keys are required.
     Unkeyed,
-    /// A kind, or an order, that the sender's key gives no right to.
+    /// A kind, or an order, that the sender's key does not allow.
     Rights,
     /// The tag is not that of the key.
     Tag,
-    /// An order without a signature that holds.
+    /// An order without a valid signature.
     Signature,
-    /// A kind that does not exist, or not here.
+    /// A kind that does not exist, or that is not valid here.
     Kind,
     /// The length field does not fit the datagram.
     Length,
@@ -171,7 +171,7 @@ impl Reject {
         "signature",
     ];
 
-    /// Where this reason is counted.
+    /// The index of this reason's counter.
     pub fn index(self) -> usize {
         match self {
             Self::Short => 0,
@@ -225,8 +225,8 @@ impl std::fmt::Display for Reject {
     }
 }
 
-/// Largest frame of a network with this MTU: IPv4 and UDP headers and a repair's trailer off, and a
-/// multiple of 8. 1500 gives 1424: fifteen messages of 64 bytes.
+/// Largest frame for this MTU: without the headers of IPv4 and UDP and a repair's trailer, rounded down to a
+/// multiple of 8. An MTU of 1500 gives 1424: fifteen messages of 64 bytes.
 pub const fn frame_len_max(mtu: usize) -> usize {
     (mtu - 28 - REPAIR_TRAILER_LEN) & !7
 }

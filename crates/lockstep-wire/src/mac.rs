@@ -5,9 +5,8 @@
 //! is expanded once, to the state behind its initialization ([`MacKey`]); each datagram begins with a copy of
 //! that.
 //!
-//! The rounds are those of the crate `aes` everywhere, until `io` has found shorter code for this CPU and
-//! selects it ([`choose`]). Both give the same tags. Without AES instructions the crate computes in constant
-//! time, and slowly.
+//! The rounds are those of the crate `aes`, until `io` selects shorter code for this CPU ([`choose`]). Both
+//! compute the same tags. Without AES instructions the crate computes in constant time, and slowly.
 
 use aes::hazmat::{Block8, cipher_round_par};
 use std::fmt;
@@ -19,19 +18,19 @@ use zeroize::Zeroize;
 /// Bytes of a key.
 pub const MAC_KEY_LEN: usize = 16;
 
-/// Eight blocks of AES: AEGIS-128L between two of its steps.
+/// The state of AEGIS-128L between two steps: eight blocks of AES.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(16))]
 struct State([[u8; 16]; 8]);
 
-/// Computes the tag of a datagram with a key. The datagram's tag, bytes 8
-/// to 24, counts as zeros, and `number` stands for its last word of the header, bytes 96 to 104; a word may
-/// follow behind the datagram. The datagram's length is a multiple of 8, and at least a header's.
+/// Computes the tag of a datagram with a key. The datagram's own tag (bytes 8 to 24) counts as zeros, and
+/// `number` replaces the last word of its header (bytes 96 to 104). The word `behind` may follow the
+/// datagram. The datagram's length is a multiple of 8, and at least a header's.
 pub type Compute = fn(&MacKey, &[u8], number: u64, behind: Option<u64>) -> [u64; 2];
 
 static CHOSEN: OnceLock<Compute> = OnceLock::new();
 
-/// From now on this is how tags are computed, if it is the first choice of this process.
+/// Selects the function that computes tags from now on. The first choice of a process stays.
 pub fn choose(compute: Compute) {
     let _first = CHOSEN.set(compute);
 }
@@ -44,14 +43,14 @@ const C1: [u8; 16] =
 /// Bytes that one step absorbs.
 const RATE: usize = 32;
 
-/// Where a datagram's tag lies: it counts as zeros.
+/// The place of a datagram's tag, which counts as zeros.
 const TAG: Range<usize> = 8..24;
-/// Where the word lies that `number` stands for.
+/// The place of the word that `number` replaces.
 const NUMBER: Range<usize> = 96..104;
 
-/// A key, expanded: the state behind the initialization, from which the key follows as well. Its words are
-/// atomic, so that a key can be wiped while other threads may still compute with it; a load of one is an
-/// ordinary load. It is overwritten when it is dropped.
+/// An expanded key: the state behind the initialization, from which the key can be computed. Its words are
+/// atomic, so that a key can be wiped while other threads still compute with it; a load of one is an ordinary
+/// load. It is overwritten when it is dropped.
 pub struct MacKey([AtomicU64; WORDS]);
 
 /// Words of a state.
@@ -76,8 +75,8 @@ impl MacKey {
         [self.0[2 * at].load(Ordering::Relaxed), self.0[2 * at + 1].load(Ordering::Relaxed)]
     }
 
-    /// Overwrites the key. A thread that computes with it meanwhile gets a tag that means nothing, and has to
-    /// find out afterwards that the key was withdrawn.
+    /// Overwrites the key. A thread that computes with it at that moment gets a meaningless tag, and must
+    /// check afterwards whether the key was withdrawn.
     pub(crate) fn wipe(&self) {
         for word in &self.0 {
             word.store(0, Ordering::Relaxed);
@@ -100,7 +99,7 @@ impl Drop for MacKey {
 }
 
 impl fmt::Debug for MacKey {
-    /// Shows nothing of the key.
+    /// Prints nothing of the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MacKey")
     }
@@ -144,7 +143,7 @@ fn initial(key: &[u8; 16], nonce: &[u8; 16]) -> State {
     state
 }
 
-/// The tag of 128 bits behind a message of so many bytes.
+/// The tag of 128 bits of a message of `bytes` bytes.
 fn finish(mut state: State, bytes: usize) -> [u64; 2] {
     let lengths = (bytes as u128 * 8) | (128 << 64);
     let last = xor(&state.0[2], &lengths.to_le_bytes());

@@ -1,6 +1,6 @@
-//! A leader's notices to publishers: the numbers that it misses, a used-up share of the window, an open that
-//! finds no room, what their key does not allow. A lost notice costs nothing but time: the publishers' timers
-//! have the same effect later.
+//! A leader's notices to publishers: missing numbers, a used-up share of the window, an open that finds no
+//! room, and what their key does not allow. A lost notice only costs time: the publishers' timers have the
+//! same effect later.
 
 use super::{HEADER_LEN, Header, PUBLISHER_KEYS_MAX, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
@@ -9,16 +9,16 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 pub enum PublisherNotice {
-    /// `from..to` have not arrived, and a later number has.
+    /// `from..to` have not arrived, but a later number has.
     Missing = 1,
-    /// From `from` on nothing was accepted: the publisher's share of the window is used up, or its key's
-    /// rate.
+    /// From `from` on the leader accepted nothing, because the publisher's share of the window, or its key's
+    /// rate, is used up.
     Throttled = 2,
-    /// The open with the nonce (`from`, `to`) was not accepted: the table of publishers is full of
+    /// The open with the nonce (`from`, `to`) was refused: the table of publishers is full, with
     /// `incarnation` names.
     TableFull = 3,
-    /// The sender's key does not allow it: the message `from` (`to` is the next number), or of publisher 0
-    /// the open with the nonce (`from`, `to`).
+    /// The sender's key does not allow the message `from` (`to` is the next number); for publisher 0 the open
+    /// with the nonce (`from`, `to`).
     NotAllowed = 4,
 }
 
@@ -39,9 +39,9 @@ impl PublisherNotice {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct NoticeRow {
-    /// The publisher concerned (0: one that opens), ...
+    /// The publisher (0 for an open).
     pub publisher: PublisherId,
-    /// ... and in which incarnation.
+    /// The publisher's incarnation.
     pub incarnation: u32,
     /// The first number.
     pub from: PublisherSeq,
@@ -49,7 +49,7 @@ pub struct NoticeRow {
     pub to: PublisherSeq,
     /// A [`PublisherNotice`].
     pub notice: u32,
-    /// It is for a holder of the publisher's key with this number less 1 alone; 0: for every holder.
+    /// Only the holder of the publisher's key with this number minus 1 is concerned; 0: every holder.
     pub key: u32,
 }
 

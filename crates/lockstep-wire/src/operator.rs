@@ -1,4 +1,4 @@
-//! The queries of an operator's commands and their replies: a node's position and the members that it
+//! The queries of an operator's commands and their replies: a node's position and the members from which it
 //! receives, and whether a command is accepted.
 
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use bytemuck::{Pod, Zeroable};
 
-/// Why a leader is missed, or gave up its epoch.
+/// The reason why a leader is suspected, or gave up its epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum LeaderLossReason {
@@ -17,21 +17,21 @@ pub enum LeaderLossReason {
     StepDown = 2,
     /// It was silent.
     Silence = 3,
-    /// It is received and makes no progress: it does not receive us, or no quorum.
+    /// Its datagrams arrive, but it makes no progress: it does not receive ours, or has no quorum.
     NoProgress = 4,
-    /// We led, and a member refused our epoch or follows a higher one.
+    /// This node led, and a member refused its epoch or follows a higher one.
     Refused = 5,
 }
 
 impl LeaderLossReason {
-    /// The one with this number, if there is one.
+    /// The reason with this number, if there is one.
     pub fn from_u8(number: u8) -> Option<Self> {
         [Self::Down, Self::StepDown, Self::Silence, Self::NoProgress, Self::Refused]
             .into_iter()
             .find(|known| *known as u8 == number)
     }
 
-    /// The word for it.
+    /// The reason in a word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Down => "down",
@@ -51,11 +51,11 @@ pub enum CommandReject {
     NotLeader = 1,
     /// The identity is no member.
     NotListed = 2,
-    /// It is a witness, and those never lead.
+    /// The identity is a witness, and a witness never leads.
     Witness = 3,
-    /// It leads already.
+    /// The identity leads already.
     Leads = 4,
-    /// The node stops, or hands over already.
+    /// The node is stopping, or is handing over already.
     Busy = 5,
     /// An earlier change of the membership is not committed yet.
     ChangePending = 6,
@@ -63,7 +63,7 @@ pub enum CommandReject {
     StartPending = 7,
     /// An identity of the same replica is listed: remove that one first.
     ReplicaListed = 8,
-    /// There is no room for one more member.
+    /// The membership is full.
     Full = 9,
     /// It is the last full member: the stream would end with it.
     LastMember = 10,
@@ -71,27 +71,27 @@ pub enum CommandReject {
     Stale = 11,
     /// Only one of exactly two members can be declared dead, by the other.
     NotTwo = 12,
-    /// The survivor cannot prove that it forgot nothing.
+    /// The survivor cannot prove that its journal is complete.
     Incomplete = 13,
-    /// The identity is received, and so not dead.
+    /// Datagrams of the identity arrive, so it is not dead.
     Alive = 14,
     /// A node cannot declare itself dead.
     SelfDeclared = 15,
-    /// Of two members one is replaced only by its own consent: it is declared dead first.
+    /// With two members, a living one is replaced only with its own consent: declare it dead first.
     TwoMembers = 16,
     /// The operator's key does not allow it.
     NotAllowed = 17,
-    /// Its operator did not sign it, or the signature does not hold.
+    /// The operator did not sign it, or the signature is invalid.
     Unsigned = 18,
-    /// So many signatures of this key were checked just now that this one was not.
+    /// Too many signatures of this key were checked just now, and this one was not.
     TooMany = 19,
     /// The log has this version already, or the leader does not speak it.
     Version = 20,
     /// The stream's time is not ahead of that of a quorum's clocks.
     NotAhead = 21,
-    /// The leader has not heard the clocks of a quorum.
+    /// The leader has not received the clocks of a quorum.
     ClocksUnknown = 22,
-    /// The log is of a version that does not have this order.
+    /// The log's version does not have this order.
     OldLog = 23,
 }
 
@@ -122,13 +122,13 @@ impl CommandReject {
         Self::OldLog,
     ];
 
-    /// The reason with this number, if there is one; 0 is "taken".
+    /// The reason with this number, if there is one; 0 means "accepted".
     pub fn from_u32(reason: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|known| *known as u32 == reason)
     }
 }
 
-/// Behind the header of a verdict on an order (`epoch`: accepted, `first_seq`: next).
+/// Follows the header of a verdict on an order (`epoch`: accepted, `first_seq`: next).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct CommandResultBody {
@@ -136,13 +136,12 @@ pub struct CommandResultBody {
     pub token: u64,
     /// The question's.
     pub query_kind: u32,
-    /// 0: the order is taken; else a [`CommandReject`].
+    /// 0: the order is accepted; otherwise a [`CommandReject`].
     pub reject: u32,
 }
 
-/// Behind a status's header (`epoch`: accepted, `first_seq`: next, `commit_next`: known committed);
-/// `count` [`StatusMember`]s follow, and behind them what is amiss, as
-/// [`ConditionRow`](super::ConditionRow)s.
+/// Follows a status's header (`epoch`: accepted, `first_seq`: next, `commit_next`: known committed). `count`
+/// [`StatusMember`]s follow, and then the node's conditions, as [`ConditionRow`](super::ConditionRow)s.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct StatusBody {
@@ -150,23 +149,23 @@ pub struct StatusBody {
     pub token: u64,
     /// As in a heartbeat.
     pub process_nonce: u64,
-    /// The leader that the node follows (or is), packed; 0: none.
+    /// The leader that the node follows, or the node itself, packed; 0: no leader.
     pub leader: u64,
     /// The timestamp of the followed epoch's start, nanoseconds since the Unix epoch; 0: none.
     pub epoch_since: Nanos,
-    /// The vow to refuse lower epochs.
+    /// The promise to refuse lower epochs.
     pub promised: u64,
     /// Seq of the entry that set the listed members.
     pub membership_seq: Seq,
-    /// The last suspect, packed.
+    /// The last replica that the node suspected, packed.
     pub suspected: u64,
-    /// How long ago; [`AGE_NEVER`] if none was.
+    /// The age of that suspicion; [`AGE_NEVER`] if there was none.
     pub suspected_age_ns: Nanos,
-    /// Whose change this leader denied last, packed.
+    /// The member whose change this leader refused last, packed.
     pub rejected_member: u64,
-    /// How long ago; [`AGE_NEVER`] if none was.
+    /// The age of that refusal; [`AGE_NEVER`] if there was none.
     pub rejected_age_ns: Nanos,
-    /// Why: a [`CommandReject`]; 0 if none was.
+    /// Its reason, a [`CommandReject`]; 0 if there was none.
     pub denied: u32,
     /// The node's role, as in a reply.
     pub role: u8,
@@ -200,7 +199,7 @@ pub struct ReleaseBody {
 }
 
 impl ReleaseBody {
-    /// Of this release, on a node whose log has version `in_force`.
+    /// The release of this program, on a node whose log has version `in_force`.
     pub fn own(token: u64, in_force: u8) -> Self {
         let mut release = [0; RELEASE_LEN_MAX];
         let name = env!("CARGO_PKG_VERSION").as_bytes();
@@ -223,22 +222,23 @@ pub struct TimesBody {
     pub token: u64,
     /// The time of its log's last frame; 0: its log is empty.
     pub stream: Nanos,
-    /// The time that the clocks of a quorum have reached, by its judgement; 0: it has not heard a quorum.
+    /// The time that the clocks of a quorum have reached, as this node judges; 0: it knows no quorum's
+    /// clocks.
     pub quorum: Nanos,
 }
 
-/// An age of what never happened.
+/// The age of an event that never happened.
 pub const AGE_NEVER: Nanos = u64::MAX;
 
 /// One listed member, as the answering node sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct StatusMember {
-    /// Who, and where.
+    /// The member's identity and address.
     pub member: MemberBody,
-    /// The greatest bound that it acknowledged in the followed epoch; 0: none was received.
+    /// The greatest bound that it acknowledged in the followed epoch; 0 if no ack arrived.
     pub acked_next: Seq,
-    /// How long ago that ack was received; [`AGE_NEVER`] if none was.
+    /// The age of that ack; [`AGE_NEVER`] if none arrived.
     pub acked_age_ns: Nanos,
 }
 
@@ -255,12 +255,12 @@ const _: () = {
 pub struct StatusMembers<'a>(&'a [u8]);
 
 impl<'a> StatusMembers<'a> {
-    /// The members, as listed.
+    /// The members, in the order of the list.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = StatusMember> + use<'a> {
         self.0.chunks_exact(size_of::<StatusMember>()).map(bytemuck::pod_read_unaligned)
     }
 
-    /// Judges the rows and the words of `body` in the datagram of `header`.
+    /// Checks the rows and the codes of `body` in the datagram of `header`.
     pub(super) fn check(header: &Header, body: &StatusBody, bytes: &'a [u8]) -> Result<Self, Reject> {
         let members = usize::from(header.count);
         if members > MEMBERS_MAX || usize::from(body.conditions) > STATUS_CONDITIONS_MAX {

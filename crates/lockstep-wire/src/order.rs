@@ -5,11 +5,11 @@
 //!   OrderStatement ─ OperatorKey::prove ─▶ OrderProof ─▶ record, checked ─▶ entry of kind 20
 //! ```
 //!
-//! The operator signs the record itself, up to the signature: the leader writes it from the order that it
-//! carries out, and a reader of the stream checks what the leader has checked.
+//! The operator signs the record itself, up to the signature. The leader writes the record from the order
+//! that it carries out, so a reader of the stream checks the same bytes as the leader.
 //!
-//! This crate knows no algorithm of signatures: [`OperatorKey`] is given one to sign, and
-//! [`Keyring::set_order_verifier`](super::Keyring::set_order_verifier) one to check.
+//! This crate contains no signature algorithm: [`OperatorKey`] is given one that signs, and
+//! [`Keyring::set_order_verifier`](super::Keyring::set_order_verifier) one that checks.
 
 use super::{
     DAY_LEN_MAX, DayMark, EntryHeader, Epoch, Identity, MembershipBody, MembershipView, Nanos, PublisherSeq,
@@ -24,7 +24,7 @@ pub const HOLDER_LEN_MAX: usize = 64;
 /// Bytes of the longest arguments of an order: those of a change of the membership.
 const ARGUMENTS_LEN_MAX: usize = size_of::<MembershipBody>();
 
-/// In front of what an operator signs: no signature for another purpose can pass for one of an order.
+/// Precedes what an operator signs: no signature for another purpose can pass for one of an order.
 const CONTEXT: &[u8] = b"lockstep order\n";
 
 /// A public key by which an operator's signatures are checked.
@@ -33,16 +33,16 @@ pub type PublicKey = [u8; 32];
 /// A signature.
 pub type Signature = [u8; 64];
 
-/// Whether a signature is that of the holder of a public key over these bytes.
+/// Checks whether a signature over these bytes is that of the holder of a public key.
 pub type VerifyOrder = fn(&PublicKey, &[u8], &Signature) -> bool;
 
-/// What an operator may order. It is also a right of a publisher's key.
+/// The kind of an operator's order. It is also a right of a publisher's key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum OperatorOrder {
     /// The leader hands over.
     Handover = 1,
-    /// A member of two is dead.
+    /// One of two members is dead.
     DeclareDead = 2,
     /// The membership changes.
     Membership = 3,
@@ -55,16 +55,16 @@ pub enum OperatorOrder {
 }
 
 impl OperatorOrder {
-    /// All of them.
+    /// All orders.
     pub const ALL: [Self; 6] =
         [Self::Handover, Self::DeclareDead, Self::Membership, Self::Day, Self::Upgrade, Self::Time];
 
-    /// The one with this number, if there is one.
+    /// The order with this number, if there is one.
     pub fn from_u8(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|known| *known as u8 == number)
     }
 
-    /// The word for it.
+    /// The order in a word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Handover => "handover",
@@ -77,13 +77,13 @@ impl OperatorOrder {
     }
 }
 
-/// Behind an order that an operator signed, on its way to the leader.
+/// Follows an order that an operator signed, on its way to the leader.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct OrderProof {
-    /// Drawn for this order: of two equal ones no record is a copy of the other.
+    /// Drawn for this order, so that the records of two equal orders differ.
     pub nonce: u64,
-    /// Over the order's record.
+    /// The signature over the order's record.
     pub signature: Signature,
 }
 
@@ -91,8 +91,7 @@ pub struct OrderProof {
 pub const ORDER_PROOF_LEN: usize = size_of::<OrderProof>();
 
 impl OrderProof {
-    /// The payload of a submitted order, and the proof behind it. Without a proof it is at most `len_max`
-    /// bytes long.
+    /// Splits a submitted order into its payload, at most `len_max` bytes long, and the proof behind it.
     pub(super) fn split(payload: &[u8], len_max: usize) -> (&[u8], Option<Self>) {
         match payload.len().checked_sub(ORDER_PROOF_LEN) {
             Some(len) if payload.len() > len_max => {
@@ -103,26 +102,26 @@ impl OrderProof {
     }
 }
 
-/// An order as it is given: everything that its leader judges, or acts by.
+/// An order as it is given: everything by which the leader judges it and acts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct OrderStatement<'a> {
     /// The kind of the order.
     pub order: OperatorOrder,
     /// The history of the stream.
     pub history: u64,
-    /// The epoch for which it is given; none for a trading day, which its number binds to its place.
+    /// The epoch for which it is given; none for a trading day, which is bound to its place by its number.
     pub epoch: Epoch,
     /// The seq of the membership for which it is given; 0 for a trading day.
     pub membership_seq: Seq,
-    /// The identity that it is about.
+    /// The identity that it concerns.
     pub subject: Option<Identity>,
-    /// What else it says: a submitted change of the membership, [`day_arguments`], or [`named_arguments`].
+    /// Its arguments: a submitted change of the membership, [`day_arguments`], or [`named_arguments`].
     pub arguments: &'a [u8],
 }
 
 impl OrderStatement<'_> {
-    /// The payload of its record: given by the holder of the publisher's key with this number and name, or
-    /// by one of a replica's key. A name that is too long is cut.
+    /// The payload of its record. `operator` is the number and name of the publisher's key of its sender;
+    /// `None` for a replica's key. A name that is too long is cut.
     pub fn record(&self, operator: Option<(u16, &str)>, proof: Option<&OrderProof>) -> Vec<u8> {
         let (key, holder) = operator.unwrap_or((OrderBody::NO_KEY, ""));
         let mut holder_len = holder.len().min(HOLDER_LEN_MAX);
@@ -150,8 +149,8 @@ impl OrderStatement<'_> {
     }
 }
 
-/// The arguments of a trading day's order: the number and incarnation that its mark has as its publisher's
-/// message, and the mark. A number is given once, so that a copy is none.
+/// The arguments of a trading day's order: the number and incarnation of its mark as a publisher's message,
+/// and the mark. A number is given once, so a copy has no effect.
 pub fn day_arguments(entry: &EntryHeader, mark: &DayMark<'_>) -> Vec<u8> {
     let mut payload = [0; 1 + DAY_LEN_MAX];
     let length = mark.write(&mut payload);
@@ -159,8 +158,8 @@ pub fn day_arguments(entry: &EntryHeader, mark: &DayMark<'_>) -> Vec<u8> {
     [&number.to_le_bytes()[..], &incarnation.to_le_bytes(), &payload[..length]].concat()
 }
 
-/// The arguments of an order that a query gives, which names them: of an upgrade one byte, the version to
-/// which the log rises; of an order of time eight, the stream's time before it.
+/// The arguments of an order whose query names them: one byte for an upgrade, the version to which the log
+/// rises; eight for an order of time, the stream's time before it.
 pub fn named_arguments(order: OperatorOrder, name: &str) -> Vec<u8> {
     match order {
         OperatorOrder::Upgrade => name.parse::<u8>().map(|version| vec![version]).unwrap_or_default(),
@@ -171,7 +170,7 @@ pub fn named_arguments(order: OperatorOrder, name: &str) -> Vec<u8> {
     }
 }
 
-/// In front of the payload of an entry of kind [`EntryKind::Order`](super::EntryKind::Order); the name of the
+/// Begins the payload of an entry of kind [`EntryKind::Order`](super::EntryKind::Order). The name of the
 /// operator's key follows, then the arguments, then the signature if it is signed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
@@ -180,11 +179,11 @@ pub struct OrderBody {
     pub history: u64,
     /// The epoch for which it was given; 0 for a trading day.
     pub epoch: u64,
-    /// The seq of the entry that set the members who were listed then; 0 for a trading day.
+    /// The seq of the entry that set the membership at that time; 0 for a trading day.
     pub membership_seq: Seq,
-    /// The identity that it is about, packed; 0: none in particular.
+    /// The identity that it concerns, packed; 0: no identity.
     pub subject: u64,
-    /// The proof's; 0 of an order that is not signed.
+    /// The nonce of the proof; 0 for an order that is not signed.
     pub nonce: u64,
     /// The number of the publisher's key that sealed it; `u16::MAX` for a replica's key or none.
     pub key: u16,
@@ -216,14 +215,14 @@ pub const ORDER_LEN_MAX: usize = ORDER_BODY_LEN + HOLDER_LEN_MAX + ARGUMENTS_LEN
 pub struct OrderView<'a> {
     /// Its fixed part.
     pub body: OrderBody,
-    /// The name of the operator's key; empty where a replica's key sealed the order, or none.
+    /// The name of the operator's key; empty if a replica's key, or no key, sealed the order.
     pub holder: &'a str,
-    /// What else was ordered: [`OrderView::day`], [`OrderView::change`], [`OrderView::version`],
+    /// The order's arguments: [`OrderView::day`], [`OrderView::change`], [`OrderView::version`],
     /// [`OrderView::time_before`].
     pub arguments: &'a [u8],
-    /// The operator's signature, which nobody has checked yet.
+    /// The operator's signature, unchecked.
     pub signature: Option<&'a Signature>,
-    /// What it signs, without context and cluster.
+    /// The bytes that it covers, without context and cluster.
     signed: &'a [u8],
 }
 
@@ -265,7 +264,7 @@ impl<'a> OrderView<'a> {
         OperatorOrder::from_u8(self.body.order).unwrap_or(OperatorOrder::Handover)
     }
 
-    /// The identity that it is about.
+    /// The identity that it concerns.
     pub fn subject(&self) -> Option<Identity> {
         (self.body.subject != 0).then(|| Identity::from_packed(self.body.subject))
     }
@@ -275,7 +274,7 @@ impl<'a> OrderView<'a> {
         Epoch(self.body.epoch)
     }
 
-    /// The change of the membership that was ordered, as it was submitted.
+    /// The ordered change of the membership, as submitted.
     pub fn change(&self) -> Option<MembershipView<'a>> {
         if self.order() != OperatorOrder::Membership || self.arguments.len() != size_of::<MembershipBody>() {
             return None;
@@ -283,8 +282,8 @@ impl<'a> OrderView<'a> {
         MembershipView::parse(self.arguments).ok()
     }
 
-    /// The trading day's mark that was ordered: its number and its incarnation as its publisher's message,
-    /// and what it says.
+    /// The ordered mark of a trading day: its number and incarnation as a publisher's message, and its
+    /// content.
     pub fn day(&self) -> Option<(PublisherSeq, u32, DayMark<'a>)> {
         let (number, behind) = self.arguments.split_first_chunk()?;
         let (incarnation, mark) = behind.split_first_chunk()?;
@@ -299,13 +298,13 @@ impl<'a> OrderView<'a> {
         version.filter(|_| self.order() == OperatorOrder::Upgrade)
     }
 
-    /// The stream's time before an order of time. The time after it is that of its frame.
+    /// The stream's time before an order of time. Its frame has the time after it.
     pub fn time_before(&self) -> Option<Nanos> {
         let before = self.arguments.try_into().ok().map(u64::from_le_bytes);
         before.filter(|_| self.order() == OperatorOrder::Time)
     }
 
-    /// The payload that it was read from.
+    /// The payload from which it was read.
     pub fn record(&self) -> Vec<u8> {
         [self.signed, self.signature.map_or(&[][..], |signature| signature)].concat()
     }
@@ -319,8 +318,8 @@ impl<'a> OrderView<'a> {
 /// Signs these bytes.
 type SignOrder = dyn Fn(&[u8]) -> Signature + Send + Sync;
 
-/// The key of an operator: its number and name, as the key files of replicas have them, and what signs with
-/// its secret.
+/// The key of an operator: its number and name, as the key files of replicas have them, and the function that
+/// signs with its secret.
 pub struct OperatorKey {
     /// Its number.
     pub number: u16,
@@ -331,7 +330,7 @@ pub struct OperatorKey {
 }
 
 impl OperatorKey {
-    /// Of the operator with the publisher's key of this number and name, in `cluster`.
+    /// The key of the operator with this number and name, in `cluster`.
     pub fn new(
         cluster: u64,
         (number, name): (u16, &str),
@@ -340,7 +339,7 @@ impl OperatorKey {
         Self { number, name: name.to_owned(), cluster, sign: Box::new(sign) }
     }
 
-    /// Signs `order`, which is given once under this drawn number.
+    /// Signs `order`, which is given once under this drawn nonce.
     pub fn prove(&self, order: &OrderStatement<'_>, nonce: u64) -> OrderProof {
         let mut proof = OrderProof { nonce, signature: [0; 64] };
         let record = order.record(Some((self.number, &self.name)), Some(&proof));
@@ -351,7 +350,7 @@ impl OperatorKey {
 }
 
 impl fmt::Debug for OperatorKey {
-    /// Shows no secret.
+    /// Prints no secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OperatorKey({}, {})", self.number, self.name)
     }

@@ -1,68 +1,68 @@
-//! What a status carries beyond its members and conditions, where its query leaves room: parts that a reader
-//! of another release skips if it does not know them.
+//! Optional parts of a status, behind its members and conditions, where its query leaves room. A reader skips
+//! the parts that it does not know.
 //!
 //! ```text
 //!  status ─ members ─ conditions ─┬─ part: kind, row_len, count ─ rows, padded to 8 ─┬─ part …
 //! ```
 //!
-//! A query of a release that knows of no parts is as long as the longest status without them
-//! ([`STATUS_LEN_MAX`](super::STATUS_LEN_MAX)): no part is sent to whoever asks with so few bytes, however
-//! short the status is. A node never sends more to an address than came from there.
+//! A query of a release without parts is as long as the longest status without them
+//! ([`STATUS_LEN_MAX`](super::STATUS_LEN_MAX)): a query of that length gets no part, however short the status
+//! is. A node never sends more to an address than came from there.
 
 use super::{AgreedRow, ConditionRow, HEADER_LEN, Reject};
 use bytemuck::{Pod, Zeroable};
 
-/// Bytes of a query for a status with all of its parts: what the smallest network that may be configured
+/// Bytes of a query for a status with all of its parts: what the smallest MTU that a configuration allows
 /// carries.
 pub const STATUS_LONG_LEN_MAX: usize = 1024;
 
 const _: () = assert!(STATUS_LONG_LEN_MAX > super::STATUS_LEN_MAX && STATUS_LONG_LEN_MAX > HEADER_LEN);
 
-/// What the rows of a part are.
+/// The kind of a part's rows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u16)]
 pub enum StatusPartKind {
-    /// Keys that all files must have alike, all of them that are set: [`AgreedRow`]s.
+    /// All keys that are set and that all files must have alike: [`AgreedRow`]s.
     Agreed = 1,
-    /// Conditions for which the release before has no word: [`ConditionRow`]s.
+    /// Conditions that the previous release does not know: [`ConditionRow`]s.
     Conditions = 2,
-    /// What a node gets from each of the others: [`WayRow`]s.
+    /// The paths from each of the other nodes to this one: [`WayRow`]s.
     Ways = 3,
 }
 
 /// Most nodes of a file beside one: seven replicas and sixteen archivers, less one.
 pub const NEIGHBOURS_MAX: usize = 22;
 
-/// Rounds in a row without a success, from which on a way is lost: less is chance.
+/// The number of rounds in a row without a success from which on a path counts as lost: fewer may be chance.
 pub const LOST_ROUNDS: u8 = 3;
 
-/// What a node gets from another one that it asks all day. Each number counts rounds in a row without a
-/// success; 0 is well.
+/// What a node receives from another one that it asks all the time. Each number counts rounds in a row
+/// without a success; 0 means no loss.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct WayRow {
-    /// The other one's number.
+    /// The other node's number.
     pub peer: u8,
-    /// Questions that it did not answer, in rounds in which it gave another sign of life.
+    /// Questions without an answer, in rounds in which the other node gave another sign of life.
     pub unanswered: u8,
-    /// Questions of the size of `mtu` that it did not answer, while it answered short ones.
+    /// Questions of the size of `mtu` without an answer, in rounds in which short ones were answered.
     pub large: u8,
     /// Connections to its replay port that were neither accepted nor refused, while it answered.
     pub replay: u8,
-    /// Rounds in which it answered, modulo 256: it moves while the other one lives.
+    /// Rounds in which it answered, modulo 256: it changes while the other node lives.
     pub answered: u8,
     /// Zero.
     pub reserved: u8,
-    /// Milliseconds since its last question arrived here; [`ASKED_NEVER`]: none has.
+    /// Milliseconds since its last question arrived here; [`ASKED_NEVER`]: none arrived.
     pub asked_ms: u16,
 }
 
 const _: () = assert!(size_of::<WayRow>() == 8);
 
-/// No question has arrived, or none for a minute.
+/// No question arrived, or none within the last minute.
 pub const ASKED_NEVER: u16 = u16::MAX;
 
-/// Questions come more often than that by far.
+/// A living node asks much more often than this.
 const ASKS_MS: u16 = 1_100;
 
 impl WayRow {
@@ -72,7 +72,7 @@ impl WayRow {
     }
 }
 
-/// Before the rows of a part.
+/// Precedes the rows of a part.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 struct PartHeader {
@@ -94,7 +94,7 @@ impl PartHeader {
         bytes.get(..PART_LEN).map(bytemuck::pod_read_unaligned)
     }
 
-    /// Whether it may stand before a part: no release has a kind 0, nor rows of no bytes.
+    /// Whether it may precede a part: no release has a kind 0, or rows of no bytes.
     fn is_sound(&self) -> bool {
         self.kind != 0 && self.row_len != 0 && self.reserved == 0
     }
@@ -109,7 +109,7 @@ impl PartHeader {
 pub struct StatusParts<'a>(&'a [u8]);
 
 impl<'a> StatusParts<'a> {
-    /// Judges what lies behind the conditions: whole parts, of whatever kind.
+    /// Checks what lies behind the conditions: whole parts, of any kind.
     pub(super) fn check(bytes: &'a [u8]) -> Result<Self, Reject> {
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -120,7 +120,7 @@ impl<'a> StatusParts<'a> {
         Ok(Self(bytes))
     }
 
-    /// The rows of the part of this kind; `None` where the status has none, or one of another layout.
+    /// The rows of the part of this kind; `None` if the status has none, or one of another layout.
     fn rows<T: Pod>(&self, kind: StatusPartKind) -> Option<impl ExactSizeIterator<Item = T> + use<'a, T>> {
         let mut rest = self.0;
         while let Some(header) = PartHeader::read(rest) {
@@ -134,31 +134,31 @@ impl<'a> StatusParts<'a> {
         None
     }
 
-    /// The keys that all files must have alike, as this node's process has them; `None` where the node is of
-    /// a release that does not say.
+    /// The keys that all files must have alike, as this node's process has them; `None` if the node's release
+    /// does not report them.
     pub fn agreed(&self) -> Option<impl ExactSizeIterator<Item = AgreedRow> + use<'a>> {
         self.rows(StatusPartKind::Agreed)
     }
 
-    /// Conditions that hold at the node beside those that every release knows, the gravest first. Those of a
-    /// later release are among them.
+    /// Conditions of the node beside those that every release knows, the gravest first. Those of a later
+    /// release are among them.
     pub fn conditions(&self) -> impl Iterator<Item = ConditionRow> + use<'a> {
         self.rows(StatusPartKind::Conditions).into_iter().flatten()
     }
 
-    /// What this node gets from each of the others; `None` of a release that does not ask them.
+    /// What this node receives from each of the others; `None` if its release does not ask them.
     pub fn ways(&self) -> Option<impl ExactSizeIterator<Item = WayRow> + use<'a>> {
         self.rows(StatusPartKind::Ways)
     }
 
-    /// As they were sent.
+    /// The parts as they were sent.
     pub fn bytes(&self) -> &'a [u8] {
         self.0
     }
 }
 
-/// Writes a part at the front of `out`; returns its bytes, 0 where it does not fit: then it is left out as a
-/// whole.
+/// Writes a part at the front of `out` and returns its bytes. A part that does not fit is left out as a
+/// whole: then 0.
 pub fn write_status_part<T: Pod>(out: &mut [u8], kind: StatusPartKind, rows: &[T]) -> usize {
     let len = size_of_val(rows);
     let padded = PART_LEN + len.next_multiple_of(8);

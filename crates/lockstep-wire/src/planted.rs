@@ -1,23 +1,23 @@
 //! # planted: the rules, broken on purpose
 //!
-//! A checker that never found anything proves nothing. Each mutation is asked for at the one place whose rule
-//! it breaks, and the tests of `lockstep-sim`, `lockstep-replica` and others show that explorer, simulator or
-//! a named test finds it.
+//! A checker that never found an error proves nothing. Each mutation is planted at the one place whose rule
+//! it breaks, and tests of `lockstep-sim`, `lockstep-replica` and others show that the explorer, the
+//! simulator or a named test finds it.
 //!
 //! A mutation is planted for one thread, and only in builds with debug assertions: in all others
 //! [`planted`] is a constant `false`, which the compiler removes.
 //!
-//! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
-//! shipped, or leave a cluster stuck.
+//! Most mutations break safety in a model of the protocol. The others are bugs that real systems had, or that
+//! leave a cluster stuck.
 
 macro_rules! mutations {
     ($($name:ident $rule:literal $what:literal,)*) => {
-        /// A mutation of a rule. Its sentence says what it does instead.
+        /// A mutation of a rule. Its sentence says what the code does instead.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Mutation { $(#[doc = $what] $name,)* }
 
         impl Mutation {
-            /// All of them, with the rule that each breaks and what it does instead.
+            /// All mutations, each with the rule that it breaks and what the code does instead.
             pub const ALL: &'static [(Self, &'static str, &'static str)] =
                 &[$((Self::$name, $rule, $what),)*];
         }
@@ -283,7 +283,7 @@ mod thread {
         static PLANTED: Cell<Option<Mutation>> = const { Cell::new(None) };
     }
 
-    /// Restores what was planted before, also where the code under test panics.
+    /// Restores the former mutation, also if the code under test panics.
     struct Restored(Option<Mutation>);
 
     impl Drop for Restored {
@@ -292,8 +292,8 @@ mod thread {
         }
     }
 
-    /// Runs `run` with this mutation planted on this thread, or with none. The panics of a broken rule are
-    /// what a judge looks for: where something is planted, they are not printed.
+    /// Runs `run` with this mutation planted on this thread, or with none. A judge looks for the panics of a
+    /// broken rule, so they are not printed while a mutation is planted.
     pub fn with_planted<T>(mutation: Option<Mutation>, run: impl FnOnce() -> T) -> T {
         static QUIET: Once = Once::new();
         QUIET.call_once(|| {
@@ -323,7 +323,7 @@ mod thread {
 #[cfg(debug_assertions)]
 pub use thread::{planted, planted_here, with_planted};
 
-/// Nothing is ever planted without debug assertions.
+/// Without debug assertions no mutation is ever planted.
 #[cfg(not(debug_assertions))]
 #[inline(always)]
 pub const fn planted(_: Mutation) -> bool {
@@ -335,7 +335,7 @@ pub const fn planted(_: Mutation) -> bool {
 pub struct Inherited(#[cfg(debug_assertions)] Option<Mutation>);
 
 impl Inherited {
-    /// Of this thread.
+    /// The mutation of this thread.
     pub fn of_this_thread() -> Self {
         Self(
             #[cfg(debug_assertions)]
@@ -343,7 +343,7 @@ impl Inherited {
         )
     }
 
-    /// Runs `run` on a thread that was started by the one that made it.
+    /// Runs `run` with that mutation, on a thread that was started by the one that made this value.
     pub fn run<T>(self, run: impl FnOnce() -> T) -> T {
         #[cfg(debug_assertions)]
         if self.0.is_some() {

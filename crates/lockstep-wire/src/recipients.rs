@@ -1,20 +1,20 @@
-//! # recipients: whom the publishers of some names may be addressed by
+//! # recipients: which publishers may address a name
 //!
-//! A key's rights limit what its holder sends. A rule for recipients limits what is sent to a name, whoever
-//! sends it: a client of a gateway is told of fills by the exchange alone, and not by another client. Rules
-//! stand beside the rights in a replica's file, as words:
+//! A key's rights limit what its holder sends. A rule for recipients limits who may send to a name: the fills
+//! of a gateway's client come from the exchange alone, and never from another client. Rules stand beside the
+//! rights in a replica's file, as words:
 //!
 //! | words | mean |
 //! |---|---|
 //! | `client/* from=exchange/*,risk` | publishers of these names publish to destinations `client/…`, no others |
 //!
-//! Of the rules whose pattern a name matches the longest decides, a whole name before all. A name without a
-//! rule is addressed by everybody.
+//! Of the rules whose pattern matches a name the longest one decides, and a whole name before all patterns.
+//! Every publisher may address a name without a rule.
 
 use crate::rights::{NamePattern, list};
 use std::fmt;
 
-/// Rules that a cluster may have: a message to a name costs a look at each.
+/// The most rules of a cluster: the leader compares a message to a name with each of them.
 pub const RECIPIENT_RULES_MAX: usize = 256;
 
 /// The names that may address the publishers of some names.
@@ -25,11 +25,10 @@ pub struct RecipientRule {
 }
 
 impl RecipientRule {
-    /// The rule of these words: a pattern of names, and `from=` with patterns. An error names the word and
-    /// what may stand there.
+    /// Parses a rule: a pattern of names, and `from=` with patterns.
     ///
     /// # Errors
-    /// See above.
+    /// The text names the wrong word and what may stand there.
     pub fn parse(words: &[&str]) -> Result<Self, String> {
         let [recipients, from] = words else {
             return Err("write whom a rule is for, and from=…: 'client/* from=exchange/*'".to_owned());
@@ -40,7 +39,7 @@ impl RecipientRule {
         Ok(Self { recipients: NamePattern::parse(recipients)?, from: list(from, NamePattern::parse)? })
     }
 
-    /// The pattern of the names that the rule is for.
+    /// The pattern of the recipients' names.
     pub fn recipients(&self) -> String {
         self.recipients.to_string()
     }
@@ -62,23 +61,23 @@ impl fmt::Display for RecipientRule {
 /// The rules of a cluster: one for each pattern.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct RecipientRules {
-    /// Those of the longest patterns first.
+    /// Sorted by length of the pattern, the longest first.
     rules: Vec<RecipientRule>,
 }
 
 impl RecipientRules {
-    /// Whether everybody may address every name.
+    /// Whether there is no rule: every publisher may address every name.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
     }
 
-    /// The rules, those of the longest patterns first.
+    /// The rules, with the longest patterns first.
     pub fn iter(&self) -> impl Iterator<Item = &RecipientRule> {
         self.rules.iter()
     }
 
-    /// Adds a rule, in the place of one with the same pattern.
+    /// Adds a rule, or replaces the one with the same pattern.
     ///
     /// # Errors
     /// There are [`RECIPIENT_RULES_MAX`] others.

@@ -1,38 +1,38 @@
-//! Replay over TCP: one request, one answer, then frames as they were sent, and a mark where none follow
-//! for now or for good. Each is a [`Header`] and a fixed body, like the datagrams.
+//! Replay over TCP: one request, one answer, then frames as they were sent, and a mark where no frame follows
+//! at present, or none any more. Each is a [`Header`] and a fixed body, like the datagrams.
 //!
-//! The chain of a request is that before the frame which holds `from`, wherever in it the reader stopped:
-//! frames are atoms, so every copy of the committed log answers alike.
+//! The chain in a request is the one before the frame that holds `from`, wherever in the frame the reader
+//! stopped: frames are atoms, so every copy of the committed log gives the same answer.
 
 use super::{Chain, DATAGRAM_LEN_MAX, HEADER_LEN, Header, Keyring, Kind, Reject, SMALL_LEN_MAX, Seq};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::str::FromStr;
 
-/// Flag of a request: its header's `chain` is that before the frame which holds `from`, and is to be
+/// Flag of a request: its header's `chain` is the one before the frame that holds `from`, and must be
 /// compared.
 pub const REPLAY_CHAIN: u16 = 1;
 
-/// Flag of a request of a node without a log: no journal has the stream from its first entry on, so it takes
-/// the checkpoint at which the journal begins, in [`ReplayCheckpointBody`] parts, and what follows. `from` is
-/// the greatest seq at which that may end.
+/// Flag of a request of a node without a log: no journal has the stream from its first entry on, so the node
+/// takes the checkpoint with which the journal begins, as [`ReplayCheckpointBody`] parts, and the frames
+/// behind it. `from` is the greatest seq at which the checkpoint may end.
 pub const REPLAY_CHECKPOINT: u16 = 2;
 
-/// `to` of a request that stays: frames follow as they are committed.
+/// `to` of a request that stays open: frames follow as they are committed.
 pub const REPLAY_STAY: Seq = Seq::MAX;
 
-/// Behind the header of a request. The header's `history` is the asker's, 0 for any.
+/// Follows the header of a request. The header's `history` is the requester's; 0 accepts any.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayRequestBody {
-    /// The first seq; 0 is the oldest that there is.
+    /// The first seq; 0 means the oldest one that the server has.
     pub from: Seq,
     /// Exclusive end; [`REPLAY_STAY`] has none.
     pub to: Seq,
 }
 
-/// Behind the header of an answer or a mark. The header carries the server's history, the epoch of its
-/// log (`epoch`), how far it can serve now (`first_seq`), and its commit.
+/// Follows the header of an answer or a mark. The header has the server's history, the epoch of its log
+/// (`epoch`), the bound up to which it can serve now (`first_seq`), and its commit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayBody {
@@ -41,15 +41,15 @@ pub struct ReplayBody {
     pub next: Seq,
     /// The oldest seq that the server stores; 0 where it holds nothing.
     pub oldest_seq: Seq,
-    /// 0: frames follow. In a mark: there is none for the present. Else a [`ReplayEndReason`], and nothing
-    /// follows.
+    /// 0: frames follow; in a mark, there is no frame at present. Otherwise a [`ReplayEndReason`], and
+    /// nothing follows.
     pub end: u32,
     /// Zero.
     pub reserved: u32,
 }
 
-/// Behind the header of a part of a checkpoint, and in front of the part's bytes. The header's `first_seq`,
-/// `epoch`, `chain`, `timestamp` and `history` are those of the log's end in it.
+/// Follows the header of a part of a checkpoint; the part's bytes follow. The header's `first_seq`, `epoch`,
+/// `chain`, `timestamp` and `history` are those of the log's end in the checkpoint.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayCheckpointBody {
@@ -62,7 +62,7 @@ pub struct ReplayCheckpointBody {
 const _: () = assert!(size_of::<ReplayRequestBody>() == 16 && size_of::<ReplayBody>() == 24);
 const _: () = assert!(size_of::<ReplayCheckpointBody>() == 16);
 
-/// Most bytes of a checkpoint that is given: a million publishers with the longest names have half of it.
+/// The most bytes of a checkpoint that is sent: a million publishers with the longest names need half of it.
 pub const CHECKPOINT_LEN_MAX: u64 = 256 << 20;
 /// Most bytes of one of its parts.
 pub const CHECKPOINT_PART_LEN_MAX: usize = 8 << 10;
@@ -77,32 +77,31 @@ const _: () =
 pub enum ReplayEndReason {
     /// All of the range was sent.
     Done = 1,
-    /// It begins above the server's commit.
+    /// The range begins above the server's commit.
     Ahead = 2,
-    /// It begins below the oldest seq that the server stores.
+    /// The range begins below the oldest seq that the server stores.
     TooOld = 3,
     /// The server's stream is another history.
     OtherHistory = 4,
-    /// At that seq the server's log has another chain: the reader has read another log.
+    /// The server's log has another chain at that seq: the reader has read another log.
     ChainMismatch = 5,
-    /// As many readers as the server serves are connected.
+    /// The server serves its most readers already.
     TooMany = 6,
-    /// The server leads: it stamps, and others replay.
+    /// The server leads: it stamps, and others serve replays.
     IsLeader = 7,
-    /// Its journal is damaged there.
+    /// The server's journal is damaged there.
     Damaged = 8,
-    /// It stops.
+    /// The server stops.
     Stopping = 9,
     /// The bytes are no request.
     Malformed = 10,
     /// The reader has read an ancestor history beyond the seq at which the server's history was founded on
-    /// it:
-    /// `next` of the answer.
+    /// it, which is `next` in the answer.
     BeyondCommit = 11,
 }
 
 impl ReplayEndReason {
-    /// All of them, by number from 1.
+    /// All reasons, by number from 1.
     const ALL: [Self; 11] = [
         Self::Done,
         Self::Ahead,
@@ -117,12 +116,12 @@ impl ReplayEndReason {
         Self::BeyondCommit,
     ];
 
-    /// The one with this number, if there is one.
+    /// The reason with this number, if there is one.
     pub fn from_u32(end: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|known| *known as u32 == end)
     }
 
-    /// The words for it.
+    /// The reason in words.
     pub fn name(self) -> &'static str {
         match self {
             Self::Done => "all was given",
@@ -140,11 +139,11 @@ impl ReplayEndReason {
     }
 }
 
-/// A place in a stream to which a reader can come back: the next seq, and what proves that the log before
-/// it is the one that was read. Against another history or another log it is refused, never spliced.
+/// A place in a stream at which a reader can resume: the next seq, and the proof that the log before it is
+/// the one that was read. Another history or another log refuses it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Cursor {
-    /// Which life of the stream.
+    /// The history of the stream.
     pub history: u64,
     /// The next seq to be read.
     pub seq: Seq,
@@ -161,7 +160,7 @@ impl fmt::Display for Cursor {
 impl FromStr for Cursor {
     type Err = String;
 
-    /// Reads `HISTORY:SEQ:CHAIN` as it prints.
+    /// Parses `HISTORY:SEQ:CHAIN`, as a cursor prints.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
             format!("'{text}' is no cursor: write HISTORY:SEQ:CHAIN, as `subscribe` printed it at its end")
@@ -201,8 +200,8 @@ pub fn write_replay(out: &mut [u8], keys: &Keyring, header: Header, body: Replay
     write(out, keys, header, bytemuck::bytes_of(&body))
 }
 
-/// Writes a part of a checkpoint into `out`; returns its bytes. The part has a multiple of 8 bytes, as every
-/// checkpoint has; the header's `count` is how many times 8.
+/// Writes a part of a checkpoint into `out`; returns its bytes. Checkpoints and their parts have a multiple
+/// of 8 bytes; the header's `count` is the length divided by 8.
 pub fn write_replay_checkpoint(
     out: &mut [u8],
     keys: &Keyring,
@@ -226,12 +225,12 @@ pub const REPLAY_LEN: usize = HEADER_LEN + size_of::<ReplayBody>();
 
 const _: () = assert!(REPLAY_LEN <= SMALL_LEN_MAX && REPLAY_REQUEST_LEN <= SMALL_LEN_MAX);
 
-/// Judges a request's body: a range that is none is refused.
+/// Checks a request's body: an empty or reversed range is refused.
 pub(super) fn check_request(body: &ReplayRequestBody) -> Result<(), Reject> {
     if body.from < body.to { Ok(()) } else { Err(Reject::Body) }
 }
 
-/// Judges a part of a checkpoint, and returns its bytes.
+/// Checks a part of a checkpoint, and returns its bytes.
 pub(super) fn check_checkpoint<'a>(
     body: &ReplayCheckpointBody,
     datagram: &'a [u8],
@@ -244,7 +243,7 @@ pub(super) fn check_checkpoint<'a>(
     if end > body.len || body.len > CHECKPOINT_LEN_MAX { Err(Reject::Body) } else { Ok(part) }
 }
 
-/// Judges an answer's or a mark's body.
+/// Checks the body of an answer or a mark.
 pub(super) fn check_replay(body: &ReplayBody) -> Result<(), Reject> {
     if body.end == 0 || ReplayEndReason::from_u32(body.end).is_some() { Ok(()) } else { Err(Reject::Body) }
 }

@@ -1,7 +1,7 @@
 //! # rights: what a publisher's key allows
 //!
-//! A key tells whose a submission is; its rights tell what that publisher may submit. They stand beside the
-//! keys in a replica's file, as words:
+//! A key identifies the publisher of a submission; its rights limit what that publisher may submit. They
+//! stand beside the keys in a replica's file, as words:
 //!
 //! | word | allows |
 //! |---|---|
@@ -11,20 +11,20 @@
 //! | `orders=handover,declare-dead,membership,day,upgrade,time` | to give these orders, as an operator |
 //! | `public=` and 64 hexadecimal digits | nothing: the key by which the signatures of these orders are checked |
 //!
-//! A word that is not there limits nothing, except `orders`, of which none is allowed then. `orders` and
-//! `public` stand together: an order that nobody can prove is given by no key. A pattern is a
-//! whole name, or the beginning of names with a `*` behind it. Patterns with a `!` before them except names;
-//! where `names` has no others, all other names are allowed.
+//! A word that is absent limits nothing, except `orders`: without it no order is allowed. `orders` and
+//! `public` stand together, so that every order of a publisher's key is proven by a signature. A pattern is a
+//! whole name, or the beginning of names followed by `*`. A pattern with a `!` before it excludes names; if
+//! `names` has only such patterns, all other names are allowed.
 
 use crate::{
     CHANNELS, Destination, EVERYBODY, JOURNALS, MACHINES, OperatorOrder, PublicKey, PublisherId, is_publisher,
 };
 use std::fmt;
 
-/// Messages a second that a right may be limited to: one a nanosecond.
+/// The greatest rate of a right in messages a second: one a nanosecond.
 const RATE_MAX: u32 = 1_000_000_000;
 
-/// A name, or the beginning of names.
+/// A whole name, or the beginning of names.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct NamePattern {
     begin: String,
@@ -45,7 +45,7 @@ impl NamePattern {
         if self.is_whole { name == self.begin } else { name.starts_with(&self.begin) }
     }
 
-    /// Of two patterns that a name matches, the one with the greater rank says more of it.
+    /// Of two patterns that match a name, the one with the greater rank is the more specific one.
     pub(crate) fn rank(&self) -> (bool, usize) {
         (self.is_whole, self.begin.len())
     }
@@ -60,7 +60,7 @@ impl fmt::Display for NamePattern {
 /// The names that a key opens.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct Names {
-    /// Without one: all, but for the exceptions.
+    /// Empty: all names but the exceptions.
     allowed: Vec<NamePattern>,
     excepted: Vec<NamePattern>,
 }
@@ -92,7 +92,7 @@ impl fmt::Display for Names {
     }
 }
 
-/// Destinations that a key publishes to.
+/// Destinations to which a key may publish.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 enum Reach {
     Everybody,
@@ -129,14 +129,14 @@ impl fmt::Display for Reach {
     }
 }
 
-/// What a publisher's key allows. See the module's table.
+/// The rights of a publisher's key. See the module's table.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct KeyRights {
     /// `None`: all.
     names: Option<Names>,
     /// `None`: all.
     to: Option<Vec<Reach>>,
-    /// Messages a second; `None`: as many as come.
+    /// Messages a second; `None`: no limit.
     rate: Option<u32>,
     /// In the order of [`OperatorOrder::ALL`].
     orders: Vec<OperatorOrder>,
@@ -145,10 +145,10 @@ pub struct KeyRights {
 }
 
 impl KeyRights {
-    /// The rights that `words` name. An error names the word and what may stand there.
+    /// Parses the rights in `words`.
     ///
     /// # Errors
-    /// See above.
+    /// The text names the wrong word and what may stand there.
     ///
     /// ```
     /// let rights = lockstep_wire::KeyRights::parse(["names=orders/*", "rate=1000"])?;
@@ -204,11 +204,11 @@ impl KeyRights {
         self.names.as_ref().is_none_or(|names| names.has(name))
     }
 
-    /// The same rights, but for the names of `patterns`, which the key opens no more: those of a right
-    /// `names=`. A key that opens none but certain names stays as it is.
+    /// The same rights without the names of `patterns`, written as in a right `names=`. A key that may open
+    /// only certain names stays as it is.
     ///
     /// # Errors
-    /// A pattern is none.
+    /// A pattern is invalid.
     pub fn without_names(mut self, patterns: &str) -> Result<Self, String> {
         let more = Names::parse(patterns)?;
         let names = self.names.get_or_insert_default();
@@ -220,7 +220,7 @@ impl KeyRights {
         Ok(self)
     }
 
-    /// AUTH-5 (destinations): whether the key may publish to `destination`; `name` tells names by id.
+    /// AUTH-5 (destinations): whether the key may publish to `destination`; `name` returns the name of an id.
     #[inline]
     pub fn may_reach<'a>(
         &self,
@@ -252,7 +252,7 @@ impl KeyRights {
         self.public.as_ref()
     }
 
-    /// Messages a second that the key may have stamped; `None`: as many as come.
+    /// The messages a second that the leader stamps for the key; `None`: no limit.
     #[inline]
     pub fn rate(&self) -> Option<u32> {
         self.rate

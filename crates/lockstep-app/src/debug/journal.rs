@@ -1,5 +1,5 @@
-//! The recording in a journal's folder: of a replica, an archiver or a backup. No process is asked, and one
-//! may write into it.
+//! The recording in a journal's folder, of a replica, an archiver or a backup. It asks no process, and one
+//! may write to the folder meanwhile.
 
 use lockstep_client::{Cursor, SubscriberEvent};
 use lockstep_core::engine::parts::PartsLimits;
@@ -20,21 +20,21 @@ use std::time::Duration;
 
 /// Bytes of frames that are read at once.
 const READ_LEN: usize = 4 << 20;
-/// How often what looks damaged is read again: the process that writes the journal may be in the middle of
-/// that.
+/// How often apparent damage is read again: the process that writes the journal may be in the middle of a
+/// write.
 const RETRIES: u32 = 5;
-/// The pause before that.
+/// The pause before each time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// See the module.
+/// The recording: see the module.
 pub(super) struct JournalRecording {
     files: JournalFolder,
     delivery: FrameDelivery,
-    /// Frames that were read and are not delivered to their end, oldest first.
+    /// Frames that were read and not completely delivered, oldest first.
     frames: VecDeque<Vec<u8>>,
-    /// The next seq to be read, and the chain before it.
+    /// The next seq to read, and the chain before it.
     next: (Seq, Option<Chain>),
-    /// What lies below is not shown: it has the first parts of messages.
+    /// Entries below it are not shown: they only contain the first parts of messages.
     from: Seq,
     /// Where it begins, until the log was compared with it.
     begun_at: Option<Cursor>,
@@ -164,7 +164,7 @@ impl Recording for JournalRecording {
     }
 }
 
-/// The files of a journal, to be read.
+/// The files of a journal, for reading.
 struct JournalFolder(PathBuf);
 
 impl JournalFolder {

@@ -38,7 +38,7 @@ impl StateMachine for Counter {
     }
 }
 
-/// A name that is opened, and messages of it; entry 5 is an output that this machine does not have.
+/// A name that is opened, and its messages; entry 5 is an output that this machine does not have.
 struct Recorded(Seq);
 
 impl Recording for Recorded {
@@ -80,7 +80,7 @@ impl Recording for Recorded {
     }
 }
 
-/// What a script prints.
+/// The output of a script.
 fn printed(script: &str) -> String {
     let settings = MachineSettings { name: "counter".to_owned(), digest_every: 1_000 };
     let debugger = Debugger::new(settings, Recorded(1), Counter::default).expect("a recording").every(2);

@@ -1,5 +1,4 @@
-//! The verdict in one line, and what stands behind it: each cause once, however many nodes report it, the
-//! culprit first.
+//! The verdict in one line, and its causes: each once, however many nodes report it, the gravest first.
 //!
 //! ```text
 //!  reasons ─▶ the same of several nodes becomes one ─▶ what follows from another cause is left out
@@ -16,7 +15,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-/// The longest first line, in characters: what fits a page of a telephone, and a terminal.
+/// The longest first line, in characters: it fits a page of a telephone, and a terminal.
 pub const LINE_MAX: usize = 120;
 
 /// A cause, once.
@@ -26,9 +25,9 @@ pub struct HealthCause {
     pub who: String,
     /// One sentence with its subject.
     pub says: String,
-    /// For how long, where that is known.
+    /// Its duration, if known.
     pub since: Option<Duration>,
-    /// The reasons that say so, one at least.
+    /// The reasons that belong to it, at least one.
     pub reasons: Vec<Reason>,
 }
 
@@ -38,7 +37,7 @@ impl HealthCause {
         self.reasons[0].name()
     }
 
-    /// Whether a node cannot catch up, as no journal that answers has what it lacks.
+    /// Whether a node cannot catch up, because no journal that answers has what it lacks.
     fn lacks_log(&self) -> bool {
         matches!(&self.reasons[0], Reason::Condition(_, active) if active.condition == Condition::LogGone)
     }
@@ -109,12 +108,12 @@ impl Health {
         HealthCause { who, says, since, reasons }
     }
 
-    /// The node at fault where these report a condition, and what is wrong there.
+    /// The node at fault if these report a condition, and the problem.
     fn culprit(&self, active: &ActiveCondition, reporters: &[u32]) -> (String, String) {
         let others: Vec<u32> =
             self.answering.iter().copied().filter(|number| !reporters.contains(number)).collect();
         match active.condition {
-            // The clock that is wrong is the one that differs from the majority.
+            // The wrong clock is the one that differs from the majority.
             Condition::ClockAhead if reporters.len() > others.len() && !others.is_empty() => {
                 let ahead = short(Duration::from_nanos(active.a));
                 let whom: Vec<_> = reporters.iter().map(u32::to_string).collect();
@@ -122,7 +121,7 @@ impl Health {
                 let says = format!("{who}: its clock is, or was, {ahead} ahead of {}", listed(&whom));
                 (who, says)
             }
-            // The leader that failed, and not those that saw it.
+            // The leader that failed is at fault, not those that report it.
             Condition::TakeoversOften if active.b != 0 => (self.names(&[active.b as u32]), active.what()),
             Condition::TakeoversOften => (String::new(), active.what()),
             Condition::RedundancyLost if !self.lacking.is_empty() => {
@@ -130,11 +129,11 @@ impl Health {
                 let says = format!("{who}: lags behind the leader, or is not heard by it");
                 (who, says)
             }
-            // The reader's fault, and not that of the leader that it asked.
+            // The reader is at fault, not the leader that it asked.
             Condition::ReaderAhead if active.is_of_one_reader() => (String::new(), active.brief()),
-            // The program's fault, and not that of the nodes that it sent to.
+            // The program is at fault, not the nodes to which it sent.
             Condition::OlderKeys => (String::new(), active.brief()),
-            // The node whose address it is, and not those that see two there.
+            // The node whose address it is, not those that see two nodes there.
             Condition::AddressTwice => {
                 let address = Ipv4Addr::from_bits(active.a as u32);
                 let owners = self.nodes.iter().filter(|(_, node)| *node.ip() == address);
@@ -187,7 +186,7 @@ fn names(numbers: &[u32]) -> String {
     }
 }
 
-/// A lost way, with all nodes from which it is.
+/// A lost path, with all nodes from which it is lost.
 fn of_paths(path: &LostPath, group: &[&Reason]) -> String {
     let from = group.iter().filter_map(|reason| match reason {
         Reason::PathLost(path) => Some(path.from.to_string()),
@@ -196,7 +195,7 @@ fn of_paths(path: &LostPath, group: &[&Reason]) -> String {
     path.way.between(listed(&from.collect::<Vec<_>>()), path.to)
 }
 
-/// The first of several keys that differ, and how many more.
+/// The first of several keys that differ, and the number of the others.
 fn of_several(first: &Reason, count: usize) -> String {
     match count {
         1 => first.to_string(),
@@ -224,7 +223,7 @@ fn listed(words: &[String]) -> String {
     }
 }
 
-/// A time in one unit or two.
+/// A duration in one unit or two.
 fn short(time: Duration) -> String {
     match (time.as_secs(), time.subsec_millis()) {
         (0, millis) => format!("{millis}ms"),
@@ -235,17 +234,17 @@ fn short(time: Duration) -> String {
     }
 }
 
-/// Whether it says only what another cause costs.
+/// Whether it only states the cost of another cause.
 fn is_consequence(reason: &Reason) -> bool {
     matches!(reason, Reason::Condition(_, active) if active.condition == Condition::RedundancyLost)
 }
 
-/// The gravest first: what endangers the stream, then who is missing, then the rest.
+/// The gravest first: what endangers the stream, then missing nodes, then the rest.
 fn rank(reason: &Reason) -> (u8, usize) {
     match reason {
         Reason::OtherLeader(..) => (0, 0),
         Reason::OtherHistory(..) => (1, 0),
-        // Nodes that do not hear each other for this miss the leader, acks and redundancy.
+        // Nodes that do not receive each other for this reason also miss the leader, acks and redundancy.
         Reason::FilesDiffer(_) => (1, 1),
         Reason::Condition(_, active) => {
             let index = active.condition.index();
@@ -311,7 +310,7 @@ impl Reason {
         }
     }
 
-    /// In a few words, without the node.
+    /// The reason in a few words, without the node.
     pub fn brief(&self) -> String {
         match self {
             Self::OtherHistory(_, history) => format!("holds another history, {history:016x}"),
@@ -328,7 +327,7 @@ impl Reason {
     }
 }
 
-/// The verdict: what it is, who is at fault and why, since when, and what that costs now. At most
+/// The verdict: what it is, which node is at fault and why, since when, and the present cost. At most
 /// [`LINE_MAX`] characters.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -356,7 +355,7 @@ impl fmt::Display for Health {
                 let mut ends = format!("{more}; {there} of {listed} hold the log");
                 let begins = "degraded: ";
                 let left = LINE_MAX.saturating_sub(begins.len() + ends.len() + ", ".len() + cost.len());
-                // Both values of a key are worth more than the cost.
+                // Both values of a key are more useful than the cost.
                 let has_values = causes.first().is_some_and(|cause| has_values(&cause.reasons[0]));
                 if !has_values || cause.chars().count() <= left {
                     ends = format!("{ends}, {cost}");
@@ -364,7 +363,7 @@ impl fmt::Display for Health {
                 write!(f, "{begins}{}{ends}", cut(&cause, LINE_MAX - begins.len() - ends.len()))
             }
             ClusterHealth::NoLeader => {
-                // A replica that could lead lacks what those have that do not answer.
+                // A replica that could lead lacks entries of nodes that do not answer.
                 let Some(cause) = self.causes().into_iter().find(HealthCause::lacks_log) else {
                     return write!(
                         f,
@@ -401,7 +400,7 @@ fn has_values(reason: &Reason) -> bool {
     matches!(reason, Reason::FilesDiffer(_) | Reason::FileHereDiffers(_))
 }
 
-/// Of `text` so many characters at most, cut behind a word.
+/// At most `most` characters of `text`, cut after a word.
 fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

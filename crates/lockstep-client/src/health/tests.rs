@@ -46,7 +46,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
     }
 }
 
-/// A cluster of so many, in which these do not answer.
+/// A cluster of `members`, in which those of `silent` do not answer.
 fn cluster(members: u32, silent: &[u32]) -> Vec<QueryResult> {
     let node = |number| QueryResult {
         address: address(number),
@@ -78,8 +78,8 @@ fn all_answer_and_nothing_is_amiss() {
     assert_eq!(assessed(&cluster(1, &[])).0, ClusterHealth::Healthy, "one alone is all that there is to be");
 }
 
-/// O2: the members that may crash were counted from the list, so a cluster that the next crash ends was
-/// reported healthy.
+/// Issue O2: the members that may crash were counted from the list, so a cluster that could survive no crash
+/// was reported healthy.
 #[test]
 fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
     let (found, text) = assessed(&cluster(3, &[3]));
@@ -98,7 +98,7 @@ fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     assert!(text.ends_with("2 of 3 hold the log, no crash is survived"), "{text}");
 }
 
-/// O3: the report of an outage names the missing members, and those to start.
+/// Issue O3: the report of an outage names the missing members, and those to start.
 #[test]
 fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
     let mut four = cluster(4, &[1, 2]);
@@ -125,7 +125,7 @@ fn a_quorum_without_a_leader_is_no_outage_of_members() {
     assert!(text.starts_with("no leader: 2 of 3 members answer"), "{text}");
 }
 
-/// A standby that was away for longer than a witness's ring cannot lead, however well it is connected.
+/// A standby that was away for longer than a witness's ring cannot lead, even if it is connected to all.
 #[test]
 fn without_a_leader_a_standby_that_lacks_the_log_is_named_with_those_that_may_have_it() {
     let mut asked = cluster(3, &[1]);
@@ -141,7 +141,7 @@ fn without_a_leader_a_standby_that_lacks_the_log_is_named_with_those_that_may_ha
     assert!(text.chars().count() <= LINE_MAX);
 }
 
-/// A leader that we receive from, and that receives from no member itself, commits nothing.
+/// A leader from which we receive, and which receives from no member itself, commits nothing.
 #[test]
 fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
@@ -228,8 +228,8 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
     for later in [true, false] {
         let mut asked = cluster(3, &[1]);
         assert_eq!(assessed(&asked).0, ClusterHealth::NoLeader);
-        // Of two nodes that answer, one knows of two members more: by a later epoch, or by a later change
-        // in the same one.
+        // Of two nodes that answer, one knows two members more: by a later epoch, or by a later change in the
+        // same epoch.
         let node = answer(&mut asked, 2);
         node.members = status(2, 5).members;
         match later {
@@ -293,7 +293,7 @@ fn the_clock_that_is_wrong_is_the_one_that_differs_from_the_majority() {
     assert!(text.starts_with("degraded: replica 3: its clock is 600s behind the stream's time"), "{text}");
 }
 
-/// The leader reports that redundancy is lost; who lags is at fault.
+/// The leader reports lost redundancy; the member that lags is at fault.
 #[test]
 fn the_member_that_lags_is_named_and_not_the_leader_that_says_so() {
     let mut asked = cluster(3, &[]);
@@ -304,7 +304,7 @@ fn the_member_that_lags_is_named_and_not_the_leader_that_says_so() {
     }
     let text = assessed(&asked).1;
     assert!(text.starts_with("degraded: replica 2: lags behind the leader"), "{text}");
-    // And where it is known why, that is the cause.
+    // If the reason for the lag is known, it is the cause.
     report(&mut asked, &[2], Condition::DiskFull, (20, 0));
     let text = assessed(&asked).1;
     assert!(text.starts_with("degraded: replica 2: the disk is full: segments end at seq 20"), "{text}");
@@ -320,7 +320,7 @@ fn keys_that_are_overdue_are_no_health() {
     }
 }
 
-/// Each pair of conditions at any nodes, with the longest numbers, and each member that may be silent.
+/// Each pair of conditions at any nodes, with the longest numbers, and each silent member.
 #[test]
 fn the_first_line_is_never_longer_than_a_screen() {
     for members in [1, 3, 7] {
@@ -338,7 +338,7 @@ fn the_first_line_is_never_longer_than_a_screen() {
     }
 }
 
-/// A rule of a packet filter, one way: hosts 1 and 2 reported that all was well.
+/// A rule of a packet filter in one direction: hosts 1 and 2 reported a healthy cluster.
 #[test]
 fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_looks_from() {
     for (ago, leader, expected) in [(999, None, true), (1_000, None, false), (9_000, Some(identity(1)), true)]
@@ -356,7 +356,8 @@ fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_lo
     }
 }
 
-/// In a handover a node follows nobody for a moment, and the leader that it missed last was another one.
+/// During a handover a node follows no leader for a moment, and the last leader that it missed was another
+/// one.
 #[test]
 fn a_leader_is_missed_for_as_long_as_it_leads_at_most() {
     for (led_ms, expected) in [(0, true), (999, true), (1_000, false), (2_000, false)] {
@@ -383,7 +384,7 @@ const GROUPS: [(&str, &str); 2] =
 const OTHER: [(&str, &str); 2] =
     [("lines.1.data", "239.77.1.9:7700"), ("lines.1.control", "239.77.1.4:7700")];
 
-/// The first line names the host whose file differs, with both values, before all that follows from it.
+/// The first line names the host whose file differs, with both values, before all consequences.
 #[test]
 fn the_host_whose_file_differs_is_named_with_both_values() {
     let mut asked = cluster(3, &[]);
@@ -392,7 +393,7 @@ fn the_host_whose_file_differs_is_named_with_both_values() {
     }
     assert_eq!(assessed(&asked).0, ClusterHealth::Healthy);
     answer(&mut asked, 2).agreed = Some(rows(&[GROUPS[0], OTHER[1]]));
-    // The node says so itself, and the leader says what follows.
+    // The node reports it itself, and the leader reports the consequences.
     let place = u64::from(rows(&OTHER)[1].place());
     answer(&mut asked, 2).conditions.push(active(Condition::FilesDiffer, place, rows(&OTHER)[1].number()));
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 2, 3));
@@ -403,7 +404,7 @@ fn the_host_whose_file_differs_is_named_with_both_values() {
     let causes = Health::judge(&asked).causes();
     assert_eq!(causes.len(), 1, "each cause once, and none that follows: {causes:?}");
     assert_eq!(causes[0].name(), "files_differ");
-    // More keys of one host are one cause.
+    // Several keys of one host are one cause.
     answer(&mut asked, 2).agreed = Some(rows(&OTHER));
     let causes = Health::judge(&asked).causes();
     assert!(causes.len() == 1 && causes[0].to_string().ends_with(" (+1 keys)"), "{causes:?}");
@@ -433,7 +434,7 @@ fn an_archiver_whose_file_differs_is_named_as_one() {
     assert!(text.starts_with("degraded: archiver 101: lines.1.data is 239.77.1.9, on 1, 2 and 3"), "{text}");
 }
 
-/// The nodes agree, and the file of the asker is another.
+/// The nodes agree, and the asker's file differs.
 #[test]
 fn the_file_of_whoever_asks_is_named_where_it_differs_from_all_nodes() {
     let mut asked = cluster(3, &[]);
@@ -455,14 +456,14 @@ fn the_file_of_whoever_asks_is_named_where_it_differs_from_all_nodes() {
     assert_eq!(assessed(&asked).0, ClusterHealth::Healthy);
 }
 
-/// What `number` gets from the others of three, with `row` of one of them.
+/// What `number` receives from the others of three, with `row` for one of them.
 fn ways(number: u32, of: u32, row: WayRow) -> Vec<WayRow> {
     let well = WayRow { asked_ms: 20, ..WayRow::zeroed() };
     let others = (1..=3).filter(|other| *other != number);
     others.map(|other| WayRow { peer: other as u8, ..if other == of { row } else { well } }).collect()
 }
 
-/// Three that answer; `lost` has what some of them get from another one.
+/// Three nodes that answer; `lost` has what some of them receive from another one.
 fn with_ways(lost: &[(u32, u32, WayRow)]) -> Vec<QueryResult> {
     let mut asked = cluster(3, &[]);
     for number in 1..=3 {
@@ -495,7 +496,7 @@ fn a_node_that_is_down_is_no_lost_way() {
     assert!(causes.len() == 1 && causes[0].name() == "silent", "{causes:?}");
 }
 
-/// The leader's way to a standby is cut: that it misses its leader says the same, and more.
+/// The leader's path to a standby is cut: that the standby misses its leader includes this.
 #[test]
 fn a_cut_behind_a_missed_leader_is_told_as_that() {
     let deaf = WayRow { unanswered: 4, large: 4, asked_ms: 9_000, ..WayRow::zeroed() };

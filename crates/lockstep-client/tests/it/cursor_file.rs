@@ -1,11 +1,11 @@
-//! The file of a cursor, whose process is killed.
+//! A cursor's file, whose process is killed.
 
 use lockstep_client::{Cursor, CursorFile};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// Set in the process that saves until it is killed: the file.
+/// The path of the file, for the process that saves until it is killed.
 const SAVES: &str = "LOCKSTEP_TEST_SAVES";
 const KILLS: u64 = 20;
 
@@ -13,7 +13,7 @@ fn cursor(seq: u64) -> Cursor {
     Cursor { history: 0xab, seq, chain: seq.wrapping_mul(0x9e37_79b9_7f4a_7c15) }
 }
 
-/// Saves one cursor after the other, and prints the seq of each that is saved.
+/// Saves one cursor after the other, and prints the seq of each saved one.
 fn saves_until_killed(path: &std::ffi::OsStr) {
     let mut file = CursorFile::open(path).expect("the one that was killed has it no more");
     let mut out = std::io::stdout();
@@ -47,7 +47,7 @@ fn a_process_that_is_killed_while_it_saves_leaves_what_it_has_saved_or_the_next_
         let (mut child, mut seqs) = saving(&path);
         assert!(seqs.by_ref().nth(kill as usize).is_some(), "it saves");
         child.kill().expect("it runs");
-        // What it had saved before, and printed, although nobody had read it.
+        // It had saved and printed this before, although it was not read.
         let printed = seqs.last();
         child.wait().expect("a child");
         let stored = CursorFile::open(&path).expect("a whole file").cursor().expect("a cursor");

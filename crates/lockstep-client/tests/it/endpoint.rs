@@ -1,5 +1,5 @@
-//! An endpoint from addresses is the one from a file that says the same, and the builder refuses what cannot
-//! work.
+//! An endpoint from addresses equals one from a file with the same content, and the builder refuses invalid
+//! settings.
 
 use lockstep_client::{CHANNELS, Config, Endpoint, EndpointBuilder, EndpointError};
 use std::net::{Ipv4Addr, SocketAddrV4};

@@ -1,5 +1,5 @@
-//! An error that `main` returns is printed by `Debug`. Each error of the crate prints there what it prints
-//! for readers, and its sources.
+//! An error that `main` returns is printed by `Debug`. Each error of the crate prints the same text by
+//! `Debug` as by `Display`, with its sources.
 
 use lockstep_client::{
     EVERYBODY, Endpoint, IoError, OpenError, Outputs, PublishError, Publisher, SubscriberEvent,
@@ -19,7 +19,7 @@ fn is_fit_to_be_read(error: &(dyn Error + 'static)) {
     }
 }
 
-/// An endpoint on loopback whose groups nobody uses.
+/// An endpoint on loopback with groups that no process uses.
 fn nobody_there() -> Endpoint {
     let group = |last| Ipv4Addr::new(239, 99, 9, last);
     let builder = Endpoint::builder().cluster(u64::MAX >> 1).without_keys().interface("127.0.0.1").ttl(0);

@@ -1,4 +1,4 @@
-//! What a program meets that depends on this crate: endpoints, errors, and the list of the public surface.
+//! The crate as a program meets it: endpoints, errors, and the list of the public surface.
 
 mod cursor_file;
 #[cfg(feature = "config")]

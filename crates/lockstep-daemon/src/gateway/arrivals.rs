@@ -1,9 +1,9 @@
-//! Connections of tunnels that the configuration lists: each begins with a header that names the client's own
-//! address, and is a client's once that was read.
+//! Connections of the configured tunnels: each begins with a header that has the client's own address. Once
+//! it is read, the connection is a client's.
 //!
 //! The PROXY protocol, version 2 (haproxy.org, `doc/proxy-protocol.txt`, section 2.2): a signature of 12
-//! bytes, version and command, family, a length, and so many bytes of addresses and extensions. It is looked
-//! at with `MSG_PEEK` until it is whole, so that not a byte of the client's is taken.
+//! bytes, version and command, family, a length, and that many bytes of addresses and extensions. It is read
+//! with `MSG_PEEK` until it is whole, so that no byte of the client is consumed.
 
 use super::link::{Link, LinkInput};
 use lockstep_core::engine::networks::Networks;
@@ -14,25 +14,25 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 /// Bytes before addresses and extensions.
 const FIXED_LEN: usize = 16;
-/// Most bytes of a header: addresses, and room for a tunnel's extensions.
+/// The most bytes of a header: addresses, and room for a tunnel's extensions.
 const HEADER_MAX: usize = 1_024;
-/// How long a tunnel may take to send it.
+/// How long a tunnel may take to send the header.
 const PATIENCE_NS: Nanos = 5_000_000_000;
-/// Time between two looks at those that wait: each look is a call of the kernel for each of them.
+/// The interval of looking at waiting connections: each look is a system call for each of them.
 const LOOK_NS: Nanos = 1_000_000;
-/// Most connections whose headers are awaited; one more is closed at once.
+/// The most connections whose headers are awaited; one more is closed at once.
 const WAITING_MAX: usize = 1_024;
 
 /// A connection whose header is awaited.
 struct Arrival {
     link: Link,
     tunnel: SocketAddr,
-    /// The gateway's CompID, where its clients speak FIX.
+    /// The gateway's CompID, if its clients speak FIX.
     fix: Option<String>,
     until: Nanos,
 }
 
-/// See the module.
+/// The arrivals: see the module.
 pub(super) struct Arrivals {
     tunnels: Networks,
     waiting: Vec<Arrival>,
@@ -40,12 +40,12 @@ pub(super) struct Arrivals {
 }
 
 impl Arrivals {
-    /// Connections of `tunnels` begin with a header.
+    /// Connections of `tunnels` must begin with a header.
     pub fn new(tunnels: Networks) -> Self {
         Self { tunnels, waiting: Vec::new(), look_at: 0 }
     }
 
-    /// From now on those of `tunnels` do. Connections whose headers are awaited stay what they were.
+    /// From now on connections of `tunnels` must. Connections whose headers are awaited stay as they are.
     pub fn set_tunnels(&mut self, tunnels: Networks) {
         self.tunnels = tunnels;
     }
@@ -55,7 +55,7 @@ impl Arrivals {
         self.tunnels.contain(peer.ip())
     }
 
-    /// A tunnel has connected. `tell` gets one that is closed at once.
+    /// A tunnel has connected. `tell` receives a connection that is closed at once.
     pub fn push(
         &mut self,
         now: Nanos,
@@ -69,8 +69,8 @@ impl Arrivals {
         self.waiting.push(Arrival { link, tunnel, fix, until: now + PATIENCE_NS });
     }
 
-    /// The next connection whose header is whole, its client's address, and the CompID where it speaks FIX.
-    /// `tell` gets those that are closed before.
+    /// The next connection with a whole header, its client's address, and the CompID if it speaks FIX. `tell`
+    /// receives connections that were closed before.
     pub fn next(
         &mut self,
         now: Nanos,
@@ -103,8 +103,8 @@ impl Arrivals {
     }
 }
 
-/// Takes the header, if all of it is there: the client's address, or `None` where the connection is the
-/// tunnel's own. A fault without words is a connection that is gone.
+/// Consumes the header, if it is whole: the client's address, or `None` if the connection is the tunnel's
+/// own. A fault without a text means that the connection is gone.
 fn take_header(arrival: &mut Arrival) -> Result<Option<Option<SocketAddr>>, String> {
     let socket = arrival.link.socket();
     let mut bytes = [0; HEADER_MAX];
@@ -119,7 +119,7 @@ fn take_header(arrival: &mut Arrival) -> Result<Option<Option<SocketAddr>>, Stri
     Ok(Some(client))
 }
 
-/// The client's address in a header, and the header's length; `None` while more of it has to come.
+/// The client's address in a header, and the header's length; `None` while the header is incomplete.
 fn parse(bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, usize)>, String> {
     let known = bytes.len().min(SIGNATURE.len());
     if bytes[..known] != SIGNATURE[..known] {
@@ -138,7 +138,7 @@ fn parse(bytes: &[u8]) -> Result<Option<(Option<SocketAddr>, usize)>, String> {
     }
     let Some(body) = behind.get(..len) else { return Ok(None) };
     let header_len = FIXED_LEN + len;
-    // A tunnel's own connection, as to see whether the gateway lives.
+    // A tunnel's own connection, such as a health check.
     if command & 0xf == 0 {
         return Ok(Some((None, header_len)));
     }

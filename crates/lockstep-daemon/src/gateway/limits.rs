@@ -1,4 +1,4 @@
-//! A gateway's limits: those of the cluster's file, and those that no file sets.
+//! A gateway's limits: those of the cluster's file, and those that are not configurable.
 
 use crate::config::{Config, share_of_address};
 use lockstep_client::Delivery;
@@ -8,14 +8,14 @@ use lockstep_gateway::gateway::locks::LockoutTimes;
 use lockstep_wire::Nanos;
 use soupbintcp::ServerLimits;
 
-/// Most logins whose passwords wait to be checked.
+/// The most logins whose passwords wait to be checked.
 const CHECKS_MAX: u32 = 256;
-/// Time between two looks at all timers.
+/// The interval of looking at all timers.
 const SCAN_NS: Nanos = 10_000_000;
-/// Signs of life that a gateway may miss.
+/// The number of heartbeats that a gateway may miss.
 const LOST_HEARTBEATS: u32 = 6;
 
-/// The limits of the cluster's file, and those that no file sets.
+/// The limits of the cluster's file, and those that are not configurable.
 pub(super) fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimits {
     let limits = &config.gateway;
     GatewayLimits {

@@ -1,27 +1,27 @@
-//! A client's connection: in the clear, or by TLS. The loop reads and writes the client's bytes and knows no
-//! more.
+//! A client's connection: plain or TLS. The loop reads and writes the client's bytes, and does not
+//! distinguish the two.
 
 use super::tls::Session;
 use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read, Write};
 
-/// The first byte of a TLS connection, and so of a handshake's record. A login request in the clear begins
-/// with 0, as it is shorter than 256 bytes.
+/// The first byte of a TLS connection, which is that of a handshake record. A plain login request begins with
+/// 0, as it is shorter than 256 bytes.
 pub(super) const TLS_BEGINS: u8 = 0x16;
 
-/// What reading brought.
+/// The result of a read.
 #[derive(Debug)]
 pub(super) enum LinkInput {
-    /// So many bytes of the client's.
+    /// This many bytes of the client.
     Bytes(usize),
-    /// Bytes that TLS kept for itself: there may be more behind them.
+    /// Bytes that TLS consumed: there may be more behind them.
     Again,
     /// Nothing until the socket is readable again.
     Nothing,
     /// The client has closed the connection, or it broke.
     End,
-    /// What came is not what is spoken here.
+    /// The bytes are of another protocol.
     Fault(String),
 }
 
@@ -37,19 +37,19 @@ impl From<io::Result<usize>> for LinkInput {
     }
 }
 
-/// See the module.
+/// A connection: see the module.
 pub(super) enum Link {
-    /// In the clear.
+    /// A plain connection.
     Plain {
         socket: TcpStream,
-        /// Its first byte was looked at.
+        /// Whether its first byte was checked.
         begun: bool,
     },
     Tls(Box<Session>),
 }
 
 impl Link {
-    /// The socket, to be watched.
+    /// The socket, to be polled.
     pub fn socket(&mut self) -> &mut TcpStream {
         match self {
             Self::Plain { socket, .. } => socket,
@@ -57,7 +57,7 @@ impl Link {
         }
     }
 
-    /// Whether the next bytes that come cost a key exchange or a signature.
+    /// Whether the next bytes may cost a key exchange or a signature.
     pub fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain { .. } => false,
@@ -65,7 +65,7 @@ impl Link {
         }
     }
 
-    /// Whether there is something to be sent beside what the core has.
+    /// Whether it has output of its own beside the core's.
     pub fn wants_write(&self) -> bool {
         match self {
             Self::Plain { .. } => false,
@@ -73,14 +73,14 @@ impl Link {
         }
     }
 
-    /// Reads what the client says, once.
+    /// Reads from the client once.
     pub fn read(&mut self, buffer: &mut [u8]) -> LinkInput {
         match self {
             Self::Plain { socket, begun } => {
                 let input = LinkInput::from(socket.read(buffer));
                 if let LinkInput::Bytes(len) = input
                     && !std::mem::replace(begun, true)
-                    // The third byte of a packet in the clear is a letter.
+                    // The third byte of a plain packet is a letter.
                     && let [TLS_BEGINS, 3, 0..=4, ..] = buffer[..len]
                 {
                     return LinkInput::Fault(
@@ -93,10 +93,10 @@ impl Link {
         }
     }
 
-    /// Sends what waits, and takes as much of `out` as it can.
+    /// Sends the waiting bytes, and takes as much of `out` as it can.
     ///
     /// # Errors
-    /// The socket takes nothing now, or it broke.
+    /// The socket accepts nothing now, or it broke.
     pub fn write(&mut self, out: &[u8]) -> io::Result<usize> {
         match self {
             Self::Plain { socket, .. } => socket.write(out),
@@ -104,8 +104,8 @@ impl Link {
         }
     }
 
-    /// Says that nothing more will be sent. Returns whether the socket may be closed: it has everything, or
-    /// it did not take it for too long.
+    /// No more bytes will be sent. Returns whether the socket may be closed: it has everything, or has
+    /// accepted nothing for too long.
     pub fn part(&mut self, now: Nanos) -> bool {
         match self {
             Self::Plain { .. } => true,

@@ -1,4 +1,4 @@
-//! Where clients connect: in the clear, by TLS, by FIX, or several.
+//! The addresses at which clients connect: plain, TLS, FIX, or several of them.
 
 use super::RunArgs;
 use super::link::Link;
@@ -12,25 +12,25 @@ use mio::{Interest, Registry, Token};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
-/// Most of them; their tokens are the numbers below.
+/// The most listeners; their tokens are the numbers below.
 pub(super) const LISTENERS_MAX: usize = 3;
-/// Where clients connect if nobody says where.
+/// The default address.
 pub(super) const DEFAULT: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 9_000);
 
 /// One of them.
 pub(super) struct Listener {
-    /// Somebody may be there to be accepted.
+    /// Whether a client may be waiting to be accepted.
     pub accepts: bool,
-    /// Where it listens.
+    /// The address at which it listens.
     pub address: SocketAddr,
-    /// The gateway's CompID, where clients speak FIX.
+    /// The gateway's CompID, if clients speak FIX.
     pub fix: Option<String>,
     socket: TcpListener,
     tls: Option<Acceptor>,
 }
 
 impl Listener {
-    /// Opens those that the arguments ask for. The token of each is its index.
+    /// Opens the listeners that the arguments request. The token of each is its index.
     pub fn open_all(args: &RunArgs, config: &Config, registry: &Registry) -> Result<Vec<Self>, Failure> {
         let is_default = args.listen_tls.is_none() && args.fix.is_none();
         let plain = args.listen.or_else(|| is_default.then(|| DEFAULT.into()));
@@ -65,7 +65,7 @@ impl Listener {
         Ok(listeners)
     }
 
-    /// What clients speak here, and where: a line for people and for programs.
+    /// Protocol and address: a line for people and for programs.
     pub fn row(&self) -> String {
         let how = match (self.tls.is_some(), self.fix.is_some()) {
             (true, _) => " with TLS",
@@ -75,13 +75,13 @@ impl Listener {
         format!("listening{how} on {}", self.address)
     }
 
-    /// The next client.
+    /// Accepts the next client.
     ///
     /// # Errors
-    /// Nobody is there now, or it could not be accepted.
+    /// No client is waiting, or it could not be accepted.
     pub fn accept(&self) -> io::Result<(Link, SocketAddr)> {
         let (socket, peer) = self.socket.accept()?;
-        let _ = socket.set_nodelay(true); // it delays what it sends, and is otherwise as good
+        let _ = socket.set_nodelay(true); // without it output is delayed, and nothing else changes
         let link = match &self.tls {
             None => Link::Plain { socket, begun: false },
             Some(acceptor) => Link::Tls(Box::new(
@@ -91,7 +91,7 @@ impl Listener {
         Ok((link, peer))
     }
 
-    /// Reads its certificate and key again, if it has any. Returns what came of it.
+    /// Reads its certificate and key again, if it has any. Returns the result.
     pub fn reload(&mut self) -> Option<Result<String, String>> {
         Some(match self.tls.as_mut().map(Acceptor::reopen)? {
             Ok(()) => {

@@ -31,7 +31,7 @@ use zeroize::Zeroizing;
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct GatewayArgs {
-    /// What to do beside running.
+    /// What to do instead of running.
     #[command(subcommand)]
     pub command: Option<GatewayCommand>,
     /// Flags of a run.
@@ -42,7 +42,7 @@ pub struct GatewayArgs {
 /// Flags of a running gateway.
 #[derive(Args, Debug)]
 pub struct RunArgs {
-    /// Where the cluster's file is.
+    /// The cluster's file.
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// The gateway's name, of its own among all gateways of the cluster; this host's name and the port where
@@ -79,7 +79,7 @@ pub enum GatewayCommand {
     User(user::UserCommand),
 }
 
-/// A CompID: printable, without blanks.
+/// A CompID: printable characters without blanks.
 fn comp_id(text: &str) -> Result<String, String> {
     let fits = (1..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
     if fits {
@@ -89,7 +89,7 @@ fn comp_id(text: &str) -> Result<String, String> {
     }
 }
 
-/// Does what the arguments say.
+/// Runs the command that the arguments select.
 pub fn run(args: &GatewayArgs) -> Result<u8, Failure> {
     match &args.command {
         Some(GatewayCommand::User(command)) => user::run(command),
@@ -97,10 +97,10 @@ pub fn run(args: &GatewayArgs) -> Result<u8, Failure> {
     }
 }
 
-/// Bytes of the longest file of secrets that is read: of a million users.
+/// The largest file of secrets that is read: of a million users.
 const SECRET_LEN_MAX: u64 = 1 << 29;
 
-/// Reads a file of secrets, which nobody but its owner may read; `hint` says where it comes from.
+/// Reads a file of secrets, which only its owner may read; `hint` names the command that makes it.
 fn read_private(path: &Path, hint: &str) -> Result<Zeroizing<String>, Failure> {
     let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
     fs::metadata(path).map_err(|error| wrong(format!("{error}; {hint}")))?;

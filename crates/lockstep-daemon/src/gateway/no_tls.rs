@@ -1,4 +1,4 @@
-//! What stands in the place of [`super::tls`] in a build without it: nobody can have a connection of it.
+//! Replaces [`super::tls`] in a build without it: it has no connections.
 
 use super::RunArgs;
 use super::link::LinkInput;
@@ -10,11 +10,11 @@ use mio::net::TcpStream;
 use std::io;
 use std::net::SocketAddr;
 
-/// There is none.
+/// No value exists.
 pub(super) enum Acceptor {}
 
 impl Acceptor {
-    /// Refuses whatever asks for TLS: nobody shall believe that passwords are encrypted.
+    /// Refuses arguments that request TLS, so that no operator believes passwords to be encrypted.
     pub fn open(args: &RunArgs, config: &Config) -> Result<Option<(SocketAddr, Self)>, Failure> {
         let gateway = &config.gateway;
         let asked = [
@@ -39,7 +39,7 @@ impl Acceptor {
     }
 }
 
-/// There is none.
+/// No value exists.
 pub(super) enum Session {}
 
 impl Session {

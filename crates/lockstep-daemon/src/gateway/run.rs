@@ -1,7 +1,7 @@
-//! One thread for all sockets: clients', and the two handles'.
+//! One thread for all sockets: those of the clients and of the two handles.
 //!
 //! ```text
-//!   turn:  publisher ─ subscriber ─▶ core ◀─ verdicts        idle: one poll over clients, handles and waker
+//!   turn:  publisher ─ subscriber ─▶ core ◀─ results        idle: one poll over clients, handles and waker
 //!             ▲            sockets ─▶ │ ─▶ sockets, passwords
 //!             └───────────────────────┘
 //! ```
@@ -52,21 +52,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const WAKER: Token = Token(LISTENERS_MAX);
-/// From here on the handles' sockets, ...
+/// The first token of the handles' sockets.
 const HANDLES: usize = LISTENERS_MAX + 1;
-/// ... and the clients'.
+/// The first token of the clients' sockets.
 const CLIENTS: usize = 32;
-/// Connections accepted in one turn, so that a storm of them leaves time for those who are there.
+/// The most connections accepted in one turn, so that a storm of them leaves time for connected clients.
 const ACCEPTED_PER_TURN: usize = 16;
-/// Bytes read of one client in one turn.
+/// The most bytes read from one client in one turn.
 const READ_LEN: usize = 16 << 10;
-/// Messages of the stream in one turn.
+/// The most messages of the stream in one turn.
 const BATCH: usize = 256;
 /// Longest sleep: a handle may have a request due.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Time between two words about what a start waits for.
+/// The time between two log lines about what a start waits for.
 const WAITS_NS: Nanos = 5_000_000_000;
-/// The gateway without a leader, for its log.
+/// What the gateway does without a leader, for its log.
 const WITHOUT_LEADER: &str = "nobody logs in, and what clients send waits";
 /// How long a stop waits for its disconnects to be stamped.
 const STOP_NS: Nanos = 3_000_000_000;
@@ -93,13 +93,12 @@ impl GatewayStream for Handle<'_> {
     }
 
     fn draw(&mut self) -> [u64; 2] {
-        // A kernel that has no random numbers has refused the handles already.
+        // A kernel without random numbers has refused the handles already.
         [random_u64().unwrap_or_default(), random_u64().unwrap_or_default()]
     }
 }
 
-/// The gateway's name: the one that was given, or one that no other process of the cluster has unless it was
-/// given so.
+/// The gateway's name: the given one, or one that no other process of the cluster has unless it was given.
 fn name_of(args: &RunArgs) -> Result<String, Failure> {
     let len_max = NAME_LEN_MAX - GATEWAY.len();
     let Some(name) = args.name.clone() else {
@@ -116,7 +115,7 @@ fn name_of(args: &RunArgs) -> Result<String, Failure> {
     Ok(name)
 }
 
-/// Watches the sockets of both handles: what comes ends the wait.
+/// Polls the sockets of both handles: a datagram ends the wait.
 fn watch_handles(
     registry: &Registry,
     publisher: &Publisher,
@@ -133,13 +132,13 @@ fn watch_handles(
     Ok(handles)
 }
 
-/// Runs until it has to stop.
+/// Runs until it must stop.
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
     acting::not_as_root(&config)?;
     log::start(&config.log);
-    // It has passwords and the TLS key in memory.
+    // The process has passwords and the TLS key in memory.
     log_effective(&forbid_core_dumps());
     limits::return_large_allocations();
     limits::in_place_of_capabilities();
@@ -166,7 +165,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     })
 }
 
-/// Serves until it is told to stop, or `reading` is over.
+/// Serves until a stop is requested, or `reading` is over.
 fn serve(
     args: &RunArgs,
     (config, observed): (&Config, &Observed),
@@ -187,7 +186,7 @@ fn serve(
         }
         if !reported_ready && server.core.is_ready() {
             reported_ready = true;
-            // Until now it may have had to open its sockets once more.
+            // Until now it may have had to open its sockets again.
             confined::complete(reach, Becomes::Other);
             for listener in &server.listeners {
                 output::write_line(OutputStream::Out, listener.row());
@@ -224,7 +223,7 @@ fn serve(
 struct Client {
     link: Link,
     number: u64,
-    /// The socket had more to read when it was looked at last.
+    /// Whether the socket had more to read at the last look.
     readable: bool,
     writable: bool,
 }
@@ -245,13 +244,13 @@ struct Server {
     handles: Vec<OwnedFd>,
     clients: Vec<Option<Client>>,
     readable: BTreeSet<usize>,
-    /// Whose handshake went on last.
+    /// The client whose handshake last had a step.
     shook: usize,
     touched: Vec<usize>,
     publisher_events: Vec<PublisherEvent>,
     clock: Clock,
     idle: Idle,
-    /// For [`Idle::Adapt`]: the rule, and how often clients had something.
+    /// For [`Idle::Adapt`]: the rule, and how often clients had traffic.
     adaptive: Adaptive,
     client_events: u64,
     users: std::path::PathBuf,
@@ -330,7 +329,7 @@ impl Server {
         })
     }
 
-    /// The gateway ends by itself: its clients receive the reason, as far as their sockets take it at once.
+    /// The gateway ends by itself: its clients receive the reason, as far as their sockets accept it at once.
     fn end(&mut self, now: Nanos, error: &GatewayError) -> Failure {
         self.core.stop(now);
         self.touched.extend(0..self.clients.len());
@@ -342,7 +341,7 @@ impl Server {
         Failure::new(code, error)
     }
 
-    /// Everything once; then a sleep, if there was nothing to do.
+    /// One turn of everything; then a sleep, if there was nothing to do.
     fn turn(&mut self, reading: &mut ReadingEnd) -> Result<(), Failure> {
         let now = self.clock.now();
         self.core.clocks.gateway = Utc::now().0;
@@ -389,7 +388,7 @@ impl Server {
         self.wait(work + usize::from(self.core.next_deadline() == 0))
     }
 
-    /// Whether both handles follow a leader: the core and the log hear of it.
+    /// Reports to the core and the log whether both handles follow a leader.
     fn look_for_leader(&mut self, now: Nanos) {
         let follows = self.publisher.is_connected() && self.subscriber.is_connected();
         self.follows.look(now, follows);
@@ -449,7 +448,7 @@ impl Server {
         ACCEPTED_PER_TURN
     }
 
-    /// A client at `peer` has this connection; with a CompID of the gateway's it speaks FIX.
+    /// A client at `peer` has this connection; with a CompID of the gateway it speaks FIX.
     fn admit(&mut self, now: Nanos, mut link: Link, peer: SocketAddr, fix: Option<&str>) {
         let accepted = match fix {
             Some(comp_id) => self.core.accept_fix(now, peer, comp_id),
@@ -474,8 +473,8 @@ impl Server {
         self.clients.get(index).and_then(Option::as_ref).is_some_and(|client| client.link.is_handshaking())
     }
 
-    /// One step of one handshake, and of another one in the next turn: a step costs a signature, for which
-    /// everybody else waits.
+    /// One step of one handshake; another handshake has the next turn. A step costs a signature, for which
+    /// all others wait.
     fn shake_hands(&mut self, now: Nanos) -> usize {
         let in_turn = self.readable.range(self.shook + 1..).chain(self.readable.range(..=self.shook));
         let in_turn: Vec<_> = in_turn.copied().filter(|index| self.is_handshaking(*index)).collect();
@@ -488,7 +487,7 @@ impl Server {
         0
     }
 
-    /// What everybody says whose handshake is over.
+    /// Reads from all clients whose handshake is complete.
     fn read(&mut self, now: Nanos) -> usize {
         let mut work = 0;
         for index in self.readable.clone() {
@@ -499,7 +498,7 @@ impl Server {
         work
     }
 
-    /// Reads of one client. Returns whether anything came.
+    /// Reads from one client. Returns whether anything arrived.
     fn hear(&mut self, now: Nanos, index: usize) -> usize {
         let Some(client) = self.clients.get_mut(index).and_then(Option::as_mut) else {
             self.readable.remove(&index);
@@ -574,7 +573,7 @@ impl Server {
     fn close(&mut self, now: Nanos, index: usize) {
         if let Some(mut client) = self.clients.get_mut(index).and_then(Option::take) {
             client.link.part(now);
-            let _ = self.poll.registry().deregister(client.link.socket()); // it goes with its descriptor
+            let _ = self.poll.registry().deregister(client.link.socket()); // it ends with its descriptor
             tracing::debug!(client.number, "connection closed");
             self.core.on_closed(now, index);
         }

@@ -1,5 +1,5 @@
-//! TLS 1.3 and 1.2 for clients, by `rustls`, which like the core owns no socket: what is read and written,
-//! and how much is kept meanwhile, is decided here.
+//! TLS 1.3 and 1.2 for clients, by `rustls`, which like the core owns no socket: this module decides what is
+//! read and written, and how much is buffered.
 
 use super::link::{LinkInput, TLS_BEGINS};
 use super::{RunArgs, read_private, validity};
@@ -21,15 +21,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes that are encrypted ahead of the socket: one record. What does not fit stays with the core, which has
-/// a limit of its own and cuts who takes nothing.
+/// The most bytes that are encrypted ahead of the socket: one record. The rest stays with the core, which has
+/// its own limit and disconnects a client that accepts nothing.
 const AHEAD_MAX: usize = 16 << 10;
-/// Calls of the socket in one turn: each brings 4 KiB at most, and a record is 16 KiB.
+/// The most reads of the socket in one turn: each returns at most 4 KiB, and a record is 16 KiB.
 const READS_PER_TURN: usize = 5;
 /// How long a connection that ends may take to send its last records.
 const LINGER_NS: Nanos = 1_000_000_000;
 
-/// What new connections get: a certificate and its key, and the files that they come from.
+/// What new connections use: a certificate and its key, and their files.
 pub(super) struct Acceptor {
     files: Files,
     config: Arc<ServerConfig>,
@@ -39,12 +39,12 @@ pub(super) struct Acceptor {
 struct Files {
     certificate: PathBuf,
     key: PathBuf,
-    /// Of the authority that has to have signed each client's certificate, if clients need one.
+    /// The file of the authority that must have signed each client's certificate, if clients need one.
     client_authority: Option<PathBuf>,
 }
 
 impl Acceptor {
-    /// Reads the files that the configuration names, if the arguments say where to listen.
+    /// Reads the files that the configuration names, if the arguments have an address for TLS.
     pub fn open(args: &RunArgs, config: &Config) -> Result<Option<(SocketAddr, Self)>, Failure> {
         let gateway = &config.gateway;
         let Some(address) = args.listen_tls else {
@@ -67,13 +67,13 @@ impl Acceptor {
         Ok(Some((address, Self { files, config })))
     }
 
-    /// Reads them again. If they are wrong, new connections get what they got before.
+    /// Reads the files again. If they are invalid, new connections use the former ones.
     pub fn reopen(&mut self) -> Result<(), Failure> {
         self.config = self.files.read()?;
         Ok(())
     }
 
-    /// A connection that was accepted.
+    /// The session of an accepted connection.
     pub fn session(&self, socket: TcpStream) -> Result<Session, String> {
         let connection = ServerConnection::new(Arc::clone(&self.config));
         let mut connection = connection.map_err(|error| error.to_string())?;
@@ -98,7 +98,7 @@ fn certificates(path: &Path, hint: &str) -> Result<Vec<CertificateDer<'static>>,
     Ok(chain)
 }
 
-/// The judge of clients' certificates.
+/// The verifier of clients' certificates.
 fn verifier(
     authority: &Path,
     provider: &Arc<CryptoProvider>,
@@ -136,7 +136,7 @@ impl Files {
             Some(authority) => config.with_client_cert_verifier(verifier(authority, &provider)?),
         };
         let mut config = config.with_single_cert(chain, secret).map_err(unusable)?;
-        // No session is resumed: another gateway could not, and what a ticket promises would outlive its
+        // Sessions are not resumed: another gateway could not resume them, and a ticket would outlive its
         // certificate.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -149,7 +149,7 @@ impl Files {
 pub(super) struct Session {
     socket: TcpStream,
     connection: ServerConnection,
-    /// Its first byte was looked at.
+    /// Whether its first byte was checked.
     begun: bool,
     parts_since: Option<Nanos>,
 }
@@ -167,7 +167,7 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Reads on until there is something for the core, one step of a handshake is done, or the turn is over.
+    /// Reads until there are bytes for the core, one step of a handshake is done, or the turn is over.
     pub fn read(&mut self, buffer: &mut [u8]) -> LinkInput {
         if !self.begun {
             let mut first = [0];
@@ -195,7 +195,7 @@ impl Session {
             }
             let was_handshaking = self.connection.is_handshaking();
             if let Err(error) = self.connection.process_new_packets() {
-                let _ = self.flush(); // the alert, if the socket takes it
+                let _ = self.flush(); // the alert, if the socket accepts it
                 return LinkInput::Fault(format!("TLS: {error}"));
             }
             if was_handshaking {
@@ -205,15 +205,15 @@ impl Session {
         LinkInput::Again
     }
 
-    /// Encrypted bytes leave before more is.
+    /// Encrypted bytes are sent before more are encrypted.
     pub fn write(&mut self, out: &[u8]) -> io::Result<usize> {
         self.flush()?;
         let len = self.connection.writer().write(out)?;
-        // Before the handshake is over so much and no more is taken.
+        // Before the handshake is complete only this much is accepted.
         if len == 0 && !out.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { Ok(len) }
     }
 
-    /// Says so by close_notify, without which the client could not tell an end from a cut.
+    /// Sends close_notify, without which the client could not distinguish an end from a cut.
     pub fn part(&mut self, now: Nanos) -> bool {
         if self.parts_since.is_none() {
             self.connection.send_close_notify();

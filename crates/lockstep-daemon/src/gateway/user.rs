@@ -32,13 +32,13 @@ pub enum UserCommand {
     List(ListArgs),
 }
 
-/// Which file.
+/// The users' file.
 #[derive(Args, Debug)]
 pub struct FileArgs {
     /// File of the users; the configuration's gateway.users if it is not given
     #[arg(long, value_name = "FILE")]
     pub users: Option<PathBuf>,
-    /// Where the cluster's file is.
+    /// The cluster's file.
     #[command(flatten)]
     pub cluster: ClusterArgs,
 }
@@ -107,7 +107,7 @@ impl FileArgs {
         }
     }
 
-    /// The same for a command that writes it.
+    /// As [`Self::path`], for a command that writes the file.
     fn path_to_change(&self) -> Result<PathBuf, Failure> {
         let path = self.path()?;
         acting::not_as_root_in(&path)?;
@@ -115,7 +115,7 @@ impl FileArgs {
     }
 }
 
-/// Does what the arguments say.
+/// Runs the command that the arguments select.
 pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
     match command {
         UserCommand::Add(args) => {
@@ -151,7 +151,7 @@ pub(super) fn run(command: &UserCommand) -> Result<u8, Failure> {
     }
 }
 
-/// A user, but for its password.
+/// A user, without its password.
 fn row(user: &User) -> String {
     let hear: Vec<_> = user.hear.iter().map(ToString::to_string).collect();
     let state = if user.disabled { "disabled" } else { "enabled" };
@@ -220,8 +220,8 @@ pub fn hash(password: &[u8]) -> Result<String, Failure> {
     passwords::hash(password, salt).map_err(|what| Failure::new(FAILED, what))
 }
 
-/// Makes other changes of the file wait until this is dropped: each begins with what the one before has
-/// written. The folder is locked, as the file is another one after each change.
+/// Makes other changes of the file wait until this is dropped: each begins with the result of the one before.
+/// The folder is locked, because the file is replaced at each change.
 fn lock(path: &Path) -> Result<File, Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));
@@ -232,7 +232,7 @@ fn lock(path: &Path) -> Result<File, Failure> {
     })
 }
 
-/// Reads the file, which nobody but its owner may read.
+/// Reads the file, which only its owner may read.
 pub(super) fn read(path: &Path) -> Result<Users, Failure> {
     let text = read_private(path, "write it by `lockstep gateway user add NAME`")?;
     Users::parse(&text).map_err(|what| Failure::new(USAGE, format!("{}: {what}", path.display())))
@@ -257,7 +257,7 @@ fn change_file(path: &Path, users: &Users) -> Result<u8, Failure> {
 /// A gateway would refuse them, or they cannot be written.
 pub fn write(path: &Path, users: &Users) -> Result<(), Failure> {
     let text = users.write();
-    // What a gateway would refuse is not written.
+    // A file that a gateway would refuse is not written.
     Users::parse(&text).map_err(|what| Failure::new(USAGE, what))?;
     let wrong =
         |error: std::io::Error| Failure::new(FAILED, format!("cannot write {}: {error}", path.display()));

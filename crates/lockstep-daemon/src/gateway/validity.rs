@@ -1,5 +1,5 @@
-//! When a certificate ends: the one field of X.509 (RFC 5280, 4.1.2.5) that a gateway reads by itself, as
-//! `rustls` does not tell it.
+//! When a certificate ends: the one field of X.509 (RFC 5280, 4.1.2.5) that a gateway reads by itself,
+//! because `rustls` does not return it.
 
 use lockstep_io::clock::Utc;
 
@@ -8,10 +8,10 @@ const INTEGER: u8 = 0x02;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
-/// The version of a certificate, which is not there in those of version 1.
+/// The tag of a certificate's version, which certificates of version 1 lack.
 const VERSION: u8 = 0xa0;
 
-/// The first element of `bytes` and what follows it: its tag, its content, the rest.
+/// The first element of `bytes`: its tag, its content, and the rest of `bytes`.
 fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&tag, rest) = bytes.split_first()?;
     let (&first, rest) = rest.split_first()?;
@@ -27,19 +27,19 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((tag, content, rest))
 }
 
-/// The content of the first element, which has this tag, and what follows it.
+/// The content of the first element, which must have this tag, and the rest.
 fn tagged(bytes: &[u8], wanted: u8) -> Option<(&[u8], &[u8])> {
     element(bytes).filter(|(tag, ..)| *tag == wanted).map(|(_, content, rest)| (content, rest))
 }
 
-/// The first and the last moment at which a certificate counts; `None` of what is no certificate.
+/// The first and the last moment of a certificate's validity; `None` if the bytes are no certificate.
 fn validity(certificate: &[u8]) -> Option<[&[u8]; 2]> {
     let (certificate, _) = tagged(certificate, SEQUENCE)?;
     let (mut fields, _) = tagged(certificate, SEQUENCE)?;
     if let Some((_, rest)) = tagged(fields, VERSION) {
         fields = rest;
     }
-    // The number, the algorithm, and the one who signed it.
+    // The serial number, the algorithm, and the issuer.
     for tag in [INTEGER, SEQUENCE, SEQUENCE] {
         fields = tagged(fields, tag)?.1;
     }
@@ -48,7 +48,7 @@ fn validity(certificate: &[u8]) -> Option<[&[u8]; 2]> {
     Some([&times[..from_len], &times[from_len..]])
 }
 
-/// A time, `270331120000Z` or with four digits of the year.
+/// A time: `270331120000Z`, or with four digits of the year.
 fn time(bytes: &[u8]) -> Option<Utc> {
     let (tag, content, _) = element(bytes)?;
     let text = std::str::from_utf8(content).ok().filter(|text| text.is_ascii())?;
@@ -64,7 +64,7 @@ fn time(bytes: &[u8]) -> Option<Utc> {
     Utc::parse(&format!("{century}{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
 }
 
-/// When a certificate ends; `None` of one without an end (`99991231235959Z`), or of what is none.
+/// When a certificate ends; `None` for one without an end (`99991231235959Z`), or for other bytes.
 pub(super) fn end(certificate: &[u8]) -> Option<Utc> {
     time(validity(certificate)?[1])
 }

@@ -1,7 +1,7 @@
-//! The threads that check passwords, behind a queue that is bounded: one of the lowest class, which takes
-//! what the cores have left, and one that takes a bounded share of a core from others, so that a login goes
-//! on however busy they are. A flood of logins waits for them, and nothing else does for long. [`CheckDesk`]
-//! has the rule by which they share the work.
+//! The threads that check passwords, behind a bounded queue: one of the lowest priority, which uses what the
+//! cores have left, and one that takes a bounded share of a core from others, so that logins continue however
+//! busy the cores are. Only logins wait long for them in a flood. [`CheckDesk`] has the rule by which they
+//! share the work.
 
 use crate::Failure;
 use crate::failure::FAILED;
@@ -17,11 +17,11 @@ use mio::Waker;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Passwords that wait for a thread here, one for each; the others wait in the core, which knows whose turn
-/// is next.
+/// The most passwords that wait for a thread here, one for each; the others wait in the core, which knows
+/// their order.
 const AHEAD: usize = 2;
 
-/// Where passwords go, and verdicts come from.
+/// Passes passwords to the threads, and returns the results.
 pub(super) struct Verifier {
     desk: CheckDesk<Check>,
     idle: Sender<(u64, Check)>,
@@ -29,15 +29,15 @@ pub(super) struct Verifier {
     reports: Receiver<Report>,
 }
 
-/// What a thread tells.
+/// A report of a thread.
 enum Report {
     /// Whether the password of the check with this number is right.
     Checked(u64, bool),
-    /// It may be handed another one.
+    /// The thread can take another check.
     Free(CheckThread),
 }
 
-/// What the threads have in common.
+/// The state that the threads share.
 #[derive(Clone)]
 struct Work {
     reports: Sender<Report>,
@@ -62,7 +62,7 @@ impl Work {
         is_right
     }
 
-    /// Checks until nobody wants a verdict; `rest` comes behind each check.
+    /// Checks until no one waits for a result; `rest` is called after each check.
     fn run(&self, own: CheckThread, todo: &Receiver<(u64, Check)>, mut rest: impl FnMut(&Clock)) {
         for (number, check) in todo {
             let report = Report::Checked(number, self.is_right(&check));
@@ -82,7 +82,7 @@ impl Verifier {
     /// Starts the threads, which wake the owner by `waker`.
     pub(super) fn start(waker: Arc<Waker>) -> Result<Self, Failure> {
         let ((idle, idle_todo), (share, share_todo)) = (bounded(1), bounded(1));
-        // Two of each thread.
+        // Two results of each thread.
         let (done, reports) = bounded(2 * AHEAD);
         let drawn = [random_u64()?, random_u64()?];
         let mut key = [0; 16];
@@ -107,25 +107,25 @@ impl Verifier {
         Ok(Self { desk: CheckDesk::new(AHEAD), idle, share, reports })
     }
 
-    /// Whether another password finds room.
+    /// Whether there is room for another password.
     pub(super) fn has_room(&self) -> bool {
         self.desk.has_room()
     }
 
-    /// Has a password checked, for which there is room.
+    /// Checks a password, for which there must be room.
     pub(super) fn check(&mut self, check: Check) {
         self.desk.push(check);
     }
 
-    /// Hands what waits to the threads that are free.
+    /// Passes waiting passwords to the free threads.
     pub(super) fn turn(&mut self, now: Nanos) {
         while let Some((whom, number, check)) = self.desk.assign(now) {
             let to = if whom == CheckThread::Idle { &self.idle } else { &self.share };
-            let _ = to.try_send((number, check)); // it is free: it has taken the one before
+            let _ = to.try_send((number, check)); // it is free: it has taken the previous one
         }
     }
 
-    /// The next verdict.
+    /// The next result.
     pub(super) fn next_result(&mut self) -> Option<(Check, bool)> {
         while let Ok(report) = self.reports.try_recv() {
             match report {

@@ -1,4 +1,4 @@
-//! `lockstep notary`: signs what the committed stream was, and publishes the signatures into it.
+//! `lockstep notary`: signs the committed stream, and publishes the signatures into it.
 
 mod run;
 
@@ -17,7 +17,7 @@ use std::time::Duration;
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct NotaryArgs {
-    /// What to do beside running.
+    /// What to do instead of running.
     #[command(subcommand)]
     pub command: Option<NotaryCommand>,
     /// Flags of a run.
@@ -36,7 +36,7 @@ pub enum NotaryCommand {
 /// Flags of `notary key`.
 #[derive(Args, Debug)]
 pub struct KeyArgs {
-    /// Where the cluster's file is.
+    /// The cluster's file.
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// The notary's name: at most 16 letters, digits, `-`, `_`, `.`
@@ -47,7 +47,7 @@ pub struct KeyArgs {
 /// Flags of a running notary.
 #[derive(Args, Debug)]
 pub struct NotaryRunArgs {
-    /// Where the cluster's file is.
+    /// The cluster's file.
     #[command(flatten)]
     pub cluster: ClusterArgs,
     /// The notary's name: its key is NAME.notary in security.keys
@@ -65,7 +65,7 @@ pub struct NotaryRunArgs {
     pub until_stdin_ends: bool,
 }
 
-/// A name of a notary: that of a file, and a part of a publisher's.
+/// A name of a notary, which is that of a file, and a part of a publisher's name.
 fn notary_name(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if text.is_empty() || text.len() > 16 || text.starts_with('.') || !text.bytes().all(is_plain) {
@@ -74,7 +74,7 @@ fn notary_name(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Does what the arguments say.
+/// Runs the command that the arguments select.
 pub fn run(args: &NotaryArgs) -> Result<u8, Failure> {
     match &args.command {
         Some(NotaryCommand::Key(args)) => make_key(args),
@@ -96,7 +96,7 @@ fn make_key(args: &KeyArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The public keys that this host believes.
+/// The public keys that this host trusts.
 ///
 /// # Errors
 /// As [`crate::secret::Owner::public_keys`].

@@ -1,4 +1,4 @@
-//! A notary that runs: a subscriber of frames, and a publisher of signatures.
+//! The running notary: a subscriber of frames, and a publisher of signatures.
 
 use super::NotaryRunArgs;
 use crate::config::{Config, KeyUse};
@@ -32,19 +32,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Most messages between two looks at the signals and the clock.
+/// The most messages between two looks at the signals and the clock.
 const BATCH: usize = 1024;
 /// Longest sleep between two polls.
 const PAUSE_NS: Nanos = 1_000_000;
 /// How long the notary's name may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
-/// Intervals that may wait for room in the publisher's window; then nothing more is read.
+/// The most intervals that wait for room in the publisher's window; then nothing more is read.
 const CLOSED_MAX: usize = 64;
 /// How often the cursor is written.
 const CURSOR_NS: Nanos = 1_000_000_000;
 
 counter_group! {
-    /// What a notary has signed.
+    /// The counts of a notary's signatures.
     pub struct NotaryCounts {
         attestations count "notary_attestations" "Signatures published.",
         frames count "notary_frames" "Frames that were signed.",
@@ -54,7 +54,7 @@ counter_group! {
     }
 }
 
-/// The path at which it stores how far it has signed.
+/// The path of the file that stores how far it has signed.
 fn cursor_path(args: &NotaryRunArgs) -> PathBuf {
     let cursor = args.cursor.clone();
     cursor.unwrap_or_else(|| format!("/var/lib/lockstep/{}.cursor", args.name).into())
@@ -69,7 +69,7 @@ fn cursor_file(path: &Path) -> Result<CursorFile, Failure> {
     })
 }
 
-/// The notary of this secret, which is locked in memory.
+/// The notary with this secret, which is locked in memory.
 fn open_notary(args: &NotaryRunArgs, config: &Config) -> Result<Notary, Failure> {
     let notary = Notary::new(&*NOTARY.read(config, &args.name)?);
     log_effective(&key_file::lock(&[notary.place()]));
@@ -79,13 +79,13 @@ fn open_notary(args: &NotaryRunArgs, config: &Config) -> Result<Notary, Failure>
 fn begin(config: &Config) -> Result<(), Failure> {
     acting::not_as_root(config)?;
     log::start(&config.log);
-    // It has keys in memory.
+    // The process has keys in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
     Ok(())
 }
 
-/// Runs until it has to stop.
+/// Runs until it must stop.
 pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let config = args.cluster.load(&[])?;
@@ -157,20 +157,20 @@ pub fn run(args: &NotaryRunArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The frames that are signed, and those that will be.
+/// The frames that are being signed, and those that will be.
 struct Signing {
     notary: Notary,
     id: PublisherId,
     interval_ns: Nanos,
-    /// The frames since the last interval was closed, since when there has been one with news, ...
+    /// The frames since the last interval was closed; it is open since its first new entry.
     open: Interval,
     news_since: Option<Nanos>,
-    /// ... intervals to be signed, each with the time since which it waits, ...
+    /// The intervals to sign, each with the time since which it waits.
     closed: VecDeque<(Interval, Nanos)>,
-    /// ... and what is signed and published, and not committed yet.
+    /// The intervals that are signed and published, and not committed yet.
     published: VecDeque<(PublisherSeq, Cursor, Nanos)>,
     cursor: Option<Cursor>,
-    /// Where it stores that, and when it did so last.
+    /// Where the signed position is stored, and when it was last stored.
     cursors: CursorFile,
     written_at: Nanos,
     follows: FollowsLog,
@@ -221,7 +221,8 @@ impl Signing {
         }
         self.open.push(frame);
         self.counts.seen_next = frame.header.next_seq();
-        // Signatures alone are signed with what comes next: two notaries would answer each other for ever.
+        // A frame with signatures alone is signed with the next one: otherwise two notaries would answer each
+        // other for ever.
         if !has_signatures_alone(frame) {
             self.news_since.get_or_insert(now);
         }
@@ -242,7 +243,7 @@ impl Signing {
         oldest.map_or(0, |since| now.saturating_sub(since))
     }
 
-    /// Signs and publishes what is due.
+    /// Signs and publishes the intervals that are due.
     fn turn(&mut self, now: Nanos, publisher: &mut Publisher) -> Result<(), Failure> {
         if self.news_since.is_some_and(|since| now >= since + self.interval_ns) {
             self.close(now);
@@ -305,7 +306,7 @@ impl Signing {
         Failure::new(FENCED, "another process runs as this notary: give each a name and a key of its own")
     }
 
-    /// A notary that cannot write it begins a little earlier next time.
+    /// A notary that cannot write its cursor begins a little earlier next time.
     fn write_cursor(&mut self) {
         let Some(cursor) = self.cursor else { return };
         if let Err(error) = self.cursors.save(cursor) {
@@ -314,7 +315,7 @@ impl Signing {
     }
 }
 
-/// What this notary would sign next is gone.
+/// The entries that this notary would sign next are gone.
 fn lost(from: Seq, oldest: Seq, why: RepairReject) -> Failure {
     let hint = "nobody will sign what lies between; start it with another file at --cursor, and it signs from the oldest \
                 entry on; an archiver keeps the stream for it";

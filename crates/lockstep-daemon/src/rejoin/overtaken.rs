@@ -1,11 +1,12 @@
-//! A replica whose journal goes on in no other one (LS1107) gives that up without a hand.
+//! A replica whose journal no other one continues (LS1107) gives it up without an operator.
 //!
 //! ```text
 //!   runs ── none has what it lacks, for 5 s, and REJOIN-1 would let it rejoin ──▶ mark ──▶ ends, exit code 1
 //!   starts ── mark ──▶ waits for REJOIN-1 as one that cannot prove its journal complete
 //! ```
 //!
-//! A process that runs may not lay its journal aside: it holds the files, and the system confines it to them.
+//! A running process may not lay its journal aside: it holds the files open, and the system confines it to
+//! them.
 
 use super::{LOOK, begin, by_itself, evidence, is_proven, members_of, open};
 use crate::Failure;
@@ -21,14 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long no journal may have what a replica lacks, beyond the time for which those that do not answer are
-/// waited for.
+/// How long no journal may have what a replica lacks, beyond the time for which it waits for silent ones.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Between two looks.
+/// The interval of looks.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Where the journal was given up: waits until it is laid aside. A replica that may not rejoin after all goes
-/// on with the journal that it has. Returns false if the process is to stop before.
+/// If the journal was given up: waits until it is laid aside. A replica that may not rejoin after all
+/// continues with its journal. Returns false if the process must stop before.
 pub fn lay_aside(config: &Config, settings: &NodeSettings, stop: &AtomicBool) -> bool {
     if !by_itself(config, settings) || !lockstep_node::is_overtaken(settings) {
         return true;
@@ -40,10 +40,10 @@ pub fn lay_aside(config: &Config, settings: &NodeSettings, stop: &AtomicBool) ->
     })
 }
 
-/// Ends this process where its journal is to be given up, as a thread beside the node finds.
+/// Ends this process if a thread beside the node finds that its journal must be given up.
 ///
 /// # Errors
-/// There is no device, or no thread.
+/// There is no device, or the system starts no thread.
 pub fn watch(
     config: &Config,
     settings: &NodeSettings,
@@ -84,7 +84,7 @@ pub fn watch(
     })
 }
 
-/// Since when a replica sees that no journal has what it lacks, and that it may rejoin.
+/// Since when a replica finds that no journal has what it lacks, and that it may rejoin.
 #[derive(Default)]
 struct OvertakenWatch {
     since: Option<Duration>,
@@ -92,8 +92,8 @@ struct OvertakenWatch {
 }
 
 impl OvertakenWatch {
-    /// Whether that has lasted at `now`. Journals that refuse for another reason than that their log begins
-    /// later name no seq.
+    /// Whether that has lasted long enough at `now`. Journals that refuse for another reason than a later
+    /// beginning name no seq.
     fn lasts(&mut self, now: Duration, oldest: Option<Seq>) -> bool {
         self.since = oldest.filter(|oldest| *oldest > 0).map(|_| self.since.unwrap_or(now));
         let lasts = self.since.is_some_and(|since| now.saturating_sub(since) >= PATIENCE);
@@ -103,7 +103,7 @@ impl OvertakenWatch {
         lasts
     }
 
-    /// The identity whose place the replica `own` would take by REJOIN-1 if it were silent.
+    /// The identity that the replica `own` would replace by REJOIN-1 if it were silent.
     fn look(
         &mut self,
         now: u64,
@@ -131,7 +131,7 @@ mod tests {
         assert!(!at(1, Some(9)) && !at(5, Some(9)) && at(6, Some(12)));
         // A journal that has it was started, or none answers.
         assert!(!at(7, None) && !at(8, Some(9)) && !at(12, Some(9)) && at(13, Some(9)));
-        // Those that answer are of an earlier release, or lead: nothing says that the log is gone.
+        // Those that answer are of an earlier release, or lead: that does not show that the log is gone.
         assert!(!at(14, Some(0)));
     }
 }

@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 /// `IFF_UP` and `IFF_MULTICAST` of `linux/if.h`.
 const UP: u32 = 0x1;
 const MULTICAST: u32 = 0x1000;
-/// What comes of a line without a card.
+/// The consequence of a line without a card.
 const NOTHING_STARTS: &str = "no node and no client starts here";
-/// A card that waits longer before it interrupts is later than the rest of the way.
+/// A card that delays its interrupts longer adds more latency than the rest of the path.
 const COALESCING_US_MAX: u32 = 20;
-/// Drivers that serve AF_XDP by the card itself (zero-copy), as of Linux 6.12.
+/// Drivers with native AF_XDP (zero-copy), as of Linux 6.12.
 const ZERO_COPY_DRIVERS: [&str; 12] = [
     "gve",
     "i40e",
@@ -67,7 +67,7 @@ fn driver<'a>(host: &'a Host, name: &str) -> Option<&'a str> {
     host.links.get(&format!("/sys/class/net/{name}/device/driver")).map(String::as_str)
 }
 
-/// That this host lacks the interface of a line.
+/// The finding that this host lacks the interface of a line.
 fn missing(line: &LocalLine<'_>, about: &str, now: &str) -> Finding {
     let mend = format!(
         "`ip -br address` lists those of this host; {}.interface, or LOCKSTEP_LINES_{}_INTERFACE",
@@ -145,7 +145,7 @@ fn coalescing(
 ) -> Option<Finding> {
     let (us, is_adaptive) = host.cards.get(name)?.coalescing?;
     let now = if is_adaptive { format!("adaptive, now {us} us") } else { format!("{us} us") };
-    // A socket that polls the card needs no interrupt.
+    // a socket that polls the card needs no interrupt
     let polls = line.line.busy_poll_ns > 0 || line.transport == Transport::Xdp;
     let is_late =
         (is_adaptive || us > COALESCING_US_MAX) && !polls && scope.config.profile == Profile::Production;
@@ -176,7 +176,7 @@ fn offloads(host: &Host, name: &str, about: &str) -> Option<Finding> {
     )
 }
 
-/// RPS moves each packet to another core by an interrupt between cores.
+/// RPS: the kernel moves each packet to another core by an inter-processor interrupt.
 fn steering(host: &Host, name: &str, about: &str) -> Option<Finding> {
     let folder = format!("/sys/class/net/{name}/queues");
     let files = host.names_in(&folder).iter().map(|queue| format!("{folder}/{queue}/rps_cpus"));
@@ -196,7 +196,7 @@ fn steering(host: &Host, name: &str, about: &str) -> Option<Finding> {
     )
 }
 
-/// The card's interrupts by number, each with the cores that may take it.
+/// The card's interrupts by number, each with the cores that may handle it.
 fn affinities(host: &Host, name: &str) -> Vec<(usize, Vec<usize>)> {
     let cores = |number: usize| {
         let effective = host.cores(&format!("/proc/irq/{number}/effective_affinity_list"));
@@ -244,7 +244,7 @@ fn interrupts(scope: &Scope<'_>, host: &Host, name: &str, about: &str) -> Option
     )
 }
 
-/// Card and cores on one socket.
+/// Whether the card and the pinned cores are on one NUMA node.
 fn node(scope: &Scope<'_>, host: &Host, name: &str, about: &str) -> Option<Finding> {
     let card = host.number(&format!("/sys/class/net/{name}/device/numa_node")).filter(|node| *node >= 0)?;
     let of_core = |core: usize| {
@@ -297,7 +297,7 @@ fn xdp_use(scope: &Scope<'_>, host: &Host, line: &LocalLine<'_>, name: &str, abo
     Some(found.mend(Remedy::by_hand("`lockstep demo --transport xdp --interface NAME` shows the mode that works; docs/XDP.md lists drivers")))
 }
 
-/// Bridged packets that pass through the host's own packet filter.
+/// Whether bridged packets pass through the host's own packet filter.
 fn bridge_filter(host: &Host) -> Option<Finding> {
     let name = "net.bridge.bridge-nf-call-iptables";
     let is_on = host.sysctl(name)? != 0;

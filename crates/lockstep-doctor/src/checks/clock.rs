@@ -1,16 +1,16 @@
-//! Clocks: the source that the kernel reads, and whether a daemon keeps it right.
+//! Clocks: the clock source of the kernel, and whether a daemon synchronises it.
 
 use super::time;
 use crate::facts::Host;
 use crate::finding::{Finding, FindingLevel, Remedy};
 use crate::scope::Scope;
 
-/// Sources that programs read without a system call.
+/// Clock sources that programs read without a system call.
 const FAST: [&str; 5] =
     ["tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter", "riscv_clocksource"];
 /// A reading that takes longer is a system call or a slow device.
 const READ_NS_MAX: u64 = 150;
-/// A greater admitted error than this is no synchronisation.
+/// A clock whose estimated error is greater is not synchronised.
 const ERROR_US_MAX: u64 = 100_000;
 
 pub fn check(_scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
@@ -38,7 +38,8 @@ fn source(host: &Host) -> Option<Finding> {
     Some(found.mend(mend))
 }
 
-/// Nothing in the order depends on it: stamps of entries and times of logs do.
+/// The state of the synchronisation. The order of the stream does not depend on it; stamps of entries and
+/// times in logs do.
 fn state(host: &Host) -> Option<Finding> {
     let Some(state) = host.clock else {
         let found = Finding::new("clock.synchronised", "", "the kernel does not tell");

@@ -1,4 +1,4 @@
-//! The cores of pinned threads: whether they exist, and whether anything else is on them.
+//! The cores of pinned threads: whether they exist, and whether other threads run on them.
 
 use super::time;
 use crate::facts::Host;
@@ -9,9 +9,9 @@ use crate::scope::{LocalNode, Scope};
 use lockstep_config::{Idle, Profile};
 use std::collections::BTreeMap;
 
-/// A core that wakes from a deeper sleep than this is late by more than a datagram's way.
+/// The wake-up from an idle state with a longer exit latency takes longer than a datagram's path.
 const WAKE_US_MAX: i64 = 20;
-/// An isolated core has no interruption of this length from the scheduler.
+/// The scheduler does not interrupt an isolated core for so long.
 const TAKEN_NS_MIN: u64 = 1_000_000;
 /// Names of foreign threads that a finding lists.
 const NAMED_MAX: usize = 4;
@@ -53,7 +53,7 @@ pub fn check(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
     findings
 }
 
-/// A production node without a core of its own.
+/// Whether each production node has a core of its own.
 fn pinning(scope: &Scope<'_>) -> Vec<Finding> {
     let spins = scope.config.runtime.idle == Idle::Spin;
     let unpinned = scope.nodes.iter().filter(|node| node.core.is_none() && spins);
@@ -126,7 +126,7 @@ fn tickless(scope: &Scope<'_>, host: &Host, core: usize, about: &str) -> Vec<Fin
     let line = host.text("/proc/cmdline").unwrap_or_default();
     let is_tickless = host.cores(&format!("{CPU}/nohz_full")).contains(&core);
     let callbacks = parse::parameter(line, "rcu_nocbs").map(parse::list).unwrap_or_default();
-    // The kernel moves the callbacks of tickless cores by itself.
+    // the kernel offloads the callbacks of tickless cores by itself
     let is_free =
         is_tickless || callbacks.contains(&core) || parse::parameter(line, "rcu_nocbs") == Some("all");
     let add =
@@ -155,7 +155,7 @@ fn tickless(scope: &Scope<'_>, host: &Host, core: usize, about: &str) -> Vec<Fin
 
 fn governor(host: &Host, core: usize, about: &str) -> Vec<Finding> {
     let path = format!("{CPU}/cpu{core}/cpufreq/scaling_governor");
-    // A virtual machine has none: its host decides.
+    // a virtual machine has no governor: its host decides
     let Some(governor) = host.text(&path) else { return Vec::new() };
     let why = "the core clocks down while little happens, and needs up to some milliseconds to clock up";
     let finding = Finding::new("core.governor", about, governor)
@@ -164,7 +164,7 @@ fn governor(host: &Host, core: usize, about: &str) -> Vec<Finding> {
     vec![finding]
 }
 
-/// Deep sleeps matter where the thread parks: one that spins never sleeps.
+/// Deep idle states matter where the thread parks: a thread that spins never sleeps.
 fn sleep(scope: &Scope<'_>, host: &Host, core: usize, about: &str) -> Vec<Finding> {
     let folder = format!("{CPU}/cpu{core}/cpuidle");
     let states = host.names_in(&folder);
@@ -216,7 +216,7 @@ fn siblings(scope: &Scope<'_>, host: &Host, core: usize, about: &str) -> Vec<Fin
     vec![finding]
 }
 
-/// Threads that were pinned to this core by somebody.
+/// Threads of other programs that are pinned to this core.
 fn others(host: &Host, core: usize, about: &str) -> Vec<Finding> {
     let ours = |process: u32| host.daemons.iter().any(|daemon| daemon.process == process);
     let pinned = host.threads.iter().filter(|thread| thread.allowed == [core] && !ours(thread.process));
@@ -259,7 +259,7 @@ fn cpuset(host: &Host, core: usize, node: &LocalNode, about: &str) -> Vec<Findin
         (!cores.is_empty() && !cores.contains(&core)).then_some((path, cores))
     });
     let sets: Vec<_> = sets.collect();
-    // An isolated core is in no thread's set before it is pinned there.
+    // an isolated core is in no thread's set until a thread is pinned to it
     let is_missing = !own.contains(&core) && !host.cores(&format!("{CPU}/isolated")).contains(&core);
     let now = match sets.first() {
         Some((path, cores)) => format!("{path} allows cores {}", parse::list_text(cores)),

@@ -1,4 +1,4 @@
-//! The running nodes of this host, beside the file and the program that are there now.
+//! The running nodes of this host, compared with the present configuration file and program.
 
 use crate::facts::Host;
 use crate::finding::{Finding, FindingLevel, Remedy};

@@ -1,4 +1,4 @@
-//! Memory: huge pages, swap, room.
+//! Memory: huge pages, swap, free memory.
 
 use super::bytes;
 use crate::facts::Host;
@@ -6,7 +6,7 @@ use crate::finding::{Finding, Remedy};
 use crate::parse;
 use crate::scope::Scope;
 
-/// Above it the kernel pages out what is idle rather than drop cached files.
+/// With a greater value the kernel swaps out idle pages rather than drop cached files.
 const SWAPPINESS_MAX: i64 = 10;
 /// Memory that other processes need.
 const SPARE: u64 = 512 << 20;
@@ -63,7 +63,7 @@ fn numa(host: &Host) -> Option<Finding> {
     Some(found.warn_if(is_on, "off", why).mend(Remedy::sysctl("kernel.numa_balancing", 0)))
 }
 
-/// Memory for the tails that are not there yet.
+/// Whether there is memory for the tails that do not exist yet.
 fn room(scope: &Scope<'_>, host: &Host) -> Option<Finding> {
     let available = parse::meminfo(host.text("/proc/meminfo")?, "MemAvailable")?;
     let missing = |(path, len): &(std::path::PathBuf, u64)| {

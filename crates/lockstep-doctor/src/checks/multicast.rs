@@ -1,4 +1,4 @@
-//! Multicast on this host. Whether the network carries it, only a probe between hosts shows.
+//! Multicast on this host. Only a probe between hosts shows whether the network carries it.
 
 use super::time;
 use crate::facts::Host;
@@ -28,7 +28,7 @@ pub fn check(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
     findings
 }
 
-/// Own datagrams that came back: interface, group, route and filter of this host work.
+/// Own datagrams that came back: interface, group, route and packet filter of this host work.
 fn looped(host: &Host, line: &LocalLine<'_>, about: &str) -> Option<Finding> {
     let times = host.measured.loops.get(&line.table)?;
     let why = "this host does not receive by multicast what it sends to a group itself; its own nodes do not hear each other";
@@ -36,7 +36,7 @@ fn looped(host: &Host, line: &LocalLine<'_>, about: &str) -> Option<Finding> {
     let folder = line.interface.as_ref().map(|name| format!("/sys/class/net/{name}"))?;
     let is_named = host.number(&format!("{folder}/mtu")).is_none_or(|mtu| mtu < i64::from(line.line.mtu));
     if times.error.is_some() && is_named {
-        return None; // by the check of the card
+        return None; // the check of the card reports it
     }
     if let Some(error) = &times.error {
         let found = Finding::new("multicast.loop", about, error.clone());
@@ -62,7 +62,7 @@ fn looped(host: &Host, line: &LocalLine<'_>, about: &str) -> Option<Finding> {
     )
 }
 
-/// Strict reverse path filtering drops multicast whose sender is reached by another interface.
+/// Strict reverse path filtering drops multicast whose sender is routed by another interface.
 fn reverse_path(
     scope: &Scope<'_>,
     host: &Host,
@@ -90,7 +90,7 @@ fn reverse_path(
     };
     let why = "datagrams of that host are thrown away without a trace before any socket";
     let is_wrong = strict && lost.is_some();
-    // The kernel takes the stricter of both: only loose is stronger than strict.
+    // the kernel takes the greater value, in which loose (2) exceeds strict (1)
     Some(
         Finding::new("multicast.rp_filter", about, now)
             .fail_if(is_wrong, "loose (2) or off", why)
@@ -120,7 +120,7 @@ fn version(host: &Host, name: &str, about: &str) -> Option<Finding> {
     Some(found)
 }
 
-/// A bridge of this host that forwards by memberships which nobody renews.
+/// A bridge of this host that snoops IGMP without a querier, so that memberships expire.
 fn snooping(host: &Host, name: &str, about: &str) -> Option<Finding> {
     let folder = format!("/sys/class/net/{name}/bridge");
     let is_snooping = host.number(&format!("{folder}/multicast_snooping"))? == 1;

@@ -11,9 +11,9 @@ use lockstep_process::cpu;
 /// Bits of capabilities(7), each with its name.
 const CAPABILITIES: [(u32, &str); 5] =
     [(12, "CAP_NET_ADMIN"), (13, "CAP_NET_RAW"), (14, "CAP_IPC_LOCK"), (23, "CAP_SYS_NICE"), (39, "CAP_BPF")];
-/// The rights that attach an XDP program and open its sockets.
+/// The capabilities that attach an XDP program and open its sockets.
 const XDP_RIGHTS: [&str; 3] = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_NET_RAW"];
-/// Limits that systemd grants a unit that names none.
+/// The limits that systemd sets for a unit that names none.
 const UNIT_MEMLOCK: u64 = 8 << 20;
 const UNIT_FILES: u64 = 524_288;
 /// Files of a journal, sockets, counters, log.
@@ -23,21 +23,21 @@ const BESIDE_TAIL: u64 = 256 << 20;
 
 /// The rights of a node.
 pub(super) struct NodeRights {
-    /// Their holder.
+    /// The process, unit or shell that has them.
     pub source: String,
-    /// The priority of real-time classes that it may take.
+    /// The highest real-time priority that it may take.
     pub real_time: u64,
     /// Bytes that it may lock.
     pub locked: u64,
     /// Files that it may open.
     pub files: u64,
-    /// Its capabilities as bits; none are known of a running node, which has given them up.
+    /// Its capabilities as bits; `None` for a running node, which has dropped them.
     pub capabilities: Option<u64>,
     /// Where a limit is raised.
     pub remedy: LimitPlace,
 }
 
-/// See [`NodeRights::remedy`].
+/// The place where a limit is raised. See [`NodeRights::remedy`].
 pub(super) enum LimitPlace {
     Unit(String),
     Shell,
@@ -76,7 +76,7 @@ impl NodeRights {
         let limit = |name: &str, preset: u64| match parse::unit_setting(&unit.text, name) {
             None | Some("") => preset,
             Some("infinity") => u64::MAX,
-            // A soft and a hard limit may be named; daemons raise theirs to the hard one.
+            // a soft and a hard limit may be given; the daemons raise the soft one to the hard one
             Some(text) => amount(text.rsplit(':').next().unwrap_or(text)).unwrap_or(preset),
         };
         let setting = |name: &str| parse::unit_setting(&unit.text, name).filter(|text| !text.is_empty());
@@ -236,7 +236,7 @@ fn xdp(scope: &Scope<'_>, rights: &NodeRights, node: &LocalNode) -> Option<Findi
     Some(found.mend(rights.raise(&format!("AmbientCapabilities={wanted}"), "run it as root")))
 }
 
-/// The kernel stops a real-time thread that spins.
+/// Real-time throttling: the kernel stops a real-time thread that spins.
 fn throttling(scope: &Scope<'_>, host: &Host) -> Option<Finding> {
     let config = scope.config;
     if config.runtime.scheduling == Scheduling::Other

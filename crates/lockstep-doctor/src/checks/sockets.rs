@@ -1,4 +1,4 @@
-//! Sockets: their buffers, the queue in front of them, ports that others may take.
+//! Sockets: their buffers, the queue in front of them, ports that other programs may take.
 
 use super::time;
 use crate::facts::Host;
@@ -25,7 +25,7 @@ enum Direction {
     Send,
 }
 
-/// The kernel grants no buffer larger than its limit, and tells nobody.
+/// The kernel grants no buffer larger than its limit, without an error.
 fn buffer(scope: &Scope<'_>, host: &Host, direction: Direction) -> Option<Finding> {
     let (check, name, key) = match direction {
         Direction::Receive => ("socket.receive_buffer", "net.core.rmem_max", "receive_buffer"),
@@ -58,7 +58,7 @@ fn buffer(scope: &Scope<'_>, host: &Host, direction: Direction) -> Option<Findin
     Some(found)
 }
 
-/// Datagrams that were thrown away since the boot because a socket was full.
+/// Datagrams that were dropped since boot because a socket buffer was full.
 fn dropped(host: &Host) -> Option<Finding> {
     let text = host.text("/proc/net/snmp")?;
     let (lost, received) =
@@ -68,7 +68,7 @@ fn dropped(host: &Host) -> Option<Finding> {
         grouped(lost),
         grouped(received + lost)
     );
-    // Of all programs of this host; a loss of one in a million is no pattern.
+    // of all programs of this host: a loss below one in a million shows no pattern
     let is_high = lost > received / 1_000_000 && lost > 0;
     let why = "some program of this host does not read fast enough; `lockstep losses` shows whether it is a replica";
     let found = Finding::new("socket.losses", "", now);
@@ -80,7 +80,7 @@ fn dropped(host: &Host) -> Option<Finding> {
     })
 }
 
-/// The queue of a core in front of the sockets, for cards that fill it: the loopback, veth, RPS.
+/// The per-core queue in front of the sockets, for devices that use it: loopback, veth, RPS.
 fn backlog(scope: &Scope<'_>, host: &Host) -> Option<Finding> {
     let name = "net.core.netdev_max_backlog";
     let have = host.sysctl(name)?.unsigned_abs();
@@ -123,7 +123,7 @@ fn ports(scope: &Scope<'_>, host: &Host) -> Option<Finding> {
     Some(Finding::new("socket.ports", "", now).warn_if(!taken.is_empty(), "reserved ports", why).mend(mend))
 }
 
-/// The cost of the way through the kernel on this host: below it no stream by sockets is faster.
+/// The cost of the path through the kernel on this host: the lower bound of any stream by sockets.
 fn hop(host: &Host) -> Option<Finding> {
     let ns = host.measured.hop_ns?;
     let text = format!(

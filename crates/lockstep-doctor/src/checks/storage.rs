@@ -1,4 +1,4 @@
-//! Memory files and journals: the kind of their file system, their room, the speed of a flush.
+//! Memory files and journals: the type and free space of their file systems, the speed of a flush.
 
 use super::{bytes, time};
 use crate::facts::{FolderFacts, Host};
@@ -9,11 +9,11 @@ use lockstep_config::Durability;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// A journal with less than so many segments of room is nearly full.
+/// A journal that has room for fewer segments is nearly full.
 const SEGMENTS_MIN: u64 = 4;
-/// A disk with fewer inodes takes few segments, however many bytes it has.
+/// A disk with fewer inodes holds few segments, however many bytes are free.
 const INODES_MIN: u64 = 64;
-/// A flush of a disk that is fit for durability "power", and for "process".
+/// The longest flush of a disk that is fit for durability "power"; the next one for "process".
 const FLUSH_POWER_NS: u64 = 1_000_000;
 const FLUSH_PROCESS_NS: u64 = 50_000_000;
 
@@ -36,7 +36,7 @@ pub fn check(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
     findings
 }
 
-/// The folders of memory files, each with the bytes that are still missing there.
+/// The folders of memory files, each with the bytes that are still to be allocated there.
 fn memory_files(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
     let mut folders: BTreeMap<&Path, (u64, &Path)> = BTreeMap::new();
     for (path, len) in scope.nodes.iter().flat_map(|node| &node.memory) {

@@ -1,5 +1,5 @@
-//! Hosts that are planted in a folder: a healthy one without any finding, and one fault at a time, each of
-//! which must be named by its own check.
+//! Hosts that are planted in a folder: a healthy one without any finding, and hosts with one fault each,
+//! which its own check must report.
 
 use super::judge;
 use crate::facts::Host;
@@ -37,7 +37,7 @@ core = 2
 retention_size = "100GiB"
 "#;
 
-/// The files of a host on which nothing is to be mended.
+/// The files of a host without any finding.
 const HEALTHY: &[(&str, &str)] = &[
     ("proc/cmdline", "quiet isolcpus=managed_irq,domain,2-3 nohz_full=2-3 rcu_nocbs=2-3"),
     ("proc/interrupts", "   CPU0 CPU1 CPU2 CPU3\n 41: 9 9 0 0 PCI-MSIX 1-edge eth1-rx-0\n"),
@@ -102,7 +102,7 @@ const HEALTHY: &[(&str, &str)] = &[
     ("dev/shm/x", ""),
 ];
 
-/// The kernel of a planted host, by what no file shows.
+/// The kernel of a planted host: the facts that no file shows.
 #[derive(Clone)]
 struct PlantedKernel {
     root: PathBuf,
@@ -137,7 +137,7 @@ struct PlantedHost {
 
 impl PlantedHost {
     fn healthy() -> Self {
-        // Sixty small files for each of as many hosts: in memory, where there is some.
+        // sixty small files for each of as many hosts: in memory, if possible
         let root = TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a folder");
         let whole = |total_bytes: u64, is_memory: bool| FileSystem {
             free_bytes: total_bytes / 2,
@@ -236,7 +236,7 @@ fn a_healthy_host_has_nothing_to_mend_and_nothing_that_cannot_be_seen() {
     );
 }
 
-/// A fault: its name, the check that must name it, a part of its text, and how it is planted.
+/// A fault: its name, the check that must report it, a part of its text, and the function that plants it.
 type Fault = (&'static str, &'static str, &'static str, fn(&mut PlantedHost));
 
 const CORE_FAULTS: &[Fault] = &[
@@ -438,7 +438,7 @@ fn each_planted_fault_is_named_by_its_check_and_no_other_check_complains() {
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
-/// A finding, and a second one that follows from the same fault.
+/// A finding, and a second one that results from the same fault.
 const FOLLOWS: [(&str, &str); 5] = [
     ("core.rcu", "core.tickless"),
     ("limit.scheduling", "limit.watcher"),
@@ -478,7 +478,7 @@ fn a_running_node_is_judged_by_its_own_limits_and_cores() {
     assert_eq!(findings.exit_code(), 2);
 }
 
-/// The names of checks in a text, where they stand between `quote`s.
+/// The names of checks in a text, between `quote`s.
 fn check_names(text: &str, quote: char) -> std::collections::BTreeSet<String> {
     const PARTS: [&str; 14] = [
         "file",

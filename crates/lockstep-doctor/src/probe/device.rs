@@ -1,4 +1,4 @@
-//! The sockets of a probe: those that a node has, on other groups and ports.
+//! The sockets of a probe: like those of a node, on other groups and ports.
 
 use lockstep_config::Config;
 use lockstep_io::IoError;
@@ -8,12 +8,12 @@ use std::collections::BTreeSet;
 use std::io::Read;
 use std::net::Ipv4Addr;
 
-/// How far the groups of a probe are from those of the file, in the last part of the address.
+/// The distance between the groups of a probe and those of the file, in the last byte of the address.
 const GROUP_STEP: u8 = 128;
-/// How far its ports are.
+/// The distance between its ports and those of the file.
 const PORT_STEP: u16 = 20;
 
-/// The addresses of a probe on a line: the same on all hosts, as they follow from the file.
+/// The addresses of a probe on a line: the same on all hosts, because they are derived from the file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProbeAddresses {
     /// Its groups, beside those of submissions, data and control.
@@ -25,7 +25,7 @@ pub struct ProbeAddresses {
 }
 
 impl ProbeAddresses {
-    /// Those of line `place`: no group and no port of the file is among them.
+    /// The addresses for line `place`: they contain no group and no port of the file.
     pub fn new(config: &Config, place: usize) -> Self {
         let mut taken: BTreeSet<Ipv4Addr> = BTreeSet::new();
         let mut ports: BTreeSet<u16> = config.metrics.listen.iter().map(|address| address.port()).collect();
@@ -41,7 +41,7 @@ impl ProbeAddresses {
         let mut free_ports =
             (1..u16::MAX).map(|step| config.lines[0].data.port().wrapping_add(PORT_STEP + step));
         let mut port = || free_ports.find(|port| *port > 1023 && !ports.contains(port)).unwrap_or(u16::MAX);
-        // Lines share no port, as they share no group.
+        // lines share no port, as they share no group
         let mut all: Vec<Self> = Vec::new();
         for line in &config.lines {
             let groups = [line.submit, line.data, line.control].map(|group| {
@@ -70,19 +70,19 @@ pub struct ProbeDevice {
 }
 
 impl ProbeDevice {
-    /// Opens the sockets of line `place` at the address `own`, if the line is named by an interface, with a
-    /// unicast port of the kernel's choice: a probe that only listens to itself needs none that others know.
+    /// Opens the sockets of line `place` at the address `own`, if the line is named by an interface. The
+    /// kernel chooses the unicast port: a probe that only listens to itself needs no known one.
     ///
     /// # Errors
-    /// As those of a node, whose settings it has.
+    /// Those of a node, whose settings the sockets have.
     pub fn open(config: &Config, place: usize, own: Option<Ipv4Addr>) -> Result<Self, IoError> {
         Self::with_port(config, place, own, None)
     }
 
-    /// The same on the port that the others know.
+    /// Opens them on the unicast port that the other hosts know.
     ///
     /// # Errors
-    /// As above; or another probe of this host has the port.
+    /// Those of [`open`](Self::open), or another probe of this host uses the port.
     pub fn open_for_peers(config: &Config, place: usize, own: Option<Ipv4Addr>) -> Result<Self, IoError> {
         Self::with_port(config, place, own, Some(ProbeAddresses::new(config, place).unicast_port))
     }
@@ -113,7 +113,7 @@ impl ProbeDevice {
         Ok(Self { own, receive_buffer: granted.unwrap_or(0), igmp: None, net })
     }
 
-    /// Listens to the queries of an IGMP querier as well; returns whether this process may.
+    /// Also listens to the queries of an IGMP querier; returns whether this process is permitted to.
     pub fn listen_for_queriers(&mut self, interface: &str) -> bool {
         let open = || {
             let igmp = Protocol::from(libc::IPPROTO_IGMP);

@@ -1,8 +1,8 @@
 //! Grades what the hosts of a line have received from each other.
 //!
-//! Everything is judged by ordered pairs, sender and receiver, whose reports are both known: then the sender
+//! Everything is judged by ordered pairs of sender and receiver whose reports are both known: then the sender
 //! certainly ran, and what has not arrived was lost between the two. Pairs with the same fault are then
-//! gathered at what they have in common: one host's port, or all of the network.
+//! grouped by what they have in common: one host's port, or all of the network.
 
 use super::packet::{CHANNELS, ChannelCounts, PeerCounts, ProbeRow, QuerierSeen, UNICAST};
 use super::prober::{ProbeTrips, SIZES_NS};
@@ -11,13 +11,13 @@ use lockstep_config::grouped;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-/// Both hosts have probed so long before anything is missing.
+/// A fault is reported after both hosts have probed for so long.
 const JOINT_MS: u32 = 1_200;
-/// A channel that was silent for so long, while the sender goes on, has stopped.
+/// A channel that was silent for so long while its sender runs has stopped.
 const SILENT_MS: u16 = 1_000;
-/// A report that is older is of a host that has ended.
+/// An older report is of a host that has ended.
 const FRESH_MS: u64 = 700;
-/// A share of losses, in thousandths, that is more than chance.
+/// A share of losses, in thousandths, above which they are no coincidence.
 const LOST_PER_MILLE: u32 = 5;
 /// Queries of IGMP come each 125 s by default.
 const QUERY_MS: u32 = 130_000;
@@ -25,7 +25,7 @@ const QUERY_MS: u32 = 130_000;
 /// A sender and a receiver.
 type Pair = (Ipv4Addr, Ipv4Addr);
 
-/// All that is known of a line.
+/// Everything that is known of a line.
 #[derive(Clone, Debug)]
 pub struct Matrix {
     /// `lines.1`.
@@ -53,7 +53,7 @@ const NOTHING: PeerCounts =
     PeerCounts { peer: Ipv4Addr::UNSPECIFIED, channels: [SILENT; CHANNELS], largest: [0, 0] };
 const SILENT: ChannelCounts = ChannelCounts { received: 0, lost: 0, silent_ms: u16::MAX };
 
-/// How a channel of a pair is.
+/// The state of a channel of a pair.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Way {
     /// It passes.
@@ -69,7 +69,7 @@ impl Matrix {
         self.rows.get(&host).map(|(row, _)| row)
     }
 
-    /// The counts of `pair`'s receiver, if both have been there long enough.
+    /// The counts of `pair`'s receiver, if both hosts have probed for long enough.
     fn counts(&self, (from, to): Pair, joint_ms: u32) -> Option<&PeerCounts> {
         let (sender, receiver) = (self.row(from)?, self.row(to)?);
         let is_long = sender.elapsed_ms >= joint_ms && receiver.elapsed_ms >= joint_ms;
@@ -102,13 +102,13 @@ impl Matrix {
         [0, 1, 2, 3].map(|channel| self.way(pair, channel))
     }
 
-    /// The channels of the groups, where there are any.
+    /// The channels of the groups, if the line has groups.
     fn group_channels(&self) -> std::ops::Range<usize> {
         if self.by_group { 0..usize::from(UNICAST) } else { 0..0 }
     }
 }
 
-/// The part of the network that all of `pairs` and no others have in common, in words.
+/// The part of the network that all of `pairs` and no others have in common, as text.
 fn common(pairs: &BTreeSet<Pair>, all: &[Pair]) -> String {
     let hosts: BTreeSet<_> = all.iter().flat_map(|(from, to)| [*from, *to]).collect();
     let names = |pairs: &BTreeSet<Pair>| {
@@ -156,7 +156,7 @@ pub fn diagnose(matrix: &Matrix) -> Vec<Finding> {
     findings
 }
 
-/// Hosts of the file that nobody has a report of.
+/// Hosts of the file without a report.
 fn silent_hosts(matrix: &Matrix) -> Vec<Finding> {
     let silent = matrix.hosts.iter().filter(|host| !matrix.rows.contains_key(host));
     let finding = |host: &Ipv4Addr| {
@@ -207,7 +207,7 @@ fn cuts(matrix: &Matrix, all: &[Pair], cut: &mut BTreeSet<Pair>) -> Vec<Finding>
     findings
 }
 
-/// Groups that do not pass where unicast does.
+/// Groups that do not pass although unicast does.
 fn multicast(matrix: &Matrix, all: &[Pair]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let (mut stopped, mut none): (BTreeSet<Pair>, BTreeSet<Pair>) = (BTreeSet::new(), BTreeSet::new());
@@ -289,8 +289,8 @@ fn filtered_finding(matrix: &Matrix, channel: usize, pairs: &BTreeSet<Pair>, all
     ))
 }
 
-/// Unicast that does not pass where multicast does. Its way back carries the replies of ARP that it needs: a
-/// cut there is the reason.
+/// Unicast that does not pass although multicast does. Unicast needs replies of ARP on its way back: a cut in
+/// that direction is the reason.
 fn unicast(matrix: &Matrix, all: &[Pair], cut: &BTreeSet<Pair>) -> Vec<Finding> {
     let is_closed = |pair: &&Pair| {
         matrix.way(**pair, usize::from(UNICAST)) != Way::Open && !cut.contains(&(pair.1, pair.0))
@@ -306,13 +306,13 @@ fn unicast(matrix: &Matrix, all: &[Pair], cut: &BTreeSet<Pair>) -> Vec<Finding> 
     vec![finding]
 }
 
-/// Pairs between which full datagrams do not pass.
+/// Pairs between which datagrams of full size do not pass.
 fn sizes(matrix: &Matrix, all: &[Pair]) -> Vec<Finding> {
     let joint_ms = (SIZES_NS / 1_000_000) as u32;
     let place = usize::from(!matrix.by_group);
     let largest = |pair: &Pair| -> Option<u16> {
         let rounds = matrix.row(pair.0)?.size_rounds;
-        // A group that is filtered carries no size at all.
+        // a group that is filtered carries no size at all
         let counts = matrix.counts(*pair, joint_ms).filter(|_| rounds > 0)?;
         Some(counts.largest[place].max(counts.largest[1])).filter(|size| *size > 0)
     };
@@ -435,7 +435,7 @@ fn querier(matrix: &Matrix) -> Vec<Finding> {
     vec![found]
 }
 
-/// The paths to and from each host, as this one sees them.
+/// The paths to and from each host, as this host measures them.
 fn round_trips(matrix: &Matrix) -> Vec<Finding> {
     let others = matrix.hosts.iter().filter(|host| **host != matrix.own && matrix.rows.contains_key(host));
     let text = |host: &Ipv4Addr| {

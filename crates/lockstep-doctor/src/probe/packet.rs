@@ -1,4 +1,4 @@
-//! The bytes of a probe's datagrams, little-endian.
+//! The format of a probe's datagrams, little-endian.
 //!
 //! | bytes | field |
 //! |---|---|
@@ -6,32 +6,32 @@
 //! | 8 | number of the cluster |
 //! | 16 | kind: ping, pong, row |
 //! | 17 | channel |
-//! | 18 | bytes of all of it |
+//! | 18 | length of the datagram |
 //! | 20 | sender |
 //! | 24 | number within the channel |
-//! | 28 | when it was sent: the pong has the ping's |
+//! | 28 | time of sending; a pong has that of its ping |
 //! | 36 | process of the sender |
 //! | 44 | of a row: its fields and entries; of others: zeros |
 
 use std::net::Ipv4Addr;
 
-/// The ways by which pings go.
+/// The channels of pings: three groups and unicast.
 pub const CHANNELS: usize = 4;
-/// The channel of unicast, behind the three groups.
+/// The channel of unicast, after the three groups.
 pub const UNICAST: u8 = 3;
-/// The channels of datagrams that search for the largest that passes: by the data group, and by unicast.
+/// The channels of the search for the largest datagram that passes: by the data group, and by unicast.
 pub const LARGE: [u8; 2] = [4, 5];
 /// Hosts in a row: seven replicas and sixteen archivers.
 pub const HOSTS_MAX: usize = 23;
 
 const MAGIC: &[u8; 8] = b"LKPROBE1";
-/// Bytes before a row or zeros.
+/// Bytes before the row or the zeros.
 pub const HEADER_LEN: usize = 44;
 
 /// The kind of a probe's datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ProbeKind {
-    /// To be counted.
+    /// It is to be counted.
     Ping,
     /// The reply to a ping.
     Pong,
@@ -44,9 +44,9 @@ pub enum ProbeKind {
 pub struct ProbeHeader {
     /// The kind.
     pub kind: ProbeKind,
-    /// Which way it took.
+    /// Its channel.
     pub channel: u8,
-    /// Bytes of all of it.
+    /// The length of the datagram.
     pub len: u16,
     /// The sender.
     pub from: Ipv4Addr,
@@ -54,7 +54,7 @@ pub struct ProbeHeader {
     pub number: u32,
     /// When the ping was sent, by its sender's clock.
     pub sent_at: u64,
-    /// Which process of the sender.
+    /// The sender's process.
     pub process: u64,
 }
 
@@ -63,7 +63,7 @@ pub struct ProbeHeader {
 pub struct ChannelCounts {
     /// Datagrams received.
     pub received: u16,
-    /// Those that were lost between the first and the last one received.
+    /// Those lost between the first and the last received one.
     pub lost: u16,
     /// Milliseconds since the last one.
     pub silent_ms: u16,
@@ -72,7 +72,7 @@ pub struct ChannelCounts {
 /// Counts of all channels from one host to another.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct PeerCounts {
-    /// The other one.
+    /// The other host.
     pub peer: Ipv4Addr,
     /// By channel.
     pub channels: [ChannelCounts; CHANNELS],
@@ -83,12 +83,12 @@ pub struct PeerCounts {
 /// Whether a querier's queries arrive.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum QuerierSeen {
-    /// The process may not listen to them.
+    /// The process is not permitted to listen to them.
     #[default]
     Unknown,
-    /// None has arrived.
+    /// No query has arrived.
     No,
-    /// One has, from this address.
+    /// Queries arrive from this address.
     From(Ipv4Addr),
 }
 
@@ -97,15 +97,15 @@ pub enum QuerierSeen {
 pub struct ProbeRow {
     /// The host that reports.
     pub origin: Ipv4Addr,
-    /// Milliseconds for which it has probed: a later report has more.
+    /// For how many milliseconds it has probed: a later report has more.
     pub elapsed_ms: u32,
     /// How often it has sent all sizes.
     pub size_rounds: u16,
     /// The bytes of its receive buffer.
     pub receive_buffer: u32,
-    /// Its querier.
+    /// The querier that it has seen.
     pub querier: QuerierSeen,
-    /// Its counts, of each host that it has received something from.
+    /// Its counts, for each host from which it has received something.
     pub peers: Vec<PeerCounts>,
 }
 
@@ -116,7 +116,7 @@ impl ProbeRow {
     }
 }
 
-/// Writes a datagram of `header.len` bytes, or more if the row needs them.
+/// Encodes a datagram of `header.len` bytes, or more if the row needs them.
 pub fn encode(cluster: u64, header: &ProbeHeader, row: Option<&ProbeRow>) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(usize::from(header.len).max(HEADER_LEN));
     bytes.extend_from_slice(MAGIC);
@@ -164,7 +164,7 @@ fn encode_row(bytes: &mut Vec<u8>, row: &ProbeRow) {
     }
 }
 
-/// The unread rest of a datagram.
+/// The rest of a datagram that is still to be read.
 struct Rest<'a>(&'a [u8]);
 
 impl Rest<'_> {
@@ -187,7 +187,7 @@ impl Rest<'_> {
     }
 }
 
-/// Reads a datagram of a probe of this cluster; anything else is none.
+/// Decodes a datagram of a probe of this cluster; `None` for anything else.
 pub fn decode(cluster: u64, bytes: &[u8]) -> Option<(ProbeHeader, Option<ProbeRow>)> {
     let mut rest = Rest(bytes);
     if rest.take::<8>()? != *MAGIC || rest.take().map(u64::from_le_bytes)? != cluster {

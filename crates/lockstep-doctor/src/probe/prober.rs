@@ -1,4 +1,4 @@
-//! The schedule and the counts of a probe: one line, no socket, no clock.
+//! The schedule and the counts of the probe of one line, without socket and clock.
 //!
 //! ```text
 //!  every 25 ms     a ping to each group, a ping to each host
@@ -15,20 +15,20 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 const MS: u64 = 1_000_000;
-/// Between two pings of a channel.
+/// The interval of a channel's pings.
 pub const PING_NS: u64 = 25 * MS;
-/// Between two reports.
+/// The interval of reports.
 pub const REPORT_NS: u64 = 100 * MS;
-/// Between two sizes.
+/// The interval of the sizes.
 pub const SIZE_NS: u64 = 50 * MS;
-/// All sizes have been tried after so long.
+/// The time after which all sizes have been tried.
 pub const SIZES_NS: u64 = 2 * SIZE_NS * (SIZES.len() as u64 + 1);
 /// Bytes that IP and UDP add to a datagram.
 const HEADERS: u16 = 28;
-/// Round trips of a peer and channel that are retained.
+/// The most round trips of a peer and channel that are retained.
 const TRIPS_MAX: usize = 1024;
-/// IP packets of these sizes are tried, up to the configured one; those of common tunnels and tags are among
-/// them.
+/// The sizes of IP packets that are tried, up to the configured one; they include those of common tunnels and
+/// tags.
 const SIZES: [u16; 22] = [
     576, 1100, 1200, 1280, 1300, 1350, 1380, 1400, 1420, 1430, 1440, 1450, 1460, 1472, 1476, 1480, 1492,
     1496, 1500, 2000, 4000, 8000,
@@ -52,7 +52,7 @@ struct Received {
     last_at: u64,
 }
 
-/// A host that something has arrived from.
+/// A host from which something has arrived.
 #[derive(Clone, Default, Debug)]
 struct Peer {
     process: u64,
@@ -70,7 +70,7 @@ pub struct ProbeTrips {
     pub max_us: u32,
 }
 
-/// One line's probe.
+/// The probe of one line.
 #[derive(Debug)]
 pub struct Prober {
     cluster: u64,
@@ -142,7 +142,7 @@ impl Prober {
         }
     }
 
-    /// When [`Prober::poll`] has something to send.
+    /// When [`Prober::poll`] next has something to send.
     pub fn next_deadline(&self) -> u64 {
         self.ping_at.min(self.report_at).min(self.size_at)
     }
@@ -194,7 +194,7 @@ impl Prober {
     }
 
     fn next_size(&mut self, now: u64, out: &mut Vec<(ProbeTarget, Vec<u8>)>) {
-        // The largest alternates with the others, so that a lost one is soon tried again.
+        // the largest size alternates with the others, so that a lost one is soon sent again
         let largest = self.sizes.len() - 1;
         let place = if self.size_place.is_multiple_of(2) { largest } else { self.size_place / 2 };
         self.size_place += 1;
@@ -249,10 +249,10 @@ impl Prober {
         }
     }
 
-    /// A datagram has arrived. Returns the reply that it needs.
+    /// Handles a received datagram. Returns the reply that it needs.
     pub fn on_datagram(&mut self, now: u64, bytes: &[u8]) -> Option<(ProbeTarget, Vec<u8>)> {
         let (header, row) = decode(self.cluster, bytes)?;
-        // Own datagrams come back, and hosts that the file does not have are answered nothing.
+        // own datagrams come back; hosts that are not in the file get no reply
         if !self.hosts.contains(&header.from) {
             return None;
         }
@@ -311,7 +311,7 @@ impl Prober {
         }
     }
 
-    /// The rows of all hosts that are known, each with its age in milliseconds; the own one among them.
+    /// The rows of all known hosts, each with its age in milliseconds, including this host's own.
     pub fn rows(&self, now: u64) -> BTreeMap<Ipv4Addr, (ProbeRow, u64)> {
         let mut rows: BTreeMap<_, _> = self
             .rows

@@ -1,4 +1,4 @@
-//! Runs the probes of all lines for a time.
+//! Runs the probes of all lines for a given time.
 
 use super::device::{ProbeAddresses, ProbeDevice};
 use super::diagnosis::{Matrix, diagnose};
@@ -15,13 +15,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
-/// Between two diagnoses.
+/// The interval of diagnoses.
 const DIAGNOSIS_NS: u64 = 200_000_000;
-/// An idle probe sleeps no longer.
+/// The longest sleep of an idle probe.
 const PARK_NS: u64 = 1_000_000;
 const GROUPS: [Group; 3] = [Group::Submit, Group::Data, Group::Control];
 
-/// One line under probe.
+/// The probe of one line.
 struct LineProbe<'a> {
     line: &'a LocalLine<'a>,
     addresses: ProbeAddresses,
@@ -67,7 +67,7 @@ impl<'a> LineProbe<'a> {
         }
     }
 
-    /// One turn: receives all that is there, and sends what is due.
+    /// One pass: receives everything that has arrived, and sends what is due.
     fn turn(&mut self, clock: &Clock) {
         let mut replies = Vec::new();
         let count = self.device.net.recv_groups();
@@ -105,7 +105,7 @@ impl<'a> LineProbe<'a> {
     }
 }
 
-/// This host's address on a line, as the file has it for the first of its nodes there.
+/// This host's address on a line: that of the first of its nodes there.
 fn own_address(scope: &Scope<'_>, place: usize) -> Option<Ipv4Addr> {
     let node = scope.nodes.first()?;
     if place == 0 {
@@ -115,11 +115,11 @@ fn own_address(scope: &Scope<'_>, place: usize) -> Option<Ipv4Addr> {
     replica.unicast_b.map(|address| *address.ip())
 }
 
-/// Probes all lines for `lasts`, and returns the last diagnosis. Faults are reported to `on_fault` when they
-/// are first seen, with the time since the beginning.
+/// Probes all lines for `lasts`, and returns the last diagnosis. `on_fault` gets each fault when it is first
+/// found, with the time since the start.
 ///
 /// # Errors
-/// The kernel lacks a clock's or a poll's resources; a line that cannot be opened is a finding.
+/// The kernel lacks resources for a clock or a poll. A line that cannot be opened is a finding.
 pub fn run(
     scope: &Scope<'_>,
     lasts: Duration,
@@ -146,8 +146,8 @@ pub fn run(
     let mut parker = Parker::new(&sockets)?;
     let mut seen: BTreeMap<&'static str, Duration> = BTreeMap::new();
     let end = begun + lasts.as_nanos() as u64;
-    // A process that was not run for a while looks like a cut to the others: a fault is seen twice before it
-    // counts.
+    // to the others, a process that was not scheduled for a while looks like a cut: a fault counts when it is
+    // found twice
     let mut before: BTreeSet<&'static str> = BTreeSet::new();
     let mut diagnosis_at = begun + DIAGNOSIS_NS;
     while clock.now() < end && !probes.is_empty() {

@@ -1,4 +1,4 @@
-//! A probe over a network of the test's own: hosts as probers, and a rule that drops datagrams.
+//! Probes over a simulated network: hosts as probers, and a rule that drops datagrams.
 
 use super::device::{ProbeAddresses, querier_of};
 use super::diagnosis::{Matrix, diagnose};
@@ -20,7 +20,7 @@ fn host(number: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, number)
 }
 
-/// One datagram under way.
+/// A datagram in transit.
 struct Flight<'a> {
     from: u8,
     to: u8,
@@ -30,8 +30,8 @@ struct Flight<'a> {
     ms: u64,
 }
 
-/// Runs `count` hosts for `ms`, all of whose datagrams pass of which `passes` says so, and returns what host
-/// `seer` finds.
+/// Runs `count` hosts for `ms`; a datagram passes if `passes` is true of it. Returns the findings of host
+/// `seer`.
 fn probe(count: u8, ms: u64, seer: u8, passes: impl Fn(&Flight<'_>) -> bool) -> Vec<Finding> {
     probe_with(count, ms, seer, 4 << 20, passes)
 }
@@ -99,7 +99,7 @@ fn faults(findings: &[Finding]) -> BTreeMap<&'static str, String> {
     faults.map(|finding| (finding.check, finding.now.clone())).collect()
 }
 
-/// The only fault, which is of this check.
+/// The only fault, which must be of this check.
 #[track_caller]
 fn only(findings: &[Finding], check: &str) -> String {
     let faults = faults(findings);
@@ -130,14 +130,14 @@ fn a_one_way_cut_is_named_by_each_host_that_learns_of_it() {
             "{text}"
         );
     }
-    // The way back of unicast needs replies of ARP by the way that is cut.
+    // the ARP replies that unicast needs take the way that is cut
     let without_arp = |flight: &Flight<'_>| match (flight.from, flight.to) {
         (1, 2) => false,
         (2, 1) => flight.channel != 3,
         _ => true,
     };
     only(&probe(3, 4_000, 3, without_arp), "probe.one_way");
-    // Of two hosts the one that is received learns it by the other's report.
+    // of two hosts, the one that is received learns of the fault from the other's report
     let text = only(&probe(2, 4_000, 1, |flight| flight.from != 1), "probe.one_way");
     assert!(text.contains("from 10.77.0.1 to 10.77.0.2"), "{text}");
     let text = only(&probe(3, 4_000, 3, |flight| flight.from != 3), "probe.one_way");

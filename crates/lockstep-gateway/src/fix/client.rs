@@ -1,4 +1,4 @@
-//! What the stream has of one FIX client: the numbers of its session, and its orders.
+//! The state of one FIX client that follows from the stream: the numbers of its session, and its orders.
 
 use super::codec::{FixFields, put, put_text};
 use super::note::{FixNote, LOGON, LOGOUT, NAMES_NEXT, RESET, SENDS};
@@ -10,19 +10,19 @@ use super::value::utc_text;
 use lockstep_core::engine::subscriber::Message;
 use lockstep_wire::{Nanos, PublisherSeq, Seq};
 
-/// See the module.
+/// The state of a client: see the module.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FixClient {
-    /// Its user speaks FIX, by the users' file, ...
+    /// Whether its user speaks FIX by the users' file.
     is_listed: bool,
-    /// ... or it has logged in so in this trading day.
+    /// Whether it has logged in by FIX in this trading day.
     has_notes: bool,
     /// The MsgSeqNum that is expected of the client next.
     next_in: u64,
-    /// Messages to it in this trading day before its number 1.
+    /// The number of messages to it in this trading day before its number 1.
     base: u64,
-    /// Its login stands in this trading day: what an older one had under way when the day began is neither
-    /// counted nor reported.
+    /// Whether its login was stamped in this trading day: what an older login had under way when the day
+    /// began is neither counted nor reported.
     is_of_day: bool,
     /// Its publisher's last number.
     last_seq: PublisherSeq,
@@ -40,13 +40,12 @@ impl Default for FixClient {
 }
 
 impl FixClient {
-    /// Whether it speaks FIX. The stream shows it, also where the users' file of this gateway is an older
-    /// one.
+    /// Whether it speaks FIX. The stream shows it even if this gateway's users' file is an older one.
     pub fn is_fix(&self) -> bool {
         self.is_listed || self.has_notes
     }
 
-    /// The users' file has it so.
+    /// Sets whether the users' file lists it as a FIX user.
     pub fn set_listed(&mut self, is_listed: bool) {
         self.is_listed = is_listed;
     }
@@ -66,36 +65,37 @@ impl FixClient {
         &self.orders
     }
 
-    /// The MsgSeqNum of the message that is this day's `count`th to it, counted from 1; 0: it was sent before
-    /// the numbers began anew.
+    /// The MsgSeqNum of this day's `count`th message to it, counted from 1; 0: it was sent before the numbers
+    /// began anew.
     pub fn number_of(&self, count: u64) -> u64 {
         count.saturating_sub(self.base)
     }
 
-    /// Which of the day's messages to it has this MsgSeqNum.
+    /// The position among the day's messages to it of the message with this MsgSeqNum.
     pub fn count_of(&self, number: u64) -> u64 {
         number.saturating_add(self.base)
     }
 
-    /// A client whose first open entry is read: so many messages to it in this trading day were stored
-    /// before. A gateway that has read the stream from its beginning has stored none.
+    /// The state of a client whose first open entry was read, after `stored` messages to it in this trading
+    /// day. A gateway that has read the stream from its beginning has stored none.
     pub fn opened_behind(stored: u64) -> Self {
         Self { base: stored, ..Self::default() }
     }
 
-    /// Its open entry; `last` is its publisher's last number.
+    /// Handles its open entry; `last` is its publisher's last number.
     pub fn on_opened(&mut self, last: PublisherSeq) {
         (self.is_of_day, self.last_seq, self.name) = (true, last, None);
     }
 
-    /// A trading day begins: so do its numbers, and its orders. A gateway that has read no day before this
-    /// one must count the same.
+    /// A trading day begins, and with it the client's numbers and orders. The result is the same at a gateway
+    /// that has read no earlier day.
     pub fn on_day(&mut self) {
         let (is_listed, last_seq) = (self.is_listed, self.last_seq);
         *self = Self { is_listed, last_seq, is_of_day: false, ..Self::default() };
     }
 
-    /// A message of its own is stamped, for the application. Messages to it are passed to `send`.
+    /// Handles a stamped message of the client to the application. Resulting messages to the client are
+    /// passed to `send`.
     pub fn on_own(&mut self, message: &Message<'_>, send: &mut impl FnMut(FixRecord<'_>)) {
         self.last_seq = message.publisher_seq;
         let (place, name) = (place_of(message), self.name.take());
@@ -106,15 +106,16 @@ impl FixClient {
         self.orders.on_own(place, message.payload, name, &mut report(message.timestamp, send));
     }
 
-    /// A message to it is stamped. Messages to it are passed to `send`. Returns whether it is one of OUCH
-    /// 5.0.
+    /// Handles a stamped message of the application to the client. Resulting messages to the client are
+    /// passed to `send`. Returns whether it is a message of OUCH 5.0.
     pub fn on_application(&mut self, message: &Message<'_>, send: &mut impl FnMut(FixRecord<'_>)) -> bool {
         let send = &mut report(message.timestamp, send);
         self.orders.on_application(place_of(message), message.payload, send)
     }
 
-    /// A note of its publisher is stamped. `sent`: messages to it in this day so far. The message to it, if
-    /// there is one, is passed to `send`. Returns whether a session may begin with that message.
+    /// Handles a stamped note of its publisher. `sent` is the number of messages to it in this day so far.
+    /// The resulting message to the client, if there is one, is passed to `send`. Returns whether a session
+    /// may begin with that message.
     pub fn on_note(
         &mut self,
         (seq, timestamp): (Seq, Nanos),
@@ -153,7 +154,8 @@ fn report(timestamp: Nanos, send: &mut impl FnMut(FixRecord<'_>)) -> impl FnMut(
     move |fields| send(FixRecord { flags: 0, timestamp, fields: &fields })
 }
 
-/// A gateway's own execution report has the seq of its note as ExecID, and its time.
+/// Completes a gateway's own execution report: its ExecID is the seq of its note, and its time that of the
+/// note.
 fn completed(body: &[u8], place: ReportPlace) -> Vec<u8> {
     let (fields, _) = FixFields::parse(body);
     if fields.kind() != tags::EXECUTION_REPORT {

@@ -4,40 +4,40 @@
 //!   8=FIX.4.4 ∙ 9=LENGTH ∙ 35=TYPE ∙ … ∙ 10=CHECKSUM ∙        ∙ is SOH, byte 1
 //!                          └── LENGTH bytes ──┘
 //! ```
-//! A frame whose length or checksum is wrong is garbled: the specification ignores it, and the receiver goes
-//! on at the next begin string. A frame that is whole may still have fields that are none; its receiver
-//! rejects the message and names the tag.
+//! A frame with a wrong length or checksum is garbled: the specification ignores it, and the receiver
+//! continues at the next begin string. A whole frame may still have malformed fields; its receiver rejects
+//! the message and names the tag.
 
 use super::dictionary::{data_of, length_of};
 use std::fmt::Display;
 use std::io::Write;
 
-/// Behind each field.
+/// The byte behind each field.
 pub const SOH: u8 = 1;
-/// Longest message that is taken, in bytes of its body.
+/// Longest accepted body of a message, in bytes.
 pub const BODY_LEN_MAX: usize = 8 << 10;
-/// Each frame begins so.
+/// The beginning of each frame.
 const BEGIN: &[u8] = b"8=FIX";
-/// `8=FIXT.1.1` and its like, with SOH.
+/// The length of `8=FIXT.1.1` and similar begin strings, with SOH.
 const BEGIN_LEN_MAX: usize = 16;
-/// Digits of a body length, at most.
+/// The most digits of a body length.
 const LENGTH_DIGITS: usize = 6;
-/// `10=000` and SOH.
+/// The length of `10=000` and SOH.
 const TRAILER_LEN: usize = 7;
 
-/// The beginning of bytes that came.
+/// The first frame of the received bytes.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Framed<'a> {
     /// More bytes are needed.
     Incomplete,
-    /// So many bytes are no message.
+    /// The first bytes are no message.
     Garbled {
-        /// Bytes to drop.
+        /// The number of bytes to drop.
         len: usize,
         /// The reason.
         why: &'static str,
     },
-    /// A message whose length and checksum are right.
+    /// A message with the right length and checksum.
     Whole {
         /// The value of BeginString.
         begin: &'a [u8],
@@ -48,7 +48,7 @@ pub enum Framed<'a> {
     },
 }
 
-/// Drops everything before the next begin string, or what may become one.
+/// Drops everything before the next begin string, or before what may become one.
 fn garbled<'a>(bytes: &[u8], why: &'static str) -> Framed<'a> {
     let may_begin = |at: &usize| BEGIN.starts_with(&bytes[*at..bytes.len().min(at + BEGIN.len())]);
     Framed::Garbled { len: (1..bytes.len()).find(may_begin).unwrap_or(bytes.len()), why }
@@ -59,7 +59,7 @@ fn checksum(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |sum: u8, byte| sum.wrapping_add(*byte))
 }
 
-/// The first frame of what came and was not taken yet.
+/// The first frame of the received bytes.
 pub fn next_frame(bytes: &[u8]) -> Framed<'_> {
     let begins = bytes.len().min(BEGIN.len());
     if bytes[..begins] != BEGIN[..begins] {
@@ -106,14 +106,14 @@ pub fn next_frame(bytes: &[u8]) -> Framed<'_> {
     Framed::Whole { begin: &before[2..begin_len], body, len }
 }
 
-/// A malformed field, or one that may not stand where it does.
+/// A malformed or misplaced field.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FieldFault {
-    /// Its tag, as far as there is one.
+    /// Its tag, if it has one.
     pub tag: Option<u32>,
     /// SessionRejectReason(373).
     pub reason: u32,
-    /// For people.
+    /// The text for people.
     pub text: &'static str,
 }
 
@@ -122,8 +122,8 @@ pub struct FieldFault {
 pub struct FixFields<'a>(Vec<(u32, &'a [u8])>);
 
 impl<'a> FixFields<'a> {
-    /// Reads a frame's body: all fields that can be read, and the first fault. Fields behind a fault are read
-    /// all the same, as the number by which it is answered may stand there.
+    /// Parses a frame's body: all readable fields, and the first fault. Fields behind a fault are read as
+    /// well, because the number by which it is answered may be one of them.
     pub fn parse(mut body: &'a [u8]) -> (Self, Option<FieldFault>) {
         let (mut fields, mut data, mut fault) = (Vec::new(), None, None);
         while !body.is_empty() {
@@ -151,7 +151,7 @@ impl<'a> FixFields<'a> {
         self.0.iter().find(|(known, _)| *known == tag).map(|(_, value)| *value)
     }
 
-    /// The message type; empty where there is none.
+    /// The message type; empty if there is none.
     pub fn kind(&self) -> &'a [u8] {
         self.get(super::tags::MSG_TYPE).unwrap_or_default()
     }
@@ -181,13 +181,13 @@ fn wrong_length(tag: u32) -> FieldFault {
     FieldFault { tag: Some(tag), reason: FORMAT, text: "the length of data is no number" }
 }
 
-/// The length of data. One that no memory has is longer than any message.
+/// The length of a data field. A value that no memory can hold is longer than any message.
 fn length(value: &[u8]) -> Option<usize> {
     number(value).map(|len| usize::try_from(len).unwrap_or(usize::MAX))
 }
 
-/// The field at the front: tag, value, and its bytes with SOH. `data`: the tag of bytes that must stand here,
-/// and how many.
+/// The first field: tag, value, and its length with SOH. `data`: the tag of a data field that must stand
+/// here, and its length.
 fn field(body: &[u8], data: Option<(u32, usize)>) -> Result<(u32, &[u8], usize), FieldFault> {
     let nameless = FieldFault { tag: None, reason: INVALID_TAG, text: "a field has no tag" };
     let equals = body.iter().take(11).position(|byte| *byte == b'=').ok_or(nameless)?;
@@ -213,7 +213,7 @@ fn field(body: &[u8], data: Option<(u32, usize)>) -> Result<(u32, &[u8], usize),
     Ok((tag, value, equals + 1 + value.len() + 1))
 }
 
-/// A number of digits alone; `None` for anything else, and above 2^64.
+/// A number that consists of digits alone; `None` for anything else, and above 2^64.
 pub fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -223,11 +223,11 @@ pub fn number(digits: &[u8]) -> Option<u64> {
 
 /// Appends a field.
 pub fn put(out: &mut Vec<u8>, tag: u32, value: impl Display) {
-    // A vector takes everything.
+    // Writing to a vector never fails.
     let _ = write!(out, "{tag}={value}\x01");
 }
 
-/// Appends a field whose value is somebody else's text: bytes that are not printable become question marks.
+/// Appends a field with foreign text: bytes that are not printable become question marks.
 pub fn put_text(out: &mut Vec<u8>, tag: u32, value: &[u8]) {
     let _ = write!(out, "{tag}=");
     out.extend(value.iter().map(|byte| if (b' '..=b'~').contains(byte) { *byte } else { b'?' }));
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_message_of_the_specification_is_read_and_written_byte_for_byte() {
-        // FIX 4.2, a heartbeat of many an engine's tests.
+        // A heartbeat of FIX 4.2, from many an engine's tests.
         let text = "8=FIX.4.2|9=49|35=0|34=2|49=BRKR|52=20261121-10:00:00|56=INVMGR|".replace('|', "\x01");
         let fields = "35=0|34=2|49=BRKR|52=20261121-10:00:00|56=INVMGR|".replace('|', "\x01");
         let mut out = Vec::new();
@@ -293,7 +293,7 @@ mod tests {
                     Framed::Incomplete => break,
                 }
             }
-            // A longer body length may swallow the next frame; none other does.
+            // A larger body length may swallow the next frame; no other change does.
             assert!(found == 1 || (10..16).contains(&at), "byte {at} was changed");
         }
     }

@@ -1,5 +1,5 @@
-//! The shape of a message, judged by the tables of the standard: fields that must be there, fields that may
-//! not be there twice, and fields whose value is data.
+//! Checks the structure of a message by the tables of the standard: required fields, fields that must not
+//! repeat, and fields whose value is data.
 
 mod tables;
 
@@ -14,19 +14,19 @@ const FORMAT: u32 = 6;
 const REPEATED: u32 = 13;
 const GROUP_ORDER: u32 = 15;
 const GROUP_COUNT: u32 = 16;
-/// Groups within groups, at most.
+/// The most nested groups.
 const DEPTH_MAX: usize = 16;
 
-/// When a field must be there.
+/// When a field is required.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum When {
     /// In each message of the type.
     Always,
-    /// Where another field has this value.
+    /// If another field has this value.
     Has(u32, &'static [u8]),
 }
 
-/// A message type, a tag, and when it must be there.
+/// A message type, a tag, and when the field is required.
 pub type Required = (&'static [u8], u32, When);
 
 /// [`DATA_FIELDS`] by the tag of the data.
@@ -45,30 +45,30 @@ const fn by_data(mut pairs: [(u32, u32); DATA_FIELDS.len()]) -> [(u32, u32); DAT
     pairs
 }
 
-/// The tag of the data that stands behind this length.
+/// The tag of the data field that follows this length field.
 pub fn data_of(length: u32) -> Option<u32> {
     let found = DATA_FIELDS.binary_search_by_key(&length, |pair| pair.0);
     found.ok().map(|index| DATA_FIELDS[index].1)
 }
 
-/// The tag of the length that stands before this data.
+/// The tag of the length field that precedes this data field.
 pub fn length_of(data: u32) -> Option<u32> {
     let found = BY_DATA.binary_search_by_key(&data, |pair| pair.1);
     found.ok().map(|index| BY_DATA[index].0)
 }
 
-/// The tags of an entry of the group that this tag counts.
+/// The tags in an entry of the group that this tag counts.
 fn members_of(count: u32) -> Option<&'static [u32]> {
     let found = GROUPS.binary_search_by_key(&Some(&count), |row| row.first());
     found.ok().map(|index| &GROUPS[index][1..])
 }
 
-/// Tags that two sides agree on between themselves: they may stand within any entry of a group.
+/// Whether two counterparties define the tag between themselves: it may stand within any entry of a group.
 fn is_their_own(tag: u32) -> bool {
     matches!(tag, 5_000..=9_999 | 20_000..=39_999)
 }
 
-/// The first fault in the shape of a message whose fields could be read.
+/// The first structural fault of a message whose fields were readable.
 pub fn fault(fields: &FixFields<'_>) -> Option<FieldFault> {
     let is_known = matches!(
         fields.kind(),
@@ -84,12 +84,12 @@ pub fn fault(fields: &FixFields<'_>) -> Option<FieldFault> {
             | tags::ORDER_CANCEL_REPLACE_REQUEST
             | tags::BUSINESS_MESSAGE_REJECT
     );
-    // Groups of other messages are in no table here: they are refused as a whole.
+    // The tables have no groups of other messages: those are rejected as a whole.
     let repeated = if is_known { repeated(fields).err() } else { repeated_in_header(fields) };
     repeated.or_else(|| missing(fields))
 }
 
-/// The first field that is not there, and must be.
+/// The first required field that is missing.
 fn missing(fields: &FixFields<'_>) -> Option<FieldFault> {
     let is_missing = |(kind, tag, when): &&Required| {
         (kind.is_empty() || *kind == fields.kind())
@@ -146,7 +146,7 @@ impl OpenGroup {
     }
 }
 
-/// Notes a tag. Returns whether it was not there yet.
+/// Notes a tag. Returns whether it is new.
 fn is_new(seen: &mut Vec<u32>, tag: u32) -> bool {
     let place = seen.binary_search(&tag);
     if let Err(at) = place {
@@ -155,7 +155,7 @@ fn is_new(seen: &mut Vec<u32>, tag: u32) -> bool {
     place.is_err()
 }
 
-/// Walks through the fields: each tag stands once, or once in each entry of a group that has it.
+/// Checks that each tag stands once, or once in each entry of a group that has it.
 pub(super) fn repeated(fields: &FixFields<'_>) -> Result<(), FieldFault> {
     let mut seen = Vec::with_capacity(32);
     let mut open: Vec<OpenGroup> = Vec::new();

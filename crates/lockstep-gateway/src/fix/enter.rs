@@ -1,4 +1,4 @@
-//! Requests of FIX as OUCH 5.0 has them: NewOrderSingle(D), OrderCancelRequest(F),
+//! Translates requests of FIX to OUCH 5.0: NewOrderSingle(D), OrderCancelRequest(F),
 //! OrderCancelReplaceRequest(G).
 //!
 //! | FIX | OUCH 5.0 |
@@ -9,7 +9,8 @@
 //! | MinQty(110), MaxFloor(111), ExecInst(18) 6 | least quantity, displayed part, post-only |
 //! | OrderQty(38) of G | shares of all orders of the chain, executed ones included: as FIX has it |
 //!
-//! An attribute that is not in this table and changes how an order trades is refused; others are not read.
+//! An attribute that is not in this table is refused if it changes how an order trades; other attributes are
+//! ignored.
 
 use super::codec::{FixFields, put, put_text};
 use super::orders::FixOrders;
@@ -23,7 +24,7 @@ use std::collections::BTreeMap;
 
 /// Longest ClOrdID.
 pub const CL_ORD_ID_LEN_MAX: usize = 64;
-/// Most orders of a client that are not over.
+/// The most open orders of a client.
 pub const OPEN_ORDERS_MAX: usize = 100_000;
 /// SessionRejectReason: required tag missing, value incorrect, incorrect data format.
 const MISSING: u32 = 1;
@@ -34,26 +35,26 @@ const DUPLICATE: u32 = 6;
 const LIMIT: u32 = 3;
 const UNSUPPORTED: u32 = 11;
 
-/// OrdType and TimeInForce as any of FIX 4.2, 4.4 and 5.0 SP2 has them: one of these that is not taken is
-/// refused by a report, and any other is malformed. ExecInst may be any letter or digit.
+/// The values of OrdType and TimeInForce in FIX 4.2, 4.4 and 5.0 SP2: an unsupported one of them is refused
+/// by a report, and any other value is malformed. ExecInst may be any letter or digit.
 const ORD_TYPES: &[u8] = b"123456789ABCDEFGHIJKLMPQRS";
 const TIMES_IN_FORCE: &[u8] = b"0123456789ABC";
 
-/// Orders that are handed in and not delivered yet, by UserRefNum.
+/// Orders that were published and not delivered yet, by UserRefNum.
 pub type SubmittedOrders = BTreeMap<u32, Vec<u8>>;
 
 /// A request, as entries of the client's publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EnteredRequest {
-    /// The ClOrdID that a note must name before it, if OUCH 5.0 has no room for it.
+    /// The ClOrdID, if OUCH 5.0 has no room for it: a note before the request must have it.
     pub name: Option<Vec<u8>>,
-    /// The ClOrdID and UserRefNum of an order that may be named from now on.
+    /// The ClOrdID and UserRefNum of an order to which later requests may refer.
     pub order: Option<(u32, Vec<u8>)>,
     /// The message of OUCH 5.0.
     pub payload: Vec<u8>,
 }
 
-/// Why a request is not handed in.
+/// Why a request is not published.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum EntryRefusal {
     /// It is malformed: Reject(3).
@@ -62,34 +63,34 @@ pub enum EntryRefusal {
         tag: u32,
         /// SessionRejectReason.
         reason: u32,
-        /// For people.
+        /// The text for people.
         text: &'static str,
     },
-    /// It cannot be: the fields of an ExecutionReport(8) or OrderCancelReject(9).
+    /// It cannot be carried out: the fields of an ExecutionReport(8) or OrderCancelReject(9).
     Answer(Vec<u8>),
-    /// It says that it may have been sent before (PossResend), and so it was: nothing follows from it.
+    /// It is marked as possibly sent before (PossResend), and it was: nothing follows from it.
     Known,
 }
 
-/// What requests refer to.
+/// The state to which requests refer.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryContext<'a> {
-    /// Orders that the stream has.
+    /// Orders in the stream.
     pub orders: &'a FixOrders,
-    /// Orders that were handed in.
+    /// Orders that were published.
     pub submitted: &'a SubmittedOrders,
     /// The number of the publisher's next entry.
     pub next_seq: u64,
 }
 
 impl EntryContext<'_> {
-    /// The order with this ClOrdID.
+    /// The UserRefNum of the order with this ClOrdID.
     fn find(&self, cl_ord_id: &[u8]) -> Option<u32> {
         let submitted = self.submitted.iter().rev().find(|(_, name)| *name == cl_ord_id);
         submitted.map(|(number, _)| *number).or_else(|| self.orders.find(cl_ord_id))
     }
 
-    /// The UserRefNum of an order that is handed in now: the number of its entry.
+    /// The UserRefNum of an order that is published now: the number of its entry.
     fn number(&self, has_note: bool) -> Option<u32> {
         u32::try_from(self.next_seq + u64::from(has_note)).ok()
     }
@@ -98,7 +99,7 @@ impl EntryContext<'_> {
 /// The entries of a request; `fields` are those of D, F or G.
 ///
 /// # Errors
-/// It is malformed, it cannot be, or it is known: see [`EntryRefusal`].
+/// It is malformed, cannot be carried out, or is known already: see [`EntryRefusal`].
 pub fn enter(fields: &FixFields<'_>, context: EntryContext<'_>) -> Result<EnteredRequest, EntryRefusal> {
     let request = Request { fields, context };
     let is_known = |name| context.find(name).is_some();
@@ -162,7 +163,7 @@ impl<'a> Request<'a> {
             .map_err(|_| wrong(tags::SYMBOL, INCORRECT, "a symbol is 1 to 8 printable characters"))
     }
 
-    /// The price, and whether it is a limit.
+    /// The price of a limit order, or of a market order.
     fn price(&self) -> Result<Result<Price, &'static str>, EntryRefusal> {
         Ok(match self.required(tags::ORD_TYPE)? {
             b"1" => Ok(Price::MARKET),
@@ -170,7 +171,7 @@ impl<'a> Request<'a> {
                 let text = self.required(tags::PRICE)?;
                 let price = parse_price(text).map(Price);
                 let price = price.ok_or(wrong(tags::PRICE, FORMAT, "a price has at most four decimals"))?;
-                // They would stand for a market order.
+                // These values mean a market order.
                 let is_market = matches!(price, Price::MARKET | Price::MARKET_FOR_CROSS);
                 if is_market { Err("that price stands for a market order") } else { Ok(price) }
             }
@@ -306,7 +307,7 @@ impl<'a> Request<'a> {
             return Err(EntryRefusal::Answer(self.cancel_rejected(1, "no such order")));
         };
         let cancel = CancelOrder { user_ref_num, quantity: 0, options: Options::NONE };
-        // OUCH 5.0 names no cancel.
+        // A cancel of OUCH 5.0 has no identifier of its own.
         Self::entered(Inbound::CancelOrder(cancel), name, true, None)
     }
 
@@ -328,7 +329,7 @@ impl<'a> Request<'a> {
         let out = &mut b"35=8\x01".to_vec();
         let copy = |out: &mut Vec<u8>, tag| {
             if let Some(value) = self.fields.get(tag) {
-                // A note has room for so much.
+                // A note has room for this many bytes.
                 put_text(out, tag, &value[..value.len().min(CL_ORD_ID_LEN_MAX)]);
             }
         };
@@ -372,7 +373,7 @@ fn needs_note(name: &[u8]) -> bool {
     name.len() > ClOrdId::BLANK.as_bytes().len()
 }
 
-/// As much of a ClOrdID as OUCH 5.0 takes.
+/// As much of a ClOrdID as fits OUCH 5.0.
 fn short_name(name: &[u8]) -> ClOrdId {
     let len = name.len().min(ClOrdId::BLANK.as_bytes().len());
     ClOrdId::new(&name[..len]).unwrap_or(ClOrdId::BLANK)

@@ -1,7 +1,7 @@
-//! Notes: entries of a client's publisher that gateways alone read.
+//! Notes: entries of a client's publisher that only gateways read.
 //!
-//! They go to the gateways' own channel, so no application and no feed has them. Each says which MsgSeqNum is
-//! expected of the client behind it, and mostly which message the client is sent for it.
+//! They go to the gateways' own channel, so no application and no feed receives them. Each has the MsgSeqNum
+//! that is expected of the client behind it, and most have a message to the client.
 //!
 //! ```text
 //!   0        1       2            10
@@ -10,39 +10,39 @@
 //!   └────────┴───────┴────────────┴─────────────────────────────┘
 //! ```
 
-/// The first byte: notes of this layout.
+/// The first byte of notes of this layout.
 const VERSION: u8 = 0xF1;
 /// Bytes before the body.
 const FIXED_LEN: usize = 10;
-/// Longest note: it fits one datagram of any network.
+/// Longest note: it fits one datagram of any MTU.
 pub const NOTE_LEN_MAX: usize = 1_000;
 
 /// The body is a message to the client.
 pub const SENDS: u8 = 1;
-/// That message is the session's own: a resend fills its place.
+/// That message belongs to the session, not to the application: a resend fills its number.
 pub const ADMIN: u8 = 2;
 /// That message answers a logon.
 pub const LOGON: u8 = 4;
-/// Behind that message the connection ends.
+/// The connection ends behind that message.
 pub const LOGOUT: u8 = 8;
 /// Both numbers begin anew with this note.
 pub const RESET: u8 = 16;
 /// The body is the ClOrdID of the client's next order or cancel.
 pub const NAMES_NEXT: u8 = 32;
 
-/// See the module.
+/// A note: see the module.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FixNote<'a> {
-    /// Of the constants beside it.
+    /// The constants above, combined.
     pub flags: u8,
     /// The MsgSeqNum that is expected of the client from here on; 0 changes nothing.
     pub next_in: u64,
-    /// By `flags`: fields of a message, or a ClOrdID.
+    /// Fields of a message, or a ClOrdID, depending on `flags`.
     pub body: &'a [u8],
 }
 
 impl<'a> FixNote<'a> {
-    /// Whether `flag` is set, or any of several.
+    /// Whether `flag`, or one of several, is set.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -55,7 +55,7 @@ impl<'a> FixNote<'a> {
         out
     }
 
-    /// The note that these bytes are; `None` if they are none, such as a gateway's heartbeat.
+    /// Decodes a note; `None` for other bytes, such as a gateway's heartbeat.
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let (fixed, body) = bytes.split_at_checked(FIXED_LEN)?;
         let [VERSION, flags, next_in @ ..] = fixed else { return None };

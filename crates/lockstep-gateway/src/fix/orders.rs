@@ -1,13 +1,13 @@
-//! A client's orders, as the stream has them: OUCH 5.0 in, execution reports of FIX out.
+//! A client's orders in the stream: OUCH 5.0 in, execution reports of FIX out.
 //!
 //! ```text
 //!   own entries       O ─▶ an order, pending     U ─▶ its successor, pending     X ─▶ a cancel, pending
 //!   the application   A C D E U M P I J B     ─▶ ExecutionReport(8), OrderCancelReject(9)
 //! ```
-//! OUCH 5.0 names orders by UserRefNum and answers some requests by silence, such as the cancel of an order
-//! that is executed already; FIX names them by ClOrdID and answers each. So this remembers what is pending,
-//! and answers it at the latest when its order is over. All of it follows from the entries in their order, so
-//! every gateway makes the same reports.
+//! OUCH 5.0 identifies orders by UserRefNum and answers some requests by silence, such as the cancel of an
+//! executed order. FIX identifies them by ClOrdID and answers each request. So this state remembers pending
+//! requests, and answers each at the latest when its order is over. All of it follows from the entries in
+//! their order, so every gateway makes the same reports.
 
 use super::report::{ExecutionReport, RefusedRequest, ReportPlace, cancel_reject, execution};
 use lockstep_wire::Seq;
@@ -18,17 +18,18 @@ use ouch50::{
 };
 use std::collections::{BTreeMap, VecDeque};
 
-/// Orders that are over and still known by name: for late requests, and against a name that is used twice.
+/// The most orders that are over and still known by ClOrdID: for late requests, and against a duplicate
+/// ClOrdID.
 const OVER_MAX: usize = 1_024;
-/// Executions that a bust can refer to.
+/// The most executions to which a bust can refer.
 const TRADES_MAX: usize = 1_024;
-/// Cancels that an order may have pending; another one is refused.
+/// The most pending cancels of an order; another one is refused.
 const CANCELS_MAX: usize = 16;
 
-/// How far an order is.
+/// The stage of an order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum OrderStage {
-    /// Stamped, and not answered.
+    /// Stamped, and not answered yet.
     Pending,
     /// Accepted, and not over.
     Open,
@@ -40,7 +41,7 @@ enum OrderStage {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FixOrder {
     pub(super) cl_ord_id: Vec<u8>,
-    /// The order that this one takes the place of.
+    /// The order that this one replaces.
     replaces: Option<u32>,
     stage: OrderStage,
     pub(super) symbol: Symbol,
@@ -48,10 +49,11 @@ pub struct FixOrder {
     pub(super) price: Price,
     /// TimeInForce(59).
     pub(super) lives: char,
-    /// The venue's number of it; 0: not known.
+    /// The venue's number of the order; 0: unknown.
     pub(super) reference: u64,
-    /// OrderQty(38): what the client asked for, executed shares of the chain included, less what the exchange
-    /// took off while the rest goes on (FIX 4.4, ExecRestatementReason 5). It stays when the order is over.
+    /// OrderQty(38): the quantity that the client requested, with the executed shares of the chain, less what
+    /// the exchange took off while the rest stays open (FIX 4.4, ExecRestatementReason 5). It stays when the
+    /// order is over.
     pub(super) quantity: u32,
     /// LeavesQty.
     pub(super) leaves: u32,
@@ -59,7 +61,7 @@ pub struct FixOrder {
     pub(super) executed: u32,
     /// Price times quantity of all executions, in ten-thousandths.
     pub(super) notional: u128,
-    /// ClOrdIDs of cancels that are not answered.
+    /// ClOrdIDs of cancels without an answer.
     cancels: VecDeque<Vec<u8>>,
 }
 
@@ -89,17 +91,17 @@ struct FixTrade {
     price: u64,
 }
 
-/// See the module.
+/// A client's orders: see the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FixOrders {
     orders: BTreeMap<u32, FixOrder>,
     by_name: BTreeMap<Vec<u8>, u32>,
-    /// Orders that are over, the oldest first.
+    /// Orders that are over, oldest first.
     over: VecDeque<u32>,
     trades: VecDeque<FixTrade>,
 }
 
-/// TimeInForce(59) of an order of OUCH 5.0: all or nothing is IOC with a least quantity of all.
+/// TimeInForce(59) of an order of OUCH 5.0: all-or-nothing is IOC with a minimum quantity of all.
 fn lives(time: TimeInForce, quantity: u32, min_quantity: Option<u32>) -> char {
     match time {
         TimeInForce::ImmediateOrCancel if min_quantity == Some(quantity) => '4',
@@ -118,7 +120,7 @@ fn liquidity(flag: LiquidityFlag) -> Option<u8> {
 }
 
 impl FixOrders {
-    /// Orders that are not over.
+    /// The number of orders that are not over.
     pub fn open_count(&self) -> usize {
         self.orders.len() - self.over.len()
     }
@@ -133,7 +135,7 @@ impl FixOrders {
         self.orders.get(&user_ref_num)
     }
 
-    /// An entry of the client's own is stamped. `name`: the ClOrdID of a note before it. Messages to the
+    /// Handles a stamped entry of the client. `name` is the ClOrdID of a note before it. Messages to the
     /// client are passed to `send`.
     pub(super) fn on_own(
         &mut self,
@@ -151,7 +153,7 @@ impl FixOrders {
     }
 
     fn insert(&mut self, user_ref_num: u32, order: FixOrder) {
-        // A number that is used twice is dropped by the application too.
+        // The application drops a number that is used twice as well.
         if !self.orders.contains_key(&user_ref_num) {
             self.by_name.insert(order.cl_ord_id.clone(), user_ref_num);
             self.orders.insert(user_ref_num, order);
@@ -211,8 +213,8 @@ impl FixOrders {
         send(cancel_reject(Some(order), place, &refused));
     }
 
-    /// A message of the application to the client. Messages to the client are passed to `send`. Returns
-    /// whether it is one of OUCH 5.0.
+    /// Handles a message of the application to the client. Messages to the client are passed to `send`.
+    /// Returns whether it is a message of OUCH 5.0.
     pub(super) fn on_application(
         &mut self,
         place: ReportPlace,
@@ -255,8 +257,8 @@ impl FixOrders {
                 }
             }
             Outbound::BrokenTrade(broken) => self.on_broken(place, broken.match_number, send),
-            // Events of the whole day, other numbers in the market data, and answers to requests that no FIX
-            // client sends.
+            // Events of the whole day, other reference numbers in the market data, and answers to requests
+            // that no FIX client sends.
             Outbound::SystemEvent(_)
             | Outbound::PriorityUpdate(_)
             | Outbound::Restated(_)
@@ -319,8 +321,8 @@ impl FixOrders {
         }
     }
 
-    /// Shares were taken off an order: all that are left by a cancel of its client, by a replacement to no
-    /// more than is executed, or unasked.
+    /// Shares were taken off an order: all that are left by the client's cancel or by a replacement to no
+    /// more than is executed, or some unrequested.
     fn on_canceled(
         &mut self,
         place: ReportPlace,
@@ -358,7 +360,7 @@ impl FixOrders {
 
     /// The pending replacement of an order.
     fn successor_of(&self, user_ref_num: u32) -> Option<u32> {
-        // A successor has a later number, and mostly the last.
+        // A successor has a later number, and mostly the last one.
         let later = self.orders.range(user_ref_num.checked_add(1)?..).rev();
         let is_successor = |order: &FixOrder| order.replaces == Some(user_ref_num) && !order.is_over();
         later.take(OVER_MAX).find(|(_, order)| is_successor(order)).map(|(number, _)| *number)
@@ -414,7 +416,7 @@ impl FixOrders {
         send(execution(order, place, &report));
     }
 
-    /// An order is over: its pending cancels come too late.
+    /// Ends an order: its pending cancels are too late.
     fn end(
         &mut self,
         user_ref_num: u32,
@@ -432,7 +434,7 @@ impl FixOrders {
         }
     }
 
-    /// An order is over. The oldest of those that are is forgotten when there are too many.
+    /// Closes an order. If too many are closed, the oldest is forgotten.
     fn close(&mut self, user_ref_num: u32, status: &'static str) {
         let Some(order) = self.orders.get_mut(&user_ref_num).filter(|order| !order.is_over()) else { return };
         (order.stage, order.leaves) = (OrderStage::Over(status), 0);
@@ -448,12 +450,12 @@ impl FixOrders {
     }
 }
 
-/// An order has fewer shares, and is not over.
+/// The report of an order that has fewer shares, and is not over.
 fn restated(order: &FixOrder, place: ReportPlace, text: &str) -> Vec<u8> {
     let report = ExecutionReport {
         exec_type: "D",
         status: order.status(),
-        // Partial decline of OrderQty.
+        // ExecRestatementReason: partial decline of OrderQty.
         restatement: Some(5),
         text: Some(text),
         ..ExecutionReport::default()
@@ -467,7 +469,7 @@ fn refuse_cancel(order: &FixOrder, place: ReportPlace, request: &[u8], reason: u
     cancel_reject(Some(order), place, &refused)
 }
 
-/// For people, where nobody asked for the cancel.
+/// The text for people, if the client did not request the cancel.
 fn cancel_text(reason: CancelReason) -> Option<&'static str> {
     Some(match reason {
         CancelReason::UserRequested => return None,

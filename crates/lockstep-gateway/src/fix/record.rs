@@ -1,4 +1,4 @@
-//! Messages to a client, as the gateway stores them, and their bytes for one version of FIX.
+//! Messages to a client, as the gateway stores them, and as bytes of one version of FIX.
 
 use super::codec::{FixFields, SOH, number, put, put_text, seal};
 use super::note::{ADMIN, LOGOUT};
@@ -31,8 +31,8 @@ impl FixVersion {
         })
     }
 
-    /// Whether it has messages of this type, or leaves the type to its users. Source: the data dictionaries
-    /// that [`dictionary`](super::dictionary) names.
+    /// Whether the version has messages of this type, or leaves the type to its users. Source: the data
+    /// dictionaries that [`dictionary`](super::dictionary) names.
     pub fn has_type(self, kind: &[u8]) -> bool {
         let (last_letter, last_pair) = match self {
             Self::Fix42 => (b'm', *b"AA"),
@@ -67,13 +67,13 @@ impl FixVersion {
     }
 }
 
-/// Before the fields of a stored message: flags and time.
+/// Bytes before the fields of a stored message: flags and time.
 const FIXED_LEN: usize = 9;
 
-/// A message to a client: of each version, and without its number.
+/// A message to a client, for any version and without its number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FixRecord<'a> {
-    /// Those of its [note](super::note); 0 of a report.
+    /// The flags of its [note](super::note); 0 for a report.
     pub flags: u8,
     /// When its entry was stamped, in nanoseconds since the Unix epoch.
     pub timestamp: Nanos,
@@ -96,12 +96,12 @@ impl<'a> FixRecord<'a> {
         Some(Self { flags: fixed[0], timestamp, fields })
     }
 
-    /// The same, and not of a later time than `now`.
+    /// The same record with a time of at most `now`.
     fn at_most(&self, now: Nanos) -> Self {
         Self { timestamp: self.timestamp.min(now), ..*self }
     }
 
-    /// Whether a resend fills its place instead of sending it again.
+    /// Whether a resend fills its number instead of sending it again.
     pub fn is_admin(&self) -> bool {
         self.flags & ADMIN != 0
     }
@@ -124,8 +124,9 @@ pub struct FixEnds {
 }
 
 impl FixEnds {
-    /// Appends a message with this number, for the first time, at `now` of the stream's time. One that was
-    /// stamped before that was set back is of now: a client refuses what is sent in a time that is to come.
+    /// Appends a message with this number, for the first time, at `now` of the stream's time. If it was
+    /// stamped before the stream's time was set back, its time is `now`: a client refuses a sending time in
+    /// the future.
     pub fn write(&self, record: &FixRecord<'_>, number: u64, now: Nanos, out: &mut Vec<u8>) {
         self.write_as(&record.at_most(now), number, None, out);
     }
@@ -135,7 +136,7 @@ impl FixEnds {
         self.write_as(&record.at_most(now), number, Some(now), out);
     }
 
-    /// Appends what fills the numbers from `number` up to, and without, `next`.
+    /// Appends a gap fill for the numbers from `number` up to, but not including, `next`.
     pub fn write_gap_fill(&self, number: u64, next: u64, now: Nanos, out: &mut Vec<u8>) {
         let fields = format!("35=4\x01123=Y\x0136={next}\x01");
         let record = FixRecord { flags: ADMIN, timestamp: now, fields: fields.as_bytes() };
@@ -168,7 +169,7 @@ impl FixEnds {
     }
 }
 
-/// The largest codes that FIX 4.2 has. No field of these is required: a larger one is left out.
+/// The largest codes of FIX 4.2. None of these fields is required: a larger code is left out.
 const LARGEST_42: [(u32, u64); 4] = [
     (tags::CXL_REJ_REASON, 3),
     (tags::ORD_REJ_REASON, 8),
@@ -191,8 +192,8 @@ fn put_codes_42(rejection: &[u8], out: &mut Vec<u8>) {
         .for_each(|(tag, value)| put_text(out, tag, value));
 }
 
-/// An execution report of FIX 4.4 as FIX 4.2 has it: with ExecTransType, fills by their extent, and without
-/// what came later.
+/// An execution report of FIX 4.4 in the form of FIX 4.2: with ExecTransType, with ExecType by the extent of
+/// a fill, and without later fields.
 fn put_report_42(report: &[u8], out: &mut Vec<u8>) {
     let (fields, _) = FixFields::parse(report);
     let status = fields.get(tags::ORD_STATUS).unwrap_or(b"0");

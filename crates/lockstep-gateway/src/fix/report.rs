@@ -7,7 +7,7 @@ use super::value::{average_text, price_text, utc_text};
 use lockstep_wire::{Nanos, Seq};
 use ouch50::{Price, Side};
 
-/// Where the entry stands that a report is made of.
+/// The position of the entry from which a report is made.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReportPlace {
     /// Its seq: the ExecID.
@@ -39,7 +39,7 @@ pub(super) struct ExecutionReport<'a> {
     pub rejection: Option<u32>,
     /// ExecRestatementReason.
     pub restatement: Option<u32>,
-    /// For people.
+    /// The text for people.
     pub text: Option<&'a str>,
 }
 
@@ -104,7 +104,7 @@ pub(super) fn execution(order: &FixOrder, place: ReportPlace, report: &Execution
     std::mem::take(out)
 }
 
-/// What an order cancel reject refers to.
+/// The request to which an order cancel reject refers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RefusedRequest<'a> {
     /// The ClOrdID of the cancel or replacement.
@@ -115,11 +115,11 @@ pub(super) struct RefusedRequest<'a> {
     pub is_replacement: bool,
     /// CxlRejReason: 0 too late, 1 unknown order, 2 the venue's option, 99 another.
     pub reason: u32,
-    /// For people.
+    /// The text for people.
     pub text: &'a str,
 }
 
-/// An order cancel reject; the order, as far as it is known.
+/// An order cancel reject; with the order, if it is known.
 pub(super) fn cancel_reject(
     order: Option<&FixOrder>,
     place: ReportPlace,
@@ -132,7 +132,7 @@ pub(super) fn cancel_reject(
     }
     put_text(out, tags::CL_ORD_ID, refused.request);
     put_text(out, tags::ORIG_CL_ORD_ID, refused.original);
-    // Rejected, where nobody knows the order.
+    // "Rejected", if the order is unknown.
     put(out, tags::ORD_STATUS, order.map_or("8", FixOrder::status));
     put(out, tags::CXL_REJ_RESPONSE_TO, if refused.is_replacement { '2' } else { '1' });
     put(out, tags::CXL_REJ_REASON, refused.reason);

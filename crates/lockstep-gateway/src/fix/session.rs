@@ -3,12 +3,12 @@
 //! ```text
 //!   New ──A──▶ Pending ──accept──▶ Open: a note with the logon's answer ─ stamped ─▶ sending
 //!                                    │ each message: one entry
-//!                                    └─ a Logout, asked for or not ─ stamped and sent ─▶ the connection ends
+//!                                    └─ a Logout of either side ─ stamped and sent ─▶ the connection ends
 //! ```
-//! The owner hands over what came, publishes the entries in their order under the client's publisher, and
-//! sends what the stream has for the client from the logon's answer on: see [`FixSession::begin`]. A message
-//! is taken when all entries before it are published, so that the queue of entries stays as short as one
-//! message's.
+//! The owner passes received bytes in, publishes the entries in their order under the client's publisher, and
+//! sends the client's messages of the stream from the logon's answer on: see [`FixSession::begin`]. A message
+//! is taken when all entries before it are published, so the queue never has more than the entries of one
+//! message.
 
 mod arrivals;
 mod gap;
@@ -32,7 +32,7 @@ use std::collections::VecDeque;
 const SECOND: Nanos = 1_000_000_000;
 /// Longest TestReqID, and longest CompID.
 const TEXT_LEN_MAX: usize = 64;
-/// Above all numbers of any session.
+/// Greater than all numbers of any session.
 const NUMBER_MAX: u64 = 1 << 60;
 /// TestReqID of the gateway's own test requests.
 const TEST_ID: &str = "LOCKSTEP";
@@ -40,13 +40,13 @@ const TEST_ID: &str = "LOCKSTEP";
 /// The limits of a session.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FixSessionLimits {
-    /// From the connection to a whole logon.
+    /// The longest time from the connection to a whole logon.
     pub login_ns: Nanos,
-    /// How far SendingTime may be from both of [`FixClocks`].
+    /// The greatest difference between SendingTime and both of [`FixClocks`].
     pub accuracy_ns: Nanos,
-    /// How long a gateway waits for its own Logout to be stamped and sent.
+    /// How long a gateway waits until its own Logout is stamped and sent.
     pub parting_ns: Nanos,
-    /// One second of HeartBtInt: shorter where time is simulated.
+    /// The length of a second of HeartBtInt: shorter if time is simulated.
     pub second_ns: Nanos,
 }
 
@@ -59,7 +59,7 @@ impl Default for FixSessionLimits {
 /// A logon. It prints no password.
 #[derive(Clone)]
 pub struct FixLogon {
-    /// Both ends, and the version.
+    /// Both counterparties, and the version.
     pub ends: FixEnds,
     /// Its MsgSeqNum.
     pub number: u64,
@@ -69,7 +69,7 @@ pub struct FixLogon {
     pub heartbeat_s: u64,
     /// ResetSeqNumFlag.
     pub resets: bool,
-    /// Why its user, once it has shown that it is that, is answered by a Logout.
+    /// Why its user, once authenticated, is answered by a Logout.
     pub refusal: Option<&'static str>,
     /// Its user, in lower case.
     pub user: String,
@@ -85,7 +85,7 @@ impl std::fmt::Debug for FixLogon {
     }
 }
 
-/// Where an entry goes.
+/// The destination of an entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FixTarget {
     /// The destination of the user's messages.
@@ -97,32 +97,32 @@ pub enum FixTarget {
 /// An entry to be published.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FixEntry {
-    /// Where it goes.
+    /// Its destination.
     pub target: FixTarget,
     /// Its payload.
     pub payload: Vec<u8>,
 }
 
-/// What came of the client.
+/// An event from the client.
 #[derive(Clone, Debug)]
 pub enum FixEvent {
-    /// Decide, and call [`FixSession::accept`]; or close the connection.
+    /// A logon to decide: call [`FixSession::accept`], or close the connection.
     Logon(Box<FixLogon>),
     /// A message was taken: there may be entries to publish, or a resend to send.
     Taken {
-        /// It is one of the session's own that the gateway answers, such as a Test Request.
+        /// Whether it is a message of the session that the gateway answers, such as a Test Request.
         is_answered: bool,
     },
-    /// The connection ends at once, and the client is sent nothing: it is nobody's.
+    /// The connection ends at once and without a message: it is not authenticated.
     Cut(String),
 }
 
-/// What [`FixSession::on_bytes`] took.
+/// The bytes that [`FixSession::on_bytes`] consumed.
 #[derive(Clone, Debug)]
 pub struct FixTaken {
     /// Bytes to drop from the front.
     pub len: usize,
-    /// Call again with the rest as long as there is one; none: more bytes are needed.
+    /// The event. Call again with the rest as long as there is one; `None`: more bytes are needed.
     pub event: Option<FixEvent>,
 }
 
@@ -131,24 +131,25 @@ pub struct FixTaken {
 pub enum FixEnd {
     /// No whole logon in time.
     LoginLate,
-    /// Nothing came, not even behind a test request.
+    /// Nothing was received, not even after a test request.
     Silent,
     /// The gateway's Logout was not stamped and sent in time.
     Parted(DisconnectReason),
 }
 
-/// A resend that is under way.
+/// A resend in progress.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FixResend {
-    /// The next number.
+    /// The next number to send.
     pub next: u64,
-    /// The last one.
+    /// The last number to send.
     pub to: u64,
     /// The first number of a gap that is not filled yet.
     pub gap: Option<u64>,
 }
 
-/// A resend request that came before the Logon's answer was sent, from which on it is known what was sent.
+/// A resend request that was received before the Logon's answer was sent; only then the sent numbers are
+/// known.
 #[derive(Clone, Copy, Debug)]
 struct EarlyRequest {
     /// Its own number.
@@ -157,7 +158,7 @@ struct EarlyRequest {
     end: u64,
 }
 
-/// Why and since when the connection ends.
+/// Why and since when the connection is ending.
 #[derive(Clone, Debug)]
 struct SessionEnd {
     reason: DisconnectReason,
@@ -165,12 +166,12 @@ struct SessionEnd {
     text: String,
 }
 
-/// What happened in a session since it was last asked.
+/// The counts of a session since they were last taken.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct FixSessionCounts {
-    /// Bytes that were no message.
+    /// Bytes that were not part of a message.
     pub garbled: u64,
-    /// Resend Requests for messages of the client.
+    /// Resend Requests that were sent to the client.
     pub asked: u64,
     /// Gaps that the client did not fill, so that it was logged out.
     pub abandoned: u64,
@@ -183,18 +184,19 @@ enum SessionPhase {
     Open,
 }
 
-/// The times by which a client's SendingTime is judged, in nanoseconds since the Unix epoch; 0: not known.
+/// The times by which a client's SendingTime is judged, in nanoseconds since the Unix epoch; 0: unknown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct FixClocks {
-    /// The timestamp of the stream's newest entry. It stands still while the stream is idle, and where a
-    /// quorum's clocks were ahead until they have passed it, or an operator's order has set it back.
+    /// The timestamp of the stream's newest entry. It stands still while the stream is idle. Where it was
+    /// ahead of a quorum's clocks it stands still until they have passed it, or an operator's order has set
+    /// it back.
     pub stream: Nanos,
     /// The gateway's own clock.
     pub gateway: Nanos,
 }
 
 impl FixClocks {
-    /// An entry of the stream is read. Its times rise, but for an operator's order that sets them back.
+    /// Notes an entry of the stream. Timestamps only rise, except at an operator's order that sets them back.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>) {
         match *event {
             SubscriberEvent::Message(message) => self.stream = self.stream.max(message.timestamp),
@@ -209,19 +211,18 @@ impl FixClocks {
         }
     }
 
-    /// Whether a message that was `sent` then is as near as it has to be: to either time, so that neither a
-    /// stream's time that is ahead nor a gateway's wrong clock ends the sessions of clients whose clocks are
-    /// right.
+    /// Whether the time `sent` of a message is close enough to either time. So neither a stream's time that
+    /// is ahead nor a gateway's wrong clock ends the sessions of clients with right clocks.
     pub(super) fn is_accurate(self, sent: Nanos, accuracy_ns: Nanos) -> bool {
         let mut known = [self.stream, self.gateway].into_iter().filter(|time| *time > 0).peekable();
         known.peek().is_none() || known.any(|time| sent.abs_diff(time) <= accuracy_ns)
     }
 }
 
-/// The client outside of its connection.
+/// The state of the client outside its connection.
 #[derive(Clone, Copy, Debug)]
 pub struct FixSurroundings<'a> {
-    /// What its times are judged by.
+    /// The clocks by which its times are judged.
     pub clocks: FixClocks,
     /// Its orders.
     pub orders: &'a FixOrders,
@@ -229,7 +230,7 @@ pub struct FixSurroundings<'a> {
     pub has_destination: bool,
 }
 
-/// See the module.
+/// A session: see the module.
 #[derive(Debug)]
 pub struct FixSession {
     limits: FixSessionLimits,
@@ -239,38 +240,39 @@ pub struct FixSession {
     received_at: Nanos,
     sent_at: Nanos,
     tested_at: Option<Nanos>,
-    /// When the bytes came that wait to be taken.
+    /// The arrival times of the bytes that wait to be taken.
     arrivals: Arrivals,
-    /// When bytes came that were no message, if nothing came since by which a message is missed that they may
-    /// have been: one in its order, or one that is the first with its number and too high.
+    /// The time at which bytes arrived that are not part of a message and may have been a message that is
+    /// missing now. It ends with the next message in sequence, or the first message with a number that is too
+    /// high.
     garbled_at: Option<Nanos>,
     logon: Option<FixLogon>,
-    /// The MsgSeqNum that is expected next, behind everything in `entries`.
+    /// The MsgSeqNum that is expected next, after everything in `entries`.
     next_in: u64,
-    /// The number of the publisher's next entry, behind everything in `entries`.
+    /// The number of the publisher's next entry, after everything in `entries`.
     next_seq: u64,
-    /// The time in which a message is taken, by its user's rate.
+    /// The time of one message by the user's rate.
     message_ns: Nanos,
-    /// What the client has to send again.
+    /// The messages that the client must send again.
     gap: Option<Gap>,
-    /// Numbers were taken since the last entry, and no entry says so yet; ...
+    /// Whether numbers were taken since the last entry that no entry shows yet.
     note_due: bool,
-    /// ... and when an entry last did nothing else.
+    /// The time of the last entry that only showed numbers.
     noted_at: Option<Nanos>,
     entries: VecDeque<FixEntry>,
     submitted: SubmittedOrders,
     resends: VecDeque<FixResend>,
     early: VecDeque<EarlyRequest>,
-    /// The number of the next message to the client; none before the logon's answer is stamped.
+    /// The number of the next message to the client; `None` before the logon's answer is stamped.
     next_out: Option<u64>,
-    /// Answers to Logons that are not sent yet.
+    /// The number of answers to Logons that are not sent yet.
     answers_due: u32,
     leaving: Option<SessionEnd>,
     counts: FixSessionCounts,
 }
 
 impl FixSession {
-    /// A client has connected to the gateway with this CompID.
+    /// The session of a client that has connected to the gateway with this CompID.
     pub fn new(now: Nanos, limits: FixSessionLimits, own: &str) -> Self {
         Self {
             limits,
@@ -300,7 +302,7 @@ impl FixSession {
         }
     }
 
-    /// Whether its client may send messages: its logon was accepted.
+    /// Whether its client may send messages: its logon is accepted.
     pub fn is_open(&self) -> bool {
         self.phase == SessionPhase::Open
     }
@@ -310,7 +312,7 @@ impl FixSession {
         self.phase == SessionPhase::Pending
     }
 
-    /// The two ends, once there is a logon.
+    /// The two counterparties, after a logon.
     pub fn ends(&self) -> Option<&FixEnds> {
         self.logon.as_ref().map(|logon| &logon.ends)
     }
@@ -320,7 +322,7 @@ impl FixSession {
         self.next_in
     }
 
-    /// Why the connection ends behind its Logout, if it does.
+    /// Why the connection ends after its Logout, if it does.
     pub fn leaving(&self) -> Option<DisconnectReason> {
         self.leaving.as_ref().map(|end| end.reason)
     }
@@ -330,7 +332,7 @@ impl FixSession {
         self.leaving.as_ref().map_or("", |end| &end.text)
     }
 
-    /// What happened since this was last called.
+    /// The counts since the last call.
     pub fn take_counts(&mut self) -> FixSessionCounts {
         std::mem::take(&mut self.counts)
     }
@@ -340,18 +342,18 @@ impl FixSession {
         self.entries.front()
     }
 
-    /// The entry is published.
+    /// The next entry was published.
     pub fn on_published(&mut self) {
         self.entries.pop_front();
     }
 
-    /// Entries of its publisher up to this order are delivered.
+    /// Entries of its publisher up to this number were delivered.
     pub fn on_delivered(&mut self, publisher_seq: u64) {
         let later = u32::try_from(publisher_seq.saturating_add(1)).unwrap_or(u32::MAX);
         self.submitted = self.submitted.split_off(&later);
     }
 
-    /// The answer to its logon is stamped, as the message with this number: send from there on.
+    /// The answer to its logon is stamped, as the message with this number: messages are sent from there on.
     pub fn begin(&mut self, number: u64) {
         self.next_out = Some(number);
     }
@@ -361,7 +363,7 @@ impl FixSession {
         self.next_out
     }
 
-    /// That message was written.
+    /// The next message was written.
     pub fn on_sent(&mut self, now: Nanos, record: &FixRecord<'_>) {
         self.sent_at = now;
         self.next_out = self.next_out.map(|number| number + 1);
@@ -381,18 +383,18 @@ impl FixSession {
         self.next_out = Some(1);
     }
 
-    /// The resend that is under way; what comes next waits behind it. Before the answer to a Logon none is.
+    /// The resend in progress; new messages wait behind it. Before the answer to a Logon there is none.
     pub fn resend(&mut self) -> Option<&mut FixResend> {
         self.resends.front_mut().filter(|_| self.answers_due == 0)
     }
 
-    /// It is over.
+    /// The resend is complete.
     pub fn on_resent(&mut self, now: Nanos) {
         self.sent_at = now;
         self.resends.pop_front();
     }
 
-    /// Takes the first message of what came and was not taken yet; garbled bytes are taken along.
+    /// Takes the first message of the bytes that are not consumed yet, with the garbled bytes before it.
     pub fn on_bytes(&mut self, now: Nanos, bytes: &[u8], around: FixSurroundings<'_>) -> FixTaken {
         self.arrivals.on_offered(now, bytes.len(), self.gap_times().interval_ns / 16);
         let taken = self.take(now, bytes, around);
@@ -444,8 +446,8 @@ impl FixSession {
         self.push(FixTarget::Gateways, note.encode());
     }
 
-    /// A message that takes a number was taken, and nothing else follows from it: an entry says so, at most
-    /// ten in a second. In between the next entry does.
+    /// A message with a number was taken that leads to no other entry. A note shows its number, at most ten
+    /// times a second; in between the next entry does.
     fn note_silently(&mut self, now: Nanos) {
         let pause_ns = self.limits.second_ns / 10;
         if self.noted_at.is_none_or(|at| now >= at + pause_ns) {
@@ -456,11 +458,11 @@ impl FixSession {
         }
     }
 
-    /// A message came whose number is too high.
+    /// Handles a message whose number is too high.
     fn on_ahead(&mut self, now: Nanos, number: u64, is_again: bool) {
         let (expected, times) = (self.next_in, self.gap_times());
         let since = self.garbled_at.unwrap_or(now);
-        // No message with that number, or a later one, came before.
+        // The first message with that number or a later one.
         if !is_again && self.gap.is_none_or(|gap| gap.is_filled(number)) {
             self.garbled_at = None;
         }
@@ -497,7 +499,7 @@ impl FixSession {
         GapTimes { interval_ns, message_ns: self.message_ns }
     }
 
-    /// Asks once more for what the client lacks to send, or gives it up.
+    /// Requests the missing messages again, or gives up.
     fn turn_gap(&mut self, now: Nanos) {
         let (times, is_stalled, expected) = (self.gap_times(), !self.entries.is_empty(), self.next_in);
         let Some(gap) = &mut self.gap else { return };
@@ -515,7 +517,7 @@ impl FixSession {
         }
     }
 
-    /// Queues a Logout, behind which the connection ends.
+    /// Queues a Logout, after which the connection ends.
     fn log_out(&mut self, now: Nanos, reason: DisconnectReason, text: &str) {
         if self.leaving.is_some() {
             return;
@@ -528,8 +530,8 @@ impl FixSession {
         self.leaving = Some(SessionEnd { reason, since: now, text: text.to_owned() });
     }
 
-    /// The gateway ends the connection: a Logout with this text is queued. `false`: the client is sent
-    /// nothing more, close the connection.
+    /// The gateway ends the connection: it queues a Logout with this text. `false`: close the connection
+    /// without a message.
     pub fn part(&mut self, now: Nanos, reason: DisconnectReason, text: &str) -> bool {
         let can = self.phase == SessionPhase::Open && self.leaving.is_none();
         if can {
@@ -538,13 +540,14 @@ impl FixSession {
         can
     }
 
-    /// Its bytes are not read now, as the stream or its turn is waited for: that is no silence of its own.
+    /// Its bytes are not read now, because the gateway waits for the stream or for its turn: that does not
+    /// count as silence.
     pub fn on_unread(&mut self, now: Nanos) {
         self.received_at = self.received_at.max(now);
         self.arrivals.on_unread(now);
     }
 
-    /// Queues what is due. Why the connection ends, if it does.
+    /// Queues what is due. Returns why the connection ends, if it does.
     pub fn on_timer(&mut self, now: Nanos) -> Option<FixEnd> {
         if let Some(end) = &self.leaving {
             let is_late = now >= end.since + self.limits.parting_ns;
@@ -557,7 +560,7 @@ impl FixSession {
             (SessionPhase::Open, Some(logon)) => logon.heartbeat_s * self.limits.second_ns,
             _ => return None,
         };
-        // "Some reasonable transmission time" is a fifth of the interval.
+        // The "reasonable transmission time" of the specification is a fifth of the interval here.
         let patience = heartbeat_ns + heartbeat_ns / 5;
         if now >= self.received_at + 2 * patience {
             return Some(FixEnd::Silent);

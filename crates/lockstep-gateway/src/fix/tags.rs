@@ -1,4 +1,4 @@
-//! The tags and message types that are used here, by their names of the specification.
+//! The tags and message types in use, by their names in the specification.
 
 /// Tag numbers.
 macro_rules! tags {

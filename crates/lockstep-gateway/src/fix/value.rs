@@ -17,8 +17,8 @@ pub fn utc_text(at: Nanos) -> String {
     format!("{year:04}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
 
-/// Nanoseconds since the Unix epoch of `YYYYMMDD-HH:MM:SS`, with up to nine decimals. A leap second is the
-/// one behind it. `None`: it is no time, or lies before 1970.
+/// Nanoseconds since the Unix epoch of `YYYYMMDD-HH:MM:SS`, with up to nine decimals. A leap second counts as
+/// the second behind it. `None` for any other text, and for a time before 1970.
 pub fn parse_utc(text: &[u8]) -> Option<Nanos> {
     let part = |at: usize, len: usize| number(text.get(at..at + len)?);
     let has = |at: usize, byte: u8| text.get(at) == Some(&byte);
@@ -60,7 +60,7 @@ pub fn price_text(price: u64) -> String {
     decimal_text(price.into(), 4)
 }
 
-/// The mean price of `quantity` that cost `notional` together, to eight decimals; 0 of nothing.
+/// The mean price of `quantity` that cost `notional` in all, to eight decimals; 0 if the quantity is 0.
 pub fn average_text(notional: u128, quantity: u32) -> String {
     match u128::from(quantity) {
         0 => "0".to_owned(),
@@ -68,7 +68,7 @@ pub fn average_text(notional: u128, quantity: u32) -> String {
     }
 }
 
-/// Whole and fraction, of a number without a sign.
+/// Integer and fraction of an unsigned number.
 fn decimal_parts(text: &[u8]) -> Option<(u64, &[u8])> {
     let (whole, fraction) = match text.iter().position(|byte| *byte == b'.') {
         Some(at) => (&text[..at], &text[at + 1..]),
@@ -79,7 +79,8 @@ fn decimal_parts(text: &[u8]) -> Option<(u64, &[u8])> {
     whole.filter(|_| is_number).map(|whole| (whole, fraction))
 }
 
-/// A price with at most four decimals that are not zero, in ten-thousandths. `None`: it is none, or finer.
+/// A price with at most four non-zero decimals, in ten-thousandths. `None` for any other text, or a finer
+/// price.
 pub fn parse_price(text: &[u8]) -> Option<u64> {
     let (whole, fraction) = decimal_parts(text)?;
     let (fine, rest) = fraction.split_at(fraction.len().min(4));

@@ -1,11 +1,11 @@
-//! So many in a second, and so many at once.
+//! A rate limit: a number of actions a second, and a number of them at once.
 
 use lockstep_wire::Nanos;
 
-/// One, in the units of [`Allowance::credit`].
+/// One action, in the units of [`Allowance::credit`].
 const ONE: u64 = 1_000_000;
 
-/// What may be done until when. It begins with one, and earns by the time that passes.
+/// The credit of a rate limit. It begins with one action, and grows with time.
 #[derive(Clone, Debug)]
 pub(super) struct Allowance {
     credit: u64,
@@ -17,13 +17,13 @@ impl Allowance {
         Self { credit: ONE, credited_at: now }
     }
 
-    /// Whether one more may be done now, at `rate` a second and a tenth of a second's at once; then it is
+    /// Whether another action is allowed now, at `rate` a second and a tenth of that at once; then it is
     /// counted.
     pub fn take(&mut self, now: Nanos, rate: u32) -> bool {
         self.take_up_to(now, rate, rate / 10)
     }
 
-    /// The same, with so many at once.
+    /// As [`take`](Self::take), with `at_once` actions at once.
     pub fn take_up_to(&mut self, now: Nanos, rate: u32, at_once: u32) -> bool {
         let rate = u64::from(rate);
         let earned =
@@ -38,7 +38,7 @@ impl Allowance {
         has
     }
 
-    /// The last one came to nothing.
+    /// Returns the last action, which was not carried out.
     pub fn give_back(&mut self) {
         self.credit += ONE;
     }

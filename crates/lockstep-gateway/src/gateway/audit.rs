@@ -1,36 +1,36 @@
-//! The audit log of a gateway: lines of its log with a field `audit`. They say who logged in, who was refused
-//! and why, who left or was cut, each with user and address.
+//! The audit log of a gateway: lines of its log with a field `audit`. They report logins, refusals with their
+//! reasons, and the ends of sessions, each with user and address.
 //!
-//! Names of users that nobody knows are their senders' words: a log line shows them quoted, control
-//! characters escaped. A flood leaves at most so many lines a second; how many were left out stands in a line
-//! of its own and in the counters.
+//! Names of unknown users are their senders' text: a log line shows them quoted, with control characters
+//! escaped. A flood is limited to a number of lines a second; the number of lines left out is reported by a
+//! line of its own and by the counters.
 
 use super::allowance::Allowance;
 use super::core::GatewayCounts;
 use lockstep_wire::Nanos;
 use std::net::IpAddr;
 
-/// Most lines in a second, a tenth of which may come at once.
+/// The most lines in a second, a tenth of which may come at once.
 const LINES: u32 = 1_000;
 
-/// What a line tells.
+/// The event of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Audited {
     /// A client has logged in.
     LoggedIn,
     /// A login was refused.
     Refused,
-    /// A client that was logged in left, or was cut.
+    /// A logged-in client left, or was disconnected.
     Left,
-    /// The same, for what it did against the protocol, or did not do.
+    /// A logged-in client was disconnected because it violated the protocol, or was silent.
     CutOff,
-    /// A connection ended before a login was asked for, or decided.
+    /// A connection ended before it requested a login, or before its login was decided.
     NoLogin,
-    /// A connection was closed at once: too many were there.
+    /// A connection was closed at once, because there were too many.
     TurnedAway,
-    /// A connection was closed at once: its address may not connect.
+    /// A connection was closed at once, because its address may not connect.
     AddressRefused,
-    /// The leader does not stamp what a client has sent: the gateway's key does not allow it.
+    /// The leader does not stamp a client's message, because the gateway's key does not allow it.
     NotAllowed,
 }
 
@@ -49,7 +49,7 @@ impl Audited {
     }
 }
 
-/// See the module.
+/// The audit log: see the module.
 #[derive(Debug)]
 pub(super) struct Audit {
     allowance: Allowance,
@@ -63,7 +63,7 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Writes a line about the client with this user's name and address, or counts that it does not.
+    /// Writes a line about the client with this user's name and address, or counts it as left out.
     pub fn tell(
         &mut self,
         counts: &mut GatewayCounts,

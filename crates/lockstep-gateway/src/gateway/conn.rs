@@ -1,4 +1,5 @@
-//! One client's connection: what came and is not taken yet, what waits to be sent, and how far its login is.
+//! One client's connection: bytes that are not taken yet, bytes that wait to be sent, and the state of its
+//! login.
 
 use super::allowance::Allowance;
 use super::ledger::DeliveryPlace;
@@ -9,11 +10,11 @@ use lockstep_wire::{Nanos, PublisherId};
 use soupbintcp::Session;
 use std::net::{IpAddr, SocketAddr};
 
-/// Messages of a session's own, such as Test Requests, that are answered in a second: each answer is an entry
+/// The messages of a session, such as Test Requests, that are answered in a second: each answer is an entry
 /// of the stream.
 const ANSWERS: u32 = 10;
 
-/// The request in a login that is being decided.
+/// The request of a login that is being decided.
 #[derive(Clone, Debug)]
 pub(super) struct LoginAttempt {
     pub user: String,
@@ -22,19 +23,19 @@ pub(super) struct LoginAttempt {
 }
 
 impl LoginAttempt {
-    /// Whether it is for this trading day; a blank session is for the one that is open.
+    /// Whether it is for this trading day; a blank session means the open one.
     pub fn fits(&self, day: &str) -> bool {
         self.session.is_blank() || self.session.as_bytes().eq_ignore_ascii_case(day.as_bytes())
     }
 }
 
-/// How far a login is.
+/// The state of a login.
 #[derive(Clone, Debug)]
 pub(super) enum Phase {
-    /// No login request yet.
+    /// No login request has arrived yet.
     New,
-    /// A logon of FIX that came before the gateway can decide any, since then: FIX has no word for that
-    /// without a number.
+    /// A FIX logon that arrived, at `since`, before the gateway can decide any: FIX has no answer without a
+    /// number.
     Deferred { logon: Box<FixLogon>, since: Nanos },
     /// Its password is being checked.
     Checking(LoginAttempt),
@@ -44,52 +45,52 @@ pub(super) enum Phase {
         ticket: usize,
         nonce: [u64; 2],
         publisher: Option<PublisherId>,
-        /// Where it begins, and its last number, as of its open entry.
+        /// Its place in the sequence, its first number and its last number, as of its open entry.
         begins: Option<(DeliveryPlace, u64, u64)>,
     },
     /// Logged in.
     Open { publisher: PublisherId, nonce: [u64; 2] },
-    /// It gets what is in `out`, and is closed.
+    /// The bytes in `out` are sent, and then it is closed.
     Over { since: Nanos },
 }
 
-/// See the module.
+/// A connection: see the module.
 #[derive(Debug)]
 pub(super) struct Conn {
     pub protocol: Protocol,
     pub peer: SocketAddr,
     pub phase: Phase,
-    /// The user, as its file had it when it logged in.
+    /// The user, as the users' file had it at the login.
     pub user: Option<User>,
-    /// Bytes of the client's that are not taken yet.
+    /// Bytes of the client that are not taken yet.
     pub inbox: Vec<u8>,
-    /// Bytes that are to be sent; those before `sent` are.
+    /// Bytes to send; those before `sent` are sent.
     pub out: Vec<u8>,
     pub sent: usize,
-    /// Its socket takes nothing more, and what its client had sent before may still be read.
+    /// Whether its socket accepts nothing more; what its client had sent before may still be read.
     pub takes_nothing: bool,
-    /// Since when nothing of `out` was taken.
+    /// The time since which the socket has accepted nothing of `out`.
     pub stalled_at: Nanos,
     pub place: DeliveryPlace,
-    /// The last number that this connection took, if its user numbers messages.
+    /// The last number that this connection accepted, if its user numbers messages.
     pub last_number: u64,
-    /// Messages that its user's rate allows.
+    /// The messages that its user's rate allows.
     pub allowance: Allowance,
-    /// Answers that a session of FIX gives to messages of its own; ...
+    /// The answers that a FIX session may give to messages of the session.
     pub answers: Allowance,
-    /// ... one was given, and is not counted yet.
+    /// Whether an answer was given that is not counted yet.
     pub answer_uncounted: bool,
-    /// A message waits in `inbox` for room in the window, or for its turn.
+    /// Whether a message waits in `inbox` for room in the window, or for its turn.
     pub blocked: bool,
-    /// The day is over: behind its last message the session ends.
+    /// Whether the day is over: the session ends behind its last message.
     pub day_is_over: bool,
-    /// Bytes of its own came.
+    /// Whether bytes of the client have arrived.
     pub has_spoken: bool,
-    /// Its TLS handshake is not over.
+    /// Whether its TLS handshake is in progress.
     pub shakes_hands: bool,
-    /// Its login was refused by a Logout that goes before the end, and the audit log has the reason.
+    /// Whether its login was refused by a Logout, which is sent before the end; the audit log has the reason.
     pub is_refused: bool,
-    /// The reason last reported to the client, so that a run of the same is reported once.
+    /// The reason last reported to the client, so that a repeated reason is reported once.
     pub reported: Option<&'static str>,
 }
 
@@ -119,7 +120,7 @@ impl Conn {
         }
     }
 
-    /// The user's name, as far as it has named one, and the client's address.
+    /// The user's name, if it has sent one, and the client's address.
     pub fn client(&self) -> (&str, IpAddr) {
         let asked = match &self.phase {
             Phase::Deferred { logon, .. } => logon.user.as_str(),
@@ -137,30 +138,30 @@ impl Conn {
         matches!(self.phase, Phase::Over { .. })
     }
 
-    /// What waits to be sent.
+    /// The bytes that wait to be sent.
     pub fn unsent(&self) -> &[u8] {
         if self.takes_nothing { &[] } else { &self.out[self.sent..] }
     }
 
-    /// Bytes that wait to be sent.
+    /// The number of bytes that wait to be sent.
     pub fn waiting(&self) -> usize {
         self.unsent().len()
     }
 
-    /// Drops what waits to be sent and what will: its socket has broken.
+    /// Drops present and future output: its socket has broken.
     pub fn drop_output(&mut self) {
         self.takes_nothing = true;
         self.out = Vec::new();
         self.sent = 0;
     }
 
-    /// Whether it may be answered once more: an answer of the session's own is an entry of the stream.
+    /// Whether another answer is allowed: each answer of a session is an entry of the stream.
     pub fn may_be_answered(&mut self, now: Nanos) -> bool {
         self.answer_uncounted = self.answer_uncounted && !self.answers.take_up_to(now, ANSWERS, ANSWERS);
         !self.answer_uncounted
     }
 
-    /// Whether its session waits for its Logout to be stamped and sent.
+    /// Whether its session waits until its Logout is stamped and sent.
     pub fn is_parting(&self) -> bool {
         match &self.protocol {
             Protocol::Fix(session) => self.is_open() && session.leaving().is_some(),
@@ -173,7 +174,7 @@ impl Conn {
         self.user.as_ref().is_some_and(|user| self.allowance.take(now, user.rate))
     }
 
-    /// The first `len` bytes of what waited have been sent.
+    /// The first `len` of the waiting bytes have been sent.
     pub fn on_sent(&mut self, now: Nanos, len: usize) {
         self.sent = (self.sent + len).min(self.out.len());
         if len > 0 {

@@ -4,9 +4,9 @@
 //!  client bytes ─▶ soup ─▶ login: user ─▶ password ─▶ open entry ─ delivered ─▶ accepted at its number
 //!                     └──▶ message ─▶ publisher's window ─▶ stream ─▶ ledger ─▶ receivers ─▶ soup ─▶ bytes
 //! ```
-//! The owner hands over bytes, events of its two handles and results of the password check, all with `now`;
-//! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so
-//! each has a number too.
+//! The owner passes in bytes, events of its two handles and results of password checks, all with `now`; and
+//! takes out bytes, and the passwords to check. A connection's index is used again once it is closed, so each
+//! connection has a number too.
 
 mod fix;
 #[cfg(test)]
@@ -54,18 +54,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use work::TurnWork;
 
-/// Bytes that one connection may have waiting to be sent; what does not fit stays in the ledger.
+/// The most bytes of one connection that wait to be sent; the rest stays in the ledger.
 const OUT_MAX: usize = 64 << 10;
 /// How long a closed connection may take to send its last bytes.
 const LINGER_NS: Nanos = 1_000_000_000;
-/// Told to clients when the day has outgrown the spool.
+/// Sent to clients when the day has outgrown the spool.
 const FULL: &str = "the gateway has no room for more of this day: log in at another one";
-/// Sent to clients that request a session that is over, or never was.
+/// Sent to clients that request a session that is over, or never existed.
 const OTHER_DAY: &str = "that session is not the open trading day: leave it blank";
-/// Told to a client whose user is logged in anew.
+/// Sent to a client when its user has logged in anew.
 const SUPERSEDED: &str = "another connection has logged in as this user";
 
-/// What the core publishes through; the handle, or a test's.
+/// The stream through which the core publishes: the handle, or a test's.
 pub trait GatewayStream {
     /// See [`PublisherCore::open`](lockstep_core::engine::publisher::PublisherCore::open).
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize>;
@@ -82,18 +82,18 @@ pub trait GatewayStream {
     fn draw(&mut self) -> [u64; 2];
 }
 
-/// A password to be checked. It is printed nowhere.
+/// A password to check. It is never printed.
 #[derive(Clone)]
 pub struct Check {
     /// The connection's index and number.
     pub conn: (usize, u64),
-    /// Where it came from.
+    /// The client's address.
     pub address: IpAddr,
     /// The user's name, in lower case.
     pub user: String,
-    /// What it gave, in lower case.
+    /// The password that was sent, in lower case.
     pub password: Vec<u8>,
-    /// What it must be; none where there is no such user: then the check fails, and takes as long.
+    /// The user's hash; `None` for an unknown user: then the check fails, and takes as long.
     pub hash: Option<String>,
 }
 
@@ -103,14 +103,14 @@ impl std::fmt::Debug for Check {
     }
 }
 
-/// A client whose connection is gone and whose disconnect is not stamped yet.
+/// A client whose connection has ended and whose disconnect is not stamped yet.
 #[derive(Clone, Copy, Debug)]
 struct Leaving {
     publisher: PublisherId,
     nonce: [u64; 2],
     /// Whether the open entry with that nonce was delivered.
     seen: bool,
-    /// Whether the handle has reported a later open of its name: a close would end that open.
+    /// Whether the handle has reported a later open of its name, which a close would end.
     fenced: bool,
     /// Whether its close is under way.
     closing: bool,
@@ -123,19 +123,19 @@ struct Leaving {
 #[derive(Clone, Copy, Debug)]
 enum OpenFor {
     Own,
-    /// The connection with this index and number.
+    /// The login of the connection with this index and number.
     Login(usize, u64),
-    /// A client of a gateway that is gone.
+    /// The disconnect of a client whose gateway is lost.
     Reap {
         cancels: bool,
     },
 }
 
-/// A pending open: the handle has not reported yet that the name is open.
+/// A pending open: the handle has not reported the name as open yet.
 #[derive(Clone, Copy, Debug)]
 struct PendingOpen {
     nonce: [u64; 2],
-    /// Whose open entry it is, once that was delivered.
+    /// The publisher of its open entry, once that was delivered.
     delivered: Option<PublisherId>,
     whom: OpenFor,
 }
@@ -146,60 +146,59 @@ impl PendingOpen {
     }
 }
 
-/// See the module.
+/// The gateway: see the module.
 #[derive(Debug)]
 pub struct Gateway<B> {
     limits: GatewayLimits,
     users: Users,
     ledger: Ledger<B>,
     clients: Clients,
-    /// What FIX needs to know of each client.
+    /// The FIX state of each client.
     fix: BTreeMap<PublisherId, FixClient>,
-    /// Stamped events that are not final yet, ...
+    /// Stamped events that are not final yet.
     pending: Pending,
-    /// ... and the exclusive bound of the final ones.
+    /// The exclusive bound of the final events.
     final_next: Seq,
     conns: Vec<Option<(u64, Conn)>>,
     free: Vec<usize>,
     number: u64,
     by_publisher: BTreeMap<PublisherId, usize>,
     subscribed: BTreeMap<Destination, BTreeSet<usize>>,
-    /// Connections that may have something to send; the next turn begins behind the last that had its own.
+    /// Connections that may have something to send; the next turn begins behind the last one that was served.
     ready: BTreeSet<usize>,
     filled: usize,
-    /// What the present turn has read.
+    /// The messages that the present turn has read.
     work: TurnWork,
-    /// Connections that may be accepted.
+    /// The rate of accepted connections.
     allowance: Allowance,
     opens: BTreeMap<usize, PendingOpen>,
     leaving: Vec<Leaving>,
     checks: VecDeque<Check>,
     checking: usize,
     checking_of: PerAddress,
-    /// Connections, by number, that were closed while their passwords were checked: the verdict writes their
-    /// line.
+    /// Connections, by number, that were closed while their passwords were checked: the result of the check
+    /// writes their line.
     closed_early: BTreeSet<u64>,
     connected: PerAddress,
     audit: Audit,
     locks: Locks,
     own: GatewayName,
     caught_up: bool,
-    /// Whether its handles follow a leader: its owner sets it before each turn.
+    /// Whether its handles follow a leader: the owner sets it before each turn.
     pub leader: FollowedLeader,
     lost: LostGateways,
     scan_at: Nanos,
-    /// A message that is read of the ledger.
+    /// The message that is being read from the ledger.
     message: Vec<u8>,
-    /// What happened so far.
+    /// The counts so far.
     pub counts: GatewayCounts,
-    /// When the newest entry was stamped that is final, and the gateway's own clock, which its owner sets.
+    /// The timestamp of the newest final entry, and the gateway's own clock, which the owner sets.
     pub clocks: FixClocks,
     failed: Option<GatewayError>,
 }
 
 impl<B: Backlog> Gateway<B> {
-    /// The gateway of this name, which must be its own among all gateways of the cluster. Nobody is
-    /// connected.
+    /// The gateway of this name, which must be unique among the cluster's gateways. It has no connections.
     pub fn new(name: &str, limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
         Self {
             locks: Locks::new(limits.lockout),
@@ -239,8 +238,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// From now on these limits count: for new connections, logins and failures. What the gateway reads, and
-    /// how it shows other gateways that it lives, stays as it is.
+    /// From now on these limits hold for new connections, logins and failures. The gateway's subscription,
+    /// and its heartbeats to other gateways, stay as they are.
     pub fn set_limits(&mut self, limits: GatewayLimits) {
         let GatewayLimits { delivery, heartbeat_ns, lost_heartbeats, .. } = self.limits;
         self.locks.set_times(limits.lockout);
@@ -252,17 +251,17 @@ impl<B: Backlog> Gateway<B> {
         self.leader.follows && self.caught_up && self.own.id.is_some()
     }
 
-    /// The clients as the stream has them.
+    /// The clients in the stream.
     pub fn clients(&self) -> &Clients {
         &self.clients
     }
 
-    /// What the stream has for them.
+    /// The messages in the stream for its clients.
     pub fn ledger(&self) -> &Ledger<B> {
         &self.ledger
     }
 
-    /// Connections that are logged in.
+    /// The number of logged-in connections.
     pub fn open_count(&self) -> usize {
         self.by_publisher.len()
     }
@@ -272,19 +271,19 @@ impl<B: Backlog> Gateway<B> {
         self.failed.take()
     }
 
-    /// Whether the next connection may be accepted now; then it is counted. The others wait where they are,
-    /// so that newcomers do not delay connected clients.
+    /// Whether the next connection may be accepted now; then it is counted. Others wait in the kernel's
+    /// queue, so that new connections do not delay logged-in clients.
     pub fn may_accept(&mut self, now: Nanos) -> bool {
         self.allowance.take(now, self.limits.accepts)
     }
 
-    /// There was none.
+    /// There was no connection to accept.
     pub fn stop_accepting(&mut self) {
         self.allowance.give_back();
     }
 
-    /// A client has connected. Its index and number; `None`: its address may not connect, or there are too
-    /// many, in all or of its address.
+    /// A client has connected. Returns its index and number; `None`: its address may not connect, or there
+    /// are too many connections, in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
         let server = Server::new(now, self.limits.soup);
         self.accept_conn(now, peer, Protocol::Soup(server))
@@ -327,7 +326,7 @@ impl<B: Backlog> Gateway<B> {
         self.conns.get_mut(index)?.as_mut().map(|(_, conn)| conn)
     }
 
-    /// Bytes came; they are taken as far as they can be.
+    /// Bytes have arrived; they are taken as far as possible.
     pub fn on_bytes(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize, bytes: &[u8]) {
         if let Some(conn) = self.conn(index)
             && !conn.is_over()
@@ -350,7 +349,7 @@ impl<B: Backlog> Gateway<B> {
         conn.map_or(&[], |(_, conn)| conn.unsent())
     }
 
-    /// So much of it was.
+    /// `len` of these bytes were sent.
     pub fn on_sent(&mut self, now: Nanos, index: usize, len: usize) {
         if let Some(conn) = self.conn(index) {
             let all = conn.waiting();
@@ -361,15 +360,15 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The socket takes nothing more: its client has closed it, and did not read all. What the client had
-    /// sent before is with the kernel still: the owner reads on until the socket ends, and then closes it.
+    /// The socket accepts nothing more: its client has closed it without reading everything. The kernel still
+    /// has what the client had sent before, so the owner reads on until the socket ends, and then closes it.
     pub fn on_output_broken(&mut self, index: usize) {
         if let Some(conn) = self.conn(index) {
             conn.drop_output();
         }
     }
 
-    /// Whether the connection is to be closed now.
+    /// Whether the connection must be closed now.
     pub fn is_done(&self, now: Nanos, index: usize) -> bool {
         match self.conns.get(index).and_then(Option::as_ref) {
             Some((_, conn)) => match conn.phase {
@@ -393,7 +392,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Takes what waits in a connection's inbox.
+    /// Takes the bytes in a connection's inbox.
     fn take(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conn(index) else { return };
         if conn.protocol.is_fix() {
@@ -466,7 +465,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// What a connection has sent is not what is spoken here: the owner closes it.
+    /// A connection has sent bytes of another protocol: the owner closes it.
     pub fn on_fault(&mut self, now: Nanos, index: usize, what: &str) {
         self.end(now, index, DisconnectReason::Fault, what);
     }
@@ -478,7 +477,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A client that was logged in is here no more: its disconnect is stamped when its grace is over.
+    /// A logged-in client has left: its disconnect is stamped when its grace has passed.
     fn leave(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
         let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
         let (Phase::Open { publisher, nonce }, Some(user)) = (&conn.phase, &conn.user) else { return };

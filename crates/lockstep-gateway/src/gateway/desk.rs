@@ -1,31 +1,31 @@
-//! The two threads that check passwords: one runs when a core is idle alone, the other one takes a bounded
-//! share of a core from others. So a check that the first one has taken may wait for as long as the cores are
-//! busy: the other one does it too, as soon as it is free, and the first result counts.
+//! The two threads that check passwords: one runs only when a core is idle, and the other one takes a bounded
+//! share of a core from others. So a check that the first one has taken may wait as long as the cores are
+//! busy. The other one does it too, as soon as it is free, and the first result counts.
 
 use lockstep_wire::Nanos;
 use std::collections::{BTreeMap, VecDeque};
 
-/// A check takes so long on an idle core: longer, and the thread that has it waits for one.
+/// The longest time of a check on an idle core: after it the thread is assumed to wait for a core.
 const PATIENCE_NS: Nanos = 50_000_000;
 
 /// One of the threads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CheckThread {
-    /// It runs on idle cores alone.
+    /// It runs on idle cores only.
     Idle,
-    /// It takes a share of a core, and rests between.
+    /// It takes a share of a core, and rests in between.
     Share,
 }
 
-/// What a thread has to do: its check, by number, since then.
+/// The task of a thread: the number of its check, and its start.
 type Task = Option<(u64, Nanos)>;
 
-/// See the module. It is its owner's alone: a thread that gets no core holds no lock.
+/// The desk: see the module. Only its owner uses it, so a thread that gets no core holds no lock.
 #[derive(Clone, Debug)]
 pub struct CheckDesk<T> {
     waiting: VecDeque<T>,
     waiting_max: usize,
-    /// Checks whose verdict is awaited, by number.
+    /// Checks without a result yet, by number.
     open: BTreeMap<u64, T>,
     number: u64,
     idle: Task,
@@ -33,7 +33,7 @@ pub struct CheckDesk<T> {
 }
 
 impl<T: Clone> CheckDesk<T> {
-    /// Both threads are free, and so many checks may wait.
+    /// A desk with two free threads, where `waiting_max` checks may wait.
     pub fn new(waiting_max: usize) -> Self {
         Self {
             waiting: VecDeque::new(),
@@ -50,12 +50,12 @@ impl<T: Clone> CheckDesk<T> {
         self.waiting.len() < self.waiting_max
     }
 
-    /// One more, for which there is room.
+    /// Adds a check, for which there must be room.
     pub fn push(&mut self, check: T) {
         self.waiting.push_back(check);
     }
 
-    /// The next check to hand to a thread, and its number.
+    /// The next check for a thread, and its number.
     pub fn assign(&mut self, now: Nanos) -> Option<(CheckThread, u64, T)> {
         let is_late = |(number, since): &(u64, Nanos)| {
             self.open.contains_key(number) && now >= since.saturating_add(PATIENCE_NS)
@@ -87,12 +87,12 @@ impl<T: Clone> CheckDesk<T> {
         }
     }
 
-    /// A thread has a verdict about the check with this number: the check, if it is the first one.
+    /// A thread has the result of the check with this number. Returns the check, if it is the first result.
     pub fn on_result(&mut self, number: u64) -> Option<T> {
         self.open.remove(&number)
     }
 
-    /// A thread may be handed another check: its verdict is there, and it has rested.
+    /// A thread can take another check: it has delivered its result, and has rested.
     pub fn on_free(&mut self, who: CheckThread) {
         *self.task(who) = None;
     }
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(desk.assign(0), Some((CheckThread::Share, 1, "a")));
         assert_eq!(desk.assign(0), Some((CheckThread::Idle, 2, "b")));
         assert_eq!(desk.assign(0), None);
-        // The idle one gets no core at all.
+        // The idle thread gets no core at all.
         for (number, check) in [(3, "c"), (4, "d")] {
             desk.on_free(CheckThread::Share);
             assert_eq!(desk.assign(number * MS), Some((CheckThread::Share, number, check)));
@@ -140,8 +140,8 @@ mod tests {
             assert_eq!((desk.on_result(2), desk.on_result(2)), (Some("b"), None));
             if share_is_first {
                 desk.on_free(CheckThread::Share);
-                // The idle one has given no verdict: it is not handed more, and no check is done a third
-                // time.
+                // The idle thread has delivered no result: it gets no other check, and no check is done a
+                // third time.
                 desk.push("c");
                 assert_eq!(desk.assign(PATIENCE_NS), Some((CheckThread::Share, 3, "c")));
                 desk.push("d");

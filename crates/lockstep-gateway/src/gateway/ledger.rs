@@ -1,10 +1,10 @@
-//! The messages of the trading day by destination: a client's sequence is counted over them.
+//! The messages of the trading day by destination, over which a client's sequence is counted.
 //!
-//! A client's sequence is the count of committed messages for the destinations that it receives, since the
-//! day began. So it follows from the stream alone, and any gateway can send any client any of its numbers.
-//! The messages lie in a [`Backlog`] in the order of the stream; each destination has a list of places. The
-//! stream of several destinations is their lists merged, and as places rise with the stream, merging compares
-//! places.
+//! A client's sequence counts the committed messages for the destinations that it receives, since the day
+//! began. So it follows from the stream alone, and any gateway can send any client any of its numbers. The
+//! messages lie in a [`Backlog`] in the order of the stream; each destination has a list of their positions.
+//! The sequence of several destinations is the merge of their lists; positions rise with the stream, so
+//! merging compares positions.
 //!
 //! ```text
 //!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
@@ -17,36 +17,36 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, Destination};
 use std::collections::BTreeMap;
 
-/// Before each message in the backlog: its length.
+/// The length before each message in the backlog.
 const RECORD_LEN: usize = 4;
-/// The day that a stream is in before the first mark begins one.
+/// The day of a stream before the first mark begins one.
 pub const FIRST_DAY: &str = "FIRST";
 
 /// Whether messages have a number at present.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LedgerDay {
-    /// It was read too late to know: the stream began before, and no day has begun since; or a message of the
-    /// day began before, and cannot be read.
+    /// Unknown: the stream was read from a later entry, and no day has begun since; or a message of the day
+    /// began before that entry, and cannot be read.
     Unknown,
     /// It is open.
     Open(String),
-    /// The last one is over. Messages until the next one begins have no number.
+    /// The last day is over. Messages until the next day begins have no number.
     Over,
 }
 
-/// See the module.
+/// The ledger: see the module.
 #[derive(Debug)]
 pub struct Ledger<B> {
     backlog: B,
     lists: BTreeMap<Destination, Vec<u64>>,
-    /// Messages for everybody are stored: some user receives them.
+    /// Whether messages for everybody are stored, because some user receives them.
     keeps_everybody: bool,
-    /// The stream is read from its first entry on.
+    /// Whether the stream is read from its first entry on.
     whole: bool,
     day: LedgerDay,
-    /// Messages that were addressed to somebody while no day was open.
+    /// Messages with a destination that came while no day was open.
     outside: u64,
-    /// A message found no room: nothing is counted any more.
+    /// Whether a message found no room: then nothing is counted any more.
     full: bool,
 }
 
@@ -58,18 +58,18 @@ pub struct DeliveryPlace {
 }
 
 impl DeliveryPlace {
-    /// Whether `destination` is one of those.
+    /// Whether the client receives `destination`.
     pub fn receives(&self, destination: Destination) -> bool {
         self.destinations.iter().any(|(known, _)| *known == destination)
     }
 
-    /// Each destination that it receives.
+    /// Each destination that the client receives.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
         self.destinations.iter().map(|(destination, _)| *destination)
     }
 
-    /// One more destination, from its beginning; nobody could be addressed by it before, as a gateway that
-    /// has not read every name admits nobody who receives one that it does not know.
+    /// Adds a destination, from its beginning. No message could be addressed to it before: a gateway that has
+    /// not read every name refuses a user that receives an unknown one.
     pub fn hear(&mut self, destination: Destination) {
         if !self.receives(destination) {
             self.destinations.push((destination, 0));
@@ -78,7 +78,7 @@ impl DeliveryPlace {
 }
 
 impl<B: Backlog> Ledger<B> {
-    /// Nothing yet, of a stream that is read from its first entry on if `whole`.
+    /// An empty ledger. `whole`: the stream is read from its first entry on.
     pub fn new(backlog: B, whole: bool, keeps_everybody: bool) -> Self {
         let day = if whole { LedgerDay::Open(FIRST_DAY.to_owned()) } else { LedgerDay::Unknown };
         Self { backlog, lists: BTreeMap::new(), keeps_everybody, whole, day, outside: 0, full: false }
@@ -89,7 +89,7 @@ impl<B: Backlog> Ledger<B> {
         &self.day
     }
 
-    /// Whether the stream is read from its first entry on, so that each name that it has was read.
+    /// Whether the stream is read from its first entry on, so that every name was read.
     pub fn is_whole(&self) -> bool {
         self.whole
     }
@@ -99,7 +99,7 @@ impl<B: Backlog> Ledger<B> {
         self.keeps_everybody
     }
 
-    /// Messages that were addressed to somebody while no day was open.
+    /// Messages with a destination that came while no day was open.
     pub fn outside(&self) -> u64 {
         self.outside
     }
@@ -109,7 +109,7 @@ impl<B: Backlog> Ledger<B> {
         self.full
     }
 
-    /// A day begins or ends. One that begins while another is open ends that.
+    /// A day begins or ends. A day that begins ends an open one.
     pub fn on_day(&mut self, mark: &DayMark<'_>) -> Result<(), BacklogError> {
         if mark.is_start {
             self.backlog.cut(0)?;
@@ -117,15 +117,15 @@ impl<B: Backlog> Ledger<B> {
             self.full = false;
             self.day = LedgerDay::Open(mark.name.to_owned());
         } else if self.day != LedgerDay::Unknown {
-            // Of a day that was not counted it is not known with which number it ends.
+            // The last number of an uncounted day is unknown.
             self.day = LedgerDay::Over;
         }
         Ok(())
     }
 
-    /// A message ends here whose first part lies before the first entry that was read: whose it is and what
-    /// it says is not known, and others may count it. Returns whether numbers are unknown by it until a day
-    /// begins.
+    /// A message ends whose first part lies before the first entry that was read: its publisher and its
+    /// content are unknown, and other readers may count it. Returns whether numbers are unknown from here
+    /// until a day begins.
     pub fn on_lacking(&mut self) -> bool {
         let counts = matches!(self.day, LedgerDay::Open(_)) && !self.whole;
         if counts {
@@ -134,7 +134,7 @@ impl<B: Backlog> Ledger<B> {
         counts
     }
 
-    /// The next message of the stream. Returns whether it has a number in somebody's sequence.
+    /// Handles the next message of the stream. Returns whether it has a number in any sequence.
     pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, BacklogError> {
         if !self.takes(message) {
             match self.day {
@@ -177,7 +177,7 @@ impl<B: Backlog> Ledger<B> {
         let before = |at: u64| -> u64 {
             destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()
         };
-        // The least place before which `number - 1` messages lie.
+        // The least position before which `number - 1` messages lie.
         let (mut low, mut high) = (0, self.backlog.len());
         while low < high {
             let middle = low + (high - low) / 2;
@@ -191,7 +191,7 @@ impl<B: Backlog> Ledger<B> {
         DeliveryPlace { destinations: destinations.iter().map(behind).collect() }
     }
 
-    /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is
+    /// Reads the next message from `place` on into `out`, and moves `place` behind it. `false`: there is
     /// none.
     pub fn next(&self, place: &mut DeliveryPlace, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
         let ahead = place.destinations.iter_mut().filter_map(|(destination, behind)| {
@@ -206,7 +206,7 @@ impl<B: Backlog> Ledger<B> {
         Ok(true)
     }
 
-    /// Whether nothing lies ahead of `place`.
+    /// Whether no message lies ahead of `place`.
     pub fn is_at_end(&self, place: &DeliveryPlace) -> bool {
         place.destinations.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
     }

@@ -1,26 +1,26 @@
-//! A client that guesses passwords waits: after some failures of a user from an address, each further one
-//! doubles the wait of that user at that address.
+//! A client that guesses passwords must wait: after some failures of a user from an address, each further
+//! failure doubles the wait of that user at that address.
 //!
-//! Failures count by user and address together. By user alone, anybody could lock a user out from
-//! elsewhere; by address alone, one client behind a tunnel could lock all others there.
+//! Failures count by user and address together. By user alone, an attacker could lock a user out from
+//! anywhere; by address alone, one client behind a tunnel could lock out all others there.
 
 use lockstep_wire::Nanos;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Failures that cost nothing: a person mistypes.
+/// The number of failures without a wait: people mistype.
 const FREE: u32 = 5;
-/// Most pairs of user and address that are remembered, of each kind.
+/// The most pairs of user and address that are remembered, of each kind.
 const ROWS_MAX: usize = 4_096;
 
 /// The times of a lockout.
 #[derive(Clone, Copy, Debug)]
 pub struct LockoutTimes {
-    /// The first wait, and the longest of a user at an address from which it has logged in.
+    /// The first wait, and the longest one of a user at an address from which it has logged in.
     pub first_ns: Nanos,
-    /// The longest.
+    /// The longest wait.
     pub longest_ns: Nanos,
-    /// Failures are forgotten after so long without another one.
+    /// Failures are forgotten after this time without another one.
     pub forgotten_ns: Nanos,
 }
 
@@ -43,22 +43,22 @@ struct Row {
 pub struct Locks {
     times: LockoutTimes,
     failed: BTreeMap<Pair, Row>,
-    /// When each pair logged in last.
+    /// The time of each pair's last login.
     known: BTreeMap<Pair, Nanos>,
 }
 
 impl Locks {
-    /// No failure so far.
+    /// A table without failures.
     pub fn new(times: LockoutTimes) -> Self {
         Self { times, failed: BTreeMap::new(), known: BTreeMap::new() }
     }
 
-    /// From now on these times count.
+    /// Sets the times from now on.
     pub fn set_times(&mut self, times: LockoutTimes) {
         self.times = times;
     }
 
-    /// Whether a login of this user from this address is refused unseen.
+    /// Whether a login of this user from this address is refused without a check.
     pub fn is_locked(&self, now: Nanos, user: &str, address: IpAddr) -> bool {
         let pair = (user.to_owned(), address);
         let Some(row) = self.failed.get(&pair) else { return false };
@@ -76,8 +76,8 @@ impl Locks {
         self.known.contains_key(&(user.to_owned(), address))
     }
 
-    /// A password of this user from this address was wrong. When the table is full, the pair with the fewest
-    /// failures is forgotten, of several the oldest: invented names do not push a guesser's own row out.
+    /// A password of this user from this address was wrong. A full table forgets the pair with the fewest
+    /// failures, and of several the oldest: so invented names do not push a guesser's own row out.
     pub fn on_failure(&mut self, now: Nanos, user: &str, address: IpAddr) {
         let (pair, forgotten_ns) = ((user.to_owned(), address), self.times.forgotten_ns);
         if self.failed.len() >= ROWS_MAX && !self.failed.contains_key(&pair) {
@@ -94,8 +94,7 @@ impl Locks {
         (row.failures, row.last) = (row.failures.saturating_add(1), now);
     }
 
-    /// A user has logged in from this address. When the table is full, the pair that did so the longest ago
-    /// is forgotten.
+    /// A user has logged in from this address. A full table forgets the pair whose last login is the oldest.
     pub fn on_success(&mut self, now: Nanos, user: &str, address: IpAddr) {
         let pair = (user.to_owned(), address);
         self.failed.remove(&pair);

@@ -1,8 +1,8 @@
 //! # gateway: order-entry clients of SoupBinTCP and FIX on the stream
 //!
-//! A client is a publisher of its own and a destination of its own. Everything that a gateway knows of it
-//! follows from the stream ([`lockstep_core::engine::clients`], [`ledger`]), so any gateway continues any
-//! client's session at any number, and nothing is replicated between gateways.
+//! A client has its own publisher and its own destination. Everything that a gateway knows about it follows
+//! from the stream ([`lockstep_core::engine::clients`], [`ledger`]). So any gateway can continue any client's
+//! session at any number, and nothing is replicated between gateways.
 
 mod allowance;
 mod audit;

@@ -1,17 +1,18 @@
-//! Passwords: argon2id (RFC 9106), some twenty milliseconds each on purpose, and a memory of the logins that
-//! were right just now, so that a client that reconnects does not wait for it.
+//! Passwords are hashed by argon2id (RFC 9106), which takes some twenty milliseconds on purpose. Recent
+//! successful logins are remembered, so that a client that reconnects does not wait for it.
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use lockstep_wire::Nanos;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// How long a login that was right is believed without hashing it again.
+/// How long a successful login is trusted without hashing the password again.
 const BELIEVED_NS: Nanos = 60_000_000_000;
-/// Most of them.
+/// The most such logins.
 const BELIEVED_MAX: usize = 4_096;
 
-/// The PHC string of a password, which is stored in lower case: SoupBinTCP's are case-insensitive.
+/// The PHC string of a password. It is hashed in lower case, because SoupBinTCP's passwords are
+/// case-insensitive.
 ///
 /// # Errors
 /// The salt is too short, or there is no memory.
@@ -21,20 +22,20 @@ pub fn hash(password: &[u8], salt: [u8; 16]) -> Result<String, String> {
     hashed.map(|hash| hash.to_string()).map_err(|error| format!("cannot hash the password: {error}"))
 }
 
-/// Checks passwords; the same for all threads that do.
+/// Checks passwords; shared by all threads that do.
 #[derive(Debug)]
 pub struct Passwords {
-    /// Of no password: what an unknown user's is compared with, so that it takes as long.
+    /// The hash with which an unknown user's password is compared, so that it takes as long.
     nobody: String,
     key: [u8; 16],
 }
 
-/// What a right login is remembered by: password and hash, under a key that nobody knows.
+/// How a successful login is remembered: password and hash, under a secret key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Fingerprint([u8; 32]);
 
 impl Passwords {
-    /// `drawn` at random: the memory's key.
+    /// Creates a checker; `drawn` is the secret key, drawn at random.
     ///
     /// # Errors
     /// As [`hash`].
@@ -42,7 +43,7 @@ impl Passwords {
         Ok(Self { nobody: hash(&drawn, drawn)?, key: drawn })
     }
 
-    /// What this password for this hash is remembered by, once it was right.
+    /// The fingerprint of this password and hash, by which a successful login is remembered.
     pub fn fingerprint(&self, password: &[u8], hash: Option<&str>) -> Fingerprint {
         let mut digest = Sha256::new();
         for part in [&self.key[..], hash.unwrap_or_default().as_bytes(), b"\0", password] {
@@ -51,25 +52,25 @@ impl Passwords {
         Fingerprint(digest.finalize().into())
     }
 
-    /// Whether `password` is the one that `hash` was made of; without a hash it is not. The comparison is
-    /// argon2's own, in constant time.
+    /// Whether `hash` was made from `password`; `false` without a hash. The comparison is argon2's own, in
+    /// constant time.
     pub fn is_right(&self, password: &[u8], hash: Option<&str>) -> bool {
         let verified = Argon2::default().verify_password(password, hash.unwrap_or(&self.nobody)).is_ok();
         verified && hash.is_some()
     }
 }
 
-/// The logins that were right just now.
+/// The recent successful logins.
 #[derive(Clone, Debug, Default)]
 pub struct Believed(BTreeMap<Fingerprint, Nanos>);
 
 impl Believed {
-    /// Whether this login was right less than a minute ago.
+    /// Whether this login succeeded less than a minute ago.
     pub fn has(&self, now: Nanos, login: &Fingerprint) -> bool {
         self.0.get(login).is_some_and(|until| now < *until)
     }
 
-    /// It was right now.
+    /// The login succeeded now.
     pub fn add(&mut self, now: Nanos, login: Fingerprint) {
         if self.0.len() >= BELIEVED_MAX {
             self.0.retain(|_, until| now < *until);
@@ -80,21 +81,21 @@ impl Believed {
     }
 }
 
-/// Of what checks use of a core that others want as well, they get one part in so many.
+/// Checks may use one part in this many of a core that other threads want.
 const SHARE: Nanos = 4;
 /// What they may use at once after a pause, in the time that it takes to earn: some eight checks.
 const SHARE_BURST_NS: Nanos = 1_000_000_000;
 
-/// The part of a core that checks may take from others: so much that a login goes on however busy the cores
-/// are, and so little that a flood of logins leaves them three quarters.
+/// The part of a core that checks may take from other threads: enough for a login however busy the cores are,
+/// and so little that a flood of logins leaves three quarters to the others.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PasswordCpuShare {
-    /// When all that was used is earned again.
+    /// The time at which everything used is earned again.
     earned_at: Nanos,
 }
 
 impl PasswordCpuShare {
-    /// A check has used so much of a core. How long to rest before the next one.
+    /// A check has used `used_ns` of a core. Returns how long to rest before the next one.
     pub fn on_used(&mut self, now: Nanos, used_ns: Nanos) -> Nanos {
         self.earned_at = self.earned_at.max(now).saturating_add(used_ns.saturating_mul(SHARE));
         self.earned_at.saturating_sub(now.saturating_add(SHARE_BURST_NS))

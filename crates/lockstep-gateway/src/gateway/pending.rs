@@ -1,14 +1,14 @@
 //! Events of a `stamped` subscription that are not final yet, in the order of the stream.
 //!
-//! A takeover may retract them, and no client of SoupBinTCP can retract a message, since it counts them. So
+//! A takeover may retract them, and a SoupBinTCP client cannot retract a message, since it counts them. So
 //! nothing that rests on them leaves the gateway as final: no number, no answer to a login, no end of a
 //! session, no disconnect.
 //!
 //! ```text
-//!   stamped ─▶ pending ──Committed{next}──▶ what the gateway knows
-//!                 └──────Retract{from}────▶ forgotten; what takes its place follows
+//!   stamped ─▶ pending ──Committed{next}──▶ the gateway's state
+//!                 └──────Retract{from}────▶ forgotten; its replacement follows
 //! ```
-//! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is
+//! It holds at most the cluster's window (`stream.window…`) and the events of one poll: everything else is
 //! final when it is delivered.
 
 use lockstep_core::engine::parts::PartsBound;
@@ -18,7 +18,7 @@ use lockstep_wire::{DayMark, Destination, Nanos, OrderView, PublisherId, Publish
 use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Buffers that later events use again.
+/// The most buffers that are kept for later events.
 const FREE_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
@@ -53,16 +53,16 @@ enum PendingKind {
         timestamp: Nanos,
     },
     CaughtUp,
-    /// A message ends that began before the first entry that was read.
+    /// A message ends whose first part lies before the first entry that was read.
     Lacking {
         publisher: PublisherId,
     },
 }
 
-/// One event that waits, with what it borrowed.
+/// A waiting event, with the data that it borrowed.
 #[derive(Clone, Debug)]
 pub struct PendingDelivery {
-    /// It is final once everything below is.
+    /// It is final once everything below this bound is.
     bound: Seq,
     what: PendingKind,
     bytes: Vec<u8>,
@@ -109,18 +109,18 @@ impl PendingDelivery {
     }
 }
 
-/// See the module.
+/// The waiting events: see the module.
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
     deliveries: VecDeque<PendingDelivery>,
-    /// Messages among them that fit a packet, by destination.
+    /// The number of waiting messages that fit a packet, by destination.
     counts: BTreeMap<Destination, u64>,
     days: usize,
     free: Vec<Vec<u8>>,
 }
 
 impl Pending {
-    /// Holds always. Panics with the rule that is broken.
+    /// Panics with the rule that is broken. All rules hold at any time.
     pub fn invariants(&self) {
         let mut counts: BTreeMap<Destination, u64> = BTreeMap::new();
         for delivery in &self.deliveries {
@@ -142,7 +142,7 @@ impl Pending {
         assert!(self.free.len() <= FREE_MAX, "{} buffers are kept, at most {FREE_MAX}", self.free.len());
     }
 
-    /// Stores an event that must wait. Events without a meaning to a gateway are skipped.
+    /// Stores an event that must wait. Events that a gateway ignores are skipped.
     pub fn push(&mut self, event: &SubscriberEvent<'_>) {
         let record;
         let (bound, what, bytes) = match *event {
@@ -198,7 +198,8 @@ impl Pending {
         self.deliveries.push_back(PendingDelivery { bound, what, bytes: buffer });
     }
 
-    /// The oldest event, if everything below `commit_next` makes it final. [`Pending::give_back`] its memory.
+    /// The oldest event, if everything below `commit_next` is final. Return its memory by
+    /// [`Pending::give_back`].
     pub fn pop_final(&mut self, commit_next: Seq) -> Option<PendingDelivery> {
         let commit_next = commit_next + Seq::from(planted(Mutation::FinalTooEarly));
         self.deliveries.front().filter(|delivery| delivery.bound <= commit_next)?;
@@ -207,7 +208,7 @@ impl Pending {
         Some(delivery)
     }
 
-    /// The memory of an event that was handled serves the next one.
+    /// Takes back the memory of a handled event, for the next one.
     pub fn give_back(&mut self, delivery: PendingDelivery) {
         let mut bytes = delivery.bytes;
         if self.free.len() < FREE_MAX {
@@ -242,18 +243,18 @@ impl Pending {
         }
     }
 
-    /// Messages for `destination` that wait and that a packet takes; `None` while a trading day waits to
-    /// begin or to end: then they have no number yet.
+    /// The number of waiting messages for `destination` that fit a packet; `None` while the begin or end of a
+    /// trading day waits: then they have no number yet.
     pub fn count(&self, destination: Destination) -> Option<u64> {
         (self.days == 0).then(|| self.counts.get(&destination).copied().unwrap_or(0))
     }
 
-    /// Events that wait.
+    /// The number of waiting events.
     pub fn len(&self) -> usize {
         self.deliveries.len()
     }
 
-    /// Whether none waits.
+    /// Whether no event waits.
     pub fn is_empty(&self) -> bool {
         self.deliveries.is_empty()
     }

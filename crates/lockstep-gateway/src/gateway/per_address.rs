@@ -1,26 +1,26 @@
-//! How much of something each address holds, so that no address holds it all.
+//! Counts how much of a resource each address holds, so that no address holds all of it.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// See the module. It has a row for each address that holds something, so what it counts bounds it.
+/// The counts. There is a row for each address that holds something, so the resource bounds the table.
 #[derive(Clone, Debug, Default)]
 pub struct PerAddress {
     counts: BTreeMap<IpAddr, usize>,
 }
 
 impl PerAddress {
-    /// What this address holds.
+    /// The count of this address.
     pub fn of(&self, address: IpAddr) -> usize {
         self.counts.get(&address).copied().unwrap_or(0)
     }
 
-    /// It holds one more.
+    /// The address takes one more.
     pub fn take(&mut self, address: IpAddr) {
         *self.counts.entry(address).or_default() += 1;
     }
 
-    /// It holds one less.
+    /// The address returns one.
     pub fn give_back(&mut self, address: IpAddr) {
         if let Some(count) = self.counts.get_mut(&address) {
             *count -= 1;
@@ -30,7 +30,7 @@ impl PerAddress {
         }
     }
 
-    /// What all hold.
+    /// The sum of all addresses.
     pub fn total(&self) -> usize {
         self.counts.values().sum()
     }

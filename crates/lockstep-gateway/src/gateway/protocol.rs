@@ -1,11 +1,11 @@
-//! What a connection's client speaks: SoupBinTCP or FIX. Both log in as users, publish, and are sent what the
-//! ledger has for them; here is what the gateway says to either.
+//! The protocol of a connection's client: SoupBinTCP or FIX. By both, clients log in as users, publish, and
+//! receive their messages of the ledger; here is what the gateway sends in either protocol.
 
 use crate::fix::session::FixSession;
 use lockstep_wire::Nanos;
 use soupbintcp::{Packet, RejectReason, Server};
 
-/// See the module.
+/// The protocol of a connection: see the module.
 #[derive(Debug)]
 pub(super) enum Protocol {
     Soup(Server),
@@ -31,27 +31,30 @@ impl Protocol {
         matches!(self, Self::Fix(_))
     }
 
-    /// Text for humans, where the protocol has it without a number: an ended connection is sent nothing.
+    /// Sends text for people, if the protocol has a message without a number for it. An ended connection
+    /// receives nothing.
     pub fn debug(&mut self, now: Nanos, text: &str, out: &mut Vec<u8>) {
         if let Self::Soup(server) = self {
             let _ = server.debug(now, text, out);
         }
     }
 
-    /// The last text of a connection that the gateway ends.
+    /// The last text to a connection that the gateway ends.
     pub fn last_words(&mut self, text: &str, out: &mut Vec<u8>) {
         if let Self::Soup(_) = self {
-            // Past the machine: after the client's own fault or silence it takes nothing more.
+            // Not through the protocol's state machine, which accepts nothing after the client's own fault or
+            // silence.
             let _ = Packet::Debug(text.as_bytes()).append(out); // our texts are short
         }
     }
 
-    /// Refuses a login. FIX has a Logout for that, which would take a number of the session from somebody who
-    /// has not shown that it is his, and engines count it whatever its number is: the connection is closed,
-    /// as the specification allows. A user that has shown it is refused by a Logout that is stamped.
+    /// Refuses a login. FIX has a Logout for that, which takes a number of the session, and engines count it
+    /// whatever its number is. A client that is not authenticated must not be able to use one up: so the
+    /// connection is closed, as the specification allows. An authenticated user is refused by a Logout that
+    /// is stamped.
     pub fn reject(&mut self, reason: RejectReason, out: &mut Vec<u8>) {
         if let Self::Soup(server) = self {
-            let _ = server.reject(reason, out); // a connection that has ended meanwhile is not told
+            let _ = server.reject(reason, out); // a connection that has ended meanwhile receives nothing
         }
     }
 

@@ -16,10 +16,10 @@ use std::str::FromStr;
 
 /// Longest name of a user: SoupBinTCP's field Username.
 pub const USER_LEN_MAX: usize = 6;
-/// Most destinations that one user receives: merging visits each.
+/// The most destinations that one user receives: merging visits each.
 pub const RECIPIENTS_MAX: usize = 16;
 
-/// The destination of messages, as a user's row names it.
+/// A destination as a user's row names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Recipient {
@@ -27,10 +27,10 @@ pub enum Recipient {
     Own,
     /// Destination 0.
     Everybody,
-    /// Another user's client.
+    /// The client of another user.
     Client(String),
-    /// A channel, at most [`CHANNEL_NUMBER_MAX`]; its destination is [`CHANNELS`](lockstep_wire::CHANNELS)
-    /// more.
+    /// A channel, at most [`CHANNEL_NUMBER_MAX`]; its destination is this number plus
+    /// [`CHANNELS`](lockstep_wire::CHANNELS).
     Channel(u32),
 }
 
@@ -77,7 +77,8 @@ impl From<Recipient> for String {
     }
 }
 
-/// A user's name as it is compared and stored: SoupBinTCP's are case-insensitive, so lower case.
+/// A user's name as it is compared and stored: in lower case, because SoupBinTCP's names are
+/// case-insensitive.
 ///
 /// # Errors
 /// It does not fit the protocol's field.
@@ -101,32 +102,32 @@ pub struct User {
     pub name: String,
     /// The argon2id hash of its password in lower case, as a PHC string.
     pub password: String,
-    /// May not log in.
+    /// Whether it may not log in.
     #[serde(default)]
     pub disabled: bool,
-    /// Whose messages are its sequence; `self` alone by default.
+    /// The recipients whose messages are its sequence; `self` alone by default.
     #[serde(default = "only_self")]
     pub hear: Vec<Recipient>,
     /// The destination of its messages.
     #[serde(default = "everybody")]
     pub destination: Recipient,
-    /// It logs in by FIX, and by that alone.
+    /// Whether it logs in by FIX, and only by FIX.
     #[serde(default)]
     pub fix: bool,
-    /// Its messages begin with a number of its own, by which they are stamped exactly once.
+    /// Whether its messages begin with a number of their own, by which they are stamped exactly once.
     #[serde(default)]
     pub numbered: bool,
-    /// It is sent its messages as they are stamped too, without a number that counts (`gateway.delivery =
+    /// Whether it also receives messages when they are stamped, without a final number (`gateway.delivery =
     /// "stamped"`).
     #[serde(default)]
     pub early: bool,
-    /// How long it may be away before its disconnect is stamped, in milliseconds.
+    /// How long it may be disconnected before its disconnect is stamped, in milliseconds.
     #[serde(default = "grace_ms")]
     pub grace_ms: u32,
     /// Whether the disconnect asks the application to cancel its orders.
     #[serde(default)]
     pub cancel_on_disconnect: bool,
-    /// Messages a second that are taken of it; the rest waits in its socket.
+    /// The messages a second that are taken from it; the rest waits in its socket.
     #[serde(default = "rate")]
     pub rate: u32,
 }
@@ -148,7 +149,7 @@ fn rate() -> u32 {
 }
 
 impl User {
-    /// A user with this name and hash, and the defaults.
+    /// A user with this name and hash, and defaults for the rest.
     pub fn new(name: String, password: String) -> Self {
         Self {
             name,
@@ -166,7 +167,7 @@ impl User {
     }
 }
 
-/// All of them.
+/// All users.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Users {
     by_name: BTreeMap<String, User>,
@@ -180,10 +181,10 @@ struct UsersFile {
 }
 
 impl Users {
-    /// Reads the file's text.
+    /// Parses the file's text.
     ///
     /// # Errors
-    /// What is wrong, and where.
+    /// The text names the error and its place.
     pub fn parse(text: &str) -> Result<Self, String> {
         let file: UsersFile = toml::from_str(text).map_err(|error| error.to_string())?;
         let mut by_name = BTreeMap::new();
@@ -214,34 +215,34 @@ impl Users {
         Ok(Self { by_name })
     }
 
-    /// The file's text.
+    /// Prints the file's text.
     pub fn write(&self) -> String {
         let file = UsersFile { users: self.by_name.values().cloned().collect() };
-        // Strings, numbers and lists of strings: always a table.
+        // Strings, numbers and lists of strings can always be printed as a table.
         toml::to_string_pretty(&file).unwrap_or_default()
     }
 
-    /// The user of this name, which is in lower case.
+    /// The user of this name in lower case.
     pub fn get(&self, name: &str) -> Option<&User> {
         self.by_name.get(name)
     }
 
-    /// The same, to be changed.
+    /// As [`get`](Self::get), for changes.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut User> {
         self.by_name.get_mut(name)
     }
 
-    /// Adds a user, or puts it in the place of the one with its name.
+    /// Adds a user, or replaces the one with the same name.
     pub fn insert(&mut self, user: User) {
         self.by_name.insert(user.name.clone(), user);
     }
 
-    /// Removes a user. Returns whether it was there.
+    /// Removes a user. Returns whether it existed.
     pub fn remove(&mut self, name: &str) -> bool {
         self.by_name.remove(name).is_some()
     }
 
-    /// All, by name.
+    /// All users, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = &User> {
         self.by_name.values()
     }

@@ -1,4 +1,4 @@
-//! A feed: its numbers are a function of the stream, whoever emits them and whenever it began.
+//! A feed: its numbers are a function of the stream, whichever feed emits them and whenever it began.
 
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
@@ -21,7 +21,7 @@ const DAYS: [&str; 2] = ["20261121", "20261122"];
 enum Entry {
     Message(u32, Vec<u8>),
     Day(Option<&'static str>),
-    /// A message ends whose first part lies before what was read.
+    /// A message ends whose first part lies before the first entry read.
     Lacking,
 }
 
@@ -33,13 +33,13 @@ fn feed_of(source: FeedSource) -> Feed<Spool> {
     feed_from(source, true)
 }
 
-/// Of a stream that is read from its first entry on, or from a later one.
+/// A feed of a stream that is read from its first entry on, or from a later one.
 fn feed_from(source: FeedSource, whole: bool) -> Feed<Spool> {
     let spools = [0, 0].map(|_| Spool::open(&std::env::temp_dir(), 1 << 20).expect("a spool"));
     Feed::new(source, LEN_MAX, spools, whole, RequestServer::new(ServerLimits::default())).expect("a feed")
 }
 
-/// Hands `entries` of `stream` to the feed in batches; the datagrams that it sends.
+/// Passes `entries` of `stream` to the feed in batches; returns the datagrams that it sends.
 fn play(
     feed: &mut Feed<Spool>,
     stream: &[Entry],
@@ -95,7 +95,8 @@ fn stream() -> Vec<Entry> {
     all
 }
 
-/// What a receiver of the session `day` has of these datagrams, which asks `feed` for what it lacks.
+/// The messages that a receiver of the session `day` gets from these datagrams; it requests the missing ones
+/// from `feed`.
 fn received(feed: &mut Feed<Spool>, datagrams: &[Vec<u8>], day: &str) -> Vec<(String, u64, Vec<u8>)> {
     let mut client = Client::new(Some(session(day)), Start::At(1), ClientLimits::default());
     let (mut had, mut now, mut idle) = (Vec::new(), SECOND, 0);
@@ -155,7 +156,7 @@ fn a_receiver_has_every_message_of_each_day_in_order_whatever_was_lost_on_the_wa
         let mut sent = play(&mut feed, &stream, 0..stream.len(), 5);
         feed.turn(9 * SECOND, &mut |heartbeat| sent.push(heartbeat.to_vec()));
         assert!(sent.iter().all(|datagram| datagram.len() <= LEN_MAX));
-        // Heartbeats and the ends of sessions are repeated: one of them comes through.
+        // Heartbeats and the ends of sessions are repeated, so one of them arrives.
         let passes = |(index, one): &(usize, &Vec<u8>)| index % lost != lost - 1 || one.len() == 20;
         let passed = sent.iter().enumerate().filter(passes);
         let passed: Vec<_> = passed.map(|(_, datagram)| datagram.clone()).collect();
@@ -175,7 +176,7 @@ fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
     assert_ne!(of_a, of_b, "other datagrams");
     let mixed: Vec<_> = of_a.iter().zip(&of_b).flat_map(|(a, b)| [a.clone(), b.clone()]).collect();
     assert_eq!(received(&mut a, &mixed, DAYS[0]), expected(&stream[..501], |_| true));
-    // A feed that begins late reads the stream from its beginning, says nothing meanwhile, and goes on.
+    // A feed that begins late reads the stream from its beginning, sends nothing meanwhile, and continues.
     for killed_at in [1, 250, 500, 505, 600] {
         let mut again = feed_of(FeedSource::All);
         assert!(play(&mut again, &stream, 0..killed_at, 5).is_empty());
@@ -186,12 +187,12 @@ fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
     }
 }
 
-/// Parts of a message stand across the oldest entry that is kept: a feed that was there counts it, and one
-/// that begins there cannot know whether it counts.
+/// The parts of a message lie on both sides of the oldest retained entry: a feed that was running counts it,
+/// and one that begins there cannot know whether it counts.
 #[test]
 fn a_feed_that_begins_within_a_message_of_its_day_gives_out_no_other_numbers_than_one_that_was_there() {
     let early_stream = stream();
-    // Right behind the day's begin, in its middle, as its last entry; between two days, and in the next one.
+    // Right behind the day's begin, in its middle, as its last entry; between two days, and in the next day.
     for at in [1, 250, 500, 505, 600] {
         let mut late_stream = early_stream.clone();
         late_stream[at] = Entry::Lacking;
@@ -229,7 +230,7 @@ fn what_no_datagram_takes_has_no_number_and_is_counted() {
     assert_eq!(sent.len(), 2);
 }
 
-/// Of every message but those that begin with 7 what follows its first digit, three times.
+/// Of every message that does not begin with 7: the bytes behind its first digit, three times.
 fn mapped(payload: &[u8]) -> Option<Vec<u8>> {
     let (first, rest) = payload.split_first()?;
     (*first != b'7').then(|| rest.repeat(3))
@@ -259,7 +260,7 @@ fn a_mapping_decides_the_blocks_and_what_it_gives_none_has_no_number_in_any_feed
     catch_up(&mut a);
     let whole = stream.len();
     let sent = play(&mut a, &stream, 0..whole, 5);
-    // The other one begins late, and is asked for what the first one sent.
+    // The other feed begins late, and is asked for what the first one sent.
     assert!(play(&mut b, &stream, 0..600, 11).is_empty());
     catch_up(&mut b);
     let rest = play(&mut b, &stream, 600..whole, 11);

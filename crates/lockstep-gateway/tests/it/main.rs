@@ -1,5 +1,5 @@
-//! What a user of the gateway's rules meets. Sessions of clients have their tests beside the code; the feed
-//! has them here, over the spool that it runs on.
+//! Tests of the crate's public surface. Sessions of clients have their tests beside the code; the feed has
+//! them here, over the spool that it uses in production.
 
 mod feed;
 

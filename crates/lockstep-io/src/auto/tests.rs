@@ -55,8 +55,8 @@ fn ack(sender: u32, number: u64) -> Vec<u8> {
     out[..length].to_vec()
 }
 
-/// Turns all, each time after `speak`, until `done` or for so long. Returns the group datagrams that the
-/// last one received.
+/// Turns all devices, each time after `speak`, until `done` or a timeout. Returns the group datagrams that
+/// the last device received.
 fn turn(
     nets: &mut [&mut Transport],
     for_ns: Nanos,
@@ -128,7 +128,7 @@ fn who_is_heard_by_multicast_is_asked_for_nothing_and_each_datagram_comes_once()
 fn who_does_not_hear_multicast_gets_a_lease_and_loses_nothing_then() {
     let site = Site::new();
     let mut one = site.open(1, &[]);
-    // It wants the group, and its card brings nothing of it.
+    // It wants the group, but its card receives none of its datagrams.
     let mut deaf = site.open(0, &[Group::Control]);
     let Transport::Auto(auto) = &mut deaf else { panic!("it is auto") };
     auto.line.set_joined(Group::Control, false);
@@ -165,7 +165,7 @@ fn who_does_not_hear_multicast_gets_a_lease_and_loses_nothing_then() {
 #[test]
 fn what_a_handle_submits_goes_to_each_replica_that_it_hears_by_lease() {
     let site = Site::new();
-    // It listens to no group, as if submissions by multicast did not come.
+    // It joins no group, as if submissions by multicast did not arrive.
     let mut one = site.open(1, &[]);
     let mut handle = site.open(0, &[Group::Control]);
     turn(&mut [&mut one, &mut handle], 5 * SECOND, |_| {}, |nets| nets[1].fanout_counts().lessors == 1);

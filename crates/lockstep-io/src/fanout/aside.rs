@@ -1,9 +1,9 @@
-//! Datagrams of one kind that came while the other kind was received: copied, in memory made once, and lent
-//! later.
+//! A buffer for datagrams of one kind that arrived while the other kind was received. They are copied, into
+//! memory that is made once, and lent later.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// Where one lies.
+/// The place of one datagram.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     at: usize,
@@ -11,7 +11,7 @@ struct Slot {
     from: SocketAddrV4,
 }
 
-/// A place to copy to.
+/// A buffer for copies.
 #[derive(Debug)]
 struct Half {
     bytes: Vec<u8>,
@@ -21,7 +21,7 @@ struct Half {
 
 impl Half {
     fn new(bytes: usize, datagrams: usize) -> Self {
-        // Touched here, so that no receive meets a page fault.
+        // Touched here, so that no receive causes a page fault.
         Self { bytes: vec![1; bytes], filled: 0, slots: Vec::with_capacity(datagrams) }
     }
 
@@ -31,7 +31,7 @@ impl Half {
     }
 }
 
-/// Two of them: one is lent, the other is filled.
+/// Two buffers: one is lent while the other is filled.
 #[derive(Debug)]
 pub(crate) struct Aside {
     lent: Half,
@@ -41,7 +41,7 @@ pub(crate) struct Aside {
 }
 
 impl Aside {
-    /// Room for so many bytes and datagrams.
+    /// Room for this many bytes and datagrams.
     pub fn new(bytes: usize, datagrams: usize) -> Self {
         Self { lent: Half::new(bytes, datagrams), filling: Half::new(bytes, datagrams), dropped: 0 }
     }
@@ -59,7 +59,7 @@ impl Aside {
         half.filled = end;
     }
 
-    /// Lends the stored datagrams until the next call, and drops those that were lent. Returns how many.
+    /// Lends the stored datagrams until the next call, and drops those that were lent. Returns their number.
     #[inline]
     pub fn lend(&mut self) -> usize {
         if self.filling.slots.is_empty() {
@@ -71,13 +71,13 @@ impl Aside {
         self.lent.slots.len()
     }
 
-    /// How many are lent.
+    /// The number of lent datagrams.
     #[inline]
     pub fn len(&self) -> usize {
         self.lent.slots.len()
     }
 
-    /// The `index`th of those that are lent, and its sender; nothing beyond their end.
+    /// The lent datagram with this index, and its sender; empty beyond the last one.
     pub fn datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self.lent.slots.get(index) {
             Some(slot) => (&self.lent.bytes[slot.at..slot.at + slot.len], slot.from),

@@ -1,17 +1,17 @@
-//! The joins of a device that wants groups: when they are sent, to which nodes, and the leases that these
-//! answered with.
+//! The joins of a device that wants groups: when each is sent, to which nodes, and the leases in their
+//! answers.
 
 use super::FanoutNode;
 use lockstep_wire::{LeaseReply, Nanos};
 use std::net::SocketAddrV4;
 
-/// A recipient of copies renews its join after so long: three times in a lease.
+/// The interval between joins of a recipient of copies: three in the time of a lease.
 const RENEW_NS: Nanos = 1_000_000_000;
-/// A node without an answer asks again after so long, then after twice that, up to the other: a node that
-/// starts has its members a moment later.
+/// A node that did not answer is asked again after this time, then after twice that, up to [`RENEW_NS`]: a
+/// node that is starting has its members a moment later.
 const AGAIN_NS: Nanos = 20_000_000;
 const AGAIN_NS_MAX: Nanos = 100_000_000;
-/// A node that is received without a lease is checked again after so long.
+/// The interval between checks of a node that is received without a lease.
 const RECEIVED_NS: Nanos = 250_000_000;
 
 /// A node and the lease that it grants.
@@ -19,13 +19,13 @@ const RECEIVED_NS: Nanos = 250_000_000;
 struct Lessor {
     id: u32,
     address: SocketAddrV4,
-    /// The proof that it wants to be returned.
+    /// The proof that the node wants back.
     proof: u64,
     /// Its last answer.
     term: Option<LeaseReply>,
     due: Nanos,
     wait_ns: Nanos,
-    /// Its last answer expires then.
+    /// The time at which its last answer expires.
     reported_until: Nanos,
 }
 
@@ -34,22 +34,22 @@ struct Lessor {
 pub(super) struct DueJoin {
     pub to: SocketAddrV4,
     pub proof: u64,
-    /// To end a lease, not to get one.
+    /// Whether it ends a lease instead of requesting one.
     pub leaves: bool,
 }
 
-/// All of them.
+/// The joins to all nodes.
 pub(super) struct Joiner {
     lessors: Vec<Lessor>,
-    /// Nothing is due before.
+    /// No join is due before this time.
     next: Nanos,
-    /// No node is asked for so long after the first check.
+    /// No node is asked before this time has passed since the first check.
     patience_ns: Nanos,
     has_begun: bool,
 }
 
 impl Joiner {
-    /// No node has been asked yet.
+    /// A joiner that has asked no node yet.
     pub fn new(nodes: impl Iterator<Item = FanoutNode>, patience_ns: Nanos) -> Self {
         let repairer = |FanoutNode { id, address, .. }| Lessor {
             id,
@@ -69,8 +69,8 @@ impl Joiner {
         self.lessors.iter_mut().for_each(|repairer| repairer.due = 0);
     }
 
-    /// A join that is due, if there is one; as long as there is one, there may be another. A node for whose
-    /// number `is_heard` is true needs none, and its lease is returned.
+    /// A join that is due, if there is one; call it until there is none. A node for whose number
+    /// `is_received` returns true needs no lease, and its lease is returned.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_received: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if now < self.next { None } else { self.poll_all(now, is_received) }
@@ -98,7 +98,7 @@ impl Joiner {
         None
     }
 
-    /// A node has answered. Returns its answer if that has changed.
+    /// Handles a node's answer. Returns the answer if it has changed.
     pub fn on_lease(
         &mut self,
         now: Nanos,
@@ -114,7 +114,7 @@ impl Joiner {
         if term != LeaseReply::Prove {
             (repairer.due, repairer.wait_ns) = (now + RENEW_NS, RENEW_NS);
         } else if proof != repairer.proof {
-            // Shown at once. Where it asks for the same one again, that is on its way.
+            // The proof is shown at once. If the node asks for the same proof again, it is under way already.
             (repairer.due, repairer.wait_ns) = (now, AGAIN_NS);
         }
         repairer.proof = proof;
@@ -122,7 +122,7 @@ impl Joiner {
         is_news.then_some(term)
     }
 
-    /// How many nodes answer this at present.
+    /// The number of nodes whose answer is `term` at present.
     pub fn count(&self, now: Nanos, term: LeaseReply) -> usize {
         self.lessors.iter().filter(|repairer| repairer.term_at(now) == Some(term)).count()
     }
@@ -133,7 +133,7 @@ impl Joiner {
         self.lessors.iter().any(|repairer| repairer.address == address && granted(repairer))
     }
 
-    /// A node that sends copies to us and is notified when we leave.
+    /// A join for each node that sends copies to us, to notify it when we leave.
     pub fn granted(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
         let granted =
             self.lessors.iter().filter(move |repairer| repairer.term_at(now) == Some(LeaseReply::Granted));
@@ -142,7 +142,7 @@ impl Joiner {
 }
 
 impl Lessor {
-    /// Its answer, until that expires.
+    /// The node's answer, until it expires.
     fn term_at(&self, now: Nanos) -> Option<LeaseReply> {
         self.term.filter(|_| now < self.reported_until)
     }

@@ -1,11 +1,11 @@
-//! Joins and leases, both ends: how a device handles them, whatever transport its datagrams otherwise use.
+//! Both ends of joins and leases: how a device handles them, whatever transport its datagrams use otherwise.
 //!
 //! ```text
 //!   joiner                              giver
-//!     │ ── join, proof 0 ────────────────▶ │  whoever sent this may have lied about its address
-//!     │ ◀──────────── lease: prove 0x5e… ─ │  so a word goes there, which only who is there hears
+//!     │ ── join, proof 0 ────────────────▶ │  the sender's address may be forged
+//!     │ ◀──────────── lease: prove 0x5e… ─ │  so a proof goes to that address
 //!     │ ── join, proof 0x5e… ────────────▶ │
-//!     │ ◀──────────────── lease: given ─── │  from now on, and for three seconds
+//!     │ ◀──────────────── lease: granted ─── │  from now on, and for three seconds
 //!     │ ── join, proof 0x5e… (each second)▶│
 //! ```
 
@@ -26,29 +26,29 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub(super) const CONTROL_LEN: usize = HEADER_LEN + 32;
 /// Interval between two checks for expired leases.
 const POLL_NS: Nanos = 50_000_000;
-/// Replicas send every few milliseconds: by then multicast has arrived, or does not work.
+/// Replicas send every few milliseconds: by this time multicast has arrived, or it does not work.
 const PATIENCE_NS: Nanos = 300_000_000;
-/// A join that was refused is spoken of for so long.
+/// For how long a refused join is reported.
 const REFUSING_NS: Nanos = LEASE_NS;
 
-/// A datagram of ours, and where it goes.
+/// A datagram to send, and its destination.
 pub(crate) struct Reply {
     pub to: SocketAddrV4,
     pub bytes: [u8; CONTROL_LEN],
 }
 
-/// Both ends.
+/// Both ends of a device.
 pub(crate) struct Leasing {
     keys: Keys,
     gives: bool,
     pub members: Members,
     joiner: Joiner,
-    /// The groups that are wanted, as bits.
+    /// The wanted groups, as bits.
     wanted: u32,
     process_nonce: u64,
     /// The secret of the proofs: no other process knows it, and it ends with the process.
     proofs: RandomState,
-    /// Of the last datagram of ours.
+    /// The number of the last datagram sent.
     number: u64,
     poll_at: Nanos,
     refused_at: Option<Nanos>,
@@ -62,7 +62,7 @@ pub fn bit(group: Group) -> u32 {
 }
 
 impl Leasing {
-    /// For a device at `own` that wants `joins`. Nothing is sent to addresses at `skipped`.
+    /// The state of a device at `own` that wants `joins`. It sends nothing to addresses at `skipped`.
     pub fn new(
         settings: &FanoutSettings,
         own: SocketAddrV4,
@@ -72,8 +72,8 @@ impl Leasing {
         Self::made(settings, own, joins, skipped, settings.nodes.clone(), 0)
     }
 
-    /// For one that multicasts: nodes receive copies by lease as well, and no lease is requested before
-    /// multicast has had the time to arrive.
+    /// The state of a device that multicasts: nodes receive copies by lease as well, and it requests no lease
+    /// before multicast has had the time to arrive.
     pub fn beside_multicast(
         settings: &FanoutSettings,
         own: SocketAddrV4,
@@ -124,12 +124,12 @@ impl Leasing {
         }
     }
 
-    /// Deliveries that the device did not take.
+    /// Counts deliveries that the device did not take.
     pub fn count_unsent(&mut self, deliveries: usize) {
         self.counts.unsent += deliveries as u64;
     }
 
-    /// The leases wanted from now on.
+    /// Sets the groups for which leases are wanted from now on.
     pub fn set_joined(&mut self, group: Group, joined: bool) {
         let before = self.wanted;
         self.wanted = if joined { before | bit(group) } else { before & !bit(group) };
@@ -139,7 +139,7 @@ impl Leasing {
     }
 
     /// Checks now and then for expired leases. Returns a join that is due; there may be another one. A node
-    /// for whose number `is_heard` is true needs none.
+    /// for whose number `is_received` returns true needs none.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_received: impl Fn(u32) -> bool) -> Option<Reply> {
         if now >= self.poll_at {
@@ -159,7 +159,7 @@ impl Leasing {
         self.refused_at = self.refused_at.filter(|at| now < at + REFUSING_NS);
     }
 
-    /// The messages for the nodes that send copies to us, when we leave.
+    /// The datagrams that notify the nodes that send copies to us when we leave.
     pub fn leave(&mut self) -> Vec<Reply> {
         let granted: Vec<DueJoin> = self.joiner.granted(self.now).collect();
         granted.into_iter().map(|due| self.join(due)).collect()
@@ -175,7 +175,7 @@ impl Leasing {
         self.joiner.granted(self.now).map(|due| due.to)
     }
 
-    /// Takes a join or a lease. Returns the answer to a join.
+    /// Handles a join or a lease. Returns the answer to a join.
     #[cold]
     pub fn on_datagram(&mut self, now: Nanos, bytes: &[u8], from: SocketAddrV4) -> Option<Reply> {
         match Datagram::decode(bytes, &self.keys) {
@@ -277,6 +277,6 @@ fn warn_of_refusal(from: SocketAddrV4, why: &str) {
     tracing::warn!("the node at {from} refuses to send to us: {why}");
 }
 
-/// The counter of refusals has it.
+/// Only the counter of refusals reports it.
 #[cfg(not(feature = "tracing"))]
 fn warn_of_refusal(_: SocketAddrV4, _: &str) {}

@@ -1,7 +1,7 @@
-//! The destinations of copies: nodes for ever, everybody else by lease.
+//! The destinations of copies: nodes always, all other processes by lease.
 //!
-//! The table is made once. Joins, ends and leaves write the three lists anew, in memory that is allocated
-//! already; a send reads one of them, nodes first: a commit waits for what replicas receive.
+//! The table is made once. Joins, expiries and leaves write the three lists anew, in memory that is allocated
+//! already. A send reads one list, nodes first: a commit waits for what replicas receive.
 
 use crate::udp::socket_address;
 use lockstep_wire::{GROUPS_ALL, Nanos};
@@ -15,9 +15,9 @@ pub const LEASE_NS: Nanos = 3_000_000_000;
 pub struct FanoutNode {
     /// Its number, which identifies its datagrams.
     pub id: u32,
-    /// The address at which it answers, and receives its groups.
+    /// The address at which it answers, and at which it receives its groups.
     pub address: SocketAddrV4,
-    /// Which those are, as bits of [`GROUPS_ALL`].
+    /// Its groups, as bits of [`GROUPS_ALL`].
     pub groups: u32,
 }
 
@@ -37,9 +37,9 @@ pub(crate) enum JoinOutcome {
     Node,
     /// The member is new.
     New,
-    /// The lease is renewed.
+    /// The lease was renewed.
     Renewed,
-    /// It has left.
+    /// The process has left.
     Left,
     /// There is no room.
     Full,
@@ -50,14 +50,14 @@ pub(crate) struct Members {
     nodes: Vec<FanoutNode>,
     leases: Vec<Lease>,
     leases_max: usize,
-    /// No copies are sent to this host: another transport reaches it.
+    /// The host to which no copies are sent, because another transport reaches it.
     skipped: Option<Ipv4Addr>,
-    /// By group: where its datagrams go.
+    /// The destinations of each group's datagrams.
     targets: [Vec<libc::sockaddr_in>; 3],
 }
 
 impl Members {
-    /// Nodes but `own`, and room for so many leases.
+    /// A table of the nodes but `own`, with room for `leases_max` leases.
     pub fn new(
         mut nodes: Vec<FanoutNode>,
         own: SocketAddrV4,
@@ -74,29 +74,28 @@ impl Members {
         members
     }
 
-    /// Where datagrams of a group go.
+    /// The destinations of a group's datagrams.
     #[inline]
     pub fn targets(&self, group: usize) -> &[libc::sockaddr_in] {
         &self.targets[group]
     }
 
-    /// Nodes and leases.
+    /// The number of nodes and leases.
     pub fn len(&self) -> usize {
         self.nodes.len() + self.leases.len()
     }
 
-    /// Leases alone.
+    /// The number of leases.
     pub fn leases(&self) -> usize {
         self.leases.len()
     }
 
-    /// The most of them.
+    /// The most leases.
     pub fn leases_max(&self) -> usize {
         self.leases_max
     }
 
-    /// A process at `address` wants `groups` (none: leaves), and has proven that it receives at that
-    /// address.
+    /// A process at `address` wants `groups` (0: leaves), and has proven that it receives at that address.
     pub fn on_join(
         &mut self,
         now: Nanos,
@@ -112,7 +111,7 @@ impl Members {
         let place = self.leases.iter().position(|lease| lease.address == address);
         match (place, groups) {
             (Some(place), 0) => {
-                // A message of the process that had this address before says nothing about the present one.
+                // A datagram of the process that had this address before does not concern the present one.
                 if self.leases[place].process_nonce == process_nonce {
                     self.leases.swap_remove(place);
                     self.list();
@@ -139,7 +138,7 @@ impl Members {
         }
     }
 
-    /// Removes expired leases. Returns how many.
+    /// Removes expired leases. Returns their number.
     pub fn expire(&mut self, now: Nanos) -> usize {
         let before = self.leases.len();
         self.leases.retain(|lease| now < lease.ends_at);
@@ -149,8 +148,8 @@ impl Members {
         before - self.leases.len()
     }
 
-    /// Writes the lists anew. All nodes send in one order: an ack that is sent to each then comes behind its
-    /// frame, and not to some long before it.
+    /// Writes the lists anew. All nodes use one order: an ack that is sent to each node then arrives after
+    /// its frame everywhere, and not long before it at some.
     fn list(&mut self) {
         let Self { nodes, leases, skipped, targets, .. } = self;
         leases.sort_unstable_by_key(|lease| lease.address);

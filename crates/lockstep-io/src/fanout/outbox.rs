@@ -1,7 +1,7 @@
-//! The send side: each message to each destination, as many as a call takes, by headers for life.
+//! The send side: each message to each destination, as many as one call takes, by headers that are made once.
 //!
 //! ```text
-//!   messages  [burst 1][burst 2]        iovecs, made once for a call
+//!   messages  [burst 1][burst 2]        iovecs, filled for each call
 //!   headers   1→a 1→b 1→c 2→a 2→b 2→c   in this order: the first in the list wait for nothing behind them
 //! ```
 
@@ -13,7 +13,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Most headers of one call: the kernel's limit (`UIO_MAXIOV`).
 const HEADERS_MAX: usize = 1024;
-/// Most messages of one send; the rest stays with the caller, which offers it again.
+/// The most messages of one send; the caller offers the rest again.
 const MESSAGES_MAX: usize = 64;
 
 /// The result of one send.
@@ -21,20 +21,20 @@ const MESSAGES_MAX: usize = 64;
 pub(crate) struct FanoutSent {
     /// System calls.
     pub calls: usize,
-    /// Datagrams that are on their way, counted from the first offered: at least one destination has them.
+    /// Datagrams that count as sent, from the first one offered: at least one destination has each.
     pub datagrams: usize,
     /// Datagrams to single destinations that the device took, and their bytes.
     pub deliveries: usize,
     pub delivered_bytes: usize,
-    /// Those that it did not take, of the datagrams that are on their way.
+    /// Copies that the device did not take, of datagrams that count as sent.
     pub unsent: usize,
-    /// The last failure that stopped one destination alone.
+    /// The last error that concerned one destination alone.
     pub refused: Option<io::Error>,
-    /// Times that this happened.
+    /// The number of such errors.
     pub refusals: usize,
-    /// There was no more room.
+    /// Whether the device had no more room.
     pub is_full: bool,
-    /// The kernel does not cut messages: nothing of them was sent.
+    /// Whether the kernel refused to cut messages: none of them was sent.
     pub segment_refused: bool,
 }
 
@@ -46,12 +46,12 @@ struct FanoutMessage {
     datagrams: usize,
 }
 
-/// Bytes that the kernel only reads.
+/// An iovec of bytes that the kernel only reads.
 fn iovec(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
-/// One message to one target, by their places.
+/// One message to one target, by their indices.
 #[derive(Default)]
 struct Delivery {
     message: usize,
@@ -80,8 +80,8 @@ impl FanoutOutbox {
         }
     }
 
-    /// Sends `bursts` to each of `targets`. Bursts are within the limits of a datagram (the caller has
-    /// checked).
+    /// Sends `bursts` to each of `targets`. The caller has checked that the bursts' datagrams are within the
+    /// limit.
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -98,7 +98,7 @@ impl FanoutOutbox {
         }
         let whole = self.messages.len() * targets.len();
         let mut next = Delivery::default();
-        // The place of the next delivery, and the headers that are written and not sent yet.
+        // The next delivery, and the headers that are written and not sent yet.
         let (mut at, mut written) = (0, 0..0);
         while at < whole {
             if written.is_empty() {
@@ -134,7 +134,7 @@ impl FanoutOutbox {
         sent
     }
 
-    /// Writes a header for each delivery from `next` on, as many as there are. Returns how many.
+    /// Writes a header for each delivery from `next` on, as many as fit. Returns their number.
     fn write_headers(&mut self, next: &mut Delivery, targets: &[libc::sockaddr_in]) -> usize {
         let mut built = 0;
         while built < HEADERS_MAX && next.message < self.messages.len() {
@@ -148,7 +148,7 @@ impl FanoutOutbox {
         built
     }
 
-    /// One system call for the headers of `written`. Returns how many of them the kernel took.
+    /// Makes one system call for the headers of `written`. Returns how many of them the kernel took.
     fn call(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -156,8 +156,9 @@ impl FanoutOutbox {
         sent: &mut FanoutSent,
     ) -> io::Result<usize> {
         let headers = &mut self.headers[written];
-        // SAFETY: the headers lead to the targets and the slices of bursts that the caller of `send` borrows,
-        // and to control messages of `self`, all alive across the call; the kernel only reads them.
+        // SAFETY: the headers point to the targets and the slices of bursts that the caller of `send`
+        // borrows, and to control messages of `self`. All are alive across the call; the kernel only reads
+        // them.
         let taken = unsafe {
             libc::sendmmsg(
                 socket.as_raw_fd(),
@@ -177,11 +178,11 @@ impl FanoutOutbox {
         Ok(taken as usize)
     }
 
-    /// Finds the messages of a send.
+    /// Splits a send into messages.
     fn cut(&mut self, bursts: &[Burst<'_>], segmenting: bool) {
         self.messages.clear();
         for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
-            // Most are one datagram, and need no division.
+            // Most bursts are one datagram, and need no division.
             if burst.bytes.len() <= burst.stride {
                 if self.messages.len() == MESSAGES_MAX {
                     return;
@@ -203,7 +204,7 @@ impl FanoutOutbox {
         }
     }
 
-    /// Writes header `index`: this message to that destination.
+    /// Writes header `index`: message `message` to `target`.
     fn write(&mut self, index: usize, message: usize, target: &libc::sockaddr_in) {
         let header = &mut self.headers[index].msg_hdr;
         header.msg_name = std::ptr::from_ref(target).cast_mut().cast();
@@ -218,7 +219,7 @@ impl FanoutOutbox {
         }
     }
 
-    /// Adds up a send that went through the first `at` deliveries, refused ones included.
+    /// Adds up a send that has processed the first `at` deliveries, refused ones included.
     fn add_up(&self, sent: &mut FanoutSent, at: usize, targets: usize) {
         let mut left = at;
         for message in &self.messages {
@@ -231,7 +232,7 @@ impl FanoutOutbox {
             sent.unsent += (targets - reached) * message.datagrams;
             left -= reached;
         }
-        // A refused one is a whole message, of which the size is not stored: most are single datagrams.
+        // A refused delivery is a whole message, whose size is not stored: most are single datagrams.
         sent.unsent += sent.refusals;
         sent.deliveries -= sent.refusals.min(sent.deliveries);
     }

@@ -22,7 +22,7 @@ fn node(port: u16) -> FanoutNode {
     FanoutNode { id: port.into(), address: at(port), groups: GROUPS_ALL }
 }
 
-/// Ports that a group's datagrams go to.
+/// The ports to which a group's datagrams go.
 fn ports(members: &Members, group: Group) -> Vec<u16> {
     members.targets(group as usize).iter().map(|name| u16::from_be(name.sin_port)).collect()
 }
@@ -72,7 +72,7 @@ fn nobody_of_a_host_that_memory_reaches_is_sent_to() {
     assert_eq!((members.len(), ports(&members, Group::Data)), (3, vec![1]));
 }
 
-/// Two ends that exchange datagrams over a wire that loses nothing, and forges nothing unless asked to.
+/// Two ends that exchange datagrams over a wire that loses nothing, and forges only on demand.
 struct Talk {
     repairer: Leasing,
     joiner: Leasing,
@@ -100,7 +100,7 @@ impl Talk {
         }
     }
 
-    /// Delivers what is due, until nothing is.
+    /// Delivers all due datagrams, until none is left.
     fn go(&mut self, now: Nanos) {
         while let Some(join) = self.joiner.poll(now, |_| false) {
             self.say(now, &join);
@@ -181,7 +181,8 @@ fn what_is_not_answered_is_asked_again_soon_at_first_and_ten_times_a_second_then
 #[test]
 fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_counted() {
     let mut repairer = leasing(true, REPAIRER, 4, CLUSTER);
-    // A sender that writes another's address under a join does not receive the proof that goes there.
+    // A sender that forges another's address in a join does not receive the proof, which goes to that
+    // address.
     let mut liar = leasing(false, JOINER, 0, CLUSTER);
     let join = liar.poll(0, |_| false).unwrap();
     let lease = repairer.on_datagram(0, &join.bytes, at(66)).unwrap();
@@ -252,7 +253,7 @@ fn open(gives: bool, unicast_port: u16, nodes: &[u16], joins: &[Group]) -> Fanou
     .unwrap()
 }
 
-/// Receives until `done`, both kinds, and returns what came of each.
+/// Receives both kinds until `done`, and returns the datagrams of each.
 fn receive(net: &mut Fanout, others: &mut [&mut Fanout], count: usize) -> [Vec<Vec<u8>>; 2] {
     let mut came = [vec![], vec![]];
     let until = Clock::start().now() + 5 * SECOND;
@@ -350,7 +351,7 @@ fn a_member_gets_every_datagram_of_every_burst_once_and_in_order_and_none_after_
     let bursts = [Burst { bytes: &many, stride }, Burst { bytes: &few, stride }];
     let mut taken = 0;
     while taken < 200 {
-        // A datagram beyond a call's messages stays with the caller.
+        // A datagram that exceeds a call's messages stays with the caller.
         let rest = |burst: &Burst<'_>, skip: usize| skip.min(burst.count());
         let first = rest(&bursts[0], taken);
         let second = taken - first;

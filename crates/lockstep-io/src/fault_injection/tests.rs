@@ -1,10 +1,10 @@
-//! The promises of fault injection, over a device of memory and a clock of ours.
+//! The promises of fault injection, over a device of memory and a clock of the test.
 
 use super::*;
 use std::cell::Cell;
 use std::rc::Rc;
 
-/// A device that is handed what it receives.
+/// A device to which the test hands what it receives.
 #[derive(Default)]
 struct Memory {
     arrived: Vec<Vec<u8>>,
@@ -73,8 +73,8 @@ fn number(datagram: &[u8]) -> u32 {
     u32::from_le_bytes(datagram.try_into().expect("four bytes"))
 }
 
-/// Numbers of what comes out when `count` datagrams come in, ten at a time, and the time then goes on for
-/// ever.
+/// The numbers of the datagrams that come out when `count` datagrams come in, ten at a time, and the clock
+/// then runs on.
 fn through(settings: FaultSettings, salt: u64, count: u32) -> (Vec<u32>, FaultCounts) {
     let (mut net, time) = faulty(settings, salt);
     let mut out = Vec::new();

@@ -1,49 +1,49 @@
 //! # adaptive: awake while work comes, asleep while none does
 //!
-//! The question: a thread that polls answers in microseconds and keeps a core busy; one that parks costs
-//! nothing, and wakes up some 50 µs after its datagram. Which of them is right changes with the load, and
-//! with whoever else wants the core.
+//! The question: a thread that polls answers in microseconds and keeps a core busy. A thread that parks costs
+//! nothing, and wakes up some 50 µs after its datagram. The load decides which of them is right, and whether
+//! another thread wants the core.
 //!
-//! The intuition: what came every 100 µs will come again soon, so that it is worth to stay awake for a few
-//! such gaps; what comes every second is not waited for. A core that nobody else wants costs nobody
-//! anything, so that a thread there stays awake longer, and need not even offer it at each turn.
+//! The intuition: what came every 100 µs will come again soon, so it is worth staying awake for a few such
+//! gaps. What comes every second is not worth it. A core that no other thread wants costs nothing, so a
+//! thread there stays awake longer, and need not even yield at each turn.
 //!
 //! ```text
-//!            nothing for as long as the gaps let expect
+//!            no traffic for some of the usual gaps
 //!   awake ──────────────────────────────────────────────▶ parked: until a datagram or a deadline
 //!     ▲  spin, and yield now and then, where the core is free; yield where it is not      │
-//!     └────────────────────────────────── work came ──────────────────────────────────────┘
+//!     └────────────────────────────────── traffic ──────────────────────────────────────┘
 //! ```
-//! Only traffic is work here: the caller's word of progress moves with what is stamped, accepted or
-//! delivered, and stands still while there are heartbeats alone. So a cluster without traffic sleeps.
+//! Only traffic counts as work: the caller's number of progress changes with what is stamped, accepted or
+//! delivered, and not with heartbeats. So a cluster without traffic sleeps.
 
 use lockstep_wire::Nanos;
 
-/// A thread stays awake for at least this behind traffic: about twice what waking up takes.
+/// A thread stays awake for at least this time after traffic: about twice the time of a wake-up.
 const AWAKE_NS_MIN: Nanos = 100_000;
-/// The longest that it stays awake without traffic, where other threads want the core, ...
+/// The longest time awake without traffic where other threads want the core.
 const AWAKE_NS_SHARED: Nanos = 5_000_000;
-/// ... and where none does.
+/// The longest time awake without traffic where no other thread wants the core.
 const AWAKE_NS_ALONE: Nanos = 250_000_000;
-/// So many gaps without traffic are waited for.
+/// The number of gaps for which a thread stays awake.
 const GAPS: Nanos = 4;
 
-/// A yield that takes longer has run another thread: alone it takes a quarter of this.
+/// A yield that takes longer has run another thread; without one it takes a quarter of this.
 const SWITCHED_NS: Nanos = 800;
-/// Yields that found nobody, less eight times those that found somebody; from half of this on the core is
-/// free.
+/// The bound of a score: yields that ran no other thread, less eight times those that did. From half of the
+/// bound on, the core counts as free.
 const ALONE_MAX: u32 = 64;
-/// A yield on a free core is followed by so many turns without one.
+/// The number of turns without a yield after one on a free core.
 const SPINS: u32 = 64;
 
-/// How an idle moment is passed.
+/// How a thread passes an idle moment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum IdlePass {
-    /// Not at all: the next turn follows at once.
+    /// It does not wait: the next turn follows at once.
     Spin,
-    /// The core is offered to others.
+    /// It offers the core to other threads.
     Yield,
-    /// The thread sleeps.
+    /// It sleeps.
     Park,
 }
 
@@ -52,16 +52,15 @@ pub enum IdlePass {
 pub struct Adaptive {
     progress: u64,
     moved_at: Nanos,
-    /// The longest time from traffic to traffic of late. A shorter one lowers it by a sixteenth, as one
-    /// message moves the word of progress several times; a silence halves it.
+    /// The longest recent time from traffic to traffic. A shorter gap lowers it by a sixteenth, as one
+    /// message changes the progress several times; a silence halves it.
     gap_ns: Nanos,
     alone: u32,
     spins: u32,
 }
 
 impl Adaptive {
-    /// Whether the next turn follows at once, whatever time it is: [`Adaptive::next`] needs a look at the
-    /// clock.
+    /// Whether the next turn follows at once, whatever the time: unlike [`Adaptive::next`] it reads no clock.
     #[inline]
     pub fn spins_on(&mut self, progress: u64) -> bool {
         let spins_on = progress == self.progress && self.spins < SPINS && self.is_alone();
@@ -69,7 +68,8 @@ impl Adaptive {
         spins_on
     }
 
-    /// How the idle moment at `now` is passed; `progress` has moved if there was traffic since the last one.
+    /// How the idle moment at `now` is passed; `progress` has changed if there was traffic since the last
+    /// one.
     pub fn next(&mut self, now: Nanos, progress: u64) -> IdlePass {
         if progress != self.progress {
             let gap = now.saturating_sub(self.moved_at);
@@ -87,7 +87,7 @@ impl Adaptive {
         IdlePass::Yield
     }
 
-    /// A yield took so long.
+    /// Notes the time that a yield took.
     pub fn on_yield(&mut self, took_ns: Nanos) {
         self.alone = match took_ns < SWITCHED_NS {
             true => (self.alone + 1).min(ALONE_MAX),
@@ -95,7 +95,7 @@ impl Adaptive {
         };
     }
 
-    /// Whether nobody else wants the core.
+    /// Whether no other thread wants the core.
     fn is_alone(&self) -> bool {
         self.alone >= ALONE_MAX / 2
     }
@@ -104,7 +104,7 @@ impl Adaptive {
         if self.is_alone() { AWAKE_NS_ALONE } else { AWAKE_NS_SHARED }
     }
 
-    /// For how long the thread stays awake behind traffic: some gaps.
+    /// How long the thread stays awake after traffic.
     fn awake_ns(&self) -> Nanos {
         (GAPS * self.gap_ns).clamp(AWAKE_NS_MIN, self.limit_ns())
     }
@@ -114,8 +114,8 @@ impl Adaptive {
 mod tests {
     use super::*;
 
-    /// Idle turns of a microsecond, with traffic each `gap_ns` up to `until`; how many of them were awake,
-    /// and how many parked. A parked thread wakes up at the next traffic, or after a millisecond.
+    /// Passes idle turns of a microsecond, with traffic each `gap_ns` up to `until`. Returns how many turns
+    /// were awake and how many parked. A parked thread wakes up at the next traffic, or after a millisecond.
     fn passed(rule: &mut Adaptive, gap_ns: Nanos, until: Nanos, took_ns: Nanos) -> (u64, u64) {
         let (mut now, mut counts) = (rule.moved_at + 1, (0, 0));
         let end = now + until;
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_thread_alone_on_its_core_waits_for_what_comes_seldom_and_sleeps_within_a_second() {
         let mut rule = Adaptive::default();
-        // It learns that it is alone from the yields behind messages, and then the gap.
+        // From the yields after messages it learns that it is alone, and then it learns the gap.
         passed(&mut rule, 20_000_000, 1_000_000_000, 200);
         let (_, parked) = passed(&mut rule, 20_000_000, 1_000_000_000, 200);
         assert_eq!(parked, 0);

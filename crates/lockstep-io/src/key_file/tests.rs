@@ -101,7 +101,7 @@ fn a_running_ring_follows_its_file() {
     assert!(error.contains("restart"), "{error}");
 }
 
-/// Sixteen numbers of generations go round: a number is used again once its generation is retired.
+/// There are sixteen numbers of generations: a number is used again once its generation is retired.
 #[test]
 fn keys_are_rotated_as_often_as_one_likes_and_no_step_can_be_missed() {
     let mut file = KeyFile::draw(7).unwrap();
@@ -137,7 +137,7 @@ fn a_hosts_programs_continue_to_have_the_publishers_key_that_they_have() {
     file.add_generation().unwrap().unwrap();
     file.write_folder(&folder).unwrap();
     assert_eq!(class(), KeyClass::Publisher(1));
-    // Another cluster's file, and a key that is not there, are replaced.
+    // Another cluster's file, and a missing key, are replaced.
     KeyFile::draw(8).unwrap().write_folder(&folder).unwrap();
     assert_eq!(class(), KeyClass::Publisher(0));
 }
@@ -222,7 +222,7 @@ fn a_retired_generation_has_no_publishers_keys_and_a_forgotten_one_none_at_all()
     assert_eq!(KeyFile::parse(&file.text()), Ok(file.clone()));
 }
 
-/// A text that grows while it is written leaves parts of itself in memory that is given back.
+/// A text that grows while it is written leaves parts of itself in freed memory.
 #[test]
 fn the_text_of_a_file_has_room_for_all_of_it_from_the_beginning() {
     let mut file = file();
@@ -231,7 +231,7 @@ fn the_text_of_a_file_has_room_for_all_of_it_from_the_beginning() {
     assert_eq!(text.capacity(), text.len());
 }
 
-/// The limit is the process's, so that this runs in a process of its own.
+/// The limit is the process's, so the test runs in a child process.
 #[test]
 fn without_the_right_to_lock_memory_one_is_told_what_to_do_and_with_it_the_memory_is_locked() {
     const CHILD: &str = "LOCKSTEP_TEST_LOCKS_NOTHING";

@@ -1,4 +1,4 @@
-//! The text of a key file: how it is read and written.
+//! The text of a key file: parsing and printing.
 
 use super::{GenerationRow, GenerationUse, KeyFile, PublisherKey, TITLE};
 use crate::clock::Utc;
@@ -9,10 +9,10 @@ use std::fmt::{self, Write};
 use zeroize::Zeroizing;
 
 impl KeyFile {
-    /// What the text of a file says. The error names the line and what is to stand there.
+    /// Parses the text of a file.
     ///
     /// # Errors
-    /// See above.
+    /// The text names the line and what must stand there.
     pub fn parse(text: &str) -> Result<Self, String> {
         let lines = text.lines().map(str::trim).enumerate();
         let mut lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -35,7 +35,7 @@ impl KeyFile {
         let class = parse_class(class).ok_or_else(|| {
             format!("line {at}: '{class}' is no class; write replica, reader, or publisher and its number")
         })?;
-        // Rows that grow would leave keys behind.
+        // Rows that grow would leave keys in freed memory.
         let generations = Vec::with_capacity(GENERATIONS);
         let (rights, recipients) = (Vec::new(), RecipientRules::default());
         let mut file = Self { cluster, class, rights, recipients, generations };
@@ -105,7 +105,7 @@ impl KeyFile {
         Ok(())
     }
 
-    /// Whether a process can use it: one generation seals, and each that is accepted has the process's key.
+    /// Whether a process can use the file: one generation seals, and each accepted one has the process's key.
     fn check(&self) -> Result<(), String> {
         let sealing = self.generations.iter().filter(|row| row.usage == GenerationUse::Sealing).count();
         if sealing != 1 {
@@ -133,7 +133,7 @@ impl KeyFile {
 impl KeyFile {
     /// The text of the file, which is overwritten when it is dropped.
     pub fn text(&self) -> Zeroizing<String> {
-        // A text that grows would leave parts of itself behind.
+        // A text that grows would leave parts of itself in freed memory.
         let mut length = Length(0);
         let counted = self.write_text(&mut length);
         let mut text = Zeroizing::new(String::with_capacity(length.0));
@@ -177,7 +177,7 @@ impl Write for Length {
     }
 }
 
-/// A key in hexadecimal digits, written without a text of its own.
+/// A key in hexadecimal digits, printed without an intermediate text.
 struct Hex<'a>(&'a Key);
 
 impl fmt::Display for Hex<'_> {
@@ -212,6 +212,6 @@ fn parse_class(text: &str) -> Option<KeyClass> {
 fn parse_key(text: &str) -> Result<Key, String> {
     let is_hex = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let key = is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten().filter(|key| *key != 0);
-    // The text itself is a secret: it is not shown.
+    // The text itself is a secret, so the error does not show it.
     key.map(u128::to_be_bytes).ok_or_else(|| "a key is 32 hexadecimal digits, not all zero".to_owned())
 }

@@ -77,7 +77,7 @@ fn heartbeat(number: u64) -> Vec<u8> {
     datagram
 }
 
-/// Each line brings these; the numbers of what is lent.
+/// Receives these datagrams on each line; returns the numbers of the lent ones.
 fn receive(both: &mut Both, brought: [&[u64]; 2]) -> Vec<u64> {
     for (line, numbers) in both.lines.iter_mut().zip(brought) {
         line.arrived = numbers.iter().map(|number| heartbeat(*number)).collect();
@@ -182,7 +182,7 @@ fn everything_goes_out_by_both_lines_and_what_one_of_them_took_is_on_its_way() {
     assert!(both.lines.iter().all(|line| line.joined == [(Group::Data, false)]));
 }
 
-/// As with a card whose cable is out: what we send comes back from our own host.
+/// As with a card without a cable: this host still receives what it sends.
 #[test]
 fn what_we_said_ourselves_is_no_sign_of_a_lines_life() {
     let (mut both, time) = both();
@@ -204,7 +204,7 @@ fn what_we_said_ourselves_is_no_sign_of_a_lines_life() {
     assert_eq!((a.datagrams_in, b.datagrams_in), (100, 200));
 }
 
-/// Where a unicast datagram went by each line.
+/// The destinations of a unicast datagram on each line.
 fn sends(both: &mut Both, to: SocketAddrV4) -> [Vec<SocketAddrV4>; 2] {
     both.send_unicast(to, [b"a", b""]);
     [0, 1].map(|line| std::mem::take(&mut both.lines[line].sent_to))
@@ -233,7 +233,7 @@ fn a_first_line_that_is_down_is_not_written_to_where_the_second_one_leads_there_
     assert_eq!(sends(&mut both, address(2)), [vec![address(2)], vec![]], "there is no other way");
 }
 
-/// Each line brings this from that address; the address that it is reported under.
+/// Receives this on each line from that address; returns the address under which it is reported.
 fn delivered(both: &mut Both, brought: [(&[u64], SocketAddrV4); 2]) -> Vec<(u64, SocketAddrV4)> {
     for (line, (numbers, from)) in both.lines.iter_mut().zip(brought) {
         line.arrived = numbers.iter().map(|number| heartbeat(*number)).collect();

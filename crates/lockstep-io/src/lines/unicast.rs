@@ -1,37 +1,37 @@
-//! Unicast on two lines: a node with an address on both receives on both, and a sender that reached us by
-//! the second line alone is answered there. Received datagrams are reported under one address, the one on
-//! the first line.
+//! Unicast on two lines: a node with an address on both receives on both, and a sender that reached us only
+//! by the second line is answered there. A received datagram is reported under one address, the one on the
+//! first line.
 
 use super::CopyFilter;
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-/// Where a node answers: its address on the first line, and the one on the second.
+/// A node's address on the first line, and the one on the second.
 pub type Addresses = (SocketAddrV4, SocketAddrV4);
 
-/// Handles whose last datagram came by the second line: more than ask in one heartbeat interval; one that
+/// Handles whose last datagram came by the second line: more than ask within one heartbeat interval. One that
 /// was dropped from the table asks again.
 pub(super) const ASKERS_MAX: usize = 64;
 
-/// Which unicast goes where.
+/// The routes of unicast datagrams.
 #[derive(Debug)]
 pub(super) struct UnicastRoutes {
     nodes: Vec<Addresses>,
     /// Addresses on the second line of processes that are no nodes, newest last.
     requesters: VecDeque<SocketAddrV4>,
-    /// Second copies end here, as those of the groups do; nothing of it is counted as the lines' own.
+    /// Drops second copies, as for groups; it does not count for the lines.
     copies: CopyFilter,
     /// Line and index of the lent datagrams, and the address under which each is reported.
     lent: Vec<(u8, u16, SocketAddrV4)>,
 }
 
-/// Where one datagram is to go.
+/// The destinations of one datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct UnicastRoute {
-    /// To this address on the first line, ...
+    /// The address on the first line.
     pub first: Option<SocketAddrV4>,
-    /// ... and to this one on the second.
+    /// The address on the second line.
     pub second: Option<SocketAddrV4>,
 }
 
@@ -52,7 +52,7 @@ impl UnicastRoutes {
         self.copies.look(now);
     }
 
-    /// `line` brought this. The first copy is lent.
+    /// Handles a datagram from `line`. The first copy is lent.
     pub(super) fn on_datagram(
         &mut self,
         line: usize,
@@ -83,7 +83,7 @@ impl UnicastRoutes {
         self.lent.get(index).map(|(line, index, from)| (usize::from(*line), usize::from(*index), *from))
     }
 
-    /// How `to` is reached. A first line that brings us nothing would not bring its answer either.
+    /// The route to `to`. If the first line receives nothing, it would not receive the answer either.
     pub(super) fn to(&self, to: SocketAddrV4, first_is_down: bool) -> UnicastRoute {
         let node = self.nodes.iter().find(|(first, _)| *first == to);
         match node {

@@ -6,19 +6,19 @@ use std::io::ErrorKind;
 use std::mem::MaybeUninit;
 use std::time::Duration;
 
-/// Bytes of one read: the kernel's own buffers hold no more.
+/// Bytes of one read: the kernel's own buffers are no larger.
 const READ_BYTES: usize = 32 << 10;
 /// `struct nlmsghdr`: length, type, flags, sequence, port.
 const HEADER_LEN: usize = 16;
-/// Where `ifi_index` is in `struct ifinfomsg`, which follows it.
+/// The offset of `ifi_index` in `struct ifinfomsg`, which follows the header.
 const INDEX_AT: usize = HEADER_LEN + 4;
 
 /// The interfaces that were removed since the last notice.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Removed {
-    /// Those of these indices.
+    /// The interfaces of these indices.
     Some(Vec<u32>),
-    /// Notices were lost: any may have been.
+    /// Notices were lost: any interface may have been removed.
     Any,
 }
 
@@ -31,20 +31,21 @@ impl Removed {
     }
 }
 
-/// A socket that notices come to.
+/// A socket that receives notices.
 pub(super) struct Notices(Socket);
 
 impl Notices {
-    /// Notices from now on.
+    /// Receives notices from now on.
     ///
     /// # Errors
-    /// The kernel has none for this process.
+    /// The kernel refuses them to this process.
     pub fn open() -> Result<Self, IoError> {
         let fails = |error| IoError::new("ask the kernel for notices of interfaces (rtnetlink)", error);
         let domain = Domain::from(libc::AF_NETLINK);
         let socket =
             Socket::new(domain, Type::RAW, Some(Protocol::from(libc::NETLINK_ROUTE))).map_err(fails)?;
-        // SAFETY: `storage` has room for a `sockaddr_nl`, which is plain integers, and the length is its own.
+        // SAFETY: `storage` has room for a `sockaddr_nl`, which is plain integers, and the length is that of
+        // the struct.
         let ((), address) = unsafe {
             SockAddr::try_init(|storage, len| {
                 let address = storage.cast::<libc::sockaddr_nl>();
@@ -59,11 +60,11 @@ impl Notices {
         Ok(Self(socket))
     }
 
-    /// Waits for notices, or until `limit` is over, and reads all that are there.
+    /// Waits for notices, or until `limit` has passed, and reads all of them.
     pub fn wait(&self, limit: Option<Duration>) -> Removed {
         let mut removed = Vec::new();
         let mut room = [MaybeUninit::uninit(); READ_BYTES];
-        let _ = self.0.set_read_timeout(limit); // without one it waits for the next notice
+        let _ = self.0.set_read_timeout(limit); // without a timeout it waits for the next notice
         let mut flags = 0;
         loop {
             match self.0.recv_with_flags(&mut room, flags) {
@@ -75,7 +76,8 @@ impl Notices {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Removed::Some(removed),
                 Err(error) => {
-                    // ENOBUFS: there were more than the socket holds. Anything else may come again at once.
+                    // ENOBUFS: there were more notices than the socket holds. Any other error may recur at
+                    // once.
                     if error.raw_os_error() != Some(libc::ENOBUFS) {
                         std::thread::sleep(super::LOOK_AGAIN);
                     }
@@ -87,7 +89,7 @@ impl Notices {
     }
 }
 
-/// The indices of the links that these messages call removed.
+/// The indices of the links that these messages report as removed.
 fn removed_links(mut bytes: &[u8]) -> Vec<u32> {
     let number = |bytes: &[u8], at: usize| {
         bytes.get(at..at + 4).map(|bytes| u32::from_ne_bytes(bytes.try_into().expect("four bytes")))

@@ -41,12 +41,12 @@ fn a_secret_that_is_mounted_by_links_is_read_and_read_again_once_it_is_rotated()
     let folder = tempfile::tempdir().expect("a folder");
     let (volume, key) = volume(folder.path());
     assert_eq!(secret(&key).as_deref(), Ok("first"));
-    // What a kubelet does: the new version beside, and one link in the place of the other.
+    // As a kubelet does: it makes the new version beside the old one, and replaces one link.
     version(&volume, "..two", "second");
     symlink("..two", volume.join("..data_tmp")).expect("a disk");
     rename(volume.join("..data_tmp"), volume.join("..data")).expect("a disk");
     assert_eq!(secret(&key).as_deref(), Ok("second"));
-    // By an absolute link from elsewhere, as a service manager or a subPath lays it.
+    // By an absolute link from elsewhere, as a service manager or a subPath makes it.
     let elsewhere = folder.path().join("elsewhere");
     symlink(&key, &elsewhere).expect("a disk");
     assert_eq!(secret(&elsewhere).as_deref(), Ok("second"));
@@ -65,10 +65,10 @@ fn a_link_that_others_may_lead_elsewhere_is_refused() {
     for open_to in [0o777, 0o775, 0o757, 0o1777, 0o1775] {
         mode(&open, open_to);
         assert!(secret(&link).is_err_and(|why| why.contains("others may write the folder")), "{open_to:o}");
-        // The same file by its own path: nobody is led there.
+        // The same file by its own path: no link leads there.
         assert_eq!(secret(&target).as_deref(), Ok("theirs"), "{open_to:o}");
     }
-    // The link itself lies where all may write, and nothing keeps them from changing it.
+    // The link itself lies in a folder where all may write, and is not protected.
     let hidden = open.join("link");
     let safe = folder.path().join("safe");
     write(&safe, "ours").expect("a disk");
@@ -78,7 +78,7 @@ fn a_link_that_others_may_lead_elsewhere_is_refused() {
     assert!(secret(&hidden).is_err_and(|why| why.contains("others may write the folder")));
     mode(&open, 0o755);
     assert_eq!(secret(&hidden).as_deref(), Ok("ours"));
-    // A link to itself, one that leads nowhere, and what is no file.
+    // A link to itself, one that leads nowhere, and something that is not a file.
     let around = folder.path().join("around");
     symlink(&around, &around).expect("a disk");
     assert!(secret(&around).is_err_and(|why| why.contains("too many")));
@@ -116,7 +116,7 @@ fn a_secret_is_this_users_alone_or_roots_and_lent_to_a_group() {
     if own_user() != 0 {
         return println!("SKIPPED: owners and groups of files need root");
     }
-    // Root's, and lent to a group that is not this process's own.
+    // Root's file, lent to a group that is not this process's own.
     chown(&path, Some(0), Some(OTHER)).expect("root");
     for (lent, is_right) in [
         (0o440, true),
@@ -132,7 +132,7 @@ fn a_secret_is_this_users_alone_or_roots_and_lent_to_a_group() {
     }
 }
 
-/// Root looks at a cluster of another user, and believes what that user alone can have put there.
+/// Root looks at a cluster of another user, and trusts a file that only that user can have put there.
 #[test]
 fn root_reads_a_secret_of_another_user_where_nobody_else_can_have_put_it() {
     if own_user() != 0 {
@@ -161,17 +161,17 @@ fn root_reads_a_secret_of_another_user_where_nobody_else_can_have_put_it() {
         assert_eq!(read.is_ok(), is_right, "{owner} {mode_of:o}: {read:?}");
         assert!(is_right || read.is_err_and(|why| why.contains("others may have put it there")));
     }
-    // A folder above counts as well: who may rename the folder puts another one in its place.
+    // A folder above counts as well: a user who may rename the folder can put another one in its place.
     chown(&keys, Some(OTHER), None).expect("root");
     mode(&keys, 0o700);
     mode(folder.path(), 0o777);
     assert!(secret(&path).is_err_and(|why| why.contains("others may have put it there")));
     mode(folder.path(), 0o1777);
     assert_eq!(secret(&path).as_deref(), Ok("text"));
-    // Others that may read it are named as ever.
+    // A mode that lets others read the file is named as before.
     mode(&path, 0o640);
     assert!(secret(&path).is_err_and(|why| why.contains("chmod 600 it")));
-    // A link of that user's may be led anywhere.
+    // The user may redirect the link.
     mode(&path, 0o600);
     let link = keys.join("link");
     symlink(&path, &link).expect("a disk");
@@ -179,7 +179,8 @@ fn root_reads_a_secret_of_another_user_where_nobody_else_can_have_put_it() {
     assert!(secret(&link).is_err_and(|why| why.contains("a link that others may lead elsewhere")));
 }
 
-/// The refusal says who owns the file and what that user types; nothing is to be given up.
+/// The refusal names the owner of the file and the command for that user; it does not propose to remove
+/// anything.
 #[test]
 fn a_file_of_another_user_is_refused_with_the_command_of_that_user() {
     if own_user() != 0 {
@@ -199,7 +200,7 @@ fn a_file_of_another_user_is_refused_with_the_command_of_that_user() {
     let why = refusal(OTHERS_WRITE);
     assert!(why.contains("it is user 4711's, and this process runs as user root"), "{why}");
     assert!(why.contains("run `setpriv --reuid 4711 --regid 4712 --clear-groups -- "), "{why}");
-    // Where all make files it may be another's, planted.
+    // In a folder where all make files it may be an attacker's.
     mode(folder.path(), 0o1777);
     assert!(refusal(OTHERS_WRITE).contains("if not, somebody else has put it there: name another path"));
     for why in [why, refusal(OTHERS_WRITE)] {

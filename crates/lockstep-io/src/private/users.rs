@@ -1,10 +1,10 @@
-//! Users in words: what they are called, and the command that runs this program as one of them.
+//! Names of users, and the command that runs this program as one of them.
 
 use super::own_user;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// A program of this name prints its own command line: it takes no secret as an argument.
+/// A program of this name prints its own command line, as it takes no secret as an argument.
 const PROGRAM: &str = "lockstep";
 
 /// The owner of a file or folder.
@@ -12,19 +12,19 @@ const PROGRAM: &str = "lockstep";
 pub struct FileOwner {
     /// The number of the user.
     pub user: u32,
-    /// The number of the group, for a user that has no name.
+    /// The number of the group, for a user without a name.
     pub group: u32,
 }
 
 impl FileOwner {
-    /// That of a file or folder, if it is there.
+    /// The owner of a file or folder, if it exists.
     pub fn of(place: &Path) -> Option<Self> {
         let metadata = place.metadata().ok()?;
         Some(Self { user: metadata.uid(), group: metadata.gid() })
     }
 }
 
-/// What this host calls a user in `/etc/passwd`.
+/// The name of a user in the text of `/etc/passwd`.
 fn name_in(table: &str, user: u32) -> Option<String> {
     let rows = table.lines().map(|line| line.split(':').collect::<Vec<_>>());
     let mut found = rows.filter(|row| row.get(2).is_some_and(|number| number.parse() == Ok(user)));
@@ -35,17 +35,17 @@ fn name_of(user: u32) -> Option<String> {
     name_in(&std::fs::read_to_string("/etc/passwd").ok()?, user)
 }
 
-/// A user, for people: `user lockstep`, `user 999`.
+/// A user in words: `user lockstep`, `user 999`.
 pub fn named(user: u32) -> String {
     name_of(user).map_or_else(|| format!("user {user}"), |name| format!("user {name}"))
 }
 
-/// What `chown` takes for a user and its group.
+/// The argument of `chown` for a user and its group.
 pub(super) fn for_chown(user: u32) -> String {
     name_of(user).map_or_else(|| user.to_string(), |name| format!("{name}:"))
 }
 
-/// The command that does as `owner` what this process was asked to do.
+/// The command line of this process, run as `owner`.
 pub fn command_as(owner: FileOwner) -> String {
     let arguments: Vec<String> =
         std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -78,7 +78,7 @@ fn shown_program(program: &Path) -> String {
     }
 }
 
-/// A word as a shell takes it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> String {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./=:,+@%".contains(letter);
     match !word.is_empty() && word.chars().all(is_plain) {
@@ -110,7 +110,7 @@ mod tests {
             "sudo -u lockstep -- /usr/bin/lockstep sequencer --replica 1"
         );
         assert_eq!(command(1000, None), "sudo -u '#999' -- /usr/bin/lockstep sequencer --replica 1");
-        // A shell takes each word as this process got it.
+        // A shell passes each word as this process received it.
         let hard = ["lockstep", "publish", "--name", "it's two", "", "$HOME"].map(str::to_owned);
         let expected = r"runuser -u lockstep -- lockstep publish --name 'it'\''s two' '' '$HOME'";
         assert_eq!(command_of(0, owner, Some("lockstep"), &hard), expected);

@@ -1,12 +1,12 @@
-//! Memory beside a network: a datagram for a group goes both ways, local members receive it by memory and
-//! remote ones by the network. That network does not bring our own host's datagrams back (`multicast_loop`
-//! is off), so no member receives anything twice. The loopback is the exception: it brings back everything
-//! and reaches no other host, so nothing is sent to groups there. Unicast goes by memory to the processes
-//! that memory reaches, and by the network to all others.
+//! Memory beside a network: a datagram for a group goes both ways; local members receive it by memory and
+//! remote ones by the network. The network does not return our own host's datagrams (`multicast_loop` is
+//! off), so no member receives anything twice. The loopback is the exception: it returns everything and
+//! reaches no other host, so nothing is sent to groups there. Unicast goes by memory to the processes that
+//! memory reaches, and by the network to all others.
 //!
 //! Polling the network is a system call, some twenty times as expensive as polling the memory. So it is
-//! polled once in two microseconds and not at every turn: that delays remote datagrams by one of them on
-//! average, and local ones hardly at all. A slow process polls at every turn.
+//! polled once in two microseconds and not at every turn. That delays remote datagrams by one microsecond on
+//! average, and local ones hardly at all. A slow process polls the network at every turn.
 
 use super::HostMemory;
 use crate::clock::Clock;
@@ -15,20 +15,20 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::Nanos;
 use std::net::SocketAddrV4;
 
-/// The network is polled again after so long.
+/// The interval between two polls of the network.
 const NETWORK_NS: Nanos = 2_000;
 
-/// The result of one kind of receive.
+/// The state of one kind of receive.
 #[derive(Clone, Copy, Default, Debug)]
 struct Received {
-    /// Lent by memory; the network's datagrams come after them.
+    /// The number of datagrams that memory lends; the network's follow them.
     by_memory: usize,
     /// When the network was polled last.
     asked_at: Nanos,
 }
 
 impl Received {
-    /// A receive of both: `network` is called if it is time.
+    /// Receives from both: `network` is called if it is due.
     #[inline]
     fn take(&mut self, by_memory: usize, now: Nanos, network: impl FnOnce() -> usize) -> usize {
         self.by_memory = by_memory;
@@ -40,11 +40,11 @@ impl Received {
     }
 }
 
-/// Both of them.
+/// Memory and a network.
 pub struct Beside<N, T = Clock> {
     memory: HostMemory,
     network: N,
-    /// Whether the network leads anywhere but back to this host.
+    /// Whether the network reaches other hosts.
     leaves_host: bool,
     time: T,
     groups: Received,
@@ -52,15 +52,15 @@ pub struct Beside<N, T = Clock> {
 }
 
 impl<N: Net> Beside<N> {
-    /// Memory beside `network`, whose unicast address memory has as well; group datagrams are sent on it if
-    /// it leaves this host.
+    /// Memory beside `network`, with the same unicast address; group datagrams are sent on the network if it
+    /// reaches other hosts.
     pub fn new(memory: HostMemory, network: N, leaves_host: bool) -> Self {
         Self::timed(memory, network, leaves_host, Clock::start())
     }
 }
 
 impl<N: Net, T: Time> Beside<N, T> {
-    /// The same, by this clock.
+    /// As [`new`](Self::new), by this clock.
     pub fn timed(memory: HostMemory, network: N, leaves_host: bool, time: T) -> Self {
         Self { memory, network, leaves_host, time, groups: Received::default(), unicast: Received::default() }
     }
@@ -110,7 +110,8 @@ impl<N: Net, T: Time> Net for Beside<N, T> {
         }
     }
 
-    /// Memory first: it is faster. A datagram that it took is on its way; the network's copy may be lost.
+    /// Memory first: it is faster. A datagram that memory took counts as sent; the network's copy may be
+    /// lost.
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let by_memory = self.memory.send_group(group, bursts);

@@ -1,12 +1,12 @@
 //! The folder in which the processes of a cluster find each other's rings: one file for each of them.
 //!
 //! A file belongs to its owner as long as the owner holds the lock (flock) on it, and the kernel releases
-//! that lock when the owner dies. So a file with a free lock belongs to a dead process, and the next
-//! process that comes removes it. A process that makes, looks for or removes files holds the lock of the
-//! folder itself meanwhile: no process sees a file that is not yet locked by its owner.
+//! that lock when the owner dies. So a file with a free lock belongs to a dead process, and the next process
+//! that comes removes it. A process that makes, looks for or removes files holds the lock of the folder
+//! meanwhile, so that no process sees a file that its owner has not locked yet.
 //!
-//! The folder and its files are trusted when they belong to this user and no other user may touch them. A
-//! user who can write into them could as well stop these processes or read their memory.
+//! The folder and its files are trusted if they belong to this user and no other user may touch them. A user
+//! who can write into them could as well stop these processes or read their memory.
 
 use super::ring::is_ring;
 use crate::IoError;
@@ -26,21 +26,21 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-/// Most processes of one cluster that share a folder.
+/// The most processes of one cluster that share a folder.
 pub(super) const MEMBERS_MAX: usize = 64;
-/// The folder's lock is held for a listing or the making of a file, and many may want it at once. A process
-/// that wants to join waits longer than one that will look again, or leaves.
+/// The folder's lock is held while files are listed or one is made, and many processes may want it at once. A
+/// process that joins waits longer than one that looks again, or leaves.
 const JOIN_PATIENCE: Duration = Duration::from_secs(8);
 const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 const LOCK_TRY: Duration = Duration::from_millis(1);
-/// Addresses that exist in memory only have these ports, where sockets have theirs only for a short time.
+/// The ports of addresses that exist in memory only; a socket has such a port only for a short time.
 const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
-/// Every ring's file begins with it.
+/// Every ring's file begins with this number.
 const MAGIC: u64 = u64::from_le_bytes(*b"LKSTRING");
-/// Of the layout of file, rings and records.
+/// The version of the layout of file, rings and records.
 const VERSION: u32 = 1;
-/// Files of rings are called so, with a number behind it.
+/// The name of a ring's file, followed by a number.
 const PREFIX: &str = "ring-";
 
 /// The first 128 bytes of a file; the ring of group datagrams follows, then that of unicast ones.
@@ -50,7 +50,7 @@ struct ShmHeader {
     magic: u64,
     version: u32,
     pid: u32,
-    /// Where the owner is reached by unicast: see [`packed_address`].
+    /// The owner's unicast address: see [`packed_address`].
     address: u64,
     group_words: u64,
     unicast_words: u64,
@@ -63,7 +63,7 @@ const HEADER: usize = size_of::<ShmHeader>();
 const _: () = assert!(HEADER == 128);
 
 impl ShmHeader {
-    /// Bytes of the whole file, if the rings are possible ones.
+    /// Bytes of the whole file, if its rings are valid.
     fn file_bytes(&self) -> Option<u64> {
         let possible = is_ring(self.group_words) && is_ring(self.unicast_words);
         possible.then(|| HEADER as u64 + (self.group_words + self.unicast_words) * 8)
@@ -82,8 +82,8 @@ pub(super) enum ShmRole {
 }
 
 impl ShmRole {
-    /// Whether a process of this role reads the rings of one of role `other`, which is the number in that
-    /// one's file.
+    /// Whether a process of this role reads the rings of one of role `other`, the number in that process's
+    /// file.
     pub fn hears(self, other: u64) -> bool {
         match self {
             Self::Member => other == Self::Member as u64,
@@ -151,13 +151,13 @@ pub(super) struct PeerFile {
 }
 
 impl PeerFile {
-    /// Whether its owner has died. Checked with the folder locked.
+    /// Whether its owner has died. Call it with the folder locked.
     pub fn is_dead(&self) -> bool {
-        // A process that died holds no lock; a shared one does not prevent others from the same check.
+        // A dead process holds no lock; a shared lock does not prevent others from the same check.
         self.file.try_lock_shared().is_ok_and(|()| self.file.unlock().is_ok())
     }
 
-    /// Maps its rings, to be read.
+    /// Maps its rings for reading.
     pub fn map(&self) -> Result<Rings, IoError> {
         let header = self.header()?;
         let len = header.file_bytes().unwrap_or(0) as usize;
@@ -166,18 +166,18 @@ impl PeerFile {
         Ok(Rings::new(map, &header))
     }
 
-    /// The process that owns a card and states it in this file, if any.
+    /// The process that owns a card according to this file, if any.
     pub fn owner_of_card(&self) -> Option<u32> {
         let header = self.header().ok()?;
         (header.role == ShmRole::Owner as u64).then_some(header.pid)
     }
 
-    /// Where its owner is reached.
+    /// The address of its owner.
     fn address(&self) -> Result<SocketAddrV4, IoError> {
         self.header().map(|header| unpacked_address(header.address))
     }
 
-    /// Its description of itself, if that is plausible.
+    /// Its header, if that is plausible.
     fn header(&self) -> Result<ShmHeader, IoError> {
         let doing = || format!("read the rings of another process in {}", self.path.display());
         let wrong = |why: String| Err(IoError::because(doing(), ErrorKind::InvalidData, why));
@@ -201,7 +201,7 @@ impl PeerFile {
     }
 }
 
-/// This process's file: its lock is ours for as long as this lives.
+/// This process's file: it holds the lock as long as this value lives.
 pub(super) struct OwnRings {
     pub id: u64,
     /// Holds the lock.
@@ -215,7 +215,7 @@ pub(super) struct Locked<'a> {
     _dir: File,
 }
 
-/// Where the files are.
+/// The folder of the files.
 #[derive(Clone, Debug)]
 pub(super) struct ShmFolder {
     path: PathBuf,
@@ -223,9 +223,8 @@ pub(super) struct ShmFolder {
 
 impl ShmFolder {
     /// The folder of the cluster whose first group is `group`, within `parent`. It belongs to this network
-    /// namespace: in another one the same address is another machine's. It belongs to no user in
-    /// particular, so that two users of one cluster, whose processes would not receive from each other, get
-    /// an error.
+    /// namespace, as an address means another machine in another one. It belongs to no particular user: two
+    /// users of one cluster, whose processes would not receive from each other, get an error.
     pub fn new(parent: &Path, group: SocketAddrV4) -> Self {
         Self::named(parent, "rings", group)
     }
@@ -250,10 +249,11 @@ impl ShmFolder {
         self.lock_or_make(true, JOIN_PATIENCE)
     }
 
-    /// The same for an existing folder: a process that looks for others, or leaves, makes no new one.
+    /// As [`lock`](Self::lock), for an existing folder: a process that looks for others, or leaves, makes no
+    /// new one.
     ///
     /// # Errors
-    /// As [`ShmFolder::lock`], or there is none.
+    /// As [`ShmFolder::lock`], or there is no folder.
     pub fn lock_existing(&self) -> Result<Locked<'_>, IoError> {
         self.lock_or_make(false, LOOK_PATIENCE)
     }
@@ -272,7 +272,7 @@ impl ShmFolder {
             }
             let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
             let dir = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
-                Err(error) if makes && error.kind() == ErrorKind::NotFound => continue, // removed meanwhile
+                Err(error) if makes && error.kind() == ErrorKind::NotFound => continue, // it is gone
                 opened => opened.map_err(|error| {
                     IoError::new(format!("{}: it has to be a folder, and no link to one", doing()), error)
                 })?,
@@ -287,7 +287,7 @@ impl ShmFolder {
                 }
                 Err(TryLockError::Error(error)) => return Err(fails(error)),
             }
-            // The last process to leave removes the folder: ours has to be the present one.
+            // The last process to leave removes the folder: the lock must be on the present one.
             let is_there = std::fs::metadata(&self.path)
                 .is_ok_and(|there| (there.dev(), there.ino()) == (metadata.dev(), metadata.ino()));
             if is_there {
@@ -301,7 +301,7 @@ impl ShmFolder {
 }
 
 impl Locked<'_> {
-    /// The files of others, without those in `known`. Those of the dead are removed.
+    /// The files of others, without those in `known`. Files of dead processes are removed.
     pub fn others(&self, known: &[u64]) -> Result<Vec<Result<PeerFile, IoError>>, IoError> {
         let mut others = Vec::new();
         for id in self.ids()? {
@@ -318,7 +318,7 @@ impl Locked<'_> {
         Ok(others)
     }
 
-    /// All files of others. None of them may be unfit, and there has to be room for one more.
+    /// All files of others, each of which must be valid. There must be room for one more.
     pub fn all_others(&self) -> Result<Vec<PeerFile>, IoError> {
         let others = self.others(&[])?.into_iter().collect::<Result<Vec<_>, _>>()?;
         if others.len() < MEMBERS_MAX {
@@ -332,7 +332,7 @@ impl Locked<'_> {
         Err(IoError::because(doing, ErrorKind::QuotaExceeded, "the folder is full"))
     }
 
-    /// The numbers of all files that are called as rings are.
+    /// The numbers of all files with the name of a ring.
     pub fn ids(&self) -> Result<Vec<u64>, IoError> {
         let path = &self.folder.path;
         let fails = |error| IoError::new(format!("list the folder {}", path.display()), error);
@@ -349,7 +349,7 @@ impl Locked<'_> {
         self.folder.path.join(format!("{PREFIX}{id:016x}"))
     }
 
-    /// The file of this number; none if it was removed.
+    /// The file of this number; `None` if it was removed.
     fn open(&self, id: u64) -> Result<Option<PeerFile>, IoError> {
         let path = self.path(id);
         let doing = || format!("use {}: it has to be a plain file of this user alone", path.display());
@@ -372,16 +372,16 @@ impl Locked<'_> {
 
     /// Removes the file of this number, if it exists.
     pub fn remove(&self, id: u64) {
-        let _ = std::fs::remove_file(self.path(id)); // who removed it before us did the same
+        let _ = std::fs::remove_file(self.path(id)); // another process may have removed it
     }
 
-    /// Removes this process's file, and the folder if no other is in it.
+    /// Removes this process's file, and the folder if it is empty then.
     pub fn leave(&self, own: &OwnRings) {
         self.remove(own.id);
-        let _ = std::fs::remove_dir(&self.folder.path); // others are in it, as a rule
+        let _ = std::fs::remove_dir(&self.folder.path); // usually it has other files
     }
 
-    /// Makes this process's file, for an owner that is reached at `address` (port 0: any free one).
+    /// Makes this process's file, for an owner at `address` (port 0: any free one).
     pub fn make(
         &self,
         role: ShmRole,
@@ -426,14 +426,14 @@ impl Locked<'_> {
         }
     }
 
-    /// `wanted`, or with port 0 an address there that none of these has.
+    /// `wanted`, or with port 0 an address there that none of `others` has.
     fn free_address(&self, wanted: SocketAddrV4, others: &[PeerFile]) -> Result<SocketAddrV4, IoError> {
         let taken = others.iter().map(PeerFile::address).collect::<Result<Vec<_>, _>>()?;
         let path = self.folder.path.display();
         if wanted.port() == 0 {
             let candidates = FREE_PORTS.map(|port| SocketAddrV4::new(*wanted.ip(), port));
-            // There are more ports than members; they are walked in turns, so that a name is not soon
-            // another's.
+            // There are more ports than members. The search begins at a changing port, so that an address is
+            // not soon used again.
             let start = Clock::start().now() as usize % FREE_PORTS.len();
             let mut turned = candidates.clone().skip(start).chain(candidates);
             return turned.find(|address| !taken.contains(address)).ok_or_else(|| {
@@ -449,8 +449,8 @@ impl Locked<'_> {
     }
 }
 
-/// Locks and sizes a new file, writes its description, and maps it. All of its memory is allocated before
-/// the first store to it: a store into a hole of a full file system would kill us.
+/// Locks and sizes a new file, writes its header, and maps it. All of its memory is allocated before the
+/// first store: a store into a hole of a full file system would kill the process.
 fn fill(file: &File, header: &ShmHeader, len: u64) -> Result<MmapRaw, Error> {
     file.try_lock().map_err(Error::from)?;
     // SAFETY: the descriptor is open across the call, and the call takes no pointers.

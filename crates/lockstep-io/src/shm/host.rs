@@ -1,5 +1,5 @@
-//! The memory of a host as engines get it: as it is, or behind fault injection that loses, repeats and
-//! reorders. Which of the two is decided when it is opened, as with sockets (`io/device`).
+//! The memory of a host as engines use it: plain, or behind fault injection that loses, repeats and reorders.
+//! The choice is made when it is opened, as with sockets (`io/device`).
 
 use super::{Shm, ShmCounts};
 use crate::Effective;
@@ -7,15 +7,15 @@ use crate::fault_injection::{FaultCounts, FaultInjector, FaultSettings};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 
-/// Separates the random draws of memory from those of the sockets, which are separated by their ports.
+/// Separates the random draws of memory from those of the sockets, which differ by their ports.
 const SALT: u64 = 1 << 16;
 
-/// Either of them.
+/// Memory with or without injected faults.
 #[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
 pub enum HostMemory {
     /// As it is.
     Plain(Shm),
-    /// A worse one.
+    /// Memory with injected faults.
     FaultInjected(Box<FaultInjector<Shm>>),
 }
 
@@ -67,12 +67,12 @@ impl HostMemory {
         }
     }
 
-    /// Where others reach us.
+    /// The address at which other processes reach this one.
     pub fn unicast_address(&self) -> SocketAddrV4 {
         self.shm().unicast_address()
     }
 
-    /// Whether a process of this address reads our rings.
+    /// Whether a process with this address reads our rings.
     #[inline]
     pub fn reaches(&self, address: SocketAddrV4) -> bool {
         self.shm().reaches(address)

@@ -1,5 +1,5 @@
-//! The buffer for datagrams that a reader has copied out of the rings: memory made once, lent until the
-//! next receive.
+//! The buffer for datagrams that a reader has copied out of the rings: memory that is made once, and lent
+//! until the next receive.
 
 /// The position of a datagram.
 #[derive(Clone, Copy, Debug)]
@@ -12,21 +12,21 @@ struct Slot {
     from: u64,
 }
 
-/// The copies of one receive, and the count of those that could not be made.
+/// The copies of one receive, and the counts of records that could not be copied.
 #[derive(Debug)]
 pub(super) struct ShmInbox {
     words: Vec<u64>,
-    /// Words of those that are in use.
+    /// Words in use.
     used: usize,
     slots: Vec<Slot>,
     slots_max: usize,
     /// Bytes that are lent.
     pub bytes: u64,
-    /// Records that were overwritten before they were read, whomever they were for.
+    /// Records that were overwritten before they were read, whatever their destination.
     pub lost: u64,
-    /// Datagrams longer than ours may be: not lent.
+    /// Datagrams that are longer than this device allows: not lent.
     pub truncated: u64,
-    /// Rings that make no sense.
+    /// Rings with inconsistent content.
     pub broken: u64,
     len_max: usize,
 }
@@ -35,7 +35,7 @@ pub(super) struct ShmInbox {
 const LINE: usize = 8;
 
 impl ShmInbox {
-    /// Room for `datagrams` of `len_max` bytes. All of it is touched here, so that no receive meets a page
+    /// Room for `datagrams` of `len_max` bytes. All of it is touched here, so that no receive causes a page
     /// fault.
     pub fn new(datagrams: usize, len_max: usize) -> Self {
         let words = datagrams * len_max.div_ceil(8).next_multiple_of(LINE);
@@ -52,7 +52,7 @@ impl ShmInbox {
         }
     }
 
-    /// A new receive: earlier loans have ended.
+    /// Begins a new receive: earlier loans have ended.
     pub fn clear(&mut self) {
         (self.used, self.bytes) = (0, 0);
         self.slots.clear();
@@ -63,13 +63,13 @@ impl ShmInbox {
         self.slots.len() >= self.slots_max
     }
 
-    /// How many are lent.
+    /// The number of lent datagrams.
     pub fn len(&self) -> usize {
         self.slots.len()
     }
 
-    /// Room for a datagram of `len` bytes; none if it has to wait for the next receive. A longer one than
-    /// ours may be gets no words, and is not lent.
+    /// Room for a datagram of `len` bytes; `None` if it must wait for the next receive. A datagram that is
+    /// longer than this device allows gets no words, and is not lent.
     #[inline]
     pub fn room(&mut self, len: usize) -> Option<&mut [u64]> {
         if self.is_full() {

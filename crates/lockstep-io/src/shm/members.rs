@@ -1,6 +1,6 @@
-//! The other processes: a thread beside the device maps the rings of processes that come and unmaps those
-//! of processes that have left, so that a hot thread does neither. It sleeps until the folder changes
-//! (inotify): a file that is made, removed, or closed by its owner's death.
+//! The other processes: a thread beside the device maps the rings of processes that join and unmaps those of
+//! processes that have left, so that a hot thread does neither. It sleeps until the folder changes (inotify):
+//! a file is made, removed, or closed by its owner's death.
 
 use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole};
 use super::ring::Reader;
@@ -17,27 +17,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-/// Changes that wait for a device that receives nothing.
+/// The most changes that wait for a device that receives nothing.
 const CHANGES_MAX: usize = 4 * MEMBERS_MAX;
-/// The kernel reports a death a moment before it releases the dead process's lock: the check is then
-/// repeated.
+/// The kernel reports a death a moment before it releases the dead process's lock, so the check is repeated
+/// after this time.
 const AGAIN_MS: i32 = 5;
-/// And, should anything have been overlooked, so often.
+/// The interval of a check without a notice, in case one was missed.
 const TICK_MS: i32 = 1000;
 
-/// Another process: its rings, and how far we have read them.
+/// Another process: its rings, and how far they have been read.
 pub(super) struct ShmPeer {
     pub id: u64,
-    /// Where it is reached: see [`packed_address`].
+    /// Its unicast address: see [`packed_address`].
     pub address: u64,
     pub groups: Reader<Mapped, 0>,
     pub unicast: Reader<Mapped, 2>,
-    /// It has left; the datagrams that it sent before are still read.
+    /// Whether it has left; the datagrams that it sent before are still read.
     pub has_left: bool,
 }
 
 impl ShmPeer {
-    /// A peer whose rings are read from now on; those of a newcomer from the beginning.
+    /// A peer whose rings are read from now on; a newcomer's from the beginning.
     fn new(id: u64, rings: Rings, is_newcomer: bool) -> Self {
         let Rings { address, groups, unicast, .. } = rings;
         let (groups, unicast) = if is_newcomer {
@@ -49,16 +49,16 @@ impl ShmPeer {
     }
 }
 
-/// An event for a device.
+/// A change of the members, for a device.
 pub(super) enum ShmMemberChange {
     Joined(ShmPeer),
-    /// The peer of this number.
+    /// The peer of this number has left.
     Left(u64),
 }
 
 /// State that the device and its thread share.
 pub(super) struct Shared {
-    /// Whether there are changes: a receive checks only this.
+    /// Whether there are changes: a receive checks only this flag.
     pub is_changed: CachePadded<AtomicBool>,
     pub changes: ArrayQueue<ShmMemberChange>,
     /// Peers whose memory is to be unmapped.
@@ -69,7 +69,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Notifies the device. Returns false if it has not taken the last few hundred changes yet.
+    /// Notifies the device. Returns false if its queue of changes is full.
     fn tell(&self, change: ShmMemberChange) -> bool {
         let was_pushed = self.changes.push(change).is_ok();
         self.is_changed.store(true, Ordering::Release);
@@ -86,8 +86,8 @@ pub(super) struct ShmMembers {
 }
 
 impl ShmMembers {
-    /// Makes our file, with rings of so many words, and finds the processes that `role` receives from.
-    /// Returns our rings and those of the others.
+    /// Makes this process's file, with rings of this many words, and finds the processes from which `role`
+    /// receives. Returns this process's rings and those of the others.
     pub fn join(
         folder: ShmFolder,
         role: ShmRole,
@@ -110,8 +110,8 @@ impl ShmMembers {
         let mut watcher =
             Watcher { shared: shared.clone(), folder: folder.clone(), own: own.id, role, known, events };
         let mut members = Self { shared, folder, own, thread: None };
-        // Behind the lock, which all others wait for: the kernel fills a page table for each of these. Where
-        // one cannot be mapped, our file goes with `members`.
+        // After the lock, for which all others wait: the kernel fills a page table for each mapping. If one
+        // cannot be mapped, this process's file is removed with `members`.
         let mut peers = Vec::new();
         for found in &watcher.known {
             let rings = found.map()?;
@@ -132,8 +132,8 @@ impl ShmMembers {
 impl Drop for ShmMembers {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        // Our file's end is an event that the thread wakes from. Without the lock the file stays for the
-        // next process that comes.
+        // The end of our file is an event that wakes the thread. Without the lock the file stays until the
+        // next process comes.
         if let Ok(locked) = self.folder.lock_existing() {
             locked.leave(&self.own);
         }
@@ -150,7 +150,8 @@ struct Watcher {
     /// Our own file.
     own: u64,
     role: ShmRole,
-    /// The others that the device knows, or is about to, and those that it does not receive from.
+    /// The other processes that the device knows, or is about to know, and those from which it does not
+    /// receive.
     known: Vec<PeerFile>,
     events: OwnedFd,
 }
@@ -164,7 +165,7 @@ impl Watcher {
                 return;
             }
             while self.shared.gone.pop().is_some() {}
-            // If the check is not possible now, it is repeated at the next tick.
+            // If the check is not possible now, the next tick repeats it.
             let _ = self.look();
         }
     }
@@ -175,13 +176,13 @@ impl Watcher {
         // SAFETY: one descriptor, which lives across the call, as does its `pollfd`.
         let ready = unsafe { libc::poll(&raw mut waits, 1, wait_ms) };
         let mut events = [0_u8; 4096];
-        // Which events they are is of no interest: the folder is listed.
+        // The kind of event does not matter: the folder is listed.
         // SAFETY: the kernel writes at most as many bytes as `events` has; the descriptor does not block.
         while unsafe { libc::read(waits.fd, events.as_mut_ptr().cast(), events.len()) } > 0 {}
         ready > 0
     }
 
-    /// Notifies the device of processes that have come or left.
+    /// Notifies the device of processes that have joined or left.
     fn look(&mut self) -> Result<(), IoError> {
         let Self { shared, folder, own, role, known, .. } = self;
         let locked = folder.lock_existing()?;
@@ -204,7 +205,7 @@ impl Watcher {
                 refused += 1;
                 continue;
             };
-            // More than a folder holds are there for a moment at most.
+            // More files than a folder may hold exist only for a moment.
             let has_room = known.len() < MEMBERS_MAX;
             if has_room
                 && (!role.hears(rings.role)

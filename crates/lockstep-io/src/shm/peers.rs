@@ -1,33 +1,33 @@
-//! The rings of others, and the turns in which they are read.
+//! The rings of others, and the order in which they are read.
 
 use super::folder::MEMBERS_MAX;
 use super::inbox::ShmInbox;
 use super::members::{ShmMemberChange, ShmMembers, ShmPeer};
 use std::sync::atomic::Ordering;
 
-/// One of so many receives (less one) checks whether an idle ring has overtaken us unnoticed.
+/// The number of receives (minus one) between two checks whether an idle ring has overtaken us.
 const POLL_MASK: u64 = 63;
 
-/// All peers that are received from.
+/// All peers whose rings are read.
 pub(super) struct Peers {
     peers: Vec<ShmPeer>,
-    /// The peer that the next receive begins with: none is always read last.
+    /// The peer with which the next receive begins, so that none is always read last.
     first: usize,
-    /// Those of them that have left.
+    /// The number of peers that have left.
     leaving: usize,
     receives: u64,
     members: ShmMembers,
 }
 
 impl Peers {
-    /// The present peers; `members` reports those that come and leave.
+    /// The present peers; `members` reports joins and leaves.
     pub fn new(members: ShmMembers, mut peers: Vec<ShmPeer>) -> Self {
         // A process that has left is read to the end beside its successor.
         peers.reserve(2 * MEMBERS_MAX);
         Self { peers, first: 0, leaving: 0, receives: 0, members }
     }
 
-    /// How many are there.
+    /// The number of present peers.
     pub fn there(&self) -> usize {
         self.peers.len() - self.leaving
     }
@@ -37,7 +37,7 @@ impl Peers {
         self.members.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// Whether there is one of this address, packed.
+    /// Whether a peer has this packed address.
     #[inline]
     pub fn have(&self, address: u64) -> bool {
         self.peers.iter().any(|peer| peer.address == address && !peer.has_left)
@@ -52,8 +52,8 @@ impl Peers {
         });
     }
 
-    /// A receive: takes note of peers that have come or left, which is one load as a rule, and reads the
-    /// rings in turns, until all are read or the inbox is full.
+    /// A receive: handles peers that have joined or left, which usually is one load, and reads the rings in
+    /// turn, until all are read or the inbox is full.
     #[inline]
     pub fn read(&mut self, inbox: &mut ShmInbox, mut read: impl FnMut(&mut ShmPeer, &mut ShmInbox)) {
         self.begin();
@@ -106,8 +106,8 @@ impl Peers {
         }
     }
 
-    /// After a receive: a peer that has left and whose ring is read to the end is unmapped. One with a ring
-    /// that never ends is removed when the next peer comes.
+    /// After a receive: unmaps a peer that has left and whose ring is read to the end. One whose ring never
+    /// ends is removed when the next peer joins.
     #[inline]
     pub fn dismiss(&mut self) {
         if self.leaving > 0 {
@@ -120,7 +120,7 @@ impl Peers {
         for index in (0..self.peers.len()).rev() {
             if which(&self.peers[index]) {
                 self.leaving -= 1;
-                // If the thread is behind, its memory is given back here.
+                // If the thread is behind, the memory is released here.
                 drop(self.members.shared.gone.push(self.peers.swap_remove(index)));
             }
         }

@@ -1,19 +1,20 @@
 //! # relay: the datagrams of an xdp owner, for the other processes of its host
 //!
 //! The program on a card takes the datagrams of the groups away from every socket of the host. So the owner
-//! puts what it takes from the card into a ring that all others read, whatever groups it has joined itself;
-//! datagrams that come by the kernel's sockets reach the others there as well, and are not relayed.
+//! puts the datagrams that it takes from the card into a ring that all others read, whatever groups it has
+//! joined itself. Datagrams that come by the kernel's sockets reach the others there as well, and are not
+//! relayed.
 //!
 //! ```text
 //!  card ─▶ owner ─▶ its engine            /dev/shm/lockstep-card-…
-//!             └──copy──▶ ring of the owner ──copy──▶ Relayed: who listens, beside its own sockets
+//!             └──copy──▶ ring of the owner ──copy──▶ Relayed: a listener, beside its own sockets
 //!  card ─▶ kernel ─────────────────────── sockets ─▶ the same, where no program is on the card
 //! ```
 //!
-//! A frame goes to the program or to the kernel, never to both: no process receives it twice. A process
-//! that listens leaves its sockets joined. So it continues to receive when the owner dies, as the program
-//! dies with it; and when a new owner comes, its ring is read from the beginning, whenever it is found. A
-//! folder for each card and cluster lists the present processes, by the means of [`super::folder`].
+//! A frame goes to the program or to the kernel, never to both: no process receives it twice. A process that
+//! listens leaves its sockets joined. So it continues to receive when the owner dies, as the program ends
+//! with the owner; and a new owner's ring is read from the beginning, whenever it is found. A folder for each
+//! card and cluster lists the present processes, by means of [`super::folder`].
 
 use super::folder::{Mapped, OwnRings, ShmFolder, ShmRole};
 use super::inbox::ShmInbox;
@@ -26,20 +27,20 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
-/// The card whose owner relays, and the cluster that it relays for.
+/// The card whose owner relays, and the cluster whose datagrams it relays.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
-    /// Where the folders are; `/dev/shm` is memory.
+    /// The folder of the folders; `/dev/shm` is memory.
     pub parent: PathBuf,
     /// The index of the interface.
     pub card: u32,
-    /// The line's first group and its port, which the folder is named after as well.
+    /// The line's first group and its port, after which the folder is named as well.
     pub group: SocketAddrV4,
     /// The groups that a listener receives at first.
     pub joins: Vec<Group>,
     /// Largest datagram in bytes.
     pub datagram_len_max: usize,
-    /// Bytes of the owner's ring at least: how far a listener may fall behind.
+    /// The least size of the owner's ring in bytes: how far a listener may fall behind.
     pub ring_bytes: usize,
 }
 
@@ -60,8 +61,8 @@ impl RelaySettings {
         ShmFolder::of_card(&self.parent, self.card, self.group)
     }
 
-    /// The process that owns the card and hands on what it receives, by its number in its own namespace;
-    /// none if there is no such process.
+    /// The process that owns the card and relays what it receives, by its number in its own namespace; `None`
+    /// if there is no such process.
     pub fn owner(&self) -> Option<u32> {
         let folder = self.folder();
         let others = folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
@@ -69,7 +70,7 @@ impl RelaySettings {
     }
 }
 
-/// No process is reached through these files: an address there only distinguishes them.
+/// No process is reached through these files: an address only distinguishes them.
 const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// The owner's end.
@@ -95,12 +96,12 @@ impl Relay {
         Ok(Self { ring: Writer::new(rings.groups), folder, own, effective })
     }
 
-    /// Where it is.
+    /// The setting that reports the ring.
     pub fn effective(&self) -> &Effective {
         &self.effective
     }
 
-    /// Hands a datagram on; one longer than the settings allow is dropped.
+    /// Relays a datagram; one that is longer than the settings allow is dropped.
     #[inline]
     pub fn push(&mut self, group: Group, datagram: &[u8]) -> bool {
         self.ring.push(group_kind(group), [], [datagram, &[]])
@@ -109,7 +110,7 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // Without the lock the file stays for the next process that comes.
+        // Without the lock the file stays until the next process comes.
         if let Ok(locked) = self.folder.lock_existing() {
             locked.leave(&self.own);
         }
@@ -123,9 +124,9 @@ pub struct RelayCounts {
     pub datagrams_in: u64,
     /// Bytes received.
     pub bytes_in: u64,
-    /// Overwritten before they were read, whatever group they were for.
+    /// Datagrams that were overwritten before they were read, whatever their group.
     pub dropped: u64,
-    /// Present owners: one or none, but for a moment.
+    /// Present owners: one or none, except for a moment.
     pub owners: u64,
 }
 

@@ -6,19 +6,18 @@
 //!             head │ prefix │ bytes │ …   a record begins on a cache line
 //! ```
 //!
-//! **Publishing.** A record's first word, its head, is stored last. Before that the place of the next head
-//! is cleared, so a reader that has read all finds 0 there until there is more: a reader that waits polls
-//! one cache line, which is that of the next record itself. Nothing that an older lap has left there is
-//! ever taken for a head, and a writer that dies half-way has published nothing.
+//! **Publishing.** A record's first word, its head, is stored last. Before that the place of the next head is
+//! cleared, so a reader that has read everything finds 0 there until there is more: a waiting reader polls
+//! one cache line, which is that of the next record itself. Nothing that an older lap has left there is ever
+//! taken for a head, and a writer that dies half-way has published nothing.
 //!
-//! **Overwriting.** Before a writer enters a block, it claims it: the records there of the previous lap are
-//! void. A reader copies first and checks the claim afterwards; data that was claimed meanwhile is
-//! discarded unread (a seqlock, with one version for sixteen blocks, so that the claim's line changes
-//! rarely). Such a reader continues half a ring behind the writer, and derives from the numbers in the
-//! heads how many it has lost.
+//! **Overwriting.** Before a writer enters a block, it claims it: the previous lap's records there are void.
+//! A reader copies first and checks the claim afterwards; data that was claimed meanwhile is discarded unread
+//! (a seqlock, with one version for sixteen blocks, so that the claim's line changes rarely). Such a reader
+//! continues half a ring behind the writer, and computes its loss from the numbers in the heads.
 //!
 //! Both sides run in different processes, so every word is atomic. The pairs that matter: a head is stored
-//! with release and loaded with acquire; the claim stands before a release fence and is read behind an
+//! with release and loaded with acquire; the claim is stored before a release fence and loaded after an
 //! acquire fence.
 
 #[cfg(test)]
@@ -31,7 +30,7 @@ use std::ops::Deref;
 
 /// Words of a cache line.
 const LINE: u64 = 8;
-/// Words before the first block: the claim, on two lines of its own, as CPUs fetch lines in pairs.
+/// Words before the first block: the claim, on two lines of its own, because CPUs fetch lines in pairs.
 const CONTROL: usize = 16;
 /// Blocks of a ring.
 const BLOCKS: u64 = 16;
@@ -40,10 +39,10 @@ const CAPACITY_MAX: u64 = 1 << 27;
 
 /// Padding that fills the rest of a block.
 const PAD: u8 = u8::MAX;
-/// Records are numbered by what a head has room for; the count wraps.
+/// Records are numbered by the bits that a head has room for; the count wraps.
 const NUMBER_MASK: u64 = (1 << 40) - 1;
 
-/// How often a new reader tries to reach the end of a ring before it takes the records that come.
+/// How often a new reader tries to reach the end of a ring before it takes the next records that come.
 const WALKS_MAX: usize = 64;
 
 /// Words of a record of `len` bytes, in whole lines.
@@ -53,24 +52,24 @@ const fn record_words<const PREFIX: usize>(len: usize) -> u64 {
 
 /// Words of a ring that holds at least `bytes` and records of `len_max` bytes.
 pub(super) fn ring_words<const PREFIX: usize>(bytes: usize, len_max: usize) -> usize {
-    // A record leaves a line for the pad behind it.
+    // A record leaves a line for the padding behind it.
     let block = (record_words::<PREFIX>(len_max) + LINE).next_power_of_two();
     let capacity =
         (bytes as u64 / 8).next_power_of_two().clamp(BLOCKS * block, CAPACITY_MAX.max(BLOCKS * block));
     CONTROL + capacity as usize
 }
 
-/// Whether a ring of `words` is one that [`ring_words`] may have made.
+/// Whether [`ring_words`] may have made a ring of `words`.
 pub(super) fn is_ring(words: u64) -> bool {
     let capacity = words.wrapping_sub(CONTROL as u64);
     capacity.is_power_of_two() && (BLOCKS * 2 * LINE..=CAPACITY_MAX).contains(&capacity)
 }
 
-/// Where a ring's words lie: the same for both ends.
+/// The words of a ring: the same for both ends.
 #[derive(Debug)]
 struct Ring<M> {
     memory: M,
-    /// Words of all blocks less one.
+    /// Words of all blocks minus one.
     mask: u64,
     /// Words of a block.
     block: u64,
@@ -83,7 +82,7 @@ impl<M: Deref<Target = [AtomicU64]>> Ring<M> {
         Self { memory, mask: capacity - 1, block: capacity / BLOCKS }
     }
 
-    /// Positions below it, less a ring, are void.
+    /// Positions below this one, less a ring, are void.
     fn claimed(&self) -> &AtomicU64 {
         &self.memory[0]
     }
@@ -95,26 +94,26 @@ impl<M: Deref<Target = [AtomicU64]>> Ring<M> {
         &self.memory[CONTROL + at..][..len]
     }
 
-    /// Where the block that holds `position` ends.
+    /// The end of the block that holds `position`.
     fn block_end(&self, position: u64) -> u64 {
         (position | (self.block - 1)).wrapping_add(1)
     }
 }
 
-/// The one end that writes.
+/// The writing end.
 #[derive(Debug)]
 pub(super) struct Writer<M, const PREFIX: usize> {
     ring: Ring<M>,
-    /// Where the next head goes; 0 stands there.
+    /// The position of the next head, where 0 stands.
     next: u64,
-    /// The end of the block that is written.
+    /// The end of the block that is being written.
     claimed: u64,
-    /// Of the next record.
+    /// The number of the next record.
     number: u64,
 }
 
 impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Writer<M, PREFIX> {
-    /// The writer of a new ring: `memory` is all zeros, and as long as [`ring_words`] says.
+    /// The writer of a new ring: `memory` is all zeros, and as long as [`ring_words`] returns.
     pub fn new(memory: M) -> Self {
         let ring = Ring::new(memory);
         let claimed = ring.block;
@@ -123,7 +122,7 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Writer<M, PREFIX> {
     }
 
     /// Publishes one record of `kind` (neither 0 nor 255) with the bytes of both parts. Returns false if the
-    /// ring was not made for so long a one.
+    /// record is too long for the ring.
     #[inline]
     pub fn push(&mut self, kind: u8, prefix: [u64; PREFIX], parts: [&[u8]; 2]) -> bool {
         let len = parts[0].len() + parts[1].len();
@@ -192,15 +191,15 @@ fn store(words: &[AtomicU64], chunks: &[[u8; 8]]) {
     }
 }
 
-/// One of the ends that read.
+/// A reading end.
 #[derive(Debug)]
 pub(super) struct Reader<M, const PREFIX: usize> {
     ring: Ring<M>,
-    /// Where the next head is.
+    /// The position of the next head.
     next: u64,
-    /// The number that it should have; none until the first is known.
+    /// The number that the next record should have; `None` until the first is known.
     number: Option<u64>,
-    /// The ring makes no sense and is read no more.
+    /// Whether the ring's content is inconsistent: it is not read any more.
     is_broken: bool,
 }
 
@@ -213,12 +212,12 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
     /// A reader of everything that is published from now on.
     pub fn of_new(memory: M) -> Self {
         let mut reader = Self::of_all(memory);
-        // The block before the one that is written is whole: from its begin the way to the end is found.
+        // The block before the one that is written is whole: its beginning leads to the end.
         let claimed = reader.ring.claimed().load(Ordering::Acquire);
         reader.next = claimed.saturating_sub(2 * reader.ring.block);
         reader.number = (reader.next == 0).then_some(0);
         let mut nothing = ShmInbox::new(0, 0);
-        // Each try reads on to the end, unless the writer was a lap faster than that.
+        // Each try reads on to the end, unless the writer was a lap faster.
         for _ in 0..WALKS_MAX {
             if reader.read(|_, _| false, &mut nothing) {
                 break;
@@ -227,8 +226,8 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         reader
     }
 
-    /// Copies the records for which `wants` is true by kind and prefix, until none is left or `inbox` is
-    /// full. Returns whether nothing is left.
+    /// Copies the records for which `wants` returns true by kind and prefix, until none is left or `inbox` is
+    /// full. Returns whether none is left.
     #[inline]
     pub fn read(&mut self, wants: impl Fn(u8, [u64; PREFIX]) -> bool, inbox: &mut ShmInbox) -> bool {
         loop {
@@ -239,7 +238,7 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
             }
             let (kind, len, number) = (head as u8, (head >> 8 & 0xffff) as usize, head >> 24);
             let words = record_words::<PREFIX>(len);
-            // No record fills its block, and no block begins with a pad.
+            // No record fills its block, and no block begins with padding.
             let fits = if kind == PAD { !self.begins_block() } else { words < place.len() as u64 };
             let mut lends = None;
             if fits && kind != PAD {
@@ -277,12 +276,12 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         }
     }
 
-    /// Whether there is nothing to be read at this moment.
+    /// Whether there is nothing to read at this moment.
     pub fn is_read(&self) -> bool {
         self.is_broken || self.ring.from(self.next)[0].load(Ordering::Relaxed) == 0
     }
 
-    /// Whether a block begins at our place.
+    /// Whether a block begins at our position.
     fn begins_block(&self) -> bool {
         self.next & (self.ring.block - 1) == 0
     }
@@ -299,8 +298,8 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         self.next = claimed.saturating_sub(self.ring.block * (BLOCKS / 2));
     }
 
-    /// Finds out whether the writer has overtaken us unnoticed: the word at our place may be 0 by chance,
-    /// for as long as that lap lasts. To be called now and then.
+    /// Finds out whether the writer has overtaken us unnoticed: the word at our position may be 0 by chance,
+    /// as long as that lap lasts. Call it now and then.
     #[inline]
     pub fn look(&mut self) {
         if self.is_void(self.ring.claimed().load(Ordering::Relaxed)) {

@@ -1,4 +1,4 @@
-//! Ports for nodes that may use any: of tests, demos and measurements.
+//! Ports for nodes of tests, demos and measurements, which may use any port.
 
 use super::socket::socket;
 use crate::IoError;
@@ -10,16 +10,17 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::sync::{Mutex, PoisonError};
 
-/// Below the ephemeral ports of Linux (from 32768 on): another process might have one of those by the time
-/// that a node binds it, or binds it again after a restart.
+/// Below the ephemeral ports of Linux (from 32768 on): another process might have one of those when a node
+/// binds it, or binds it again after a restart.
 const FREE_PORTS: Range<u16> = 10_000..32_768;
-/// Ports that a process reserves at once.
+/// The number of ports that a process reserves at once.
 const BLOCK_LEN: u16 = 64;
 const BLOCKS: u16 = (FREE_PORTS.end - FREE_PORTS.start) / BLOCK_LEN;
 
-/// The blocks of this process, and the ports of the last one that were not found yet.
+/// The blocks of this process, and the ports of the last block that were not handed out yet.
 struct Reserved {
-    /// Each is a name that only one process of the network namespace has; they are given back when it ends.
+    /// Each is a name that only one process of the network namespace has; it is released when the process
+    /// ends.
     claims: Vec<UnixDatagram>,
     left: Range<u16>,
 }
@@ -29,11 +30,11 @@ static RESERVED: Mutex<Reserved> = Mutex::new(Reserved { claims: Vec::new(), lef
 /// A port of `address` that is free for UDP and TCP at the moment, for a node or a demo that may use any.
 ///
 /// It may be bound long after it was found, and by another process. So it belongs to this process until that
-/// ends: no call of any process of this network namespace finds it as well, and this process finds no port
-/// twice. Where all are reserved, it is one of the kernel's ephemeral ports.
+/// ends: no other call, in any process of this network namespace, returns it as well. If all are reserved, it
+/// is one of the kernel's ephemeral ports.
 ///
 /// # Errors
-/// The system gives no socket.
+/// The system grants no socket.
 pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
     let fails = |error| IoError::new(format!("find a free port of {address}"), error);
     let mut reserved = RESERVED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,8 +71,8 @@ fn claimed(random: u64, blocks: u16) -> Result<Option<(UnixDatagram, u16)>, std:
     Ok(None)
 }
 
-/// Whether a node of `address` may bind all of its sockets to `port`: the groups' one takes it on all
-/// addresses.
+/// Whether a node of `address` may bind all of its sockets to `port`: the socket of the groups binds it on
+/// all addresses.
 fn is_free(address: Ipv4Addr, port: u16) -> Result<bool, IoError> {
     for address in [address, Ipv4Addr::UNSPECIFIED] {
         if socket("probe")?.bind(&SocketAddrV4::new(address, port).into()).is_err() {

@@ -1,13 +1,14 @@
-//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` for a single message; buffers for life.
+//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` for a single message, with buffers that are
+//! made once.
 //!
-//! A receiver with UDP_GRO is handed whole bursts: several datagrams of one size, the last may be
+//! A receiver with UDP_GRO gets whole bursts: several datagrams of one size, of which the last may be
 //! shorter, with the size in a control message. They are lent as slices of the same buffer.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Room for the UDP_GRO size (24 bytes) and the count of drops (24 bytes), aligned as `cmsghdr` asks.
+/// Room for the UDP_GRO size (24 bytes) and the count of drops (24 bytes), aligned as `cmsghdr` requires.
 type Control = [u64; 8];
 
 /// The position of a datagram of the last receive.
@@ -32,14 +33,14 @@ pub(crate) struct UdpInbox {
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     slots: Vec<Slot>,
-    /// Messages that the next receive asks for: one where the last found one at most, else all that there
-    /// is room for. Looking for a second one in vain delays the first.
+    /// Messages that the next receive asks for: one if the last receive found at most one, otherwise as many
+    /// as there is room for. Looking for a second one in vain delays the first.
     asked: usize,
-    /// Whether the last receive took all that there was.
+    /// Whether the last receive took everything.
     pub drained: bool,
-    /// Datagrams that the kernel threw away because this socket was full, in buffers, since it was opened.
+    /// Buffers that the kernel dropped since the socket was opened because the socket was full.
     pub dropped: u64,
-    /// Datagrams longer than a buffer, or more than there are slots: not lent.
+    /// Datagrams that were longer than a buffer, or more than there are slots: not lent.
     pub truncated: u64,
 }
 
@@ -48,8 +49,8 @@ unsafe impl Send for UdpInbox {}
 
 impl UdpInbox {
     /// Buffers for `messages` messages of `message_bytes`, each of at most `segments_max` datagrams. All
-    /// memory is touched here, so that no receive meets a page fault. Only a `named` inbox learns the
-    /// sender: that costs some 50 ns of a receive, and in a group the datagram itself names it.
+    /// memory is touched here, so that no receive causes a page fault. Only a `named` inbox learns the
+    /// sender: that costs some 50 ns of a receive, and a datagram of a group names its sender itself.
     pub fn new(messages: usize, message_bytes: usize, segments_max: usize, named: bool) -> Self {
         // SAFETY: all of these are plain integers and pointers; all zero is a value of them.
         let (name, header): (libc::sockaddr_in, libc::mmsghdr) = unsafe { std::mem::zeroed() };
@@ -90,7 +91,7 @@ impl UdpInbox {
         inbox
     }
 
-    /// One call that never waits. Returns how many datagrams are lent, 0 when none was there.
+    /// Makes one call that never waits. Returns how many datagrams are lent, 0 when none was there.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         self.slots.clear();
         let asked = self.asked;
@@ -108,17 +109,17 @@ impl UdpInbox {
         Ok(self.slots.len())
     }
 
-    /// Asks the kernel for so many messages. Returns how many came, or -1.
+    /// Asks the kernel for `asked` messages. Returns how many came, or -1.
     #[inline]
     fn call(&mut self, socket: BorrowedFd<'_>) -> libc::c_int {
         let headers = self.headers.as_mut_ptr();
         if self.asked > 1 {
             let (most, flags) = (self.asked as _, libc::MSG_DONTWAIT as _);
-            // SAFETY: each header leads to a name, a buffer and a control buffer of the lengths that it
+            // SAFETY: each header points to a name, a buffer and a control buffer of the lengths that it
             // states, owned by `self`; nothing borrows them, since `self` is borrowed mutably.
             return unsafe { libc::recvmmsg(socket.as_raw_fd(), headers, most, flags, std::ptr::null_mut()) };
         }
-        // SAFETY: as above, of the first one.
+        // SAFETY: as above, for the first header.
         let bytes =
             unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut (*headers).msg_hdr, libc::MSG_DONTWAIT) };
         if bytes < 0 {
@@ -140,7 +141,7 @@ impl UdpInbox {
         // SAFETY: the kernel has written `msg_controllen` bytes of well-formed control messages to
         // `msg_control`, and the two macros stay inside them.
         let mut at = unsafe { libc::CMSG_FIRSTHDR(&header.msg_hdr) };
-        // SAFETY: as above; what is not null is a whole header.
+        // SAFETY: as above; a non-null pointer leads to a whole header.
         while let Some(control) = unsafe { at.as_ref() } {
             // SAFETY: both kinds of message carry an `int` behind their header.
             let value = || unsafe { libc::CMSG_DATA(at).cast::<i32>().read_unaligned() };
@@ -191,7 +192,7 @@ impl UdpInbox {
     }
 }
 
-/// Sets the lengths again: the kernel overwrote them with the lengths that it used.
+/// Sets the lengths again: the kernel overwrote them with those that it used.
 fn rearm(header: &mut libc::msghdr) {
     let named = !header.msg_name.is_null();
     header.msg_namelen = if named { size_of::<libc::sockaddr_in>() as libc::socklen_t } else { 0 };

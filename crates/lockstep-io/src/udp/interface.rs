@@ -1,4 +1,4 @@
-//! Which network card: found by address or by name, and refused by name if it lacks a required property.
+//! A network card: found by address or by name, and refused with its name if it lacks a required property.
 
 use crate::IoError;
 use std::ffi::CStr;
@@ -23,7 +23,7 @@ pub enum Interface {
 }
 
 impl Interface {
-    /// The same interface, with `address` to be used if the configuration names none itself.
+    /// The same interface, with `address` in use if the configuration names none.
     #[must_use]
     pub fn at(self, address: Ipv4Addr) -> Self {
         match self {
@@ -36,7 +36,7 @@ impl Interface {
 impl FromStr for Interface {
     type Err = std::convert::Infallible;
 
-    /// What reads as an IPv4 address is one, everything else is a name.
+    /// A text that parses as an IPv4 address is one; any other text is a name.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(text.parse().map_or_else(|_| Self::Name(text.to_owned()), Self::Address))
     }
@@ -83,13 +83,13 @@ impl Row {
     }
 }
 
-/// Finds the card, and refuses one that is missing, down, without IPv4 or without multicast. The
-/// loopback needs no MULTICAST flag: joining by its index works with none and with no route.
+/// Finds the card, and refuses one that is missing, down, without IPv4 or without multicast. The loopback
+/// needs neither the MULTICAST flag nor a route: joining by its index works.
 pub(crate) fn find(asked: &Interface) -> Result<Card, IoError> {
     find_interface(asked, true)
 }
 
-/// The same for a process that sends nothing by multicast.
+/// As [`find`], for a process that sends nothing by multicast.
 pub(crate) fn find_for_unicast(asked: &Interface) -> Result<Card, IoError> {
     find_interface(asked, false)
 }
@@ -152,18 +152,18 @@ pub(crate) fn has_address(card: u32, address: Ipv4Addr) -> bool {
     rows().is_ok_and(|rows| rows.iter().any(has))
 }
 
-/// What a process needs of this host before it opens its sockets.
+/// What a process needs on this host before it opens its sockets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Needed {
-    /// An interface, up and with its address; and whether it has to carry multicast.
+    /// An interface that is up and has its address; the flag shows whether it must carry multicast.
     Interface(Interface, bool),
-    /// An address of its own to listen at.
+    /// An address of this host to listen at.
     Address(Ipv4Addr),
 }
 
 impl Needed {
     /// Why it cannot be used yet, although it may come: it is missing, down, or without its address. `None`:
-    /// it is there, or it is of no use for a reason that waiting does not mend, which whoever opens it says.
+    /// it is there, or it is unusable for a reason that waiting does not remove; opening it reports that.
     ///
     /// # Errors
     /// The kernel does not list its interfaces.
@@ -209,7 +209,7 @@ pub(crate) fn request(name: &str) -> libc::ifreq {
     request
 }
 
-/// Bytes of IP that `card` carries in one piece.
+/// Bytes of IP that `card` carries in one packet.
 pub(super) fn mtu(socket: BorrowedFd<'_>, card: &Card) -> Result<usize, IoError> {
     let mut request = request(&card.name);
     // SAFETY: SIOCGIFMTU reads the name and writes the MTU inside `request`, which lives across the call.
@@ -221,7 +221,7 @@ pub(super) fn mtu(socket: BorrowedFd<'_>, card: &Card) -> Result<usize, IoError>
     Ok(unsafe { request.ifr_ifru.ifru_mtu }.max(0) as usize)
 }
 
-/// All cards with all their addresses; a card without IPv4 has one row without address.
+/// All cards with all their addresses; a card without IPv4 has one row without an address.
 fn rows() -> Result<Vec<Row>, IoError> {
     let mut list = std::ptr::null_mut();
     // SAFETY: the call writes one pointer to a list, which is freed below and not used after.

@@ -1,9 +1,9 @@
-//! The send side of a socket: one `sendmmsg`, headers for life, the caller's memory sent from; one `sendto`
-//! for a datagram alone.
+//! The send side of a socket: one `sendmmsg` from the caller's memory, with headers that are made once; one
+//! `sendto` for a single datagram.
 //!
-//! Datagrams of one size, the last may be shorter, are one message that the kernel (or the card) cuts up:
-//! UDP_SEGMENT. They need not lie side by side: a message gathers bursts for as long as they go on so.
-//! What lies behind its limits becomes more messages of the same call.
+//! Datagrams of one size, of which the last may be shorter, are one message that the kernel (or the card)
+//! cuts up: UDP_SEGMENT. They need not be contiguous: a message gathers bursts as long as their sizes fit.
+//! Bursts that exceed its limits become more messages of the same call.
 //!
 //! ```text
 //!   bursts     [a a a][a][a b] [b][c]      a, b, c: sizes, from the largest to the smallest
@@ -16,10 +16,10 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Most pieces of memory that one call sends from, and so most messages. The rest stays with the caller,
-/// which offers it again.
+/// The most pieces of memory that one call sends from, and so the most messages. The caller offers the rest
+/// again.
 const PIECES_MAX: usize = 256;
-/// Most datagrams of one message: kernels before 6.9 stop at 64, later ones at 128.
+/// The most datagrams of one message: kernels before 6.9 stop at 64, later ones at 128.
 pub(crate) const SEGMENTS_MAX: usize = 64;
 /// Most bytes of one message: 65,535 less the headers of IPv4 and UDP.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 65_535 - 28;
@@ -32,7 +32,7 @@ pub(super) struct UdpOutbox {
     headers: Vec<libc::mmsghdr>,
     iovecs: Vec<libc::iovec>,
     controls: Vec<Control>,
-    /// Of the call that is made: as many messages as are written, which send from so many pieces.
+    /// The messages of the present call, and the pieces from which they are sent.
     messages: Vec<Message>,
     pieces: usize,
 }
@@ -47,12 +47,13 @@ struct Message {
     bytes: usize,
     /// Bytes of each datagram but the last.
     stride: usize,
-    /// A shorter one was the last, or the sending is one by one.
+    /// Whether no datagram may follow: the last one was shorter, or datagrams are sent one by one.
     is_ended: bool,
 }
 
 impl Message {
-    /// A message of the front of `bytes`, which are datagrams of `stride` bytes, the last may be shorter.
+    /// A message of the front of `bytes`, which are datagrams of `stride` bytes, of which the last may be
+    /// shorter.
     fn new(bytes: &[u8], stride: usize, segmenting: bool) -> Self {
         let stride = stride.min(bytes.len());
         let empty = Self { datagrams: 0, bytes: 0, stride, is_ended: false };
@@ -60,8 +61,7 @@ impl Message {
         if bytes.len() > stride && segmenting { empty.and(bytes, stride).unwrap_or(first) } else { first }
     }
 
-    /// This message and as much of the front of `bytes` as it takes after its own; nothing if it takes
-    /// none.
+    /// This message extended by as much of the front of `bytes` as fits; `None` if nothing fits.
     fn and(self, bytes: &[u8], stride: usize) -> Option<Self> {
         let (datagrams, room) = (self.datagrams, MESSAGE_BYTES_MAX - self.bytes);
         let is_one = bytes.len() <= stride;
@@ -96,7 +96,7 @@ pub(super) struct UdpSent {
     pub segmented: bool,
     /// Whether the first message that was not taken carried UDP_SEGMENT; `None` when all were taken.
     pub stopped_at_segmented: Option<bool>,
-    /// Why none was taken.
+    /// Why no datagram was taken.
     pub error: Option<io::Error>,
 }
 
@@ -114,8 +114,8 @@ impl UdpOutbox {
         }
     }
 
-    /// One `sendmmsg` of `bursts` without their first `skip` datagrams. Bursts are within the limits
-    /// of a datagram (the caller has checked).
+    /// Makes one `sendmmsg` of `bursts` without their first `skip` datagrams. The caller has checked that the
+    /// datagrams are within the limit.
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -135,8 +135,9 @@ impl UdpOutbox {
         if built == 0 {
             return UdpSent::default();
         }
-        // SAFETY: the first `built` headers lead to `name`, to pieces and control messages of `self`, and
-        // those to slices that `bursts` borrows, all alive across the call; the kernel only reads them.
+        // SAFETY: the first `built` headers point to `name`, and to pieces and control messages of `self`;
+        // the pieces point to slices that `bursts` borrows. All are alive across the call; the kernel only
+        // reads them.
         let taken = unsafe {
             libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), built as _, libc::MSG_DONTWAIT as _)
         };
@@ -144,7 +145,7 @@ impl UdpOutbox {
         self.outcome(taken.max(0) as usize, error)
     }
 
-    /// Writes the messages of a call: source, destination, and the size into which they are to be cut.
+    /// Writes the messages of a call: source, destination, and the size into which each is cut.
     fn write(
         &mut self,
         bursts: &[Burst<'_>],
@@ -171,8 +172,8 @@ impl UdpOutbox {
         }
     }
 
-    /// Writes the front of `bytes` as a piece of the last message, or as the first one of another. There is
-    /// room for it. Returns how many bytes that is.
+    /// Writes the front of `bytes` as a piece of the last message, or as the first piece of another one. The
+    /// caller has checked that there is room. Returns the number of bytes written.
     fn put(&mut self, bytes: &[u8], stride: usize, segmenting: bool, name: *mut libc::sockaddr_in) -> usize {
         let joined = self.messages.last().and_then(|last| Some((last.bytes, last.and(bytes, stride)?)));
         let (before, message) = joined.unwrap_or_else(|| (0, Message::new(bytes, stride, segmenting)));
@@ -215,7 +216,7 @@ impl UdpOutbox {
     }
 }
 
-/// One datagram alone, by the call with the least overhead: `sendmmsg` takes a tenth longer.
+/// Sends a single datagram by the call with the least overhead: `sendmmsg` takes a tenth longer.
 fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> UdpSent {
     let name = socket_address(to);
     // SAFETY: the name and the bytes are alive across the call, and their lengths are stated; the kernel only
@@ -237,7 +238,7 @@ fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> UdpSen
     UdpSent { datagrams: 1, bytes: bytes.len(), ..UdpSent::default() }
 }
 
-/// Sets in `control` the size into which a message is to be cut.
+/// Sets in `control` the size into which a message is cut.
 pub(crate) fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of::<Control>() as _;
@@ -272,7 +273,7 @@ pub(crate) fn send_counted(
     }
 }
 
-/// One `sendmmsg` of a single datagram in two parts.
+/// Sends a single datagram in two parts by one `sendmmsg`.
 fn send_parts(socket: BorrowedFd<'_>, to: SocketAddrV4, parts: [&[u8]; 2]) -> io::Result<()> {
     let mut name = socket_address(to);
     let mut iovecs =
@@ -288,7 +289,7 @@ fn send_parts(socket: BorrowedFd<'_>, to: SocketAddrV4, parts: [&[u8]; 2]) -> io
     if taken == 1 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// `to` as the kernel reads it.
+/// `to` in the kernel's layout.
 pub fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
@@ -302,8 +303,7 @@ pub fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
 mod tests {
     use super::*;
 
-    /// The messages that would be sent for datagrams of these sizes, each in a burst of its own: the sizes
-    /// in each message.
+    /// The messages for datagrams of these sizes, each in a burst of its own: the sizes in each message.
     fn gathered(sizes: &[usize], segmenting: bool) -> Vec<Vec<usize>> {
         let memory = vec![0; 2048];
         let bursts: Vec<_> =

@@ -1,4 +1,4 @@
-//! Opening the two sockets of a node, option by option, each with the reason why.
+//! Opens the two sockets of a node, option by option, each with its reason.
 
 use super::interface::{self, Card};
 use super::{UdpSettings, interface::Interface};
@@ -22,7 +22,7 @@ pub(super) struct OpenedSocket {
     pub effective: Vec<Effective>,
 }
 
-/// Checks `settings` against themselves and the machine, and opens both sockets.
+/// Checks `settings` for consistency and against the machine, and opens both sockets.
 pub(super) fn open(settings: &UdpSettings) -> Result<OpenedSocket, IoError> {
     check(settings)?;
     let card = interface::find(&settings.interface)?;
@@ -35,7 +35,7 @@ pub(super) fn open(settings: &UdpSettings) -> Result<OpenedSocket, IoError> {
     Ok(OpenedSocket { group, unicast, unicast_address, card, gro, effective })
 }
 
-/// How a node's sockets use their interface when it is there again, or has another address.
+/// How a node's sockets use their interface when it exists again, or has another address.
 pub(super) struct Renewal {
     group: Socket,
     unicast: Place,
@@ -45,7 +45,7 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    /// Of these sockets, which live longer than it is used.
+    /// The renewal of these sockets, which live longer than it is used.
     pub fn of(opened: &OpenedSocket, settings: &UdpSettings, link: Arc<Link>) -> Result<Self, IoError> {
         let fails = |error| IoError::new("duplicate the group socket", error);
         Ok(Self {
@@ -60,12 +60,12 @@ impl Renewal {
     /// Joins the groups on `card` and sends by it. The unicast socket stays as long as its address does.
     ///
     /// # Errors
-    /// The kernel refuses; what is done already may be done again.
+    /// The kernel refuses; the steps that are done may be repeated.
     pub fn on(&mut self, card: &Card) -> Result<(), IoError> {
         let previous = self.link.card.load(Ordering::SeqCst);
         for group in self.settings.groups {
-            // The kernel remembers what was joined by the index of an interface that is gone, and would
-            // refuse to join it again; and it allows a socket no more than 20 groups.
+            // The kernel remembers the groups joined by the index of an interface that is gone, and would
+            // refuse to join them again; and it allows a socket at most 20 groups.
             let _ = set_membership(&self.group, group, previous, false);
         }
         sends_multicast_by(&self.group, &self.settings, card)?;
@@ -76,7 +76,8 @@ impl Renewal {
             self.address = card.address;
         }
         self.link.card.store(card.index, Ordering::SeqCst);
-        // Behind the new index: a wish from before it was made by the former one, and has to be made again.
+        // After the new index is stored: an earlier wish was carried out with the former index, and must be
+        // repeated.
         for (group, wish) in self.settings.groups.iter().zip(&self.link.joined) {
             self.set(*group, card, wish.load(Ordering::SeqCst))?;
         }
@@ -90,23 +91,23 @@ impl Renewal {
     }
 }
 
-/// The place of a socket among the files of this process, where another one can be put: whoever reads or
-/// polls it then reads or polls that one.
+/// The file descriptor of a socket, at which another socket can replace it: its readers and pollers then use
+/// that one.
 pub(crate) struct Place(RawFd);
 
 impl Place {
-    /// Of a socket that lives longer than this is used.
+    /// The descriptor of a socket that lives longer than this value is used.
     pub fn of(socket: &impl AsRawFd) -> Self {
         Self(socket.as_raw_fd())
     }
 
-    /// Closes the socket that is there and puts `fresh` there in one step.
+    /// Closes the socket at this descriptor and puts `fresh` there, in one step.
     ///
     /// # Errors
     /// The system refuses.
     pub fn put(&self, fresh: &impl AsRawFd) -> Result<(), IoError> {
-        // SAFETY: both numbers are open sockets of this process; what owns the place still owns a socket
-        // there.
+        // SAFETY: both numbers are open sockets of this process; the owner of the descriptor still owns a
+        // socket there.
         if unsafe { libc::dup3(fresh.as_raw_fd(), self.0, libc::O_CLOEXEC) } < 0 {
             return Err(IoError::last("put a new socket in the place of one whose address is gone"));
         }
@@ -134,7 +135,7 @@ pub(crate) fn open_alone(settings: &UdpSettings) -> Result<Alone, IoError> {
     Ok(Alone { socket, address, gro, effective })
 }
 
-/// Settings that no machine can serve.
+/// Refuses settings that no machine can serve.
 fn check(settings: &UdpSettings) -> Result<(), IoError> {
     let wrong = |doing: String| Err(IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work"));
     for group in settings.groups {
@@ -158,7 +159,7 @@ fn check(settings: &UdpSettings) -> Result<(), IoError> {
     Ok(())
 }
 
-/// A card with a smaller MTU would refuse every full datagram: it is better reported here than counted
+/// A card with a smaller MTU would refuse every full datagram: it is reported here instead of being counted
 /// later.
 fn fits_mtu(settings: &UdpSettings, card: &Card, socket: BorrowedFd<'_>) -> Result<(), IoError> {
     let (needed, have) = (settings.datagram_len_max + 28, interface::mtu(socket, card)?);
@@ -183,7 +184,7 @@ pub(super) fn socket(which: &str) -> Result<Socket, IoError> {
         .map_err(|error| IoError::new(format!("open the {which} socket"), error))
 }
 
-/// The socket of the groups. Returns whether receives come in bursts (UDP_GRO).
+/// Opens the socket of the groups. Returns whether receives come in bursts (UDP_GRO).
 fn open_group(
     socket: &Socket,
     settings: &UdpSettings,
@@ -219,7 +220,7 @@ fn open_group(
     Ok(settings.gro && receives_bursts(socket, effective))
 }
 
-/// Asks for bursts uncut (UDP_GRO). Returns whether they come so.
+/// Asks for uncut bursts (UDP_GRO). Returns whether the kernel delivers them.
 fn receives_bursts(socket: &Socket, effective: &mut Vec<Effective>) -> bool {
     let asked = take_bursts_whole(socket.as_fd());
     effective.push(match &asked {
@@ -245,8 +246,8 @@ pub(super) fn set_membership(
     done.or_else(|error| if error.raw_os_error() == Some(already) { Ok(()) } else { Err(error) })
 }
 
-/// A socket that only sends, and only to `group` if one is named: for a process that sends in a node's
-/// place.
+/// A socket that only sends, and only to `group` if one is given: for a process that sends in place of a
+/// node.
 ///
 /// # Errors
 /// As [`super::Udp::open`], of which it is a part.
@@ -267,7 +268,7 @@ pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<Followi
     let to = SocketAddrV4::new(settings.groups[group as usize], settings.port).into();
     sends_multicast_by(&socket, settings, &card)?;
     socket.connect(&to).map_err(fails("set the group"))?;
-    // A child that has inherited the socket shares its options, and so it is not replaced.
+    // A child that has inherited the socket shares its options, so it is not replaced.
     let (link, asked) = (Link::new(card.index, [false; 3]), settings.interface.clone());
     let (shared, settings) = (socket.try_clone().map_err(fails("duplicate"))?, settings.clone());
     let followed = links::follow(&asked, &card, link.clone(), move |card, _| {
@@ -279,12 +280,13 @@ pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<Followi
     Ok(FollowingSocket::new(followed, socket.into()))
 }
 
-/// How multicast leaves: by the configured card and no other, so far, and to this host as well if it is to.
+/// Sets how multicast leaves: by the configured card alone, across `ttl` networks, and to this host if
+/// configured.
 fn sends_multicast_by(socket: &Socket, settings: &UdpSettings, card: &Card) -> Result<(), IoError> {
     let fails = |what: &'static str| {
         move |error| IoError::new(format!("{what} of the group socket on {}", card.name), error)
     };
-    // Never trust the route: with a default route and no IP_MULTICAST_IF the groups of the loopback
+    // Never trust the route: with a default route and without IP_MULTICAST_IF the groups of the loopback
     // silently leave by another card.
     let request = libc::ip_mreqn {
         imr_multiaddr: libc::in_addr { s_addr: 0 },
@@ -305,11 +307,11 @@ fn sends_multicast_by(socket: &Socket, settings: &UdpSettings, card: &Card) -> R
         return Err(fails("set IP_MULTICAST_IF")(std::io::Error::last_os_error()));
     }
     socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails("set IP_MULTICAST_TTL"))?;
-    // Off hides our datagrams from *every* process of this host; own ones are dropped by sender.
+    // Switching it off hides our datagrams from *every* process of this host; our own are dropped by sender.
     socket.set_multicast_loop_v4(settings.multicast_loop).map_err(fails("set IP_MULTICAST_LOOP"))
 }
 
-/// The socket of repairs and questions. Returns the address that others reach it by.
+/// Opens the socket of repairs and queries. Returns the address at which others reach it.
 fn open_unicast(
     socket: &Socket,
     settings: &UdpSettings,
@@ -317,7 +319,7 @@ fn open_unicast(
     effective: &mut Vec<Effective>,
 ) -> Result<SocketAddrV4, IoError> {
     let wanted = SocketAddrV4::new(card.address, settings.unicast_port);
-    // No SO_REUSEADDR: with it, the process bound last would take the datagrams of the one before.
+    // No SO_REUSEADDR: with it, the process that binds last would take the datagrams of the former one.
     socket.bind(&wanted.into()).map_err(|error| {
         let remedy = match error.kind() {
             ErrorKind::AddrInUse => {
@@ -333,10 +335,10 @@ fn open_unicast(
     Ok(address.as_socket_ipv4().unwrap_or(wanted))
 }
 
-/// Has bursts handed over uncut, several datagrams in one receive, where the kernel has them so (UDP_GRO).
+/// Asks for uncut bursts, several datagrams in one receive, where the kernel has them (UDP_GRO).
 ///
 /// # Errors
-/// The kernel does not know it.
+/// The kernel does not know the option.
 pub fn take_bursts_whole(socket: BorrowedFd<'_>) -> Result<(), IoError> {
     set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1, "set UDP_GRO")
 }
@@ -383,7 +385,7 @@ fn send_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Eff
 /// Largest buffer that the option's `int` can request and return, doubled.
 const BUFFER_MAX: usize = i32::MAX as usize / 2;
 
-/// The kernel doubles what it grants, for its own book-keeping: half of the value that it returns is ours.
+/// The kernel doubles what it grants, for its own book-keeping: half of the value that it returns is usable.
 fn buffer(
     what: &'static str,
     sysctl: &str,
@@ -399,19 +401,18 @@ fn buffer(
     Ok(Effective::short(what, asked_bytes, got_bytes, note))
 }
 
-/// Each datagram then carries the number of those that were thrown away before it because the socket was
-/// full.
+/// Each datagram then carries the number of those that were dropped before it because the socket was full.
 fn count_drops(socket: &Socket) -> Result<(), IoError> {
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL")
 }
 
-/// A datagram of this socket that is larger than the way takes is lost, and not cut up; `doing` states the
-/// purpose.
+/// A datagram of this socket that is larger than the path allows is lost, and not fragmented; `doing` states
+/// the purpose.
 ///
 /// # Errors
 /// The system does not set the option.
 pub fn never_fragment(socket: BorrowedFd<'_>, doing: &str) -> Result<(), IoError> {
-    // PROBE sets "don't fragment" as DO does, and heeds no forged ICMP that claims a smaller path.
+    // PROBE sets "don't fragment" as DO does, and ignores a forged ICMP that claims a smaller path MTU.
     set_option(socket, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, doing)
 }
 

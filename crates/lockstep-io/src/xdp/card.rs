@@ -1,4 +1,4 @@
-//! The card under an interface: its address, its queues, its VLAN, its owner, and our rights to it.
+//! The card under an interface: its address, queues, VLAN and owner, and our rights to it.
 
 use super::frame::Mac;
 use super::socket::BUSY_PATIENCE;
@@ -10,18 +10,18 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// An XDP socket for each of more queues would be too much memory, and no card of one flow needs them.
+/// More queues would cost too much memory, an XDP socket each, and no card of one flow needs them.
 const QUEUES_MAX: u32 = 64;
 /// Interval between two checks whether a predecessor has ended.
 const PAUSE: Duration = Duration::from_millis(5);
-/// A process that was been killed has lost its locks after so long, and is not taken for an owner that
-/// serves us.
+/// A killed process has lost its locks after this time; until then it is not taken for an owner that serves
+/// us.
 const DEATH: Duration = Duration::from_millis(50);
-/// Processes that may ask an owner for its number: each leaves an entry in its queue, which it never looks
-/// at.
+/// The most processes that may ask an owner for its number: each leaves an entry in its queue, which it never
+/// reads.
 const ASKERS_MAX: i32 = 4096;
 
-/// The card by which frames come and leave: the interface, or the one below it if that is a VLAN.
+/// The card by which frames come and leave: the interface, or the one below it if the interface is a VLAN.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
     /// The name of the interface.
@@ -32,7 +32,7 @@ pub(super) struct Port {
     /// The address of the interface itself.
     pub mac: Mac,
     pub vlan: Option<u16>,
-    /// How many queues it receives by.
+    /// The number of receive queues.
     pub queues: u32,
 }
 
@@ -40,7 +40,7 @@ impl Port {
     /// The card under `card`.
     ///
     /// # Errors
-    /// It is no Ethernet, as the loopback, or has too many queues.
+    /// It is no Ethernet card, such as the loopback, or has too many queues.
     pub fn under(card: &Card) -> Result<Self, IoError> {
         let mac = mac(card)?;
         let folder = format!("/proc/thread-self/net/vlan/{}", card.name);
@@ -98,11 +98,10 @@ fn mac(card: &Card) -> Result<Mac, IoError> {
     Ok(mac)
 }
 
-/// The lock on a card: the process whose program is on it takes datagrams away from all others on this
-/// host.
+/// The lock on a card: the process whose program is on it takes datagrams away from all others on this host.
 ///
-/// It is a socket's name in the kernel's memory, valid for the network namespace that the card is in, and
-/// gone with the process however that ends.
+/// It is the name of a socket in the kernel's memory, valid for the network namespace of the card. It is
+/// released when the process ends, for whatever reason.
 #[derive(Debug)]
 pub(super) struct Owner {
     _name: Socket,
@@ -116,11 +115,11 @@ pub(super) enum Claim {
 }
 
 impl Owner {
-    /// Takes the lock. A predecessor that has just been killed is waited for; one that runs may serve us,
-    /// as `served_by` reports.
+    /// Takes the lock. It waits for a predecessor that has just been killed; one that runs may serve us, as
+    /// `served_by` reports.
     ///
     /// # Errors
-    /// Another process has it, and does not serve us: which, and the remedy.
+    /// Another process has it, and does not serve us: the error names it and the remedy.
     pub fn of(port: &Port, served_by: impl Fn() -> Option<u32>) -> Result<Claim, IoError> {
         let doing = |what: &str| format!("{what} the lock of {}", port.name);
         let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);
@@ -171,17 +170,17 @@ fn peer(socket: &Socket) -> std::io::Result<i32> {
     if failed { Err(std::io::Error::last_os_error()) } else { Ok(peer.pid) }
 }
 
-/// Rights that xdp needs: their names and numbers.
+/// Capabilities that xdp needs: their names and numbers.
 const RIGHTS: [(&str, u32); 3] = [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_BPF", BPF)];
 const BPF: u32 = 39;
 /// The older right that contains CAP_BPF.
 const SYS_ADMIN: u32 = 21;
 
-/// Refuses where this process lacks a right, and names it.
+/// Refuses if this process lacks a capability, and names it.
 pub(super) fn demand_rights(card: &str) -> Result<(), IoError> {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    // An owner that cannot be asked is judged by the kernel.
+    // If the capabilities cannot be read, the kernel judges.
     let Some(capabilities) =
         capabilities.and_then(|capabilities| u64::from_str_radix(capabilities.trim(), 16).ok())
     else {

@@ -21,7 +21,7 @@ counter_group! {
 }
 
 impl XdpCounts {
-    /// These and those of another line together: of modes the lesser one, of queues the busier one.
+    /// The sum of these counts and those of another line: the lesser of the modes, the busier of the queues.
     pub fn and(&self, other: &Self) -> Self {
         let mode = if self.mode == 0 || other.mode == 0 {
             self.mode.max(other.mode)

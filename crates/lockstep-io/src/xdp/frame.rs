@@ -5,11 +5,11 @@
 //!  6  6     2    2    2    │ 20                                     │ 8               │
 //! ```
 //!
-//! **The UDP checksum** is left out when we send (0, which RFC 768 allows over IPv4): each datagram of ours
-//! is covered by its own, end to end, and a pass over the bytes would be a second one. It is not checked
-//! when we receive, for the same reason and because it may not be there yet: frames of a local kernel's
-//! sockets carry half of it, for a card to complete. *Price:* a kernel's UDP_GRO takes frames without a
-//! checksum one by one.
+//! **The UDP checksum** is left out when we send (0, which RFC 768 allows over IPv4): our own checksum covers
+//! each datagram end to end, and a pass over the bytes would be a second one. It is not checked when we
+//! receive, for the same reason, and because it may not be complete yet: frames of a local kernel's sockets
+//! have half of it, for a card to complete. *Cost:* a kernel's UDP_GRO takes frames without a checksum one by
+//! one.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -23,10 +23,9 @@ pub(super) const TPID: u16 = 0x8100;
 pub(super) const IP_UDP_LEN: usize = 20 + 8;
 /// Bytes in front of an untagged datagram.
 pub(super) const HEADERS_LEN: usize = ETHERNET_LEN + IP_UDP_LEN;
-/// The shortest frame that Ethernet carries, its checksum not counted. A shorter frame is filled up with
-/// zeros.
+/// The shortest frame that Ethernet carries, without its checksum. A shorter frame is padded with zeros.
 const FRAME_LEN_MIN: usize = 60;
-/// Networks that a unicast datagram may cross: Linux's own default.
+/// The number of networks that a unicast datagram may cross: Linux's own default.
 pub(super) const UNICAST_TTL: u8 = 64;
 
 /// Address of a card.
@@ -48,7 +47,7 @@ pub(super) struct Template {
 }
 
 impl Template {
-    /// Frames `from` this card and port `to` that one, with a tag if there is one.
+    /// Headers for frames `from` this card and port `to` that one, with a tag if there is one.
     pub fn new(macs: (Mac, Mac), vlan: Option<u16>, from: SocketAddrV4, to: SocketAddrV4, ttl: u8) -> Self {
         let mut bytes = [0; HEADERS_LEN + TAG_LEN];
         bytes[..6].copy_from_slice(&macs.1);
@@ -63,8 +62,8 @@ impl Template {
             put(&(vlan & 0x0fff).to_be_bytes());
         }
         put(&[0x08, 0x00]);
-        // Version and length, service, total length, identification 0 as of what is never cut up (RFC 6864),
-        // "don't fragment", time to live, UDP, checksum.
+        // Version and length, service, total length, identification (0, as the packet is never fragmented:
+        // RFC 6864), "don't fragment", time to live, UDP, checksum.
         put(&[0x45, 0, 0, 0, 0, 0, 0x40, 0, ttl, 17, 0, 0]);
         put(&from.ip().octets());
         put(&to.ip().octets());
@@ -76,7 +75,7 @@ impl Template {
         Self { bytes, len, sum }
     }
 
-    /// The same to another card and address.
+    /// The same headers to another card and address.
     pub fn to(&self, mac: Mac, to: SocketAddrV4) -> Self {
         let mut other = self.clone();
         other.bytes[..6].copy_from_slice(&mac);
@@ -92,7 +91,7 @@ impl Template {
         (self.len + datagram).max(FRAME_LEN_MIN)
     }
 
-    /// Writes the frame of a datagram made of two parts. Returns its length, or nothing if it has no room.
+    /// Writes the frame of a datagram in two parts. Returns its length; `None` if it does not fit.
     pub fn write(&self, frame: &mut [u8], parts: [&[u8]; 2]) -> Option<usize> {
         let bytes = parts[0].len() + parts[1].len();
         let (end, frame_len) = (self.len + bytes, self.frame_len(bytes));
@@ -112,12 +111,12 @@ impl Template {
     }
 }
 
-/// A datagram as it lies in its frame.
+/// The position of a datagram in its frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct RawDatagram {
-    /// Where it begins in the frame, in bytes.
+    /// Its start in the frame, in bytes.
     pub at: usize,
-    /// How long it is, in bytes.
+    /// Its length in bytes.
     pub len: usize,
     /// The sender.
     pub from: SocketAddrV4,
@@ -125,9 +124,9 @@ pub(super) struct RawDatagram {
     pub to: SocketAddrV4,
 }
 
-/// Finds the datagram in a frame; nothing if it is not a whole one of IPv4 and UDP without options and
-/// fragments, tagged if and only if `vlan` says so. The program has checked some of this; a frame that it
-/// let through wrongly must not harm either.
+/// Finds the datagram in a frame; `None` if it is not a whole one of IPv4 and UDP without options and
+/// fragments, tagged if and only if `vlan` is given. The program has checked some of this; a frame that it
+/// passed wrongly must do no harm either.
 pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<RawDatagram> {
     let ip = match vlan {
         None => ETHERNET_LEN,
@@ -144,7 +143,7 @@ pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<RawDatagram> {
         return None;
     }
     let (ip_len, udp_len) = (usize::from(word(2)), usize::from(word(24)));
-    // The data behind the packet fills a short frame up.
+    // Bytes behind the packet pad a short frame.
     if udp_len < 8 || ip_len != 20 + udp_len || ip + ip_len > frame.len() {
         return None;
     }
@@ -156,12 +155,12 @@ pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<RawDatagram> {
     })
 }
 
-/// Two bytes of the network's order.
+/// Two bytes in network order.
 fn half(frame: &[u8], at: usize) -> Option<u16> {
     frame.get(at..at + 2)?.try_into().ok().map(u16::from_be_bytes)
 }
 
-/// Sum of 16-bit words (RFC 1071), carries not yet added. `bytes` are even.
+/// Sum of 16-bit words (RFC 1071), without the carries. The length of `bytes` is even.
 fn sum_words(bytes: &[u8]) -> u32 {
     bytes.chunks_exact(2).map(|pair| u32::from(u16::from_be_bytes([pair[0], pair[1]]))).sum()
 }

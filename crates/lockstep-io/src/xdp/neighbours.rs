@@ -1,41 +1,41 @@
 //! The card address of a unicast datagram: a cache of the kernel's neighbour table.
 //!
-//! The kernel finds neighbours (ARP), notices when they move, and lists them in `/proc/net/arp`: a text,
-//! but sufficient, without the right and the code that netlink needs, and read once a second by the side
-//! thread. The pinned thread only looks up. A neighbour that it does not find there, and every neighbour
-//! once every few seconds, it reaches by the ordinary socket: so the kernel continues to probe whether the
-//! neighbour is there. A destination behind a router has no entry and is always reached that way.
+//! The kernel finds neighbours (ARP), notices when they move, and lists them in `/proc/net/arp`. This text is
+//! sufficient: it needs neither the privilege nor the code of netlink. The side thread reads it once a
+//! second, and the pinned thread only looks up. A neighbour that is not found, and every neighbour once in a
+//! few seconds, is reached by the ordinary socket, so that the kernel continues to probe it. A destination
+//! behind a router has no entry and is always reached by the ordinary socket.
 
 use super::frame::Mac;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// Neighbours in the table. All others are reached by the ordinary socket.
+/// The most neighbours in the table. All others are reached by the ordinary socket.
 const NEIGHBOURS_MAX: usize = 64;
-/// Rounds of the side thread after which a neighbour is reached by the ordinary socket once.
+/// Rounds of the side thread after which one datagram to a neighbour goes by the ordinary socket.
 const CONFIRM_ROUNDS: u32 = 5;
 /// Rounds after which a neighbour to which nothing was sent is dropped from the table.
 const UNUSED_ROUNDS: u32 = 60;
-/// Bit above an address: there is one.
+/// The bit above an address that marks it as known.
 const KNOWN: u64 = 1 << 48;
 
-/// One neighbour, written by the side thread alone but for the two marks.
+/// One neighbour. Only the side thread writes it, except for the two flags.
 #[derive(Default)]
 struct Entry {
-    /// 0 while it is free.
+    /// Its IPv4 address; 0 if the entry is free.
     address: AtomicU32,
     /// Its card's address and [`KNOWN`]; 0 while the kernel does not know it.
     mac: AtomicU64,
-    /// Something was sent there since the last round.
+    /// Whether something was sent to it since the last round.
     used: AtomicBool,
-    /// The next datagram goes by the ordinary socket.
+    /// Whether the next datagram goes by the ordinary socket.
     confirm: AtomicBool,
 }
 
 /// The neighbours, shared by the pinned thread and the side thread.
 pub(super) struct Neighbours {
     entries: [Entry; NEIGHBOURS_MAX],
-    /// The destinations that the pinned thread did not find; 0 is none.
+    /// A destination that the pinned thread did not find; 0 for none.
     wanted: AtomicU32,
 }
 
@@ -46,7 +46,7 @@ impl Default for Neighbours {
 }
 
 impl Neighbours {
-    /// The card address of `address`; nothing means: by the ordinary socket.
+    /// The card address of `address`; `None`: send by the ordinary socket.
     pub fn find(&self, address: Ipv4Addr) -> Option<Mac> {
         let wanted = u32::from(address);
         let Some(entry) = self.entries.iter().find(|entry| entry.address.load(Ordering::Acquire) == wanted)
@@ -58,7 +58,7 @@ impl Neighbours {
         if !entry.used.load(Ordering::Relaxed) {
             entry.used.store(true, Ordering::Relaxed);
         }
-        // The entry may have become another's meanwhile.
+        // The entry may have been given to another neighbour meanwhile.
         if mac & KNOWN == 0 || entry.address.load(Ordering::Acquire) != wanted {
             return None;
         }
@@ -94,8 +94,8 @@ impl Default for NeighbourThread {
 }
 
 impl NeighbourThread {
-    /// Brings `neighbours` up to date with `table`, the text of `/proc/net/arp`, as far as it is about
-    /// `card`. Returns whether a wanted neighbour is not known yet.
+    /// Updates `neighbours` from `table`, the text of `/proc/net/arp`, for the rows of `card`. Returns
+    /// whether a wanted neighbour is not known yet.
     pub fn look(&mut self, neighbours: &Neighbours, table: &str, card: &str) -> bool {
         let wanted = neighbours.wanted.swap(0, Ordering::Relaxed);
         let is_there = |entry: &Entry| entry.address.load(Ordering::Relaxed) == wanted;
@@ -146,7 +146,7 @@ fn mac_of(table: &str, address: Ipv4Addr, card: &str) -> Option<Mac> {
     rows.find_map(|row| {
         let [its, kind, flags, mac, _, by] = row[..] else { return None };
         let flags = u32::from_str_radix(flags.trim_start_matches("0x"), 16).ok()?;
-        // Ethernet, and complete.
+        // The row must be of Ethernet, and complete.
         let fits = its == text && by == card && kind == "0x1" && flags & 2 != 0;
         fits.then(|| mac_from(mac))?
     })

@@ -1,4 +1,4 @@
-//! Opening a card: the queues that can be served, and the best mode that there is.
+//! Opening a card: the queues that can be served, and the best available mode.
 
 use super::card::Port;
 use super::frame::{self, HEADERS_LEN, TAG_LEN};
@@ -9,7 +9,7 @@ use crate::udp::UdpSettings;
 use crate::{Effective, IoError};
 use std::io::ErrorKind;
 
-/// Settings that xdp cannot serve. Returns the bytes of a frame.
+/// Refuses settings that xdp cannot serve. Returns the bytes of a frame.
 pub(super) fn check(udp: &UdpSettings) -> Result<usize, IoError> {
     let wrong = |doing: String| IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work");
     if udp.ttl == 0 {
@@ -30,7 +30,7 @@ pub(super) fn check(udp: &UdpSettings) -> Result<usize, IoError> {
     })
 }
 
-/// The queues that are used.
+/// The queues in use.
 pub(super) fn queue_numbers(port: &Port, wanted: Option<u32>) -> Result<Vec<u32>, IoError> {
     match wanted {
         None => Ok((0..port.queues).collect()),
@@ -45,7 +45,7 @@ pub(super) fn queue_numbers(port: &Port, wanted: Option<u32>) -> Result<Vec<u32>
     }
 }
 
-/// A card in use.
+/// An opened card.
 pub(super) struct OpenedCard {
     pub mode: Mode,
     pub attached: Attached,
@@ -54,7 +54,7 @@ pub(super) struct OpenedCard {
     pub worse: Vec<String>,
 }
 
-/// Opens the queues in the best mode that there is, or in the one demanded.
+/// Opens the queues in the best available mode, or in the demanded one.
 pub(super) fn best(
     what: &Match,
     port: &Port,
@@ -66,7 +66,7 @@ pub(super) fn best(
     let wanted = Mode::ALL.into_iter().filter(|mode| demanded.is_none_or(|demanded| demanded == *mode));
     let mut attached: Option<(AttachMode, Attached)> = None;
     for mode in wanted {
-        // A card may renew its queues when it gets a program: once is enough for both modes of a place.
+        // A card may renew its queues when it gets a program: one attachment serves both modes of a place.
         let place = mode.place();
         let reused = attached.take().filter(|(at, _)| *at == place);
         let fresh = || {
@@ -100,7 +100,7 @@ fn open_queues(
 ) -> Result<Vec<Used>, IoError> {
     let mut queues: Vec<Used> = Vec::with_capacity(numbers.len());
     for number in numbers {
-        // One of them sends.
+        // Only one queue sends.
         let send_bytes = if queues.is_empty() { settings.send_bytes } else { 0 };
         let zero_copy = mode == Mode::ZeroCopy;
         let settings = QueueSettings { queue: *number, send_bytes, zero_copy, ..*settings };

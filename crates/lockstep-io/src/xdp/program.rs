@@ -1,10 +1,10 @@
-//! The program that a card runs for each frame: is this one for us?
+//! The program that a card runs for each frame: it decides whether the frame is for this node.
 //!
-//! Some thirty instructions, assembled here, so that neither a C compiler nor a file of bytes is needed. A
-//! datagram of ours goes to the socket of the queue that it came by, everything else to the kernel as if we
-//! were not there; so does a datagram of ours on a queue without a socket.
+//! Some thirty instructions are assembled here, so that neither a C compiler nor a binary file is needed. A
+//! datagram for this node goes to the socket of its queue, and every other frame to the kernel. So does a
+//! datagram for this node on a queue without a socket.
 //!
-//! It is attached by a link, which is a file descriptor. The link ends with the process, however that ends,
+//! It is attached by a link, which is a file descriptor. The link ends with the process, for whatever reason,
 //! and the program with the link: nothing is ever left on a card.
 
 use super::frame::{ETHERNET_LEN, HEADERS_LEN, TAG_LEN, TPID};
@@ -12,7 +12,7 @@ use crate::IoError;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// The datagrams of ours.
+/// The datagrams for this node.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Match {
     /// The groups, and the port of all of them.
@@ -20,7 +20,7 @@ pub(super) struct Match {
     pub group_port: u16,
     /// Our own address and port.
     pub unicast: (Ipv4Addr, u16),
-    /// The VLAN that the frames are of; none: they have no tag.
+    /// The VLAN of the frames; `None`: they have no tag.
     pub vlan: Option<u16>,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Match {
 pub(super) enum AttachMode {
     /// In the driver.
     Native,
-    /// Behind it, in the kernel: every card has it.
+    /// Behind the driver, in the kernel: works on every card.
     Generic,
 }
 
@@ -62,7 +62,7 @@ impl Attached {
         Ok(Self { _link: link, map })
     }
 
-    /// From now on our datagrams on this queue go to this socket.
+    /// From now on datagrams for this node on this queue go to this socket.
     pub fn serve(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), IoError> {
         let value = socket.as_raw_fd();
         let attr = UpdateElement {
@@ -72,14 +72,14 @@ impl Attached {
             value: (&raw const value) as u64,
             flags: 0,
         };
-        // SAFETY: key and value are four bytes each, as the map was made with, and live across the call.
+        // SAFETY: key and value have four bytes each, as the map was created with, and live across the call.
         let done = unsafe { bpf(BPF_MAP_UPDATE_ELEM, &attr) };
         done.map(drop)
             .map_err(|error| IoError::new(format!("enter the socket of queue {queue} into the map"), error))
     }
 }
 
-/// What failed: loading fails alike on every card, attaching depends on the card.
+/// The failed step: loading fails alike on every card, attaching depends on the card.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AttachStep {
     Load,
@@ -91,7 +91,7 @@ pub(super) enum AttachStep {
 #[repr(C)]
 struct Instruction {
     operation: u8,
-    /// The target in the low half, the source in the high one.
+    /// The target register in the low half, the source register in the high one.
     registers: u8,
     offset: i16,
     value: i32,
@@ -109,23 +109,23 @@ const JUMP: u8 = 0x05;
 const JUMP_GREATER: u8 = 0x2d;
 const JUMP_EQUAL: u8 = 0x15;
 const JUMP_NOT_EQUAL: u8 = 0x55;
-/// Compares 32 bits: one of 64 would extend the sign of 239.x.
+/// Compares 32 bits: a comparison of 64 bits would extend the sign of 239.x.
 const JUMP_WORD_EQUAL: u8 = 0x16;
 const CALL: u8 = 0x85;
 const EXIT: u8 = 0x95;
 /// Marks a wide load's value as a map's descriptor.
 const OF_MAP: u8 = 1;
 
-/// The helper that sends a frame to a map's socket, or answers with its flags where there is none.
+/// The helper that sends a frame to a map's socket, or returns its flags if there is none.
 const REDIRECT_MAP: i32 = 51;
 const XDP_PASS: i32 = 2;
 
-/// `struct xdp_md`: where the frame begins and ends, and the queue that it came by.
+/// Offsets in `struct xdp_md`: the frame's beginning and end, and the queue by which it came.
 const MD_DATA: i16 = 0;
 const MD_END: i16 = 4;
 const MD_QUEUE: i16 = 16;
 
-/// Where a jump goes that is not resolved yet.
+/// The target of a jump that is not resolved yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Label {
     Groups,
@@ -151,7 +151,8 @@ impl Assembler {
         self.put(operation, target, source, 0, value);
     }
 
-    /// Compares the two bytes at `at` of the frame with `value` and passes the frame on where they differ.
+    /// Compares the two bytes at `at` of the frame with `value`, and passes the frame to the kernel if they
+    /// differ.
     fn demand_half(&mut self, at: usize, mask: Option<u16>, value: u16) {
         self.put(LOAD_HALF, R5, R2, at as i16, 0);
         if let Some(mask) = mask {
@@ -172,7 +173,7 @@ impl Assembler {
     fn finish(mut self) -> Vec<Instruction> {
         for (at, to) in self.jumps {
             let target = self.labels.iter().find(|(label, _)| *label == to).map_or(at, |(_, target)| *target);
-            // A jump counts from the instruction behind it.
+            // A jump counts from the next instruction.
             self.code[at].offset = (target as i64 - at as i64 - 1) as i16;
         }
         self.code
@@ -186,8 +187,8 @@ const R3: u8 = 3;
 const R4: u8 = 4;
 const R5: u8 = 5;
 
-/// The program: matches `what`, looks its sockets up in `map`, and returns `otherwise` for our datagrams
-/// where there is no socket.
+/// The program: matches `what`, looks its sockets up in `map`, and returns `otherwise` for datagrams of this
+/// node without a socket.
 fn assemble(what: &Match, map: i32, otherwise: i32) -> Vec<Instruction> {
     let mut asm = Assembler::default();
     let tag = what.vlan.map_or(0, |_| TAG_LEN);
@@ -245,7 +246,7 @@ const BPF_XDP: u32 = 37;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// The members of `union bpf_attr` that are used; the kernel takes missing members at the end as zero.
+/// The members of `union bpf_attr` in use; the kernel takes missing members at the end as zero.
 #[repr(C)]
 struct MapCreate {
     map_type: u32,
@@ -287,25 +288,25 @@ struct LinkCreate {
     flags: u32,
 }
 
-/// One `bpf(2)`.
+/// Makes one `bpf(2)`.
 ///
 /// # Safety
-/// What `attr` points to is alive and of the size that it states.
+/// The memory that `attr` points to is alive and of the size that it states.
 unsafe fn bpf<T>(command: libc::c_int, attr: &T) -> std::io::Result<libc::c_long> {
-    // SAFETY: `attr` lives across the call, its size is stated, and the caller answers for what it points to.
+    // SAFETY: `attr` lives across the call, its size is stated, and the caller vouches for what it points to.
     let done = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_ref(attr), size_of::<T>()) };
     if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(done) }
 }
 
 /// The descriptor that a successful `bpf(2)` made; the kernel sets close-on-exec on all of them.
 fn owned(descriptor: libc::c_long) -> OwnedFd {
-    // SAFETY: the kernel has just made it, and it is nobody else's.
+    // SAFETY: the kernel has just made it, and it has no other owner.
     unsafe { OwnedFd::from_raw_fd(descriptor as i32) }
 }
 
 fn new_map(queues: u32) -> Result<OwnedFd, IoError> {
     let attr = MapCreate { map_type: BPF_MAP_TYPE_XSKMAP, key_bytes: 4, value_bytes: 4, entries_max: queues };
-    // SAFETY: nothing is pointed to.
+    // SAFETY: it points to nothing.
     let made = unsafe { bpf(BPF_MAP_CREATE, &attr) };
     made.map(owned).map_err(|error| IoError::new("make the map of XDP sockets", error))
 }
@@ -318,7 +319,7 @@ fn load(code: &[Instruction]) -> Result<OwnedFd, IoError> {
         program_type: BPF_PROG_TYPE_XDP,
         instructions: code.len() as u32,
         code: code.as_ptr() as u64,
-        // No helper here asks for a licence of the GPL's kind.
+        // No helper here requires a licence of the GPL's kind.
         licence: c"MIT".as_ptr() as u64,
         log_level: 0,
         log_bytes: 0,
@@ -350,7 +351,7 @@ fn load(code: &[Instruction]) -> Result<OwnedFd, IoError> {
 fn attach(program: BorrowedFd<'_>, card: u32, flags: u32) -> std::io::Result<OwnedFd> {
     let attr =
         LinkCreate { program: program.as_raw_fd() as u32, interface: card, attach_type: BPF_XDP, flags };
-    // SAFETY: nothing is pointed to.
+    // SAFETY: it points to nothing.
     unsafe { bpf(BPF_LINK_CREATE, &attr) }.map(owned)
 }
 

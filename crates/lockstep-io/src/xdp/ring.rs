@@ -1,7 +1,7 @@
 //! One ring shared with the kernel: one side puts, the other takes, and each publishes its position.
 //!
-//! Of the four rings of a socket we put into two (fill, send) and take from two (received, completed). Both
-//! ends count in 32 bits that wrap; a place is its count under a mask.
+//! A socket has four rings: we put into two (fill, send) and take from two (received, completed). Both ends
+//! count in 32 bits that wrap; a place is its count under a mask.
 
 use crate::IoError;
 use memmap2::{MmapOptions, MmapRaw};
@@ -36,21 +36,21 @@ pub(super) struct XdpRing<T> {
     flags: NonNull<AtomicU32>,
     entries: NonNull<T>,
     mask: u32,
-    /// Keeps it mapped; none where a test owns it.
+    /// Keeps the memory mapped; `None` if a test owns it.
     _memory: Option<MmapRaw>,
 }
 
-// SAFETY: the pointers lead into memory that is shared with the kernel and not with any thread.
+// SAFETY: the pointers lead into memory that is shared with the kernel and with no thread.
 unsafe impl<T: Send> Send for XdpRing<T> {}
 
 impl<T: Copy> XdpRing<T> {
     /// A ring of `count` entries, a power of two, in the memory at `base`.
     ///
     /// # Safety
-    /// All offsets with what they lead to lie inside memory that is aligned to 8, lives as long as the ring,
-    /// and is touched by nobody but this ring and one on the other side. Any bits are a `T`.
+    /// All offsets, with the data there, lie inside memory that is aligned to 8, lives as long as the ring,
+    /// and is accessed only by this ring and one on the other side. Any bits are a valid `T`.
     unsafe fn over(base: NonNull<u8>, offsets: Offsets, count: u32, memory: Option<MmapRaw>) -> Self {
-        // SAFETY: the caller answers for the offsets.
+        // SAFETY: the caller vouches for the offsets.
         unsafe {
             Self {
                 producer: base.add(offsets.producer).cast(),
@@ -63,7 +63,7 @@ impl<T: Copy> XdpRing<T> {
         }
     }
 
-    /// The ring at this place of a socket's memory.
+    /// The ring at this offset of a socket's memory.
     pub fn map(
         socket: BorrowedFd<'_>,
         place: u64,
@@ -97,12 +97,12 @@ impl<T: Copy> XdpRing<T> {
     }
 
     fn entry(&self, count: u32) -> NonNull<T> {
-        // SAFETY: the mask keeps it inside of the entries.
+        // SAFETY: the mask keeps it inside the entries.
         unsafe { self.entries.add((count & self.mask) as usize) }
     }
 }
 
-/// A ring that we put into.
+/// A ring into which we put entries.
 pub(super) struct Producer<T> {
     shared: XdpRing<T>,
     /// The count of entries that we have put, published or not.
@@ -117,7 +117,7 @@ impl<T: Copy> Producer<T> {
         Self { shared, next: 0, taken: 0 }
     }
 
-    /// Entries for which there is room, at least `wanted` if there is so much.
+    /// The number of free entries, at least `wanted` if there are that many.
     #[inline]
     pub fn room(&mut self, wanted: u32) -> u32 {
         let size = self.shared.mask + 1;
@@ -133,13 +133,13 @@ impl<T: Copy> Producer<T> {
         if self.room(1) == 0 {
             return false;
         }
-        // SAFETY: the place lies inside of the ring, and is ours until it is published.
+        // SAFETY: the place lies inside the ring, and is ours until it is published.
         unsafe { self.shared.entry(self.next).write(entry) };
         self.next = self.next.wrapping_add(1);
         true
     }
 
-    /// Publishes all entries that were put to the kernel.
+    /// Publishes all put entries to the kernel.
     #[inline]
     pub fn tell(&mut self) {
         self.shared.producer().store(self.next, Ordering::Release);
@@ -159,7 +159,7 @@ impl<T: Copy> Producer<T> {
     }
 }
 
-/// A ring that we take from.
+/// A ring from which we take entries.
 pub(super) struct Consumer<T> {
     shared: XdpRing<T>,
     /// The count of entries that we have taken, published or not.
@@ -183,7 +183,7 @@ impl<T: Copy> Consumer<T> {
                 return None;
             }
         }
-        // SAFETY: the place lies inside of the ring, and the kernel has written it and put it.
+        // SAFETY: the place lies inside the ring, and the kernel has written and published it.
         let entry = unsafe { self.shared.entry(self.next).read() };
         self.next = self.next.wrapping_add(1);
         Some(entry)
@@ -208,7 +208,7 @@ mod tests {
         let begin = u32::MAX - 2;
         (memory[0], memory[1]) = (u64::from(begin.to_le()), u64::from(begin.to_le()));
         let base = NonNull::from(memory).cast();
-        // SAFETY: the offsets lie inside of the memory, which outlives the rings in each test.
+        // SAFETY: the offsets lie inside the memory, which outlives the rings in each test.
         let shared = || unsafe { XdpRing::over(base, OFFSETS, COUNT, None) };
         let putting = Producer { shared: shared(), next: begin, taken: begin };
         (putting, Consumer { shared: shared(), next: begin, put: begin })

@@ -1,9 +1,9 @@
-//! The side thread of an xdp device: work that the pinned thread must not wait for.
+//! The side thread of an xdp device: work for which the pinned thread must not wait.
 //!
-//! It maintains the neighbour table, reads how much was thrown away, and waits on the ordinary sockets,
-//! which bring the datagrams that did not come by the card: from processes of this host, or in a shape that
+//! It maintains the neighbour table, reads how many frames were dropped, and waits on the ordinary sockets.
+//! These receive the datagrams that did not come by the card: from processes of this host, or in a shape that
 //! the program leaves to the kernel. They are rare, so the pinned thread reads these sockets only when this
-//! thread reports that something is there.
+//! thread reports a datagram.
 
 use super::neighbours::{NeighbourThread, Neighbours};
 use super::socket::dropped;
@@ -25,14 +25,14 @@ const POLL_PERIOD: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct XdpSideShared {
     pub neighbours: Neighbours,
-    /// Whether the ordinary sockets have something: groups, unicast. One is first looked at.
+    /// Whether the ordinary sockets have a datagram: groups, unicast. Initially true.
     pub by_kernel: [AtomicBool; 2],
-    /// Frames thrown away for want of room since the device was opened.
+    /// Frames dropped for want of room since the device was opened.
     pub dropped: AtomicU64,
     stop: AtomicBool,
 }
 
-/// The thread, which ends with this.
+/// The thread, which ends when this is dropped.
 pub(super) struct XdpSideThread {
     pub shared: Arc<XdpSideShared>,
     waker: Waker,
@@ -57,7 +57,7 @@ impl XdpSideThread {
         }
         let waker = Waker::new(poll.registry(), Token(ordinary.len())).map_err(fails)?;
         let shared = Arc::new(XdpSideShared::default());
-        // What came before the first wait is read at once.
+        // Datagrams that came before the first wait are read at once.
         shared.by_kernel.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
         let work = Work { shared: shared.clone(), poll, _ordinary: ordinary, queues, card };
         let thread = capabilities::spawn(std::thread::Builder::new().name("xdp-side".into()), || work.run())
@@ -69,7 +69,7 @@ impl XdpSideThread {
 impl Drop for XdpSideThread {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        // Without it the thread ends a moment later by itself.
+        // Without the waker the thread ends a moment later by itself.
         let _ = self.waker.wake();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -81,7 +81,7 @@ impl Drop for XdpSideThread {
 struct Work {
     shared: Arc<XdpSideShared>,
     poll: Poll,
-    /// Duplicates of the device's: the registered descriptors stay open.
+    /// Duplicates of the device's sockets: the registered descriptors stay open.
     _ordinary: Vec<OwnedFd>,
     queues: Vec<OwnedFd>,
     card: String,
@@ -92,7 +92,8 @@ impl Work {
         let mut events = Events::with_capacity(8);
         let (mut keeper, mut round) = (NeighbourThread::default(), Instant::now());
         while !self.shared.stop.load(Ordering::Acquire) {
-            // Edges: a socket is reported once for all that came before it was last empty or reported.
+            // Edge-triggered: a socket is reported once for all datagrams since it was last empty or
+            // reported.
             if self.poll.poll(&mut events, Some(POLL_PERIOD)).is_err() {
                 std::thread::sleep(POLL_PERIOD);
             }

@@ -5,8 +5,8 @@
 //!  a sent one:        free ─▶ send ring ─▶ card ─▶ completed ring ─▶ free
 //! ```
 //!
-//! The memory is cut into frames of one size, some to receive into and some to send from. A frame is in one
-//! of these places and in no other: that is what the slices that are lent from it rest on.
+//! The memory is cut into frames of one size, some for receiving and some for sending. A frame is in exactly
+//! one of these places: the slices that are lent from it rely on that.
 
 use super::ring::{Consumer, Offsets, Producer, XdpRing};
 use crate::IoError;
@@ -17,33 +17,33 @@ use std::time::{Duration, Instant};
 
 /// The room that the kernel reserves in front of each received frame (`XDP_PACKET_HEADROOM`).
 const HEADROOM: usize = 256;
-/// Frames are of half a page or a whole one: the kernel takes powers of two up to its page.
+/// Frames are half a page or a whole one: the kernel takes powers of two up to its page.
 const FRAME_BYTES_MIN: usize = 2048;
 const FRAME_BYTES_MAX: usize = 4096;
-/// Fewer frames than these are no use, more would not fit a ring.
+/// Fewer frames are useless, and more would not fit a ring.
 const FRAMES_MIN: usize = 512;
 const FRAMES_MAX: usize = 16_384;
 /// Raises the number of frames that one call sends in generic and native mode from 32 (Linux 6.18).
 const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
-/// What one call sends where that is not to be had.
+/// The number of frames that one call sends where that option does not exist.
 const SENT_PER_CALL: u32 = 32;
 /// Frames that one busy poll takes from the card.
 const BUSY_POLL_BUDGET: libc::c_int = 64;
-/// A predecessor that was killed holds its queue some tens of milliseconds longer than it lives, and seconds
-/// on a host that is busy with other work.
+/// A killed predecessor holds its queue some tens of milliseconds longer than it lives, and seconds on a host
+/// that is busy with other work.
 pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Bytes of the frame for datagrams that need `bytes` with all headers.
 ///
 /// # Errors
-/// There is none so large: the most that there is.
+/// No frame is that large: the most bytes possible.
 pub(super) fn frame_bytes(bytes: usize) -> Result<usize, usize> {
     let needed = (bytes + HEADROOM).next_power_of_two().max(FRAME_BYTES_MIN);
     if needed <= FRAME_BYTES_MAX { Ok(needed) } else { Err(FRAME_BYTES_MAX - HEADROOM) }
 }
 
-/// Tries again while a predecessor still holds what is asked for.
+/// Tries again while a predecessor still holds the resource.
 pub(super) fn when_free<T, E>(
     mut attempt: impl FnMut() -> Result<T, E>,
     error: impl Fn(&E) -> &IoError,
@@ -62,7 +62,7 @@ pub(super) fn when_free<T, E>(
     }
 }
 
-/// How a queue is to be opened.
+/// How to open a queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct QueueSettings {
     pub card: u32,
@@ -76,14 +76,14 @@ pub(super) struct QueueSettings {
     pub busy_poll_us: Option<u32>,
 }
 
-/// A received frame: where its bytes begin in the memory, and how many there are.
+/// A received frame: the offset of its bytes in the memory, and their number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct XdpFrame {
     pub at: u64,
     pub len: u32,
 }
 
-/// One queue, open.
+/// One open queue.
 pub(super) struct Queue {
     socket: OwnedFd,
     memory: MmapRaw,
@@ -92,7 +92,7 @@ pub(super) struct Queue {
     received: Consumer<libc::xdp_desc>,
     sender: Option<Sender>,
     polls_busily: bool,
-    /// A frame was taken or returned that is not yet published to the kernel.
+    /// Whether a frame was taken or returned that is not yet published to the kernel.
     unpublished: bool,
 }
 
@@ -100,16 +100,16 @@ pub(super) struct Queue {
 struct Sender {
     ring: Producer<libc::xdp_desc>,
     completed: Consumer<u64>,
-    /// Frames that are not under way.
+    /// Frames that are not in use.
     free: Vec<u64>,
-    /// Most calls that a full ring may need.
+    /// The most calls that a full ring may need.
     calls_max: u32,
 }
 
 /// The results of the calls that send.
 #[derive(Debug, Default)]
 pub(super) struct WakeOutcome {
-    /// How many there were.
+    /// The number of calls.
     pub calls: u64,
     /// The error of the last one, if it failed.
     pub error: Option<Error>,
@@ -118,10 +118,10 @@ pub(super) struct WakeOutcome {
 }
 
 impl Queue {
-    /// Opens the socket of a queue and binds it. Nothing comes before the program knows it.
+    /// Opens the socket of a queue and binds it. Nothing is received before the program knows it.
     ///
     /// # Errors
-    /// The kernel's error; a missing right, locked memory and an occupied queue with the remedy.
+    /// The kernel's error; for a missing right, locked memory and an occupied queue with the remedy.
     pub fn open(settings: &QueueSettings, name: &str) -> Result<Self, IoError> {
         when_free(|| Self::try_open(settings, name), |error| error)
     }
@@ -191,7 +191,7 @@ impl Queue {
         self.polls_busily
     }
 
-    /// The oldest received frame, if there is one. It is ours until it is returned.
+    /// Takes the oldest received frame, if there is one. It is ours until it is returned.
     #[inline]
     pub fn take(&mut self) -> Option<XdpFrame> {
         let entry = self.received.take()?;
@@ -212,8 +212,8 @@ impl Queue {
         if !whole {
             return &[];
         }
-        // SAFETY: it lies inside of the memory; the frame is in none of the rings, so nobody writes to it,
-        // and it gets back there by a mutable borrow of `self`.
+        // SAFETY: it lies inside the memory; the frame is in none of the rings, so nothing writes to it, and
+        // only a mutable borrow of `self` returns it there.
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(at as usize), len) }
     }
 
@@ -225,8 +225,8 @@ impl Queue {
         debug_assert!(put, "more frames than there are");
     }
 
-    /// Publishes the taken and returned frames to the kernel: without a system call, except where the card
-    /// waits for one.
+    /// Publishes the taken and returned frames to the kernel: without a system call, unless the card waits
+    /// for one.
     #[inline]
     pub fn tell(&mut self) {
         if self.unpublished {
@@ -239,7 +239,7 @@ impl Queue {
         }
     }
 
-    /// Has the card look for frames: where it asks for that, or with busy polling.
+    /// Makes the card look for frames: if it asks for that, or with busy polling.
     pub fn wake(&self) {
         let (none, no_address, no_length) =
             (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
@@ -249,8 +249,8 @@ impl Queue {
         };
     }
 
-    /// A frame to be sent, filled by `write`, which returns its length; [`Queue::kick`] sends it. Returns
-    /// whether there was a free one and `write` filled it.
+    /// Puts a frame to be sent, filled by `write`, which returns its length; [`Queue::wake_kernel`] sends it.
+    /// Returns whether there was a free frame and `write` filled it.
     #[inline]
     pub fn put(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
         let Some(sender) = &mut self.sender else { return false };
@@ -261,7 +261,7 @@ impl Queue {
             return false;
         }
         let Some(at) = sender.free.pop() else { return false };
-        // SAFETY: a free frame lies inside of the memory and is in no ring; `self` is borrowed mutably, so no
+        // SAFETY: a free frame lies inside the memory and is in no ring; `self` is borrowed mutably, so no
         // slice of it is lent.
         let bytes = unsafe {
             std::slice::from_raw_parts_mut(self.memory.as_mut_ptr().add(at as usize), self.frame_bytes)
@@ -275,15 +275,15 @@ impl Queue {
         }
     }
 
-    /// Makes the card send the frames that were put. One call where it needs one, as a rule; more where a
-    /// call takes but a part of the ring.
+    /// Makes the card send the frames that were put. Usually it is one call if the card needs one; more if a
+    /// call takes only a part of the ring.
     pub fn wake_kernel(&mut self) -> WakeOutcome {
         let Some(sender) = &mut self.sender else { return WakeOutcome::default() };
         sender.ring.tell();
         let mut kicked = WakeOutcome::default();
         let mut before = sender.ring.waiting();
         if !sender.ring.wants_call() {
-            // It is at work. Whether it takes all of it without a call shows the next time.
+            // It is sending. The next call shows whether it takes all of it without a system call.
             kicked.waiting = before;
             return kicked;
         }
@@ -308,8 +308,8 @@ impl Queue {
             }
             before = kicked.waiting;
         }
-        // After the call nothing waits for it, and the next frame to send is written where the cache still
-        // has it.
+        // The call has taken all frames, and the next frame to send is written where it is still in the
+        // cache.
         sender.reclaim();
         kicked
     }
@@ -325,14 +325,14 @@ impl Sender {
     }
 }
 
-/// How many frames hold so many bytes: a power of two, as rings are.
+/// The number of frames that hold `bytes`: a power of two, as rings require.
 fn frames(bytes: usize, frame_bytes: usize) -> u32 {
     (bytes / frame_bytes).clamp(FRAMES_MIN, FRAMES_MAX).next_power_of_two() as u32
 }
 
-/// Places of the fill ring of a queue that receives into so many frames. The kernel publishes a frame that
-/// it filled before it publishes that it took it from the fill ring (`xsk_flush`): for that moment each
-/// frame may stand there twice.
+/// Places of the fill ring of a queue that receives into `frames` frames. The kernel publishes a frame that
+/// it filled before it publishes that it took it from the fill ring (`xsk_flush`): for that moment each frame
+/// may stand there twice.
 fn fill_places(frames: u32) -> u32 {
     2 * frames
 }
@@ -371,8 +371,8 @@ fn sender(
     send: u32,
     settings: &QueueSettings,
 ) -> Result<Sender, IoError> {
-    // The kernel makes a packet of its own of each frame, and counts it as an ordinary socket's: without this
-    // it takes some hundred at a time.
+    // The kernel makes a packet of its own from each frame, and counts it against the send buffer: without
+    // this it takes some hundred at a time.
     let bytes = settings.send_bytes.min(i32::MAX as usize / 2) as libc::c_int;
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes, "size the send buffer of the XDP socket")?;
     let budget = set(socket, libc::SOL_XDP, XDP_MAX_TX_SKB_BUDGET, &send, "raise the frames of one call");
@@ -441,7 +441,7 @@ fn offsets(socket: &OwnedFd) -> Result<libc::xdp_mmap_offsets, IoError> {
     Ok(offsets)
 }
 
-/// Frames for us that the card or the kernel threw away on this socket, because it had no room for them.
+/// Frames for this node that the card or the kernel dropped on this socket for want of room.
 pub(super) fn dropped(socket: BorrowedFd<'_>) -> std::io::Result<u64> {
     // SAFETY: plain integers; all zero is a value of it.
     let mut counts: libc::xdp_statistics = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! Memory beside a network: what goes which way, and that nobody hears anything twice.
+//! Memory beside a network: which datagrams go by which of them, and that no process receives one twice.
 
 use crate::{LOCALHOST, settings as udp_settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
@@ -12,10 +12,10 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A network that writes down what is asked of it.
+/// A network that records its calls.
 #[derive(Default)]
 pub(crate) struct Noted {
-    /// Brought by the next receive, of groups and of unicast alike.
+    /// Datagrams that the next receive brings, for groups and for unicast alike.
     pub(crate) brings: Vec<Vec<u8>>,
     asked: u32,
     sent: Vec<Vec<u8>>,
@@ -62,7 +62,7 @@ impl Net for Noted {
     }
 }
 
-/// A clock that stands still until it is set.
+/// A clock that stands still until the test sets it.
 struct Hand<'a>(&'a Cell<Nanos>);
 
 impl Time for Hand<'_> {
@@ -103,7 +103,7 @@ fn memory_is_asked_at_every_turn_and_the_network_every_two_microseconds() {
     let network = Noted { brings: vec![b"far".to_vec()], ..Noted::default() };
     let mut both = Beside::timed(host_memory(parent.path()), network, true, Hand(&time));
     let own = both.memory().unicast_address();
-    // It says `near` once for each expected answer: the network's part depends on the time alone.
+    // The network's part depends on the time alone.
     for (step_ns, far) in [(0, true), (0, false), (1_999, false), (1, true), (1, false), (5_000, true)] {
         time.set(time.get() + step_ns);
         local.send_group(Group::Data, &single(b"near"));
@@ -161,8 +161,8 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
         memory,
     };
     let open = |memory| Device::open(settings(memory)).unwrap_or_else(|error| panic!("{error}"));
-    // The process opened last knows the others from the start; the one before it learns of it, and misses
-    // nothing.
+    // The process that was opened last knows the others from the start; the one before it learns of it, and
+    // misses nothing.
     let (mut deaf, mut a, mut b) =
         (open(MemorySharing::Off), open(MemorySharing::Beside), open(MemorySharing::Beside));
     assert_eq!(b.send_group(Group::Data, &single(b"once")), 1);
@@ -177,7 +177,7 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
         }
     };
     listen(|multicast, unicasts, waited| multicast > 0 && unicasts > 0 || waited > Duration::from_secs(30));
-    // What came twice would be there by now: the loopback delivers within the send.
+    // A second copy would be there by now: the loopback delivers within the send.
     listen(|multicast, unicasts, waited| multicast > 1 || unicasts > 1 || waited > Duration::from_millis(50));
     assert_eq!(multicast, [b"once"]);
     assert_eq!(unicasts, [(b"to you".to_vec(), b.unicast_address())]);

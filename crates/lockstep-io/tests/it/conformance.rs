@@ -1,7 +1,7 @@
-//! What the port [`Net`](lockstep_core::engine::ports::Net) promises, held by every transport alike: the
+//! The promises of the port [`Net`](lockstep_core::engine::ports::Net), which every transport keeps: the
 //! kernel's UDP, groups by unicast, shared memory, and one without any system call, which stands for those of
-//! others. A card by AF_XDP is held to it by the root's tests of networks, the simulator's network by the
-//! simulator's. `docs/PORTS.md` has the promises in words.
+//! other libraries. The root's tests of networks check a card by AF_XDP, and the simulator's tests its own
+//! network. `docs/PORTS.md` has the promises in words.
 //!
 //! A transport takes part by an [`Ether`](promises::Ether), and by one line below.
 

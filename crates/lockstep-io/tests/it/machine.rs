@@ -27,7 +27,7 @@ fn the_clock_keeps_wall_time_beside_the_monotonic_one() {
     let before = unix();
     let mut clock = Clock::start();
     let wall = clock.wall(clock.now());
-    // A second is far beyond its error, and far below what a wrong offset would show.
+    // A second is far beyond the clock's error, and far below what a wrong offset would show.
     for wall in [wall, Utc::now().0] {
         assert!(wall + 1_000_000_000 > before && wall < unix() + 1_000_000_000);
     }

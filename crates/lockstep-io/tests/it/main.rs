@@ -1,6 +1,6 @@
-//! The kernel as we found it: sockets, memory and files behind the ports, on the loopback.
+//! The kernel's sockets, memory and files behind the ports, on the loopback.
 //!
-//! What ends a process runs in a child: this program again, as `lockstep_testkit::child` has it.
+//! A test that ends a process runs in a child: this program again, by `lockstep_testkit::child`.
 
 // Threads and sleeps belong to io and the command line; here they stand for the latter.
 #![allow(clippy::disallowed_methods)]
@@ -20,7 +20,7 @@ use std::net::Ipv4Addr;
 
 pub(crate) const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// A node's settings on the loopback, with groups and a port that nobody else has.
+/// A node's settings on the loopback, with groups and a port that no other test has.
 pub(crate) fn settings() -> UdpSettings {
     let random = clock::random_u64().expect("random bits").to_le_bytes();
     let groups = [1, 2, 3].map(|last| Ipv4Addr::new(239, random[0], random[1], last));
@@ -45,7 +45,7 @@ pub(crate) fn single(bytes: &[u8]) -> [Burst<'_>; 1] {
     [Burst { bytes, stride: bytes.len() }]
 }
 
-/// Datagrams of `stride` bytes one behind the other, each filled with its number, the last one shorter.
+/// Contiguous datagrams of `stride` bytes, each filled with its number, the last one shorter.
 pub(crate) fn burst(count: usize, stride: usize) -> Vec<u8> {
     (0..count * stride - stride / 2).map(|at| (at / stride) as u8).collect()
 }

@@ -1,4 +1,4 @@
-//! Counters and events: what a process leaves for others to read.
+//! Counters and events: the files that a process leaves for others to read.
 
 #![allow(clippy::unwrap_used, reason = "files of the test's own folder")]
 
@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// Whether this process may give files to others.
+/// Whether this process may give files to other users.
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
@@ -103,7 +103,7 @@ fn a_counters_file_that_is_none_is_refused_with_the_reason() {
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
     assert!(refusal().contains("too few for its table"), "{}", refusal());
-    // A version, a kind that is none, and letters that are none.
+    // A version, an unknown kind, and bytes that are no letters.
     for (at, byte, reason) in
         [(8, 1, "its layout is 1, this release reads 2"), (64, b'x', "damaged"), (70, 0xff, "damaged")]
     {
@@ -123,7 +123,7 @@ fn make_both(counters: &Path, events: &Path) {
     EventRing::create(events).unwrap().record(1, &EventRecord::default());
 }
 
-/// What a stranger puts in the place of a sound file, how, and a word of the refusal.
+/// What a stranger puts in place of a sound file, how, and a word of the refusal.
 type Form = (&'static str, fn(&Path), &'static str);
 
 fn in_place(path: &Path, make: impl FnOnce(&Path)) {
@@ -175,7 +175,7 @@ const FORMS: [Form; 11] = [
 
 fn remove_both(counters: &Path, events: &Path) {
     for path in [counters, events] {
-        let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir(path)); // it may not be there
+        let _ = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir(path)); // it may not exist
     }
 }
 

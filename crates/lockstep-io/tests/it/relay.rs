@@ -1,5 +1,5 @@
-//! What the owner of a card hands on to the other processes of its host, by its ring alone. The root's tests
-//! of networks have it on a card.
+//! What the owner of a card relays to the other processes of its host, tested by its ring alone. The root's
+//! tests of networks run it on a card.
 
 use crate::beside::{Noted, groups};
 use lockstep_core::engine::ports::{Group, Net};
@@ -23,7 +23,7 @@ fn listener(settings: &RelaySettings) -> Relayed<Noted> {
     Relayed::open(settings, Noted::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What it hears until so many datagrams have come.
+/// The datagrams that it receives until `count` have come.
 fn hear(listener: &mut Relayed<Noted>, count: usize) -> Vec<Vec<u8>> {
     let (mut received, begun) = (Vec::new(), Instant::now());
     while received.len() < count {
@@ -65,7 +65,7 @@ fn who_listens_before_there_is_an_owner_hears_each_that_comes_from_its_first_dat
         let say = |owner: &mut Relay, number| assert!(owner.push(Group::Data, &[round, number]));
         (0..5).for_each(|number| say(&mut owner, number));
         let mut received = hear(&mut early, 5);
-        // What it has said is heard though it has left.
+        // Its datagrams are received although it has left.
         (5..10).for_each(|number| say(&mut owner, number));
         drop(owner);
         received.extend(hear(&mut early, 5));

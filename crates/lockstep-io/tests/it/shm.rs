@@ -18,12 +18,12 @@ use tempfile::TempDir;
 
 /// Names the folder to a child.
 const PARENT: &str = "LOCKSTEP_TEST_PARENT";
-/// The first group of every cluster here; the folder is what differs.
+/// The first group of every cluster here; only the folder differs.
 const GROUP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(239, 1, 2, 3), 7700);
 /// Longest wait for another thread or process of this machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A folder in memory, where there is one.
+/// A folder in memory, if the host has one.
 fn parent() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
@@ -67,7 +67,7 @@ fn received_unicast(net: &mut impl Net) -> Vec<(Vec<u8>, SocketAddrV4)> {
     (0..count).map(datagram).collect()
 }
 
-/// What comes of `look` once it is something: another thread maps who has just come.
+/// Waits until `look` returns something: another thread maps a process that has just joined.
 fn awaited<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -79,7 +79,7 @@ fn awaited<T>(mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Waits until `shm` reads the rings of so many others.
+/// Waits until `shm` reads the rings of `members` others.
 fn await_members(shm: &mut Shm, members: u64) {
     awaited(|| {
         shm.recv_groups();
@@ -218,7 +218,7 @@ fn a_reader_that_is_too_slow_counts_what_it_lost_and_the_others_lose_nothing() {
         assert_eq!(sender.send_group(Group::Data, &single(&[number as u8; 100])), 1);
         count += received(&mut quick).len();
     }
-    // It notices within some receives, whatever lies at its place.
+    // It notices within some receives, whatever lies at its position.
     let late: usize = (0..200).map(|_| received(&mut slow).len()).sum();
     assert_eq!((count, quick.dropped()), (sent, 0));
     assert!(slow.dropped() > 0 && late > 0);
@@ -252,7 +252,7 @@ fn an_address_belongs_to_one_process_and_is_free_again_when_that_ends() {
     open(fixed);
 }
 
-/// A ring's file of a process that lives, as far as anybody can tell: its lock is held here.
+/// A ring's file of a process that appears to live: its lock is held here.
 fn forged(parent: &Path, number: u64) -> (File, PathBuf) {
     let folder_lock = File::open(folder(parent)).unwrap();
     folder_lock.lock().unwrap();
@@ -404,7 +404,7 @@ fn kill(mut child: Child) {
     child.wait().unwrap();
 }
 
-/// Takes what is there; returns the number of the newest datagram.
+/// Receives what is there; returns the number of the newest datagram.
 fn check(shm: &mut Shm, newest: Option<u64>) -> Option<u64> {
     received(shm).iter().fold(newest, |newest, bytes| {
         let number = u64::from_le_bytes(bytes[..8].try_into().unwrap());
@@ -434,7 +434,7 @@ fn a_writer_that_is_killed_in_mid_flow_leaves_no_torn_datagram_and_its_successor
             (shm.counts().members == 0).then_some(())
         });
         awaited(|| (files(parent.path()) == 1).then_some(()));
-        // The receive in which the writer overtook us brings nothing, and the next one what is left.
+        // The receive in which the writer overtook us returns nothing, and the next one returns the rest.
         newest = check(&mut shm, newest);
         check(&mut shm, newest);
     }

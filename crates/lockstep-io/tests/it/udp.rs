@@ -71,7 +71,7 @@ fn a_burst_arrives_split_and_whole_whether_it_travels_cut_or_uncut() {
         let mut receiver = open(&UdpSettings { gro, ..settings.clone() });
         for (count, stride) in [(100, 1416), (3, 1000), (64, 8)] {
             let (bytes, before) = (burst(count, stride), receiver.counts());
-            // A single datagram before and one after: the order of bursts is the order of arrival.
+            // A single datagram before and one after: bursts are received in the order of arrival.
             let bursts = [single(b"first")[0], Burst { bytes: &bytes, stride }, single(b"last")[0]];
             assert_eq!(sender.send_group(Group::Data, &bursts), count + 2);
             let mut expected: Vec<&[u8]> = vec![b"first"];
@@ -83,7 +83,7 @@ fn a_burst_arrives_split_and_whole_whether_it_travels_cut_or_uncut() {
             let full = |counts: &UdpCounts| counts.group_receives - counts.empty_receives;
             if gso && gro {
                 // 46 datagrams of 1416 bytes fill a message: three messages and two singles at most, of which
-                // a socket that was empty asks for the first one alone.
+                // a socket that was empty takes only the first one.
                 assert!(full(&after) - full(&before) <= 2);
             }
             assert_eq!(after.bytes_in - before.bytes_in, bytes.len() as u64 + 9);
@@ -126,7 +126,7 @@ fn every_datagram_that_a_full_socket_threw_away_is_counted() {
             assert_eq!(sender.send_group(Group::Data, &single(&[5; 1000])), 1);
         }
         arrived += received(&mut receiver).len();
-        // The count comes with the next datagram that finds room.
+        // The next datagram that finds room carries the count.
         assert_eq!(sender.send_group(Group::Data, &single(b"next")), 1);
         arrived += received(&mut receiver).len();
     }
@@ -232,7 +232,7 @@ fn a_buffer_that_the_kernel_cuts_is_reported_with_its_sysctl() {
     );
 }
 
-/// The cards of this machine with a number that `/sys` tells of them.
+/// The cards of this machine with a number that `/sys` reports for them.
 fn cards(fact: &str) -> Vec<(String, u32)> {
     let Ok(folder) = std::fs::read_dir("/sys/class/net") else { return Vec::new() };
     let number = |path: &Path| {

@@ -7,7 +7,7 @@ use lockstep_wire::{Epoch, OperatorOrder, OrderStatement, OrderView, named_argum
 const SECOND: Nanos = 1_000_000_000;
 const RIGHT: Nanos = 1_700_000_000 * SECOND;
 
-/// It sets a timer of each kind by what it is sent, and remembers what it was told.
+/// It sets timers of each kind on demand, and remembers its inputs.
 #[derive(Default)]
 struct Reminder(Vec<(Nanos, String)>);
 
@@ -71,7 +71,7 @@ fn timers_fire_neither_early_nor_never_where_the_streams_time_is_set_back() {
     for ahead in [3_600, 86_400, 15 * 365 * 86_400].map(|seconds| seconds * SECOND) {
         let mut core = core();
         message(&mut core, RIGHT + ahead, b"set");
-        // One at a time of the stream that has passed in it is due at once.
+        // A timer at a time that has passed is due at once.
         message(&mut core, RIGHT + ahead, b"");
         assert_eq!(core.machine().0, [(RIGHT + ahead, "at".to_owned())], "ahead by {ahead}");
         message(&mut core, RIGHT + ahead + 4 * SECOND, b"");

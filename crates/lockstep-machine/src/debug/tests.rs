@@ -9,7 +9,7 @@ const NAME: &str = "sum";
 const MACHINE: PublisherId = 9;
 const CLIENT: PublisherId = 3;
 
-/// A sum of bytes, which answers each third message and has a timer; faults are planted by the version.
+/// A sum of bytes, which answers each third message and has a timer; its version selects planted faults.
 #[derive(Debug, Default)]
 struct Sum {
     sum: u64,
@@ -46,7 +46,7 @@ impl StateMachine for Sum {
 }
 
 /// Entries of a stream: payloads, each with its publisher, or `open ` and a name. Entry 1 opens the client's
-/// name, 2 the machine's.
+/// name, and entry 2 the machine's.
 #[derive(Clone, Debug)]
 struct Recorded {
     rows: Vec<(PublisherId, Vec<u8>)>,
@@ -58,7 +58,8 @@ impl Recorded {
         Self { rows, next: 1 }
     }
 
-    /// The bytes as messages of the client, each third one followed by what a machine published for it.
+    /// The bytes as messages of the client, each third one followed by the output that a machine published
+    /// for it.
     fn answered(bytes: &[u8], mut answer: impl FnMut(u64) -> Vec<u8>) -> Self {
         let (mut rows, mut output) = (Vec::new(), 0);
         for (place, byte) in bytes.iter().enumerate() {
@@ -126,7 +127,7 @@ fn debugger(recorded: Recorded) -> Debugger<Sum, Recorded> {
     Debugger::new(settings(), recorded, Sum::default).expect("a recording")
 }
 
-/// What a person sees at a place.
+/// What a person sees at a position.
 fn seen<M: StateMachine>(debugger: &Debugger<M, Recorded>) -> (String, u64, Vec<(u64, Nanos)>) {
     let step = debugger.step().map(|step| format!("{step:?}"));
     (step.unwrap_or_default(), debugger.digest(), debugger.timers())
@@ -230,7 +231,7 @@ fn the_first_output_that_differs_is_found_with_both_and_the_input_that_made_it()
             .for_each(|one| outputs.extend(one.output.published().map(|(_, bytes)| bytes.to_vec())));
     }
     assert_eq!(outputs.len(), 3);
-    // The entries of outputs move time, so what the stream has is what a run of it gives.
+    // The entries of outputs advance the time, so the stream must be the one of a run of the machine.
     let alike = |changed: Option<u64>| {
         let mut recorded = Recorded::answered(&bytes, |_| b"?".to_vec());
         let mut run = debugger(recorded.clone());
@@ -254,7 +255,7 @@ fn the_first_output_that_differs_is_found_with_both_and_the_input_that_made_it()
     let found = other.forward_to_difference().expect("a recording").expect("it differs");
     assert_eq!((found.seq, found.of), (10, Some(9)));
     assert!(found.text.contains("output 2 is \"another\" to everybody in the stream"), "{found:?}");
-    // The same difference is found again by whoever has gone back, and none of what follows it.
+    // After a step back the same difference is found again, and none of those behind it.
     other.back(u64::MAX).expect("a recording");
     assert_eq!(other.forward_to_difference().expect("a recording"), Some(found));
     assert_eq!(other.forward_to_difference().expect("a recording"), None);
@@ -291,7 +292,7 @@ fn a_machine_that_restores_another_state_is_stepped_back_by_the_whole_stream() {
     assert!(walk.snapshot_error().is_some_and(|why| why.contains("do not agree")));
 }
 
-/// Outputs alone do not show it.
+/// The outputs alone do not show it.
 #[test]
 fn another_digest_that_a_replica_has_reported_is_a_difference() {
     const REPLICA: PublisherId = 12;

@@ -1,4 +1,4 @@
-//! Inputs and effects as a person reads them.
+//! Inputs and effects in words.
 
 use crate::machine::{Input, InputEvent};
 use crate::output::Effect;
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Bytes of a payload that are shown.
 const PAYLOAD_SHOWN: usize = 400;
 
-/// The names of publishers, as far as their opens were read.
+/// The names of publishers whose opens were read.
 #[derive(Debug, Default)]
 pub struct InputWords(BTreeMap<PublisherId, String>);
 
@@ -68,7 +68,7 @@ impl InputWords {
     }
 }
 
-/// Bytes as a text in quotes, as many as are shown.
+/// Bytes as a quoted text, cut at the number of bytes that are shown.
 fn quoted(bytes: &[u8]) -> String {
     match bytes.get(..PAYLOAD_SHOWN) {
         Some(shown) if bytes.len() > PAYLOAD_SHOWN => {

@@ -1,4 +1,4 @@
-//! A machine that is known at run time alone, as those of other languages are: its version is a value, it is
+//! A machine that is known only at run time, as those of other languages are: its version is a value, it is
 //! restored by one of its kind, and it may fail.
 
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
@@ -89,7 +89,7 @@ fn a_machine_that_fails_puts_out_nothing_of_that_input_and_gets_no_more() {
     assert_eq!(feed(1, b"good"), Ok(()));
     let failed = Err(MachineFault::Machine("a bad message".to_owned()));
     assert_eq!(feed(2, b"bad"), failed);
-    // Nobody should go on; and who does gets the same, also where a digest is due.
+    // A caller should not continue; one that does gets the same error, also where a digest is due.
     for seq in 3..10 {
         assert_eq!(feed(seq, b"good"), failed);
     }

@@ -1,4 +1,4 @@
-//! What a machine's pass must not do: allocate, once its memory has grown to what it needs.
+//! A machine's pass must not allocate, once its memory has grown to the needed size.
 
 mod foreign;
 
@@ -31,7 +31,7 @@ impl StateMachine for Echo {
 const CLIENT: u32 = 7;
 const MACHINE: u32 = 8;
 
-/// Applies `count` messages, and reads each output back in the stream before the next one.
+/// Applies `count` messages, and reads each output back from the stream before the next one.
 fn applied(core: &mut MachineCore<Echo>, count: u64) {
     for _ in 0..count {
         let seq = core.next();
@@ -73,7 +73,7 @@ fn a_pass_with_its_output_allocates_nothing() {
     core.on_event(&opened, &mut |_, _| {}).expect("a name");
     applied(&mut core, 100);
     let info = allocation_counter::measure(|| applied(&mut core, 10_000));
-    // The test's own: one for each message that it makes.
+    // The test allocates once for each message that it makes.
     assert_eq!(info.count_total, 10_000, "{info:?}");
     assert_eq!(core.outputs.count(), 10_100);
 }

@@ -1,21 +1,21 @@
-//! Which thread may access which part of the tail's ring, so that two threads share memory without a lock.
+//! Assigns the parts of the tail's ring to two threads, so that they share the memory without a lock.
 //!
 //! ```text
 //!   written ─────── side reads ─────── published ─────── hot writes ─────── written + ring
 //! ```
 //!
-//! Neither word ever falls. The thread that raises one stores it with release after its last access to the
-//! part that it releases; the other thread loads it with acquire before its first access.
+//! Neither word ever falls. The thread that raises a word stores it with release after its last access to the
+//! part that it gives up; the other thread loads it with acquire before its first access.
 
 use lockstep_io::sync::{AtomicU64, Ordering};
 
-/// Loads a word that the other thread stores, and all that it released with it.
+/// Loads a word of the other thread, with everything released by it.
 #[inline]
 pub fn load(word: &AtomicU64) -> u64 {
     word.load(Ordering::Acquire)
 }
 
-/// Stores a word, and releases the part below it.
+/// Stores a word, and gives up the part below it.
 #[inline]
 pub fn store(word: &AtomicU64, value: u64) {
     word.store(value, Ordering::Release);
@@ -27,7 +27,7 @@ pub struct Claims {
     ring_len: u64,
     /// The word `PublishedPos`, which the hot thread alone stores.
     published: u64,
-    /// Up to where segments had freed the ring at the last check.
+    /// The bound up to which the segments had freed the ring at the last check.
     free_until: u64,
 }
 
@@ -37,7 +37,7 @@ impl Claims {
         Self { ring_len, published: load(published), free_until: load(written) + ring_len }
     }
 
-    /// Panics unless the `len` bytes at `pos` are the hot thread's.
+    /// Panics unless the `len` bytes at `pos` belong to the hot thread.
     #[inline]
     pub fn judge(&mut self, written: &AtomicU64, pos: u64, len: u64) {
         let end = pos + len;
@@ -61,7 +61,7 @@ impl Claims {
     }
 }
 
-/// Panics unless the `len` bytes at `pos` are the side thread's to read.
+/// Panics unless the side thread may read the `len` bytes at `pos`.
 pub fn judge_read(written: &AtomicU64, published: &AtomicU64, pos: u64, len: u64) {
     let (written, published) = (load(written), load(published));
     assert!(
@@ -70,7 +70,7 @@ pub fn judge_read(written: &AtomicU64, published: &AtomicU64, pos: u64, len: u64
     );
 }
 
-/// The hot thread may write again to everything below `value`.
+/// The hot thread may write everything below `value` again.
 pub fn free(written: &AtomicU64, value: u64) {
     let before = load(written);
     assert!(value >= before, "written falls from {before} to {value}");

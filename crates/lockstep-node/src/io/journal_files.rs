@@ -1,5 +1,4 @@
-//! A journal by its paths: the interface of the command line. Locks, maps and opens it, and reports which
-//! part failed.
+//! A journal by its paths, for the command line: locks, maps and opens it, and reports which part failed.
 
 mod previous_tail;
 mod reading;
@@ -27,7 +26,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-/// A journal could not be created or opened: which one, and why.
+/// A journal could not be created or opened.
 #[derive(Debug)]
 pub struct JournalError {
     /// The journal's directory.
@@ -36,12 +35,12 @@ pub struct JournalError {
     pub why: JournalFailure,
 }
 
-/// The damage of a journal.
+/// The reason of a [`JournalError`].
 #[derive(Debug)]
 pub enum JournalFailure {
-    /// The journal itself.
+    /// The journal's content.
     Open(JournalOpenError),
-    /// Another process has it; its id, if that could be read.
+    /// Another process has the journal open; its id, if that could be read.
     Locked(Option<u32>),
     /// The system.
     Io(IoError),
@@ -98,13 +97,13 @@ pub struct JournalConfig {
     pub cluster: u64,
     /// The replica's number.
     pub replica: u32,
-    /// Durability `power`.
+    /// Whether the durability is `power`.
     pub power: bool,
     /// Most bytes of a frame.
     pub frame_len_max: usize,
 }
 
-/// A journal that was inspected. The lock is held as long as this value lives.
+/// An inspected journal. Its lock is held as long as this value lives.
 #[derive(Debug)]
 pub struct InspectedJournal {
     /// The findings.
@@ -115,7 +114,7 @@ pub struct InspectedJournal {
     config: JournalConfig,
 }
 
-/// An open journal and its parts. The lock is held as long as this value lives.
+/// An open journal and its parts. Its lock is held as long as this value lives.
 #[derive(Debug)]
 pub struct OpenJournal {
     /// The recovered state; the tail goes to the hot thread.
@@ -136,7 +135,7 @@ pub struct Lock {
     _file: File,
 }
 
-/// An incarnation, drawn at random by the kernel.
+/// An incarnation, drawn at random.
 pub fn draw_incarnation() -> Result<u32, IoError> {
     loop {
         let drawn = random_u64()? as u32 & INCARNATION_MAX;
@@ -146,24 +145,24 @@ pub fn draw_incarnation() -> Result<u32, IoError> {
     }
 }
 
-/// This boot of the machine, as the journal stores it.
+/// The id of this boot of the machine, in the form in which the journal stores it.
 pub fn boot() -> Result<[u64; 2], IoError> {
     let id = boot_id()?;
     Ok([(id >> 64) as u64, id as u64])
 }
 
-/// Makes a folder, and those above it, that only this user may enter.
+/// Makes a folder that only this user may enter, and those above it.
 fn make_private(dir: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// The names in `dir` are on the device.
+/// Syncs the names in `dir` to the device.
 fn sync_dir(dir: &Path) -> Result<(), IoError> {
     let synced = File::open(dir).and_then(|dir| dir.sync_all());
     synced.map_err(|e| IoError::new(format!("syncing {}", dir.display()), e))
 }
 
-/// A file of `dir` with this content takes the place of the one before it, whole and on the device.
+/// Replaces a file of `dir` by one with this content, as a whole and on the device.
 fn replace_file(dir: &Path, name: &str, content: &[u8]) -> std::io::Result<()> {
     let new = dir.join(format!("{name}.new"));
     let mut out = File::create(&new)?;
@@ -173,7 +172,7 @@ fn replace_file(dir: &Path, name: &str, content: &[u8]) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// A folder goes with all that it holds, if it is there.
+/// Removes a folder with its content, if it exists.
 fn remove_all(folder: &Path) -> std::io::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -191,7 +190,7 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
         check_empty(dir).map_err(|e| IoError::new(doing(), e))?.map_err(JournalOpenError::NotEmpty)?;
         let mut store = DirStore::new(dir, true)?;
         if dir.join("superblock").exists() {
-            // One that was never whole: nobody was told its identity.
+            // It was never whole, so its identity was never reported.
             store.remove(FileName::Superblock)?;
         }
         Ok(format_store(&mut store, cluster, identity, boot()?)?)
@@ -199,8 +198,8 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-/// Whether `dir` holds nothing but what a `format` leaves behind that was killed: its lock, an empty folder
-/// of segments, a superblock without its second copy. Else what it holds.
+/// Checks that `dir` has nothing but the remains of a killed `format`: its lock, an empty folder of segments,
+/// a superblock without its second copy. The error names what it has.
 fn check_empty(dir: &Path) -> std::io::Result<Result<(), String>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir)? {
@@ -223,7 +222,7 @@ fn check_empty(dir: &Path) -> std::io::Result<Result<(), String>> {
     })
 }
 
-/// A file of `dir`, and whose journal it is of: that helps more than its name.
+/// A file of `dir` in words, with the owner of its journal, if that is known.
 fn owned(dir: &Path, name: String) -> String {
     match superblock_of(&DirStore::reader(dir)) {
         Ok(superblock) => format!("{name}, of the journal of {}", superblock.identity),
@@ -231,7 +230,7 @@ fn owned(dir: &Path, name: String) -> String {
     }
 }
 
-/// Whether no second copy of the superblock was ever written: a journal that was used has both.
+/// Whether the second copy of the superblock was never written: a journal that was used has both.
 fn is_half_written(dir: &Path) -> bool {
     match Superblock::load(&DirStore::reader(dir)) {
         Ok(Ok(copies)) => copies.older.is_none() && copies.newest.generation <= 1,
@@ -240,8 +239,8 @@ fn is_half_written(dir: &Path) -> bool {
     }
 }
 
-/// Inspects a replica's journal, and changes nothing that a later start judges. No other process opens it
-/// meanwhile.
+/// Inspects a replica's journal. It changes nothing that a later start judges, and no other process can open
+/// the journal meanwhile.
 ///
 /// # Errors
 /// It is missing, another replica's, or in use; it cannot be read; or damage leaves no usable log.
@@ -265,7 +264,7 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
         let mut inspected = inspect_store(&store, ring.as_ref(), settings)?;
         let wanted = wanted_ring_len(config);
         if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted) && inspected.is_ring_spare() {
-            // The segments contain everything, and a new ring may have another length.
+            // The segments contain everything, and a new ring may have another size.
             inspected = inspect_store(&store, None::<&MappedTail>, settings)?;
             ring = None;
         } else {
@@ -276,7 +275,7 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
 
-/// Opens a replica's journal: for callers that need nothing else to start.
+/// Opens a replica's journal, for callers that need nothing else to start.
 ///
 /// # Errors
 /// Those of [`look`] and [`InspectedJournal::start`].
@@ -286,12 +285,12 @@ pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
 }
 
 impl InspectedJournal {
-    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there
-    /// is no usable one, and at the very end the journal is marked as in use.
+    /// The last part of a start: `outside` obtains everything else that may fail, then the ring is made if
+    /// there is no usable one, and last the journal is marked as in use.
     ///
     /// # Errors
-    /// Those of `outside`, and of the journal: it may have forgotten something (S9), there is no memory for
-    /// the ring, or the files fail. In every case the next start judges the journal as it was.
+    /// Those of `outside`, and those of the journal: it may lack acknowledged entries (S9), there is no
+    /// memory for the ring, or the files fail. In every case the next start judges the journal as it was.
     pub fn start<X, E: From<JournalError>>(
         self,
         outside: impl FnOnce(&Inspection) -> Result<X, E>,
@@ -308,11 +307,12 @@ impl InspectedJournal {
         let mut unrecorded = None;
         let obtain = |inspected: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
             let effective = outside(inspected).map_err(StartPhase::Outside)?;
-            // The ring at hand may be what proves that: it stays.
+            // The present ring may be the proof of that: it stays.
             if let Completeness::Incomplete(why) = inspected.completeness() {
                 return Err(StartPhase::Journal(JournalOpenError::Incomplete(why.clone()).into()));
             }
-            // Without it a later change of the path is not noticed: no reason not to start on a full disk.
+            // Without the record a later change of the path is not noticed; that must not prevent a start on
+            // a full disk.
             unrecorded =
                 previous_tail::record(&config.dir, &config.tail).err().map(|error| error.to_string());
             let fits =
@@ -331,8 +331,8 @@ impl InspectedJournal {
             StartPhase::Journal(why) => failed(why),
         })?;
         remarks.extend(unrecorded);
-        // A recovery that was ended behind its last write is done: nothing takes this journal for its
-        // remains.
+        // A recovery that was interrupted after its last write is complete: nothing takes this journal for
+        // its remains.
         recovery::finish(&config.dir).map_err(failed)?;
         let tail_len = opened.tail.memory_mut().ring_len();
         if tail_len != wanted {
@@ -350,7 +350,7 @@ fn wanted_ring_len(config: &JournalConfig) -> u64 {
     config.tail_len.next_multiple_of(BLOCK_LEN as u64)
 }
 
-/// Why a start failed: because of `outside`, or because of the journal.
+/// The phase in which a start failed.
 enum StartPhase<E> {
     Outside(E),
     Journal(JournalFailure),
@@ -362,7 +362,7 @@ impl<E> From<JournalOpenError> for StartPhase<E> {
     }
 }
 
-/// Which node's journal `dir` is, also while another process has it open.
+/// The identity of the node whose journal `dir` is, also while another process has it open.
 pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
     let work = || -> Result<Identity, JournalFailure> {
         if !private::is_there(&dir.join("superblock"))? {
@@ -390,12 +390,12 @@ fn check_sizes(config: &JournalConfig) -> Result<(), JournalFailure> {
     Ok(())
 }
 
-/// Takes the lock of the journal in `dir`; the file contains our process id, for a second process that
-/// tries. Nobody else may make files there: what others put in place of ours would be written through.
+/// Takes the lock of the journal in `dir`; the file contains our process id, for a second process that tries.
+/// No other user may make files there: a link put in place of our file would be written through.
 fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
     let path = dir.join("lock");
     let doing = |what: &str| format!("{what} {}", path.display());
-    // The folder may be reached by a link: it counts who may write where that leads.
+    // The folder may be reached by a link: the permissions of its target count.
     let folder = dir.metadata().map_err(|e| IoError::new(format!("opening {}", dir.display()), e))?;
     private::check(&folder, dir, private::OTHERS_WRITE)?;
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
@@ -422,7 +422,7 @@ fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
     Ok(Lock { _file: file })
 }
 
-/// Free bytes on the journal's device, and the bytes of its files: for status and alarms.
+/// Free bytes on the journal's device, and bytes of its files: for status and alarms.
 pub fn usage(store: &DirStore) -> Result<(u64, u64), StoreError> {
     let files = store.list()?;
     let used = files.into_iter().filter(|file| *file != FileName::Spare).map(|file| store.len(file));

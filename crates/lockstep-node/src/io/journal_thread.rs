@@ -1,5 +1,5 @@
-//! The side thread of a journal: a thread, a clock and the state that others see. Its work, and the order
-//! of it, is in `journal/side`.
+//! The side thread of a journal: a thread, a clock and the state that other threads read. Its work, and the
+//! order of it, is in `journal/side`.
 
 use crate::io::mender::Mender;
 use crate::io::room::{Low, RoomSeen, RoomValues, RoomWatch};
@@ -23,23 +23,23 @@ pub use lockstep_replica::journal::side::SideSettings as ThreadSettings;
 /// Temporary causes that prevent a journal from writing its files.
 const STUCK: [StoreFault; 4] =
     [StoreFault::NoSpace, StoreFault::Descriptors, StoreFault::Memory, StoreFault::Passing];
-/// The report on a thread that broke an invariant.
+/// The failure of a thread that broke an invariant.
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
-/// Remarks that wait to be taken; older ones are dropped.
+/// The most remarks that wait to be taken; older ones are dropped.
 const EVENTS_MAX: usize = 64;
-/// Pause before a checkpoint is stored again that found no room.
+/// Pause before another attempt to store a checkpoint that found no room.
 const BASE_PAUSE: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// 1: stop in order, 2: stop as if killed.
+    /// 1: stop in order; 2: stop as if killed.
     stop: AtomicU64,
     written_seq: AtomicU64,
-    /// Where the tail's log ended at the last turn.
+    /// The end of the tail's log at the last turn.
     stored_seq: AtomicU64,
-    /// 0, or one more than the index in [`STUCK`] of the cause that prevents writing.
+    /// 0, or the index in [`STUCK`], plus 1, of the cause that prevents writing.
     stuck: AtomicU64,
-    /// Sealed segments that are damaged, and the first seq that the oldest of them lacks.
+    /// The number of damaged sealed segments, and the first seq that the oldest of them lacks.
     damage_count: AtomicU64,
     damage_seq: AtomicU64,
     lineage: Mutex<Lineage>,
@@ -50,7 +50,7 @@ struct Shared {
     device: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
-    /// The checkpoint with which the journal is to begin, and whether it is there or being stored.
+    /// The checkpoint with which the journal is to begin, until it is stored.
     base: Mutex<Option<Checkpoint>>,
     begins: AtomicBool,
     events: Mutex<Vec<String>>,
@@ -73,7 +73,7 @@ impl Shared {
     }
 }
 
-/// The side thread, as others see it. Dropped without [`Handle::stop`] it ends as if killed.
+/// The side thread, as other threads see it. Dropped without [`Handle::stop`] it ends as if killed.
 #[derive(Debug)]
 pub struct Handle {
     shared: Arc<Shared>,
@@ -81,7 +81,7 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Exclusive bound of the frames in segments.
+    /// The exclusive bound of the frames in segments.
     pub fn written_seq(&self) -> Seq {
         self.shared.written_seq.load(Ordering::Acquire)
     }
@@ -97,7 +97,7 @@ impl Handle {
         self.stuck() == Some(StoreFault::NoSpace)
     }
 
-    /// How many sealed segments are damaged, and the first seq that the oldest of them lacks (0: not known).
+    /// The number of damaged sealed segments, and the first seq that the oldest of them lacks (0: unknown).
     pub fn damaged(&self) -> (u64, Seq) {
         let count = self.shared.damage_count.load(Ordering::Acquire);
         (count, self.shared.damage_seq.load(Ordering::Acquire))
@@ -108,12 +108,14 @@ impl Handle {
         self.shared.room.values()
     }
 
-    /// The resource that ends first, where little is left; none while a lack prevents writing already.
+    /// The resource that runs out first, if little is left of it; `None` while a lack already prevents
+    /// writing.
     pub fn room_low(&self) -> Option<Low> {
         self.shared.room.low().filter(|_| self.stuck().is_none())
     }
 
-    /// Why nothing is written any more; `None` without a failure. A replica with a failure falls silent.
+    /// Why nothing is written any more; `None` without a failure. A replica with a failure sends nothing
+    /// more.
     pub fn failure(&self) -> Option<String> {
         let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
@@ -130,26 +132,26 @@ impl Handle {
         std::mem::take(&mut self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The history of the log became known or changed: the superblock records it, and the replay server
-    /// uses its ancestors.
+    /// Sets the history of the log when it becomes known or changes: the superblock records it, and the
+    /// replay server uses its ancestors.
     pub fn set_lineage(&self, lineage: Lineage) {
         *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
     }
 
-    /// The journal, which holds nothing, is to begin behind `checkpoint`. Until [`Handle::begins_behind`] is
-    /// false again the hot thread stores nothing.
+    /// The journal, which is empty, is to begin behind `checkpoint`. As long as [`Handle::begins_behind`] is
+    /// true the hot thread stores nothing.
     pub fn begin_behind(&self, checkpoint: Checkpoint) {
         *self.shared.base.lock().unwrap_or_else(PoisonError::into_inner) = Some(checkpoint);
         self.shared.begins.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Whether a checkpoint is still on its way to the device.
+    /// Whether a checkpoint is still being written to the device.
     pub fn begins_behind(&self) -> bool {
         self.shared.begins.load(Ordering::Acquire)
     }
 
-    /// Whether segments of committed frames are retained only for as many bytes as the ring has; nothing
+    /// Sets whether segments of committed frames are retained only for as many bytes as the ring has; nothing
     /// else is removed. For a witness.
     pub fn set_ring_only(&self, ring_only: bool) {
         self.shared.ring_only.store(ring_only, Ordering::Release);
@@ -165,25 +167,26 @@ impl Handle {
         }
     }
 
-    /// Whether the epoch that is followed requires durability `power`, whatever is configured here: its
-    /// acks wait for the device.
+    /// Sets whether the followed epoch requires durability `power`, whatever is configured here: its acks
+    /// wait for the device.
     pub fn set_device(&self, device: bool) {
         self.shared.device.store(device, Ordering::Release);
     }
 
-    /// How far the log in the tail is committed, and whether this node leads: for the replay server.
+    /// Sets how far the log in the tail is committed, and whether this node leads: for the replay server.
     pub fn set_committed(&self, commit_next: Seq, leads: bool) {
         self.shared.committed.store(commit_next, Ordering::Release);
         self.shared.leads.store(leads, Ordering::Release);
     }
 
-    /// The positions written and committed, for a thread that replays. Two threads off the hot path share it.
+    /// The written and committed positions, for a thread that replays. Two threads off the hot path share
+    /// them.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
         written(&self.shared)
     }
 
-    /// Copies the rest, marks the stop as clean, and ends. The hot thread has published its last record.
-    /// Returns an error text if that was not possible: then the stop was not clean.
+    /// Copies the rest, marks the stop as clean, and ends. The hot thread must have published its last
+    /// record. An error means that the stop was not clean.
     pub fn stop(mut self) -> Result<Superblock, String> {
         self.shared.stop.store(1, Ordering::Release);
         self.join()
@@ -215,13 +218,13 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if self.thread.is_some() {
             self.shared.stop.store(2, Ordering::Release);
-            // Whether it stopped cleanly was not asked.
+            // The result of the stop does not matter here.
             let _ = self.join();
         }
     }
 }
 
-/// A side thread that waits for its journal: everything that may fail in starting a thread has succeeded.
+/// A side thread that waits for its journal: all steps of starting a thread that may fail have succeeded.
 #[derive(Debug)]
 pub struct Waiting<S> {
     shared: Arc<Shared>,
@@ -238,19 +241,19 @@ impl<S: Store> Waiting<S> {
         written(&self.shared)
     }
 
-    /// The missing parts of damaged segments are fetched from the sources of `limits`.
+    /// Sets the sources from which the missing parts of damaged segments are fetched.
     #[must_use]
     pub fn mended_from(self, limits: ReplayLimits) -> Self {
         Self { mender: Some(Mender::new(limits)), ..self }
     }
 
-    /// The room on disk, in memory and of descriptors is watched.
+    /// Watches the room on disk, in memory and of descriptors.
     #[must_use]
     pub fn watching(self, room: RoomWatch) -> Self {
         Self { room: Some(room), ..self }
     }
 
-    /// Here is the journal.
+    /// Passes the journal to the thread.
     pub fn begin(
         self,
         store: S,
@@ -271,7 +274,7 @@ impl<S: Store> Waiting<S> {
         };
         thread_of.report();
         thread_of.source.wakes(thread.thread().clone());
-        // It waits for nothing else.
+        // The thread waits for nothing else.
         let _ = journal.send(thread_of);
         Handle { shared, thread: Some(thread) }
     }
@@ -280,7 +283,7 @@ impl<S: Store> Waiting<S> {
 /// Starts a side thread that waits for its journal. It ends if it never receives one.
 ///
 /// # Errors
-/// There is no room for another thread.
+/// The system starts no further thread.
 pub fn prepare<S: Store + Send + 'static>(settings: ThreadSettings) -> Result<Waiting<S>, IoError> {
     let (journal, comes) = mpsc::sync_channel::<Thread<S>>(1);
     let builder = std::thread::Builder::new().name("journal".to_string());
@@ -329,7 +332,7 @@ impl<S: Store> Thread<S> {
             }
             let inputs = self.inputs(stop == 1);
             let next = self.side.turn(&mut self.store, &mut self.source, &inputs, &mut self.remarks);
-            // A thread that sees a flag or a count also finds the text.
+            // A thread that sees a flag or a count must also find the text.
             for remark in self.remarks.drain(..) {
                 match remark {
                     SideEvent::Packed { .. }
@@ -371,7 +374,7 @@ impl<S: Store> Thread<S> {
         }
     }
 
-    /// One try to store the checkpoint with which the journal begins. An error that may pass is waited for.
+    /// One attempt to store the checkpoint with which the journal begins. A temporary error is retried.
     fn begin_behind(&mut self) -> Result<(), String> {
         let wanted = self.shared.base.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(checkpoint) = wanted else { return Ok(()) };
@@ -406,7 +409,7 @@ impl<S: Store> Thread<S> {
         }
     }
 
-    /// Stores what others see of it.
+    /// Stores the state that other threads read.
     fn report(&self) {
         self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
         self.shared.stored_seq.store(self.source.word(Word::HighSeq), Ordering::Release);

@@ -9,12 +9,12 @@ use lockstep_replica::journal::side::SideThread;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{Header, Nanos};
 
-/// Time limit for other journals to send the missing frames of one hole.
+/// How long other journals may take to send the missing frames of one hole.
 const PATIENCE_NS: Nanos = 30_000_000_000;
-/// Frames that are taken in one turn: urgent work waits for them.
+/// The most frames that are taken in one turn: urgent work waits for them.
 const FRAMES_PER_TURN: usize = 256;
 
-/// See the module.
+/// The mender: see the module.
 pub(super) struct Mender {
     limits: ReplayLimits,
     fetch: Option<Fetch>,
@@ -30,12 +30,12 @@ impl std::fmt::Debug for Mender {
 }
 
 impl Mender {
-    /// One that asks the sources of `limits`.
+    /// A mender that asks the sources of `limits`.
     pub fn new(limits: ReplayLimits) -> Self {
         Self { limits, fetch: None, expected: None, until: 0 }
     }
 
-    /// Requests the missing frames of `side`, and hands over those that have arrived.
+    /// Requests the missing frames of `side`, and passes on those that have arrived.
     pub fn turn(&mut self, side: &mut SideThread, now: Nanos) {
         let Some(missing) = side.missing() else {
             (self.fetch, self.expected) = (None, None);
@@ -59,7 +59,7 @@ impl Mender {
         fetch.take(FRAMES_PER_TURN, |frame| {
             let Some(header) = Header::peek(frame).filter(|_| expected.is_some()) else { return false };
             let goes_on = side.bring(frame);
-            // Behind good records the next hole is another order.
+            // After a run of good records the next hole is another order.
             let next = header.next_seq();
             *expected = side.missing().filter(|missing| goes_on && missing.from == next);
             true

@@ -1,6 +1,6 @@
 //! # io: the files of a journal, and the threads behind them
 //!
-//! Beside `lockstep-io` the only place with system calls and `unsafe`. It contains no protocol rule.
+//! Beside `lockstep-io`, this is the only place with system calls and `unsafe`. It contains no protocol rule.
 
 mod claims;
 pub mod journal_files;

@@ -1,5 +1,5 @@
-//! The thread that asks the other nodes of the file, all day: some datagrams a second from a socket of its
-//! own, beside the hot thread, which answers those of others and takes over what this one has seen.
+//! The thread that asks the other nodes of the file all the time: some datagrams a second from a socket of
+//! its own. The hot thread answers the questions of others, and reads the results of this thread.
 //!
 //! ```text
 //!  thread ──status?──▶ unicast port of each neighbour     every ROUND
@@ -29,15 +29,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Between the beginnings of two rounds.
+/// The time from one round to the next.
 const ROUND: Duration = Duration::from_millis(500);
 /// The same while something was missed that may be lost.
 const ROUND_OF_DOUBT: Duration = Duration::from_millis(250);
-/// A question that is not answered is repeated after so long, ...
+/// A question without an answer is repeated after this time.
 const AGAIN: Duration = Duration::from_millis(50);
-/// ... and given up at the end of the round's questions.
+/// A question is given up this long after the round's questions.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// A connection that does not stand after so long is given up.
+/// A connection that is not established after this time is given up.
 const CONNECT_PATIENCE: Duration = Duration::from_millis(200);
 /// Bytes that IP and UDP add to a datagram.
 const IP_UDP_LEN: usize = 28;
@@ -49,7 +49,7 @@ pub struct NeighbourSettings {
     pub keys: Keys,
     /// This node.
     pub own: AgreedOwner,
-    /// Where it answers.
+    /// Its unicast address.
     pub unicast: SocketAddrV4,
     /// The keys that all files must have alike, as this process has them.
     pub agreed: Vec<AgreedRow>,
@@ -59,20 +59,20 @@ pub struct NeighbourSettings {
     pub mtu: usize,
 }
 
-/// What the thread has seen last.
+/// The latest results of the thread.
 #[derive(Debug, Default)]
 pub struct NeighboursSeen {
-    /// The numbers of the condition: the key (0: none differs), and its value here.
+    /// The numbers of the condition: the key (0: no key differs), and its value here.
     differs: [AtomicU64; 2],
-    /// The address that two have (0: none), and its card.
+    /// The address that two nodes have (0: none), and its card.
     twice: [AtomicU64; 2],
-    /// What each neighbour gives, a row in a number.
+    /// The path from each neighbour, as a row packed into a number.
     ways: [AtomicU64; NEIGHBOURS_MAX],
-    /// How many there are.
+    /// The number of neighbours.
     way_count: AtomicU64,
-    /// From the hot thread: who has asked since this was taken last, ...
+    /// From the hot thread: the nodes that have asked since this was last read.
     asked: [AtomicU64; 4],
-    /// ... and how often it has said so.
+    /// How often the hot thread has reported them.
     polls: AtomicU64,
 }
 
@@ -82,18 +82,18 @@ impl NeighboursSeen {
         load(&self.differs)
     }
 
-    /// The address that two have, and the card that answers there.
+    /// The address that two nodes have, and the card that answers there.
     pub fn twice(&self) -> Option<(u64, u64)> {
         load(&self.twice)
     }
 
-    /// What this node gets from each of the others.
+    /// What this node receives from each of the others.
     pub fn ways(&self) -> impl Iterator<Item = WayRow> {
         let count = self.way_count.load(Ordering::Acquire) as usize;
         self.ways.iter().take(count).map(|row| bytemuck::cast(row.load(Ordering::Relaxed)))
     }
 
-    /// The hot thread turns, and these have asked it.
+    /// The hot thread turns, and these nodes have asked it.
     pub fn on_poll(&self, asked: NodeSet) {
         for (bits, asked) in self.asked.iter().zip(asked) {
             if asked != 0 {
@@ -130,7 +130,7 @@ fn store(numbers: &[AtomicU64; 2], is: Option<(u64, u64)>) {
     numbers[0].store(a, Ordering::Release);
 }
 
-/// The thread. Dropped, it ends.
+/// The thread, which ends when this is dropped.
 #[derive(Debug)]
 pub struct NeighbourWatch {
     seen: Arc<NeighboursSeen>,
@@ -154,7 +154,7 @@ impl NeighbourWatch {
         Ok(Self { seen, stop, thread: Some(thread) })
     }
 
-    /// What it has seen last.
+    /// The latest results.
     pub fn seen(&self) -> &NeighboursSeen {
         &self.seen
     }
@@ -165,7 +165,7 @@ impl Drop for NeighbourWatch {
         self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            let _ = thread.join(); // its panic has been printed
+            let _ = thread.join(); // its panic was printed
         }
     }
 }
@@ -176,22 +176,22 @@ struct Asker {
     socket: UdpSocket,
     neighbours: Neighbours,
     seen: Arc<NeighboursSeen>,
-    /// Which life of this thread asks: in the place of an incarnation.
+    /// Distinguishes the runs of this thread, in place of an incarnation.
     life: u32,
     /// The number of its last datagram.
     number: u64,
-    /// Rounds so far.
+    /// The number of rounds so far.
     rounds: u64,
-    /// A question's token; the questions of a round have those from it on.
+    /// The token of the next question; those of a round are consecutive.
     token: u64,
-    /// A datagram, aligned as its header has to be.
+    /// A datagram, aligned as its header requires.
     buffer: Vec<u64>,
 }
 
 /// The answers of a round, in the order of the neighbours.
 struct RoundAnswers {
     short: Vec<Option<NeighbourAnswer>>,
-    /// `None`: it was not asked.
+    /// Whether it answered a large question; `None`: there was none.
     large: Vec<Option<bool>>,
 }
 
@@ -208,8 +208,8 @@ impl Asker {
         Ok(Self { settings, socket, neighbours, seen, life, number: 0, rounds: 0, token, buffer })
     }
 
-    /// Rounds until `stop` is set. A question is a sign of life: none goes out while the hot thread stands
-    /// still.
+    /// Runs rounds until `stop` is set. A question is a sign of life, so none is sent while the hot thread
+    /// stands still.
     fn run(&mut self, stop: &AtomicBool) {
         let mut polls = 0;
         while !stop.load(Ordering::Acquire) {
@@ -230,7 +230,7 @@ impl Asker {
 
     fn round(&mut self, stop: &AtomicBool) {
         self.seen.take_asked();
-        // Ways that are well are tried whole in every second round.
+        // In every second round, healthy paths are tested completely.
         self.rounds += 1;
         let is_whole = self.neighbours.has_doubt() || self.rounds.is_multiple_of(2);
         let RoundAnswers { short, large } = self.ask(stop, is_whole);
@@ -257,7 +257,7 @@ impl Asker {
         self.seen.store(&self.neighbours);
     }
 
-    /// A round of questions: a short one to each, and in a whole round a large one.
+    /// A round of questions: a short one to each node, and in a complete round a large one.
     fn ask(&mut self, stop: &AtomicBool, is_whole: bool) -> RoundAnswers {
         let count = self.settings.neighbours.len();
         let mut answers =
@@ -286,7 +286,7 @@ impl Asker {
             match self.receive(due) {
                 Some((place, answer)) if place < count => answers.short[place] = Some(answer),
                 Some((place, _)) if place < 2 * count => answers.large[place - count] = Some(true),
-                // What waits in the socket has come in time, however late this thread is.
+                // A datagram that waits in the socket was in time, however late this thread is.
                 None if is_over => break,
                 _ => {}
             }
@@ -294,7 +294,7 @@ impl Asker {
         answers
     }
 
-    /// Asks the neighbour with this index; `place` is that of the question in its round.
+    /// Asks the neighbour with this index; `place` is the question's index in its round.
     fn send(&mut self, index: usize, place: usize, len: usize) {
         self.number += 1;
         let header = Header {
@@ -307,11 +307,12 @@ impl Asker {
         let (token, to) = (self.token.wrapping_add(place as u64), self.settings.neighbours[index].address);
         let out: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffer);
         let length = write_status_query(out, &self.settings.keys, header, token, len);
-        // What the system does not send is not answered.
+        // A question that the system does not send has no answer.
         let _ = self.socket.send_to(&out[..length], to);
     }
 
-    /// An answer to a question of this round, with the place of that; none within `patience`.
+    /// An answer to a question of this round, with the question's index; `None` if there is none within
+    /// `patience`.
     fn receive(&mut self, patience: Duration) -> Option<(usize, NeighbourAnswer)> {
         self.socket.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).ok()?;
         let buffer: &mut [u8] = bytemuck::cast_slice_mut(&mut self.buffer);
@@ -345,7 +346,7 @@ mod tests {
         AgreedRow::new("lines.1.control", control).into_iter().collect()
     }
 
-    /// Answers questions at `socket` as a node whose file has this group, once.
+    /// Answers one question at `socket`, as a node whose file has this group.
     fn answer(socket: &UdpSocket, control: &str) {
         let mut buffer = vec![0u64; 256];
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut buffer);

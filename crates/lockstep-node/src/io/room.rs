@@ -1,8 +1,8 @@
 //! The room that a node has left, and for how long: bytes and inodes of its journal's disk and of its tail's
-//! file system, descriptors of its process.
+//! file system, and descriptors of its process.
 //!
-//! The journal's side thread looks once a second, by folders that stay open: a process without descriptors
-//! still sees what is left. The hot thread takes the numbers over with its other counters.
+//! The journal's side thread looks once a second, through folders that stay open, so a process without
+//! descriptors still sees what is left. The hot thread copies the numbers with its other counters.
 
 mod forecast;
 
@@ -16,23 +16,23 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Interval between two looks.
+/// The interval of looks.
 const LOOK_NS: Nanos = 1_000_000_000;
-/// Little is left of a resource that is used up before so long has passed, ...
+/// A resource is low if it is used up before this time.
 const LOW_NS: Nanos = 3_600_000_000_000;
-/// ... and enough again of one that lasts for so long.
+/// A low resource is sufficient again if it lasts for this time.
 const ENOUGH_NS: Nanos = 2 * LOW_NS;
 /// The time of a resource whose end is not in sight: a year.
 const UNSEEN_NS: Nanos = 365 * 86_400 * 1_000_000_000;
-/// Little is left of a disk that takes fewer segments, ...
+/// A disk is low if it has room for fewer segments.
 const SEGMENTS_LOW: u64 = 4;
-/// ... of inodes, of which each segment takes some, ...
+/// Inodes are low below this number; each segment takes some.
 const INODES_LOW: u64 = 64;
-/// ... and of descriptors.
+/// Descriptors are low below this number.
 const DESCRIPTORS_LOW: u64 = 32;
-/// Descriptors where no limit is known: more than there are.
+/// The number of descriptors without a known limit: more than a process can have.
 const UNLIMITED: u64 = 1 << 62;
-/// Free room goes up and down by so many segments where retention holds it: the next one, which is made in
+/// Free room varies by this many segments where retention bounds it: the next segment, which is made in
 /// advance, and one that is removed late.
 const SEGMENTS_SLACK: u64 = 2;
 
@@ -75,7 +75,7 @@ pub const ROOM_ROWS: [CounterRow; 11] = [
 /// The values of [`ROOM_ROWS`].
 pub type RoomValues = [u64; ROOM_ROWS.len()];
 
-/// Resources; the place of one, and 1, is its number in the condition.
+/// The number of resources; a resource's number in the condition is its index plus 1.
 const RESOURCES: usize = 5;
 const JOURNAL_BYTES: usize = 0;
 
@@ -92,26 +92,26 @@ pub struct Left {
 /// A resource that runs out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Low {
-    /// Which, from 1 on, as the condition has it.
+    /// The number of the resource, from 1, as the condition has it.
     pub resource: u64,
-    /// Seconds until it is used up; 0 where no trend says that it will be.
+    /// Seconds until it is used up; 0 if no trend shows an end.
     pub left_s: u64,
 }
 
-/// Judges the room by that of the last minutes.
+/// Judges the room from the last minutes.
 #[derive(Debug)]
 pub struct RoomJudge {
     segment_bytes: u64,
     retention: Retention,
     forecasts: [Forecast; RESOURCES],
-    /// Of the bytes that are free or the journal's own: others take those.
+    /// The forecast of bytes that are free or the journal's own: others use those up.
     of_others: Forecast,
-    /// Whether little is left of each.
+    /// Whether each resource is low.
     low: [bool; RESOURCES],
 }
 
 impl RoomJudge {
-    /// A judge of a journal with such segments.
+    /// A judge for a journal with segments of this size.
     pub fn new(segment_bytes: u64, retention: Retention) -> Self {
         Self {
             segment_bytes,
@@ -122,8 +122,8 @@ impl RoomJudge {
         }
     }
 
-    /// So much is left at `now`. Returns the values of [`ROOM_ROWS`], and the resource that ends first, where
-    /// little is left of one.
+    /// Handles the room at `now`. Returns the values of [`ROOM_ROWS`], and the resource that runs out first,
+    /// if one is low.
     pub fn judge(&mut self, now: Nanos, left: &Left) -> (RoomValues, Option<Low>) {
         for (forecast, free) in self.forecasts.iter_mut().zip(left.free) {
             forecast.add(now, free);
@@ -141,7 +141,7 @@ impl RoomJudge {
         });
         let least = [SEGMENTS_LOW * self.segment_bytes, INODES_LOW, 0, 0, DESCRIPTORS_LOW];
         for resource in 0..RESOURCES {
-            // A resource that was low needs something to spare: the condition does not come and go.
+            // A resource that was low needs some reserve, so that the condition does not flap.
             let (time, part) = if self.low[resource] { (ENOUGH_NS, 3) } else { (LOW_NS, 2) };
             let is_short = left.free[resource] < least[resource] / 2 * part;
             self.low[resource] = is_short || ends[resource].is_some_and(|end| end < time);
@@ -156,8 +156,8 @@ impl RoomJudge {
         (values(left, &ends), low)
     }
 
-    /// Whether retention keeps the journal from filling the disk: it has not grown beyond its size, and what
-    /// it may still grow is free.
+    /// Whether retention keeps the journal from filling the disk: it has not grown beyond its size, and its
+    /// further growth has room.
     fn is_bounded(&self, left: &Left) -> bool {
         let most = self.retention.bytes_max;
         let may_grow = most.saturating_sub(left.sealed_bytes);
@@ -205,7 +205,7 @@ impl RoomWatch {
         Ok(Self { folders, descriptors_max: descriptors_max().unwrap_or(UNLIMITED), judge, due: 0 })
     }
 
-    /// A look, where one is due at `now`.
+    /// Looks, if a look is due at `now`.
     pub fn look(&mut self, now: Nanos, sealed_bytes: u64) -> Option<(RoomValues, Option<Low>)> {
         if now < self.due {
             return None;
@@ -213,14 +213,15 @@ impl RoomWatch {
         self.due = now + LOOK_NS;
         let [journal, tail] = self.folders.each_ref().map(|(folder, path)| FileSystem::of(folder, path).ok());
         let (journal, tail) = (journal?, tail?);
-        // It may change while the process runs (`prlimit`); one without descriptors keeps what it has seen.
+        // The limit may change while the process runs (`prlimit`); a process without descriptors keeps the
+        // last value.
         self.descriptors_max = descriptors_max().unwrap_or(self.descriptors_max);
         let open = match descriptors_open() {
             Ok(open) => open,
             Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
                 self.descriptors_max
             }
-            // They are not to be counted here: that is no lack of them.
+            // A failed count is no lack of descriptors.
             Err(_) => 0,
         };
         let left = Left {
@@ -255,7 +256,7 @@ impl Default for RoomSeen {
 }
 
 impl RoomSeen {
-    /// A look has shown this.
+    /// Stores the result of a look.
     pub fn store(&self, values: &RoomValues, low: Option<Low>) {
         for (seen, value) in self.values.iter().zip(values) {
             seen.store(*value, Ordering::Relaxed);
@@ -268,21 +269,21 @@ impl RoomSeen {
         self.values.each_ref().map(|value| value.load(Ordering::Relaxed))
     }
 
-    /// The resource that ends first, where little is left of one.
+    /// The resource that runs out first, if one is low.
     pub fn low(&self) -> Option<Low> {
         let low = self.low.load(Ordering::Relaxed);
         (low != 0).then_some(Low { resource: low & 7, left_s: low >> 3 })
     }
 }
 
-/// How many files this process has open.
+/// The number of files that this process has open.
 fn descriptors_open() -> std::io::Result<u64> {
     let open = std::fs::read_dir("/proc/self/fd")?.count() as u64;
     // The look itself needs one.
     Ok(open.saturating_sub(1))
 }
 
-/// How many it may have open; `None` where that is not to be read now.
+/// The most files that it may have open; `None` if that cannot be read now.
 fn descriptors_max() -> Option<u64> {
     let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;

@@ -1,5 +1,6 @@
-//! The journal's files in a directory. Written with O_DIRECT where the file system allows it (what is
-//! written once need not fill the page cache), with O_DSYNC in `power`. Read through the page cache.
+//! The journal's files in a directory. They are written with O_DIRECT if the file system allows it (data that
+//! is written once need not fill the page cache), and with O_DSYNC in `power`. They are read through the page
+//! cache.
 
 use lockstep_io::host::FileSystem;
 use lockstep_replica::journal::BLOCK_LEN;
@@ -12,7 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-/// Bytes that are written at once; a group and its last block fit.
+/// Bytes of one write; a group and its last block fit.
 const BUFFER_LEN: usize = 512 << 10;
 
 /// A directory of journal files.
@@ -22,12 +23,12 @@ pub struct DirStore {
     flags: i32,
     direct: bool,
     writers: BTreeMap<FileName, File>,
-    /// Room for an aligned copy.
+    /// Memory for an aligned copy.
     buffer: Vec<u8>,
 }
 
 impl DirStore {
-    /// The files in `dir`, which exists. In `power` each write returns when the device has it.
+    /// The files in `dir`, which must exist. In `power` each write returns when the device has it.
     pub fn new(dir: &Path, power: bool) -> Result<Self, StoreError> {
         let segments = dir.join("segments");
         let failed = |doing: &str, path: &Path, error: &io::Error| error_of(doing, &path.display(), error);
@@ -41,7 +42,7 @@ impl DirStore {
             writers: BTreeMap::new(),
             buffer: vec![0; BUFFER_LEN + BLOCK_LEN],
         };
-        // Whether O_DIRECT works, `open` alone does not show: one block is tried.
+        // `open` alone does not show whether O_DIRECT works: one block is tried.
         let probe = dir.join("segments/probe");
         let tried = store.options(store.flags).open(&probe).and_then(|file| {
             let block = &aligned(&mut store.buffer)[..BLOCK_LEN];
@@ -61,7 +62,7 @@ impl DirStore {
         Self { dir: dir.to_path_buf(), flags: 0, direct: false, writers: BTreeMap::new(), buffer: Vec::new() }
     }
 
-    /// The bytes of the file of segment `number`: `None` if it does not exist.
+    /// The file of segment `number`; `None` if it does not exist.
     pub fn open_segment(&self, number: u64) -> Option<File> {
         File::open(self.path(FileName::Segment(number))).ok()
     }
@@ -89,8 +90,8 @@ impl DirStore {
 
     fn writer(&mut self, file: FileName) -> Result<&File, StoreError> {
         if !self.writers.contains_key(&file) {
-            // Zeros of the next segment wait for the device once, when it gets its name: acks that wait
-            // for the present one should not wait for them.
+            // Zeros of the next segment are synced once, when it gets its name: acks that wait for the
+            // present one should not wait for them.
             let flags = if file == FileName::Spare { 0 } else { self.flags };
             let opened = self.options(flags).open(self.path(file));
             self.writers.insert(file, opened.map_err(|e| self.error("opening", file, &e))?);
@@ -111,7 +112,7 @@ fn error_of(doing: &str, what: &dyn std::fmt::Display, error: &io::Error) -> Sto
     StoreError { doing: format!("{doing} {what}"), fault: fault_of(error), why: error.to_string() }
 }
 
-/// The class of a system error. Only an error that does not come from the device may pass by itself.
+/// The class of a system error. Only an error that does not come from the device may be temporary.
 fn fault_of(error: &io::Error) -> StoreFault {
     match (error.kind(), error.raw_os_error()) {
         (ErrorKind::NotFound, _) => StoreFault::Missing,
@@ -125,8 +126,8 @@ fn fault_of(error: &io::Error) -> StoreFault {
     }
 }
 
-/// Waits by `sync` until the device has `what`. After any error the kernel may have thrown away the data
-/// that it could not write, and a second call would not report that: it is never tried again.
+/// Waits by `sync` until the device has `what`. After any error the kernel may have dropped the data that it
+/// could not write, and a second call would not report that: it is never tried again.
 fn flushed(what: &dyn std::fmt::Display, sync: impl Fn() -> io::Result<()>) -> Result<(), StoreError> {
     loop {
         match sync() {
@@ -139,7 +140,7 @@ fn flushed(what: &dyn std::fmt::Display, sync: impl Fn() -> io::Result<()>) -> R
     }
 }
 
-/// The part of `buffer` that starts at a multiple of the block.
+/// The part of `buffer` that starts at a multiple of the block size.
 fn aligned(buffer: &mut [u8]) -> &mut [u8] {
     let skip = buffer.as_ptr().align_offset(BLOCK_LEN);
     &mut buffer[skip..]
@@ -186,7 +187,7 @@ impl Store for DirStore {
         if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
             return Err(self.error("reserving room for", file, &error));
         }
-        // This file system reserves nothing: at least check the free space.
+        // This file system reserves nothing: at least the free space is checked.
         let stored_len = self.len(file)?;
         if len.saturating_sub(stored_len) > free {
             let full = io::Error::from_raw_os_error(libc::ENOSPC);
@@ -226,7 +227,7 @@ impl Store for DirStore {
     fn truncate(&mut self, file: FileName, len: u64) -> Result<(), StoreError> {
         let writer = self.writer(file)?;
         writer.set_len(len).map_err(|e| error_of("cutting", &file, &e))?;
-        // A segment is cut when it is sealed: it is not written any more.
+        // A segment is truncated when it is sealed: it is not written any more.
         self.writers.remove(&file);
         Ok(())
     }

@@ -6,9 +6,9 @@
 //!  │ label, words │ slots (16 B/block) │ ring                                   │
 //! ```
 //!
-//! Two handles share the mapping. [`MappedTail`] (hot) alone writes the ring, and only from `published`
-//! up to what `written` has freed; [`TailReader`] (side) reads only from `written` to `published`. Both
-//! check that themselves, so the two never touch the same bytes.
+//! Two handles share the mapping. [`MappedTail`] (the hot thread) alone writes the ring, and only from
+//! `published` up to what `written` has freed; [`TailReader`] (the side thread) reads only from `written` to
+//! `published`. Both check that themselves, so the two never touch the same bytes.
 
 use super::claims::{self, Claims};
 use lockstep_core::ring::place_in;
@@ -31,19 +31,19 @@ use std::thread::Thread;
 
 const SLOTS_AT: usize = BLOCK_LEN;
 
-/// The mapping, and where the ring lies in it.
+/// The mapping, and the ring's place in it.
 #[derive(Debug)]
 struct Mapping {
     map: MmapRaw,
     ring_at: usize,
     ring_len: usize,
-    /// The side thread, which is woken when much waits for it.
+    /// The side thread, which is woken when much data waits for it.
     side: OnceLock<Thread>,
     /// Holds the lock: no other process maps this file.
     _file: File,
 }
 
-/// Where the ring begins in a file for `ring_len` bytes.
+/// The offset of the ring in a file for `ring_len` bytes.
 fn ring_at(ring_len: u64) -> usize {
     SLOTS_AT + (ring_len as usize / BLOCK_LEN * 16).next_multiple_of(BLOCK_LEN)
 }
@@ -62,7 +62,7 @@ impl Mapping {
         self.atomic(WORDS_AT + word as usize * WORD_STRIDE)
     }
 
-    /// The place of `len` bytes at `pos`, inside the ring.
+    /// The address of `len` bytes at `pos`, inside the ring.
     #[inline]
     fn place(&self, pos: u64, len: usize) -> *mut u8 {
         let at = place_in(self.ring_len as u64, pos) as usize;
@@ -81,19 +81,19 @@ impl Mapping {
     }
 }
 
-/// The ring in the hands of the hot thread.
+/// The ring as the hot thread uses it.
 #[derive(Debug)]
 pub struct MappedTail {
     mapping: Arc<Mapping>,
     /// The part that this handle may write; it alone stores `PublishedPos`.
     claims: Claims,
-    /// A record that is published here or behind it may have to wake the side thread.
+    /// A record that is published at or behind this position may have to wake the side thread.
     wakes_at: u64,
-    /// One thread at a time.
+    /// Prevents use by two threads at a time.
     _not_sync: PhantomData<Cell<()>>,
 }
 
-/// The ring in the hands of the side thread.
+/// The ring as the side thread uses it.
 #[derive(Debug)]
 pub struct TailReader {
     mapping: Arc<Mapping>,
@@ -101,13 +101,13 @@ pub struct TailReader {
 
 /// The kind of a file, by its first bytes.
 enum Is {
-    /// A tail of ours that was never used, or that was abandoned.
+    /// A tail of ours that was never used, or was abandoned.
     Unlabelled,
-    /// A tail of ours with a ring of so many bytes.
+    /// A tail of ours with a ring of this many bytes.
     Labelled(u64),
 }
 
-/// The file at `path`, locked, and what it is; `None` if there is none. A file that is no tail of ours is
+/// The file at `path`, locked, and its kind; `None` if there is none. A file that is not a tail of ours is
 /// not touched.
 fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
     let shown = path.display();
@@ -154,10 +154,10 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
 }
 
 impl MappedTail {
-    /// Maps the ring that lies at `path`, and changes nothing of it; `None` if there is no usable one.
+    /// Maps the ring at `path` without changing it; `None` if there is no usable one.
     ///
     /// # Errors
-    /// The file is none of ours, or another process has it, or it cannot be opened.
+    /// The file is not ours, another process has it, or it cannot be opened.
     pub fn existing(path: &Path) -> Result<Option<Self>, IoError> {
         let Some((file, Is::Labelled(ring_len))) = inspect(path)? else { return Ok(None) };
         let looking = |e| IoError::new(format!("looking at the tail {}", path.display()), e);
@@ -166,15 +166,15 @@ impl MappedTail {
         whole.then(|| Self::map(file, path, ring_len)).transpose()
     }
 
-    /// Makes an empty ring of `ring_len` bytes at `path`; it replaces a tail of ours at that path. The file
+    /// Makes an empty ring of `ring_len` bytes at `path`, in place of a tail of ours at that path. The file
     /// gets its name when it is complete.
     ///
     /// # Errors
-    /// The file there is none of ours, the file system has not enough room, or it cannot be written.
+    /// The file there is not ours, the file system has not enough room, or it cannot be written.
     pub fn create(path: &Path, ring_len: u64) -> Result<Self, IoError> {
         let shown = path.display();
         if let Some((previous, _)) = inspect(path)? {
-            // Its memory may be needed for the new one; it goes only where that is enough.
+            // Its memory may be needed for the new one; it is removed only if that suffices.
             let fs = FileSystem::of(&previous, path)?;
             let meta =
                 previous.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
@@ -185,7 +185,7 @@ impl MappedTail {
         let mut name = path.as_os_str().to_owned();
         name.push(".new");
         let new = PathBuf::from(name);
-        // One that a start left behind in the middle.
+        // The remains of an interrupted start.
         match std::fs::remove_file(&new) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 return Err(IoError::new(format!("removing {}", new.display()), error));
@@ -207,7 +207,7 @@ impl MappedTail {
                 .map(|()| tail)
         });
         if made.is_err() {
-            // It is ours, and worthless; it does not matter whether the removal succeeds.
+            // It is ours and useless; it does not matter whether the removal succeeds.
             let _ = std::fs::remove_file(&new);
         }
         made
@@ -255,15 +255,15 @@ impl MappedTail {
         Ok(Self { mapping: Arc::new(mapping), claims, wakes_at: 0, _not_sync: PhantomData })
     }
 
-    /// The handle for the side thread. There is one at most: asking for a second one panics.
+    /// The handle for the side thread. There is at most one: a second call panics.
     pub fn reader(&self) -> TailReader {
         assert_eq!(Arc::strong_count(&self.mapping), 1, "one side thread copies a tail");
         TailReader { mapping: Arc::clone(&self.mapping) }
     }
 
-    /// The side thread rests while little happens, and a burst fills a small ring meanwhile: it is woken when
-    /// a quarter of the ring waits, and by each further sixteenth. Else nothing is asked before a quarter can
-    /// wait.
+    /// The side thread rests while little happens, and a burst may fill a small ring meanwhile. So it is
+    /// woken when a quarter of the ring waits, and at each further sixteenth. Before a quarter can wait,
+    /// nothing is checked.
     #[cold]
     fn wake_side(&mut self, published: u64) {
         let ring_len = self.mapping.ring_len as u64;
@@ -278,14 +278,14 @@ impl MappedTail {
 }
 
 impl TailReader {
-    /// The thread that has this handle is woken from a pause (`std::thread::park_timeout`) when a quarter of
+    /// Wakes this thread, which has the reader, from a pause (`std::thread::park_timeout`) when a quarter of
     /// the ring waits for it.
     pub fn wakes(&self, side: Thread) {
         assert!(self.mapping.side.set(side).is_ok(), "one side thread copies a tail");
     }
 }
 
-/// No other process maps this file while we do.
+/// No other process can map this file as long as we hold the lock.
 fn lock(file: &File, path: &Path) -> Result<(), IoError> {
     lock::lock(file, || None).map_err(|error| {
         let doing = format!("locking the tail {}: another node uses it, give each its own", path.display());
@@ -309,17 +309,17 @@ fn file_len(ring_len: u64, fs: &FileSystem) -> u64 {
     (ring_at(ring_len) as u64 + ring_len).next_multiple_of(page_len(fs))
 }
 
-/// Older kernels: a write to each page, which changes nothing.
+/// For older kernels: a write to each page that changes nothing.
 fn touch(map: &MmapRaw) {
     for at in (0..map.len()).step_by(BLOCK_LEN) {
-        // SAFETY: inside the mapping and aligned; nobody else has it yet. An atomic read-modify-write
-        // of nothing cannot be optimised away.
+        // SAFETY: inside the mapping and aligned; no other reference to it exists yet. An atomic
+        // read-modify-write that changes nothing cannot be optimised away.
         let word = unsafe { AtomicU64::from_ptr(map.as_mut_ptr().add(at).cast()) };
         word.fetch_or(0, Ordering::Relaxed);
     }
 }
 
-/// Bytes that are free in the file system of `folder`.
+/// Free bytes in the file system of `folder`.
 ///
 /// # Errors
 /// There is no such folder.
@@ -327,7 +327,7 @@ pub fn free_bytes(folder: &Path) -> Result<u64, IoError> {
     Ok(FileSystem::of_folder(folder)?.free_bytes)
 }
 
-/// Bytes of a page of its files.
+/// The page size of its files in bytes.
 fn page_len(fs: &FileSystem) -> u64 {
     if fs.is_huge { fs.block_len } else { BLOCK_LEN as u64 }
 }
@@ -355,7 +355,7 @@ impl TailSource for MappedTail {
 
     #[inline]
     fn set_word(&mut self, word: Word, value: u64) {
-        // The reader relies on this: `published` never falls, and `written` is its own to store.
+        // The reader relies on this: `published` never falls, and only the reader stores `written`.
         match word {
             Word::PublishedPos => {
                 self.claims.publish(self.mapping.word(word), value);
@@ -377,10 +377,10 @@ impl TailMemory for MappedTail {
     #[inline]
     fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
         self.claims.judge(self.mapping.word(Word::WrittenPos), pos, len as u64);
-        // SAFETY: inside the ring (`place` asserts), and borrowed from this handle alone. The other
-        // handle reads below `published` and not below `written` only: in the ring these places are
-        // disjoint from `published .. written + ring_len` (judged above; `written` never falls, and
-        // its acquire load orders the reader's last look before this write).
+        // SAFETY: inside the ring (`place` asserts), and borrowed from this handle alone. The other handle
+        // reads only between `written` and `published`: in the ring these places are disjoint from `published
+        // .. written + ring_len` (judged above; `written` never falls, and its acquire load orders the
+        // reader's last access before this write).
         unsafe { std::slice::from_raw_parts_mut(self.mapping.place(pos, len), len) }
     }
 
@@ -429,9 +429,9 @@ impl TailSource for TailReader {
         let (written, published) =
             (self.mapping.word(Word::WrittenPos), self.mapping.word(Word::PublishedPos));
         claims::judge_read(written, published, pos, len as u64);
-        // SAFETY: inside the ring (`place` asserts), below `published`, whose acquire load orders the
-        // hot thread's writes before this read, and not below `written`: the hot thread writes there
-        // again only when this handle has raised `written`, which takes `&mut`.
+        // SAFETY: inside the ring (`place` asserts), below `published`, whose acquire load orders the hot
+        // thread's writes before this read, and not below `written`: the hot thread writes there again only
+        // after this handle has raised `written`, which takes `&mut`.
         unsafe { std::slice::from_raw_parts(self.mapping.place(pos, len), len) }
     }
 

@@ -1,6 +1,6 @@
-//! What the hot path must not do: allocate, fault, call the system more than it must, or call anything else.
-//! Leader, standby, publisher and subscriber are turned by one thread here, on real sockets and files, so
-//! that each call can be watched alone.
+//! What the hot path must not do: allocate, cause page faults, or make more or other system calls than
+//! needed. One thread turns leader, standby, publisher and subscriber here, on real sockets and files, so
+//! that each call can be watched separately.
 
 use crate::support::Cluster;
 use lockstep_client::{Delivery, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
@@ -21,14 +21,14 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Nobody takes over here, however long the machine keeps a role waiting: that is no hot path. Every message
-/// is for a channel, whose limit is looked up, as another one has less.
+/// There is no takeover here, however long the machine keeps a role waiting. Every message is for a channel,
+/// whose limit is looked up because another channel has a smaller one.
 const SMALL: &str = "[[channels]]\nid = 1\nmessage_len_max = 8\n[[channels]]\nid = 7\nmessage_len_max = 64\n\
     [journal]\ntail_size = \"8MiB\"\nsegment_size = \"16MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
     [timing]\nfailure_timeout = \"30s\"\nfailure_timeout_max = \"30s\"\n";
 const WARM_UP: u64 = 5_000;
 
-/// Messages behind those that warm up.
+/// Messages after the warm-up.
 fn messages() -> u64 {
     amount(10_000, 100_000)
 }
@@ -45,7 +45,7 @@ struct Parts {
     orders: u32,
 }
 
-/// One role's part in a turn of everybody.
+/// A role that has its turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Role {
     Leader,
@@ -85,7 +85,7 @@ impl Parts {
         parts
     }
 
-    /// One turn of one role. `done` counts what it is about; `opened` brings a publisher's id.
+    /// One turn of one role. `done` counts its work; `opened` returns a publisher's id.
     fn turn(&mut self, role: Role, done: &mut u64, opened: &mut u32) {
         let now = self.clock.now();
         match role {
@@ -100,7 +100,7 @@ impl Parts {
             Role::Publisher => {
                 if self.orders != 0 {
                     for _ in 0..3 {
-                        // A full window passes.
+                        // A full window refuses it.
                         let _ = self.publisher.try_publish(self.orders, CHANNELS + 7, &[7; 64]);
                     }
                 }
@@ -134,8 +134,8 @@ impl Parts {
     }
 }
 
-/// After warm-up not one allocation per hundred thousand messages, in any role; and no turn makes more
-/// than one receive and one send call, the unicast socket being looked at once in eight turns at most.
+/// After warm-up there is not one allocation per hundred thousand messages, in any role; and no turn makes
+/// more than one receive and one send call, with a look at the unicast socket in one of eight turns at most.
 #[test]
 fn no_role_allocates_or_makes_a_call_too_many() {
     let cluster = Cluster::new(3, SMALL);
@@ -174,16 +174,16 @@ fn no_role_allocates_or_makes_a_call_too_many() {
             parts.calls(role).group_sends - before[index].group_sends,
         );
         assert_eq!(allocations[index], 0, "{role:?} allocates");
-        // Under pressure something may be lost and asked for; then it looks at each turn.
+        // Under pressure a datagram may be lost and requested; then the role looks at each turn.
         let lost = parts.calls(role).dropped > 0;
         assert!(lost || polls <= turns / 8 + 1, "{role:?} looked {polls} times in {turns} turns");
     }
 }
 
-/// With its memory locked, as `mlock = true` has it, no role takes a page fault once it is warm: every
-/// buffer, ring and page of the journal's tail was touched when it was made.
+/// With locked memory (`mlock = true`) no role causes a page fault once it is warm: every buffer, ring and
+/// page of the journal's tail was touched when it was made.
 ///
-/// In a child: memory that is locked for a whole process is no company for other tests.
+/// This runs in a child: locking all memory of a process would disturb other tests.
 #[test]
 fn no_role_takes_a_page_fault() {
     const LOCKED: &str = "LOCKSTEP_HOT_PATH_LOCKED";
@@ -225,7 +225,7 @@ fn no_role_takes_a_page_fault() {
     assert_eq!(faults, [0; ROLES.len()], "page faults of {ROLES:?} in {} messages", messages());
 }
 
-/// The page faults of a thread, as the kernel counts them.
+/// The kernel's count of a thread's page faults.
 struct Faults(std::fs::File);
 
 impl Faults {
@@ -233,12 +233,12 @@ impl Faults {
         Self(std::fs::File::open("/proc/thread-self/stat").expect("Linux has it"))
     }
 
-    /// Those for which nothing was read, and those for which the disk was.
+    /// Minor and major faults together.
     fn get(&self) -> u64 {
         let mut text = [0; 512];
         let length = self.0.read_at(&mut text, 0).expect("the kernel's own file");
         let text = std::str::from_utf8(&text[..length]).expect("numbers");
-        // Behind the name, which may hold anything: state, six numbers, minflt, cminflt, majflt.
+        // After the name, which may contain anything: state, six numbers, minflt, cminflt, majflt.
         let (_, numbers) = text.rsplit_once(')').expect("a name in brackets");
         let mut numbers = numbers.split_ascii_whitespace().skip(7);
         let mut next = || numbers.next().and_then(|word| word.parse::<u64>().ok()).expect("a number");
@@ -251,7 +251,7 @@ impl Faults {
 const CHILD: &str = "LOCKSTEP_HOT_PATH_CHILD";
 
 /// The duty cycle of each role runs ten thousand messages (by night a hundred thousand) under a seccomp
-/// filter that knows two calls, and `sched_yield`, and names any other.
+/// filter that allows two calls, and `sched_yield`, and reports any other.
 #[test]
 fn no_role_makes_any_other_system_call() {
     if let Ok(role) = std::env::var(CHILD) {
@@ -261,7 +261,7 @@ fn no_role_makes_any_other_system_call() {
         println!("SKIPPED: no guard here: {why}");
         return;
     }
-    // A child that ends under its guard removes nothing.
+    // A child that ends under the filter removes nothing.
     let folder = tempfile::TempDir::new().expect("a temporary directory");
     for (index, role) in ROLES.into_iter().enumerate() {
         let output = Command::new(std::env::current_exe().expect("the test's own path"))
@@ -276,7 +276,7 @@ fn no_role_makes_any_other_system_call() {
     }
 }
 
-/// Runs `role` on a thread of its own under the filter, everybody else on another; never returns.
+/// Runs `role` on its own thread under the filter, and all other roles on another; never returns.
 fn guarded(role: Role) -> ! {
     let cluster = Cluster::new(3, SMALL);
     let parts = Parts::open(&cluster);
@@ -310,7 +310,7 @@ fn guarded(role: Role) -> ! {
     })
 }
 
-/// One thing that is turned.
+/// The turn of one part.
 type Turner = Box<dyn FnMut(&mut u64) + Send>;
 
 fn split(parts: Parts, role: Role) -> (Turner, Vec<Turner>) {
@@ -356,8 +356,8 @@ fn read(subscriber: &mut Subscriber, done: &mut u64) {
     });
 }
 
-/// Rounds that the others may be ahead of the watched one. On a busy host it would fall out of the rings
-/// otherwise, and read from a journal: rightly, but with calls of its own.
+/// The most rounds that the others may be ahead of the watched role. On a busy host it would otherwise fall
+/// out of the rings, and correctly read from a journal, with calls of its own.
 const AHEAD: u64 = 64;
 
 fn turn_others(mut others: Vec<Turner>, turns: &AtomicU64, finished: &AtomicBool) {
@@ -391,7 +391,7 @@ fn turn_watched(mut watched: Turner, turns: &AtomicU64, progress: &AtomicU64, fi
     }
     progress.store(done - from, Ordering::Relaxed);
     finished.store(true, Ordering::Release);
-    // The end of a thread is calls of its own: the main thread ends the process.
+    // The end of a thread makes calls of its own: the main thread ends the process.
     loop {
         std::thread::yield_now();
     }

@@ -1,7 +1,7 @@
-//! The journal on real files: mapped tail, directory, side thread, and each refusal with its words.
-//! What does not need files is tested beside the code, over memory.
+//! The journal on real files: mapped tail, directory, side thread, and each refusal with its text. Tests that
+//! need no files are beside the code, over memory.
 
-// Mounts, in a namespace of the test; and helpers of tests are tests.
+// Mounts in a namespace of the test; and helpers of tests are tests.
 #![allow(unsafe_code, clippy::unwrap_used)]
 
 mod old_copies;
@@ -23,7 +23,7 @@ const CLUSTER: u64 = 0xC1;
 const IDENTITY: Identity = Identity { replica: 2, incarnation: 0x77 };
 const LEN_MAX: usize = frame_len_max(1500);
 
-/// A directory for the journal, and a tail beside it (on tmpfs where there is one).
+/// A directory for the journal, and a tail beside it (on tmpfs if there is one).
 struct Place {
     _dir: tempfile::TempDir,
     _shm: tempfile::TempDir,
@@ -84,7 +84,7 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
     memory
 }
 
-/// The next frame of a log: birth, a publisher's open, then messages of 1,000 bytes.
+/// The next frame of a log: genesis, a publisher's open, then messages of 1,000 bytes.
 fn next_frame(end: &LogEnd) -> Vec<u8> {
     let epoch = Epoch::new(0, IDENTITY);
     match end.next {
@@ -178,7 +178,7 @@ fn a_side_thread_that_rests_is_woken_when_a_quarter_of_the_ring_waits_and_not_be
             reader.wakes(std::thread::current());
             for burst in 0..8 {
                 copied.send(()).unwrap();
-                // Nothing but a wake-up ends its pauses.
+                // Only a wake-up ends its pauses.
                 std::thread::park();
                 woken.store(burst + 1, Ordering::Release);
                 is_all.recv().unwrap();
@@ -208,7 +208,7 @@ fn killed_at_any_time_the_tail_knows_what_the_segments_lack() {
         let mut running = run(journal, false);
         grow(&mut running.tail, 100 + round * 170);
         end = running.tail.end();
-        // Dropped without `stop`: the side thread ends where it is.
+        // It is dropped without `stop`: the side thread ends where it is.
     }
     let running = start(&place.config);
     running.handle.stop().unwrap();
@@ -315,7 +315,8 @@ fn each_refusal_names_the_journal_and_the_remedy() {
     assert!(journal_files::open(config).is_ok());
 }
 
-/// The kernel lists the locks of all processes a page at a time, and leaves one out where another one goes.
+/// The kernel lists the locks of all processes a page at a time, and leaves one out when another one is
+/// released.
 #[test]
 fn a_journal_that_is_open_is_seen_to_be_while_the_locks_of_others_come_and_go() {
     let place = place();
@@ -359,7 +360,7 @@ fn another_tail_size_waits_for_a_clean_stop() {
     assert_eq!(std::fs::metadata(&larger.tail).unwrap().len(), 4096 + 8192 + (2 << 20));
 }
 
-/// A tmpfs that this thread and its children alone see.
+/// A tmpfs that only this thread and its children see.
 struct Mount(tempfile::TempDir);
 
 impl Mount {
@@ -369,7 +370,7 @@ impl Mount {
         let at = std::ffi::CString::new(dir.path().to_str().unwrap()).unwrap();
         let options = std::ffi::CString::new(options).unwrap();
         let none = std::ptr::null();
-        // SAFETY: plain calls with C strings that live as long; the namespace is this thread's own.
+        // SAFETY: plain calls with C strings that live across them; the namespace is this thread's own.
         let mounted = unsafe {
             libc::unshare(libc::CLONE_NEWNS) == 0
                 && libc::mount(none, c"/".as_ptr(), none, libc::MS_REC | libc::MS_PRIVATE, none.cast()) == 0
@@ -382,7 +383,7 @@ impl Mount {
     fn make_read_only(&self) {
         let at = std::ffi::CString::new(self.0.path().to_str().unwrap()).unwrap();
         let (none, flags) = (std::ptr::null(), libc::MS_REMOUNT | libc::MS_RDONLY);
-        // SAFETY: a plain call with a C string that lives as long.
+        // SAFETY: a plain call with a C string that lives across it.
         assert_eq!(unsafe { libc::mount(none, at.as_ptr(), none, flags, none.cast()) }, 0);
     }
 }
@@ -390,7 +391,7 @@ impl Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         let at = std::ffi::CString::new(self.0.path().to_str().unwrap()).unwrap();
-        // SAFETY: a plain call with a C string that lives as long.
+        // SAFETY: a plain call with a C string that lives across it.
         unsafe { libc::umount2(at.as_ptr(), libc::MNT_DETACH) };
     }
 }

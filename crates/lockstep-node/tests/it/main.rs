@@ -1,5 +1,5 @@
-//! Real nodes on real sockets and files: what they carry, what they replay, and what their hot path must not
-//! do.
+//! Real nodes on real sockets and files: the messages that they carry and replay, and what their hot path
+//! must not do.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real threads, bounded by a clock")]
 

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 const SMALL: &str =
     "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n";
 
-/// Rows of a table of docs/LOG.md that begin with a code: its columns.
+/// The columns of the rows of a table of docs/LOG.md that begin with a code.
 fn coded_rows(text: &str) -> Vec<Vec<&str>> {
     let rows = text.lines().filter_map(|line| line.strip_prefix("| LS"));
     rows.map(|row| row.trim_end_matches('|').split('|').map(str::trim).collect()).collect()
@@ -89,7 +89,7 @@ fn a_handle_is_one_descriptor_for_a_poll_of_the_callers_own() {
             publisher.try_publish(orders, 0, &number.to_le_bytes()).unwrap();
             while delivered < number {
                 assert!(begun.elapsed() < Duration::from_secs(60), "stuck at {delivered}");
-                // Edges: what is there is read until a poll finds nothing.
+                // Edge-triggered: everything is read until a poll finds nothing.
                 while publisher.poll(64, |_| {}) > 0 {}
                 while subscriber.poll(64, |event| {
                     delivered += u64::from(matches!(event, SubscriberEvent::Message(_)));
@@ -154,7 +154,7 @@ fn everybody_ends_with_the_same_digest() {
             publisher.open("orders", Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));
         let (mut sent, mut committed) = (0, 0);
         while committed < messages {
-            // Now and then one that goes out in 51 parts.
+            // Now and then a message in 51 parts.
             while sent < messages && publisher.try_publish(orders, 0, &payload(sent)).is_ok() {
                 sent += 1;
             }
@@ -195,7 +195,7 @@ fn await_equal_logs(cluster: &Cluster) {
     }
 }
 
-/// The `number`th payload: eight bytes, and of each thousandth as many as there may be.
+/// The `number`th payload: eight bytes, and for each thousandth one the largest size.
 fn payload(number: u64) -> Vec<u8> {
     number.to_le_bytes().repeat(if number % 1_000 == 999 { 8_192 } else { 1 })
 }

@@ -1,14 +1,14 @@
-//! Replay: what has left every ring comes from a journal, over TCP, committed, whole, once.
+//! Replay: frames that have left every ring come from a journal, over TCP: committed, whole, once.
 
 mod catching_up;
 mod server;
 
 use std::time::{Duration, Instant};
 
-/// Nothing here takes nearly so long; what hangs fails.
+/// Nothing here takes nearly that long; a hang fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits until `is` says so.
+/// Waits until `is` returns true.
 #[track_caller]
 pub fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     let began = Instant::now();

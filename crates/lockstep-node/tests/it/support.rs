@@ -1,4 +1,4 @@
-//! A cluster of one process: nodes as threads on loopback, each test with its own groups, ports and
+//! A cluster in one process: nodes are threads on loopback, and each test has its own groups, ports and
 //! directory.
 
 use lockstep_client::Endpoint;
@@ -17,12 +17,12 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// `replicas` fresh replicas; `tables` is TOML that goes behind the generated file.
+    /// `replicas` fresh replicas; `tables` is TOML that is appended to the generated file.
     pub fn new(replicas: u32, tables: &str) -> Self {
         Self::on_lines(replicas, tables, &[""])
     }
 
-    /// The same on so many lines, each with more keys of its own.
+    /// As [`new`](Self::new), on these lines, each with more keys of its own.
     pub fn on_lines(replicas: u32, tables: &str, lines: &[&str]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
         let line = |more: &&str| Line { interface: "127.0.0.1", ttl: 0, more: (*more).to_owned() };

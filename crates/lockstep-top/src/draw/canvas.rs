@@ -1,21 +1,21 @@
-//! Text in cells. A tone is a colour and a modifier, so that it is seen without colours too.
+//! Text in cells. A tone is a colour and a modifier, so that it is visible without colours too.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 
-/// How a text stands out. Its words mean the same without it.
+/// The emphasis of a text. The text means the same without it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Tone {
-    /// As it is.
+    /// No emphasis.
     Plain,
     /// Titles of columns.
     Head,
-    /// As it should be.
+    /// A good state.
     Good,
-    /// To be watched.
+    /// A warning.
     Warn,
-    /// To be mended.
+    /// A fault.
     Alarm,
     /// Less important.
     Dim,
@@ -83,7 +83,7 @@ impl<'a> Canvas<'a> {
         self.buffer.set_style(line, Style::new().add_modifier(Modifier::REVERSED));
     }
 
-    /// Writes `text` in at most so many lines from `y` on, and returns how many it took.
+    /// Writes `text` in at most `lines` lines from `y` on, and returns how many it took.
     pub fn wrapped(&mut self, y: u16, lines: u16, text: &str, tone: Tone) -> u16 {
         let lines = wrap(text, self.area.width.into(), lines.into());
         for (line, text) in lines.iter().enumerate() {

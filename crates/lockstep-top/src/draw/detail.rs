@@ -1,4 +1,4 @@
-//! One node or process: facts, conditions with their remedies, and all that it counts with its meaning.
+//! One node or process: facts, conditions with their remedies, and all its counters with their meaning.
 
 use super::canvas::{Canvas, Tone};
 use super::{nodes, overview};
@@ -6,7 +6,7 @@ use crate::figures::{UNKNOWN, brief, compact, rate, time_of_day};
 use crate::snapshot::{CounterLine, Snapshot};
 use crate::view::ViewState;
 
-/// Lines of the meaning of the selected counter.
+/// The lines that the meaning of the selected counter takes.
 const MEANING: u16 = 2;
 const ELSEWHERE: &str = "No counters file of it is on this host: run `lockstep top` or `lockstep counters` on its host, or read its \
                          page of metrics.";
@@ -17,7 +17,7 @@ enum Row<'a> {
     Counter(usize, &'a CounterLine),
 }
 
-/// Draws it between title and keys.
+/// Draws the page between title and keys.
 pub fn draw(canvas: &mut Canvas<'_>, snapshot: &Snapshot, view: &ViewState, name: &str) {
     let (node, process) = (snapshot.node(name), snapshot.process(name));
     let (mut y, end) = (1, canvas.height() - 1);
@@ -36,7 +36,7 @@ pub fn draw(canvas: &mut Canvas<'_>, snapshot: &Snapshot, view: &ViewState, name
         nodes::facts(canvas, y, node);
         y += nodes::FACTS;
         for condition in &node.conditions {
-            // The list of counters keeps half of the screen.
+            // the list of counters keeps half of the screen
             if y + 2 > canvas.height() / 2 {
                 break;
             }
@@ -104,7 +104,7 @@ fn list(
 
 fn draw_counter(canvas: &mut Canvas<'_>, y: u16, counter: &CounterLine, at_ns: u64) {
     let (name, value) = widths(canvas.width());
-    // The group names the handle already.
+    // the group shows the handle already
     let shown = counter.name.split("{handle=").next().unwrap_or_default();
     canvas.text((1, y), name - 1, shown, Tone::Plain);
     let width = usize::from(value);
@@ -124,7 +124,7 @@ fn draw_counter(canvas: &mut Canvas<'_>, y: u16, counter: &CounterLine, at_ns: u
     canvas.text((x, y), canvas.width() - x, &meaning, Tone::Dim);
 }
 
-/// The value in at most so many columns: a state by its name, a moment by its time and how long ago it was.
+/// The value in at most `width` columns: a state by its name, a moment as time and age.
 fn value_of(counter: &CounterLine, width: usize, at_ns: u64) -> String {
     let CounterLine { value, .. } = *counter;
     if let Some(state) = &counter.state {
@@ -134,7 +134,7 @@ fn value_of(counter: &CounterLine, width: usize, at_ns: u64) -> String {
         let ago = brief(at_ns.saturating_sub(value));
         return if width < 20 { format!("{ago} ago") } else { format!("{} {ago} ago", time_of_day(value)) };
     }
-    // The value of a histogram is how often it was counted: its unit is that of its times.
+    // the value of a histogram is a count: its unit is that of its times
     let unit = match counter.times {
         None if !counter.unit.is_empty() => format!(" {}", counter.unit),
         _ => String::new(),

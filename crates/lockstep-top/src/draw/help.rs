@@ -26,12 +26,12 @@ const LINES: [(&str, &str); 21] = [
     ("--once --json", "one screen as text; all its figures as JSON"),
 ];
 
-/// Draws it between title and keys.
+/// Draws the page between title and keys.
 pub fn draw(canvas: &mut Canvas<'_>) {
     let width = canvas.width();
     for (line, (key, text)) in LINES.iter().enumerate() {
         let y = 1 + line as u16;
-        // The last line is for the keys.
+        // the last line is for the keys
         if y + 1 >= canvas.height() {
             return;
         }

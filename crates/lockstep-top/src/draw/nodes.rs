@@ -1,4 +1,4 @@
-//! The table of replicas and archivers, and what there is to know of one beside its row.
+//! The table of replicas and archivers, and the facts of a selected one.
 
 use super::canvas::{Canvas, Tone};
 use super::table::{Column, SEQ_DIGITS, known, left, right, seq, unwanted};
@@ -37,7 +37,7 @@ fn whole_bytes(per_second: f64) -> String {
     bytes(per_second.max(0.0).round() as u64)
 }
 
-/// The role of a node that is there; in capital letters since when one is not.
+/// The role of a running node; the state in capital letters and its age otherwise.
 fn state(node: &NodeLine) -> (String, Tone) {
     let role = node.role.as_deref().unwrap_or(UNKNOWN);
     match absence(node.presence, node.absent_ns) {
@@ -48,7 +48,7 @@ fn state(node: &NodeLine) -> (String, Tone) {
     }
 }
 
-/// The word for a process that is not there, and since when; `None` of one that is.
+/// The state of a process that does not run, and its age; `None` for one that runs.
 pub fn absence(presence: NodePresence, absent_ns: Option<u64>) -> Option<(String, Tone)> {
     let word = match presence {
         NodePresence::Runs | NodePresence::Late => return None,
@@ -63,7 +63,7 @@ pub fn absence(presence: NodePresence, absent_ns: Option<u64>) -> Option<(String
 /// Lines that [`facts`] takes.
 pub const FACTS: u16 = 3;
 
-/// Draws what the row of a node has no room for, each figure at its place.
+/// Draws the facts of a node that its row has no room for, each at its place.
 pub fn facts(canvas: &mut Canvas<'_>, y: u16, node: &NodeLine) {
     let text = |figure: Option<String>| figure.unwrap_or_else(|| UNKNOWN.to_owned());
     let pid = text(node.pid.map(|pid| pid.to_string()));
@@ -89,7 +89,7 @@ pub fn facts(canvas: &mut Canvas<'_>, y: u16, node: &NodeLine) {
     }
 }
 
-/// Draws the gravest condition of a node, and how many there are beside it.
+/// Draws the gravest condition of a node, and the number of the others.
 pub fn gravest(canvas: &mut Canvas<'_>, y: u16, node: &NodeLine) {
     let more = match node.conditions.len() {
         0 | 1 => String::new(),

@@ -6,12 +6,12 @@ use crate::figures::{UNKNOWN, brief, compact, rate, time_of_day};
 use crate::snapshot::{ClusterLine, EventLine, ProcessLine, Snapshot};
 use crate::view::ViewState;
 
-/// Lines from which on a screen has room for facts of the selected node.
+/// The number of lines from which a screen has room for facts of the selected node.
 const FACTS_FROM: u16 = 24;
-/// Lines from which on the health has a line more, and parts are separated.
+/// The number of lines from which the health has one more line, and parts are separated.
 const WIDE_FROM: u16 = 30;
 
-/// Draws it between title and keys.
+/// Draws the page between title and keys.
 pub fn draw(canvas: &mut Canvas<'_>, snapshot: &Snapshot, view: &ViewState) {
     let (height, selected) = (canvas.height(), view.selection(snapshot));
     let health = if height >= WIDE_FROM { 3 } else { 2 };
@@ -56,8 +56,8 @@ pub fn draw(canvas: &mut Canvas<'_>, snapshot: &Snapshot, view: &ViewState) {
     events(canvas, (y, of_events), &snapshot.events);
 }
 
-/// Lines for tables with so many rows: each gets its title and the least that is of use, the rest goes from
-/// top to bottom. A table without rows, or without room for one, gets none.
+/// Distributes lines to tables with so many rows: each gets its title and the minimum that is useful, and the
+/// rest is given from top to bottom. A table without rows, or without room for one, gets no line.
 fn allot(mut lines: u16, wants: [(u16, usize); 4]) -> [u16; 4] {
     let wants = wants.map(|(least, rows)| {
         let whole = if rows == 0 { 0 } else { u16::try_from(rows + 1).unwrap_or(u16::MAX) };
@@ -106,13 +106,13 @@ fn leader(canvas: &mut Canvas<'_>, y: u16, cluster: &ClusterLine) {
     canvas.text((0, y), canvas.width(), &line, tone);
 }
 
-/// The lines of a selected process that is no node.
+/// The lines of a selected process that is not a node.
 fn process_facts(canvas: &mut Canvas<'_>, y: u16, process: &ProcessLine) {
     canvas.wrapped(y, 1, &life_of(process), Tone::Plain);
     canvas.text((0, y + 1), canvas.width(), "Enter shows all that it counts.", Tone::Dim);
 }
 
-/// A process in one line: number, release, age, and since when it is not there.
+/// A process in one line: id, release, age, and for how long it has not run.
 pub fn life_of(process: &ProcessLine) -> String {
     let ProcessLine { process: name, pid, release, .. } = process;
     let life = match (process.life, process.silent_ns) {
@@ -126,7 +126,7 @@ pub fn life_of(process: &ProcessLine) -> String {
     format!("{name}: process {pid}, release {release}, began {} ago, {life}", brief(process.since_ns))
 }
 
-/// The newest events that have room, the newest last.
+/// The newest events for which there is room, the newest last.
 fn events(canvas: &mut Canvas<'_>, (y, height): (u16, u16), events: &[EventLine]) {
     let Some(room) = usize::from(height).checked_sub(1).filter(|room| *room > 0) else { return };
     canvas.text((0, y), canvas.width(), "TIME     NODE        CODE   EVENT", Tone::Head);

@@ -1,19 +1,19 @@
-//! Tables whose columns stand still: widths are constants, and the width of the screen alone decides which
-//! columns there are.
+//! Tables whose columns do not move: their widths are constants, and only the width of the screen determines
+//! which columns are shown.
 
 use super::canvas::{Canvas, Tone};
 use crate::figures::{UNKNOWN, compact};
 
-/// Digits of a seq that a column shows; a longer one is shown in short.
+/// The most digits of a seq that a column shows; a longer one is abbreviated.
 pub const SEQ_DIGITS: usize = 13;
 
 /// A column.
 pub struct Column<T> {
     pub title: &'static str,
     pub width: u16,
-    /// Names stand left, figures right.
+    /// Whether it is aligned left: names are, figures are not.
     pub is_left: bool,
-    /// Columns with lower ranks come first where there is no room for all.
+    /// The columns with the lowest ranks are shown if there is no room for all.
     pub rank: u8,
     pub cell: fn(&T) -> (String, Tone),
 }
@@ -33,7 +33,7 @@ pub const fn right<T>(
     Column { title, width, is_left: false, rank, cell }
 }
 
-/// The place and the column of those that fit into `width`.
+/// The columns that fit into `width`, each with its place.
 pub fn chosen<T>(columns: &[Column<T>], width: u16) -> Vec<(u16, &Column<T>)> {
     let mut by_rank: Vec<_> = (0..columns.len()).collect();
     by_rank.sort_by_key(|index| columns[*index].rank);
@@ -68,7 +68,7 @@ pub fn draw<T>(
     let shown = &rows[first..rows.len().min(first + room)];
     for (index, (x, column)) in chosen(columns, canvas.width()).into_iter().enumerate() {
         let title = match index {
-            // The last row that is shown, of how many.
+            // at the end: the last shown row, and the number of rows
             0 if shown.len() < rows.len() => {
                 format!("{} {}/{}", column.title, first + shown.len(), rows.len())
             }
@@ -90,7 +90,7 @@ fn put<T>(canvas: &mut Canvas<'_>, (x, y): (u16, u16), column: &Column<T>, (text
     canvas.text((x, y), column.width, &text, tone);
 }
 
-/// The cell of a figure, or of none.
+/// The cell of a figure, which may be unknown.
 pub fn known<T>(figure: Option<T>, text: impl FnOnce(T) -> String) -> (String, Tone) {
     match figure {
         Some(figure) => (text(figure), Tone::Plain),
@@ -106,7 +106,7 @@ pub fn unwanted(figure: Option<u64>) -> (String, Tone) {
     }
 }
 
-/// A seq with all its digits, or in short where they are too many.
+/// A seq with all its digits, or abbreviated if there are too many.
 pub fn seq(seq: u64) -> String {
     let digits = seq.to_string();
     if digits.len() <= SEQ_DIGITS { digits } else { compact(seq) }

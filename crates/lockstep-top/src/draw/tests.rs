@@ -187,7 +187,7 @@ fn columns(line: &str, from: usize, to: usize) -> String {
     line.chars().skip(from).take(to - from).collect()
 }
 
-/// The cell under the title of a column, of the row that begins with `name` behind the line of titles that
+/// The cell under the title of a column, in the row that begins with `name` after the line of titles that
 /// begins with `table`; `None` if the screen has no such column.
 fn cell(screen: &[String], table: &str, name: &str, title: &str) -> Option<String> {
     let head = screen.iter().position(|line| line.starts_with(table)).expect("a table");

@@ -40,13 +40,13 @@ pub enum QueryKind {
     Time = 10,
     /// The stream's time, and the clocks by which you judge it ([`super::TimesBody`]).
     Times = 11,
-    /// The condition in the name, with its first number ([`crate::Acknowledgement`]), is acknowledged
-    /// ([`super::CommandResultBody`]).
+    /// Acknowledge the condition in the name, with its first number ([`crate::Acknowledgement`];
+    /// [`super::CommandResultBody`]).
     Acknowledge = 12,
 }
 
 impl QueryKind {
-    /// The topic with this number, if there is one.
+    /// The kind with this number, if there is one.
     pub fn from_u32(query_kind: u32) -> Option<Self> {
         Some(match query_kind {
             1 => Self::Node,
@@ -65,8 +65,8 @@ impl QueryKind {
         })
     }
 
-    /// Bytes of the answer. A request is padded to it: a node never sends more to an address than came from
-    /// there.
+    /// Bytes of the answer. A request is padded to it, so that a node never sends more to an address than
+    /// came from there.
     pub fn answer_len(self) -> usize {
         HEADER_LEN
             + match self {
@@ -83,7 +83,7 @@ impl QueryKind {
             }
     }
 
-    /// Whether a question about it may have a name of this length.
+    /// Whether the name of such a query may have this length.
     fn takes_len(self, len: usize) -> bool {
         match self {
             Self::Node | Self::Status | Self::Probe | Self::Release | Self::Times => len == 0,
@@ -94,8 +94,8 @@ impl QueryKind {
         }
     }
 
-    /// The order that it is: it changes which replica leads, who the members are, the log's version, or the
-    /// stream's time.
+    /// The order that the query gives: it changes which replica leads, who the members are, the log's
+    /// version, or the stream's time.
     pub fn order(self) -> Option<OperatorOrder> {
         match self {
             Self::Handover => Some(OperatorOrder::Handover),
@@ -111,14 +111,14 @@ impl QueryKind {
         self.order().is_some()
     }
 
-    /// Whether its answer is a [`super::CommandResultBody`]: it is an order, or an acknowledgement, of which
-    /// the stream has no record.
+    /// Whether its answer is a [`super::CommandResultBody`]: it is an order, or an acknowledgement, which the
+    /// stream does not record.
     pub fn is_command(self) -> bool {
         self.is_order() || self == Self::Acknowledge
     }
 
-    /// Whether a query of this kind may have this name: a command names an identity, a version, a time, or
-    /// nothing; one for events a number in decimal digits, or nothing.
+    /// Whether a query of this kind may have this name. A command names an identity, a version, a time, or
+    /// nothing; a query for events a number in decimal digits, or nothing.
     fn takes(self, name: &str) -> bool {
         match self {
             Self::Handover | Self::DeclareDead => name.is_empty() || name.parse::<Identity>().is_ok(),
@@ -131,7 +131,7 @@ impl QueryKind {
     }
 }
 
-/// The number that a query for events, or of a time, names; `None` of any other text.
+/// The number in the name of a query for events or of a time; `None` for any other text.
 pub fn event_number(name: &str) -> Option<u64> {
     name.bytes().all(|byte| byte.is_ascii_digit()).then(|| name.parse().ok())?
 }
@@ -149,7 +149,7 @@ pub struct QueryBody {
 }
 
 impl QueryBody {
-    /// Bytes of the answer; none of a kind that does not exist.
+    /// Bytes of the answer; 0 for a kind that does not exist.
     pub fn answer_len(&self) -> usize {
         QueryKind::from_u32(self.query_kind).map_or(0, QueryKind::answer_len)
     }
@@ -177,7 +177,7 @@ pub(super) fn parse<'a>(
     if !query_kind.takes(name) {
         return Err(Reject::Body);
     }
-    // What a publisher's key allows, its receiver judges ([`Keyring::operator`](crate::Keyring::operator)).
+    // The receiver judges what a publisher's key allows ([`Keyring::operator`](crate::Keyring::operator)).
     if query_kind.is_command() && header.key_class() == Some(KeyClass::Reader) {
         return Err(Reject::Rights);
     }

@@ -14,7 +14,7 @@ pub struct RepairTrailer {
     pub accepted: u64,
     /// Its commit.
     pub commit_next: Seq,
-    /// The request's token; 0 in a frame that answers no single request.
+    /// The request's token; 0 in a frame that is not the answer to a single request.
     pub token: u64,
     /// Like a header's tag, over the trailer and the frame: under the repairer's present keys.
     pub tag: [u64; 2],
@@ -26,8 +26,8 @@ impl RepairTrailer {
         Identity::from_packed(self.repairer)
     }
 
-    /// Whether the repairer's history is this one. The frame may be of an ancestor history: it may be
-    /// committed in one later history, and not in another one that was founded on the same ancestor.
+    /// Whether the repairer's history is this one. The frame may be of an ancestor history: then it may be
+    /// committed in one later history, and not in another one with the same ancestor.
     pub fn is_of(&self, history: u64) -> bool {
         self.repairer >> IDENTITY_BITS == history & HISTORY_MASK
     }
@@ -36,7 +36,7 @@ impl RepairTrailer {
 /// Bits of a packed identity.
 const IDENTITY_BITS: u32 = 36;
 
-/// What of a history's id stands above them.
+/// The bits of a history's id that stand above them.
 const HISTORY_MASK: u64 = u64::MAX >> IDENTITY_BITS;
 
 /// Bytes of a [`RepairTrailer`]. Frames are that much shorter than the largest datagram, so that
@@ -100,12 +100,12 @@ pub(super) fn open_trailer(bytes: &[u8], keys: &Keyring, frame: &[u8]) -> Result
 pub struct Ranges<'a>(&'a [u8]);
 
 impl<'a> Ranges<'a> {
-    /// Those that `bytes` are, which were checked.
+    /// The ranges in `bytes`, which were checked.
     pub(super) fn of(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// The ranges, as asked.
+    /// The ranges, in the order of the request.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = SeqRange> + use<'a> {
         self.0.chunks_exact(16).map(bytemuck::pod_read_unaligned)
     }

@@ -21,8 +21,8 @@ pub fn write_ack(out: &mut [u8], keys: &Keyring, header: Header, body: AckBody) 
     write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none. It is no shorter
-/// than a refusal.
+/// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none. It is at least as
+/// long as a refusal.
 pub fn write_nack(
     out: &mut [u8],
     keys: &Keyring,
@@ -49,8 +49,8 @@ pub fn write_repair_reject(out: &mut [u8], keys: &Keyring, header: Header, body:
     write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a question about `name` (empty where the topic needs none) into `out` (at least
-/// [`super::SMALL_LEN_MAX`]). It is no shorter than its answer.
+/// Writes a question about `name` (empty where the kind needs none) into `out` (at least
+/// [`super::SMALL_LEN_MAX`]). It is at least as long as its answer.
 pub fn write_query(
     out: &mut [u8],
     keys: &Keyring,
@@ -62,14 +62,14 @@ pub fn write_query(
     write_order(out, keys, header, token, (query_kind, name), None)
 }
 
-/// Writes a question for a status, of `len` bytes in all and no fewer than [`crate::STATUS_LEN_MAX`]: the
-/// answer has the parts for which it leaves room.
+/// Writes a query for a status, of `len` bytes in all and no fewer than [`crate::STATUS_LEN_MAX`]: the answer
+/// has as many parts as fit this length.
 pub fn write_status_query(out: &mut [u8], keys: &Keyring, header: Header, token: u64, len: usize) -> usize {
     let body = QueryBody { token, query_kind: QueryKind::Status as u32, name_len: 0 };
     write_padded(out, keys, header, bytemuck::bytes_of(&body), &[], len.max(QueryKind::Status.answer_len()))
 }
 
-/// Writes a question that is an order, and what proves whose it is; as [`write_query`].
+/// Writes a query that is an order, and the operator's proof; as [`write_query`].
 pub fn write_order(
     out: &mut [u8],
     keys: &Keyring,
@@ -103,7 +103,7 @@ pub fn write_down(out: &mut [u8], keys: &Keyring, header: Header, body: DeathNot
     write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a leader's farewell; as [`write_heartbeat`].
+/// Writes a leader's announcement that it steps down; as [`write_heartbeat`].
 pub fn write_step_down(out: &mut [u8], keys: &Keyring, header: Header, body: StepDownBody) -> usize {
     write(out, keys, header, bytemuck::bytes_of(&body), &[])
 }

@@ -1,4 +1,4 @@
-//! The keys of one generation, expanded.
+//! The expanded keys of one generation.
 
 use super::{GenerationKeys, Key, KeyClass, PUBLISHER_KEYS_MAX};
 use crate::mac::MacKey;
@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 const _: () = assert!(PUBLISHER_KEYS_MAX as usize <= KEYS_PER_PIECE * KEYS_PER_PIECE);
 
-/// Publishers' keys in one piece of memory.
+/// The number of publishers' keys in one piece of memory.
 const KEYS_PER_PIECE: usize = 64;
 
 /// Keys of publishers, which are added while others read.
@@ -23,7 +23,7 @@ impl Publishers {
         self.0.get(index / KEYS_PER_PIECE)?.get()?[index % KEYS_PER_PIECE].get()
     }
 
-    /// Adds a key, if there is none. Returns the one that is there.
+    /// Adds a key, if the index is free. Returns the key that is stored there.
     fn add(&self, index: u16, key: &Key) -> Option<&MacKey> {
         let index = usize::from(index);
         let piece = self.0.get(index / KEYS_PER_PIECE)?;
@@ -55,7 +55,8 @@ impl Generation {
         Self { replica, reader: MacKey::new(&keys.reader), publishers }
     }
 
-    /// Adds publishers' keys that were not there. Returns whether all keys are the same as those that were.
+    /// Adds publishers' keys that were missing. Returns whether all keys that were there already are the
+    /// same.
     pub(super) fn add(&self, keys: &GenerationKeys) -> bool {
         let Self { replica, reader, .. } = Self::new(keys);
         let is_same = |(index, key): &(u16, Key)| {
@@ -64,7 +65,7 @@ impl Generation {
         (self.replica == replica) & (self.reader == reader) && keys.publishers.iter().all(is_same)
     }
 
-    /// Whether a process that seals as `class` can do so.
+    /// Whether it has the key with which a process of `class` seals.
     pub(super) fn has(&self, class: Option<KeyClass>) -> bool {
         match class {
             None => false,
@@ -104,7 +105,8 @@ impl Generation {
     }
 
     /// AUTH-2 (which word counts): whether the tag is that of a sender of `class`, as far as this process can
-    /// tell: a replica by the word that only replicas can write, all others by the one that they can.
+    /// judge. It checks a replica by the word that only replicas can write, and all others by the word that
+    /// they can write.
     #[inline]
     pub(super) fn opens(&self, class: KeyClass, datagram: &[u8], header: &Header) -> Result<(), Reject> {
         let (tag, number) = (header.tag, header.tagged_number());

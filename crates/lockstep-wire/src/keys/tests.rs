@@ -1,4 +1,4 @@
-//! Each promise of the keyring, on datagrams of each class.
+//! Each promise of the keyring, with datagrams of each class.
 
 use super::*;
 use crate::{AckBody, Datagram, QueryKind, SeqRange, write_ack, write_nack, write_query};
@@ -53,7 +53,7 @@ fn refusal(bytes: &[u8], keys: &Keyring) -> Reject {
     Datagram::decode(bytes, keys).expect_err("it is refused")
 }
 
-/// AUTH-2: each checks the word that its keys allow.
+/// AUTH-2: each process checks the word for which it has the key.
 #[test]
 fn a_replica_is_believed_by_replicas_and_readers() {
     for ring in [replica(), reader(), publisher(5)] {
@@ -69,7 +69,7 @@ fn a_request_is_believed_by_replicas_and_is_no_business_of_readers() {
     }
 }
 
-/// AUTH-1: a reader's key seals no ack, and its holder who writes the replicas' id finds no word 0.
+/// AUTH-1: a reader's key seals no ack. A reader that writes the replicas' key id cannot compute word 0.
 #[test]
 fn a_reader_can_neither_acknowledge_nor_pose_as_a_replica() {
     assert_eq!(refusal(&ack(&reader()), &replica()), Reject::Rights);
@@ -78,7 +78,7 @@ fn a_reader_can_neither_acknowledge_nor_pose_as_a_replica() {
         ..Keyring::new(CLUSTER, KeyClass::Replica, &GenerationKeys { replica: Some([0; 16]), ..all(10) })
     };
     assert_eq!(refusal(&ack(&posing), &replica()), Reject::Tag);
-    // Readers cannot tell: that is said in the module's text.
+    // A reader cannot find this out, as the module's text says.
     assert!(Datagram::decode(&ack(&posing), &reader()).is_ok());
 }
 
@@ -223,7 +223,8 @@ fn a_frame_outlives_its_keys() {
         let trailer = crate::repair_trailer(&repairer, Default::default(), crate::Epoch(0), 2, 0, frame);
         let repaired = [frame, &trailer].concat();
         assert!(matches!(Datagram::decode(&repaired, &ring), Ok(Datagram::Frame(_, Some(_)))));
-        // A repairer whose memory has flipped a bit vouches for it, and is not believed.
+        // A repairer whose memory has flipped a bit vouches for it with its trailer, and is refused all the
+        // same.
         for bit in 0..8 * frame.len() {
             let mut flipped = frame.to_vec();
             flipped[bit / 8] ^= 1 << (bit % 8);
@@ -249,7 +250,7 @@ fn a_frame_outlives_its_keys() {
     assert_eq!(crate::chain_after(&unkeyed), crate::chain_after(&sealed));
 }
 
-/// AUTH-3: a forgotten generation opens nothing, not what its keys sealed and not what overwritten keys seal.
+/// AUTH-3: a forgotten generation opens neither what its keys sealed nor what overwritten keys seal.
 #[test]
 fn a_forgotten_generation_opens_nothing_and_its_number_has_no_other_keys() {
     let (frame, _) = sealed_frame();
@@ -296,8 +297,8 @@ fn publishers_keys_of_a_retired_generation_are_overwritten_and_the_others_stay()
     assert_eq!(ring.add(0, &all(10)), Err(OtherKeys { generation: 0 }));
 }
 
-/// AUTH-3: whoever seals with another generation than the one in force opens, and publishers' keys among them
-/// are noted; nothing is noted of what does not open, and of the generation that seals.
+/// AUTH-3: a datagram of an accepted generation that does not seal is opened, and a publisher's key is noted.
+/// No key is noted for a datagram that is not opened, or that the sealing generation sealed.
 #[test]
 fn publishers_keys_of_another_generation_than_the_one_that_seals_are_noted_until_they_are_taken() {
     let ring = replica();

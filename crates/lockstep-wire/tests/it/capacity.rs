@@ -1,8 +1,8 @@
-//! The table of docs/CAPACITY.md is what the constants of the code make of it.
+//! The table of docs/CAPACITY.md follows from the constants of the code.
 
 use lockstep_wire::{HEADER_LEN, entry_len, frame_len_max};
 
-/// What Ethernet with its preamble and gap, IPv4 and UDP add to a datagram.
+/// Bytes that Ethernet (with preamble and gap), IPv4 and UDP add to a datagram.
 const AROUND: usize = 66;
 /// A trading day in seconds.
 const DAY: f64 = 6.5 * 3_600.0;

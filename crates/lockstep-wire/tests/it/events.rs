@@ -1,4 +1,4 @@
-//! Pages of events: what is written is read, and a query for them has the length of its answer.
+//! Pages of events: a page is read as it was written, and a query for one has the length of its answer.
 
 use crate::samples::{self, CLUSTER};
 use lockstep_wire::*;

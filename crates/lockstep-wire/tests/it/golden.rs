@@ -1,8 +1,7 @@
-//! The bytes of the samples, sixteen a line. They were worked out from docs/PROTOCOL.md by other code
-//! than ours. A change here is a change of the protocol: `VERSION` rises with the
-//! first one behind a release.
+//! The bytes of the samples, sixteen a line. They were computed from docs/PROTOCOL.md by other code than
+//! ours. A change here is a change of the protocol: the first one behind a release raises `VERSION`.
 
-/// The chain behind the samples' header, as it is before it is sealed.
+/// The chain behind the samples' header, before it is sealed.
 pub const CHAIN: u64 = 0xe5353670d6338ba2;
 
 /// Every kind of datagram and of journal record that version 3 has.

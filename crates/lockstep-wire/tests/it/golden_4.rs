@@ -1,4 +1,4 @@
-//! The bytes of what version 4 brought, as those of [`super::golden`] have them. They were worked out from
+//! The bytes of what version 4 added, in the form of [`super::golden`]. They were computed from
 //! docs/PROTOCOL.md by other code than ours.
 
 /// Datagrams that version 3 does not have.

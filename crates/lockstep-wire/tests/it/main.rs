@@ -1,7 +1,7 @@
 //! # The wire's promises
 //!
-//! The bytes never change by accident (golden bytes), decoding survives everything and believes
-//! nothing (properties), and what is refused is refused for a reason that is told.
+//! The bytes never change by accident (golden bytes), decoding survives and checks everything (properties),
+//! and each refusal has the right reason.
 
 mod capacity;
 mod events;
@@ -24,7 +24,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.chunks(16).map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Compares with the golden text of this name, and prints what it would have to be.
+/// Compares with the golden text of this name, and prints the text for these bytes.
 fn assert_golden(table: &[(&str, &str)], name: &str, bytes: &[u8]) {
     let golden = table.iter().find(|(golden, _)| *golden == name).map_or("nothing", |(_, golden)| golden);
     assert!(golden.trim() == hex(bytes), "{name}: golden\n{}\nnow\n{}", golden.trim(), hex(bytes));
@@ -129,7 +129,7 @@ fn an_entry_that_does_not_fit_leaves_the_frame_as_it_was() {
 
 // ---------------------------------------------------------------------------- refusals
 
-/// The bytes with a byte changed and sealed again, as a foreign or broken peer would send them.
+/// The bytes with one change, sealed again, as a foreign or broken peer would send them.
 fn resealed(mut bytes: Vec<u8>, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     change(&mut bytes);
     let header = Header::peek(&bytes).expect("whole");
@@ -321,7 +321,7 @@ fn eight_members() -> Vec<u8> {
     bytes
 }
 
-/// A status with one condition more than may be told.
+/// A status with one condition more than fits.
 fn nine_conditions() -> Vec<u8> {
     let bytes = sample("status");
     let rows = Condition::ALL.iter().take(STATUS_CONDITIONS_MAX + 1).map(|code| ConditionRow {
@@ -368,8 +368,8 @@ fn the_payloads_of_control_entries_are_judged_too() {
     let founds = EpochStartView::parse(&founding).expect("a sound sample");
     assert_eq!(founds.founded_on(), founds.ancestors().next(), "it begins where the former history was left");
     let rows_at = founding.len() - 2 * size_of::<Ancestor>();
-    // The count of former histories, one without an id, one that was left above the start, one above the
-    // later one, one left before its first entry, and a founding behind another chain.
+    // The count of former histories; one without an id; one that ends above the start; one above the later
+    // one; one that ends before its first entry; and a founding behind another chain.
     let wrongs: [(usize, &[u8]); 7] = [
         (67, &[1]),
         (67, &[9]),

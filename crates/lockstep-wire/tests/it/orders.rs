@@ -1,4 +1,4 @@
-//! The record of an order: what is written is read, and signed up to its signature.
+//! The record of an order is read as it was written, and signed up to its signature.
 
 use crate::samples::{self, CLUSTER};
 use lockstep_wire::*;

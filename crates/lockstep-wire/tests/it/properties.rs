@@ -9,8 +9,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Decodes and reads everything that a view lends, as every caller together would. What it computes
-/// does not matter; that it returns does.
+/// Decodes a datagram and reads everything that the view lends, as all callers together would. The values do
+/// not matter; the test is that it returns.
 fn read_all(bytes: &[u8]) -> Option<Reject> {
     let of_entries = |entries: Entries<'_>| {
         for entry in entries {
@@ -40,7 +40,7 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
     None
 }
 
-/// Any payload may be said to be any control entry.
+/// Reads any payload as each kind of control entry.
 fn read_payload(payload: &[u8]) -> usize {
     let start =
         EpochStartView::parse(payload).map_or(0, |start| start.members().len() + start.epochs().len());
@@ -114,7 +114,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
     }
 }
 
-/// What of a header the sender chooses freely, whatever the kind. A frame's number is a checksum.
+/// The fields of a header that the sender chooses freely, whatever the kind. A frame's number is a checksum.
 fn free(header: Header) -> [u64; 8] {
     let Header { history, epoch, first_seq, commit_next, timestamp, chain, .. } = header;
     let number = if header.kind == Kind::Frame as u8 { 0 } else { header.number };
@@ -184,7 +184,7 @@ fn a_datagram_cut_anywhere_is_rejected() {
     }
 }
 
-/// A word such as bodies and entries begin with: any, small, or an entry's kind and length.
+/// A word of the kind with which bodies and entries begin: any, small, or an entry's kind and length.
 fn any_word() -> impl Strategy<Value = u64> {
     let entry = (select(vec![1u64, 2, 3, 16, 17, 18]), prop_oneof![0..64u64, 0..=u64::from(u16::MAX)]);
     prop_oneof![any::<u64>(), 0..256u64, entry.prop_map(|(kind, length)| kind | length << 16)]
@@ -198,8 +198,8 @@ proptest! {
         read_all(&bytes);
     }
 
-    /// The seal keeps arbitrary bytes out, so here they come with a good one: every judgement behind
-    /// the checksum sees nonsense as well.
+    /// The seal keeps arbitrary bytes out, so here they have a valid one: every check behind the checksum
+    /// sees them as well.
     #[test]
     fn decoding_sealed_nonsense_never_panics(
         kind in any::<u8>(),

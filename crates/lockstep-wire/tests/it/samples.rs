@@ -1,5 +1,5 @@
-//! One of everything that travels or is journaled, built through the wire's own API. No two fields of
-//! a sample hold the same value, so that an exchanged offset shows in the bytes.
+//! One sample of every datagram and record, built through the wire's own API. No two fields of a sample hold
+//! the same value, so that an exchanged offset shows in the bytes.
 
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
@@ -48,7 +48,7 @@ pub fn epoch_start() -> Vec<u8> {
     epoch_start_of(&[])
 }
 
-/// One that founds its history on another, which was founded on a third.
+/// An epoch start that founds its history on another one, which was founded on a third.
 pub fn founding() -> Vec<u8> {
     let left = Ancestor { history: 0xd2, next: 0x1716_1514_1312_1110, chain: 0x3736_3534_3332_3130 };
     epoch_start_of(&[left, Ancestor { history: 0xd3, next: 0xe3, chain: 0xf3 }])
@@ -83,13 +83,13 @@ pub fn open() -> Vec<u8> {
     out
 }
 
-/// A membership entry, as stamped with a new list or as submitted without one.
+/// A membership entry: stamped with a new list, or submitted without one.
 pub fn membership(change: Change, members: &[MemberBody]) -> Vec<u8> {
     let joins = MemberBody::witness(STANDBY, "10.1.2.4:7006".parse().expect("an address"));
     written(MEMBERSHIP_LEN_MAX, |out| write_membership(out, 0x8786_8584_8382_8180, change, joins, members))
 }
 
-/// Every kind of entry with a payload such as it has.
+/// Every kind of entry with a typical payload.
 pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
     let genesis = [member(LEADER), member(STANDBY)];
     vec![

@@ -1,4 +1,4 @@
-//! What a running gateway reads again at SIGHUP.
+//! The files that a running gateway reads again at SIGHUP.
 
 use super::Server;
 use crate::gateway::limits::gateway_limits;
@@ -9,7 +9,7 @@ use lockstep_gateway::gateway::users::Recipient;
 use lockstep_wire::Nanos;
 
 impl Server {
-    /// Reads users, certificate and key, and configuration again; a file that is wrong changes nothing.
+    /// Reads users, certificate and key, and configuration again; an invalid file changes nothing.
     pub(super) fn reload(&mut self, reloader: &mut Reloader) {
         let now = self.clock.now();
         let mut outcomes: Vec<_> = self.listeners.iter_mut().filter_map(Listener::reload).collect();

@@ -1,4 +1,4 @@
-//! How a gateway passes the time between two turns: one look at clients, handles and waker.
+//! How a gateway waits between two turns: one poll of clients, handles and waker.
 
 use super::{CLIENTS, HANDLES, PAUSE, Server};
 use crate::Failure;
@@ -13,7 +13,7 @@ use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 impl Server {
-    /// Looks who has something, and sleeps meanwhile if there is nothing to do.
+    /// Polls all sockets, and sleeps meanwhile if there is nothing to do.
     pub(super) fn wait(&mut self, work: usize) -> Result<(), Failure> {
         let pass = self.pass(work);
         let parks = pass == IdlePass::Park;
@@ -64,7 +64,7 @@ impl Server {
         Ok(())
     }
 
-    /// How the time behind a turn with so much work is passed.
+    /// How the time after a turn with this much work is passed.
     fn pass(&mut self, work: usize) -> IdlePass {
         match self.idle {
             _ if work > 0 => IdlePass::Spin,

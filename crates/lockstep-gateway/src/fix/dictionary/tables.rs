@@ -1,5 +1,5 @@
-//! The tables of the standard, as facts: the tag of each length and of its data, which tags repeat within
-//! which group, and which fields a message must have.
+//! The tables of the standard: the tag of each length and of its data, the tags that repeat within each
+//! group, and the required fields of each message.
 //!
 //! Source: FIX 4.2, FIX 4.4, FIXT 1.1 and FIX 5.0 SP2 of the FIX Trading Community, as the data dictionaries
 //! of QuickFIX have them (`spec/FIX42.xml`, `FIX44.xml`, `FIXT11.xml`, `FIX50SP2.xml` of
@@ -11,7 +11,7 @@ use super::Required;
 use super::When::{Always, Has};
 use crate::fix::tags::*;
 
-/// The tag of a length, and the tag of the data that stands right behind it, by the first.
+/// The tag of a length field, and the tag of the data field that must follow it, sorted by the first.
 pub const DATA_FIELDS: [(u32, u32); 83] = [
     (90, 91),
     (93, 89),
@@ -98,8 +98,8 @@ pub const DATA_FIELDS: [(u32, u32); 83] = [
     (43111, 42982),
 ];
 
-/// The fields that a message of this type must have. The empty type stands for all: the header. What a frame
-/// has is not here.
+/// The required fields of a message of this type. The empty type stands for all types: the header. Fields of
+/// the frame are not listed.
 ///
 /// Left out on purpose: HandlInst (21) of FIX 4.2 and DefaultApplVerID (1137) of FIXT 1.1, which decide
 /// nothing here; and the fields of Heartbeat, Logout, Reject and Business Message Reject, which are not read:
@@ -137,12 +137,12 @@ pub const REQUIRED: &[Required] = &[
     (ORDER_CANCEL_REPLACE_REQUEST, PRICE, Has(ORD_TYPE, b"2")),
 ];
 
-/// Fields of the header that the gateway reads or that name the ends: none of them repeats in a message of
-/// any type.
+/// Fields of the header that the gateway reads or that name the counterparties: none of them repeats in a
+/// message of any type.
 pub const HEADER: [u32; 13] = [34, 35, 43, 49, 50, 52, 56, 57, 97, 115, 116, 122, 128];
 
-/// Repeating groups, by the first tag of each row, which counts the entries. Behind it stand the tags of an
-/// entry, which begins with the first of them.
+/// Repeating groups. The first tag of each row counts the entries; the other tags are those of an entry,
+/// which begins with the first of them.
 pub const GROUPS: [&[u32]; 235] = [
     &[78, 79, 80, 661, 736, 467, 539, 2927, 2727, 209, 1752, 1753, 1754, 1755],
     &[232, 233, 234],

@@ -1,4 +1,4 @@
-//! The tables, and the rule over them.
+//! The tables, and the checks by them.
 
 use super::*;
 use crate::fix::codec::put;
@@ -40,7 +40,7 @@ fn the_tables_are_sorted_and_name_each_tag_once() {
     }
 }
 
-/// The gateway takes the first field of a tag: none of those that it reads may stand within a group.
+/// The gateway takes the first field of a tag, so none of the fields that it reads may stand within a group.
 #[test]
 fn no_field_that_the_gateway_reads_is_one_of_a_group() {
     let read = REQUIRED.iter().map(|(_, tag, _)| *tag).chain(HEADER);
@@ -68,7 +68,7 @@ fn a_tag_that_is_there_twice_is_named_whichever_it_is_and_whatever_stands_betwee
     assert_eq!(fault_of(&format!("35=0|{HEAD}112=a|112=b|")), Some((112, 13)));
     assert_eq!(fault_of(&format!("35=4|{HEAD}36=5|123=Y|36=9|")), Some((36, 13)));
     assert_eq!(fault_of(&format!("35=2|{HEAD}7=1|16=0|7=5|")), Some((7, 13)));
-    // Of a message that is not supported the header is judged, and no group is known.
+    // Of an unsupported message only the header is checked, and no group is known.
     assert_eq!(fault_of(&format!("35=V|{HEAD}146=2|55=A|55=B|")), None);
     assert_eq!(fault_of(&format!("35=V|{HEAD}34=3|")), Some((34, 13)));
 }
@@ -119,7 +119,7 @@ fn each_field_that_the_table_requires_is_named_when_it_is_not_there() {
     assert_eq!(fault_of(&market), None, "a market order has no price");
 }
 
-/// Data of any length may hold anything, also what looks like a field that the gateway reads.
+/// Data of any length may contain anything, also bytes that look like a field that the gateway reads.
 #[test]
 fn for_each_pair_of_length_and_data_no_field_within_the_data_is_read() {
     for (length, data) in DATA_FIELDS {

@@ -163,7 +163,7 @@ impl Desk {
     }
 }
 
-/// Type, ClOrdID, OrigClOrdID, ExecType or what it answers, OrdStatus.
+/// MsgType, ClOrdID, OrigClOrdID, ExecType or the answered request, OrdStatus.
 const SHORT: [u32; 5] = [35, 11, 41, 150, 39];
 
 #[test]
@@ -302,7 +302,7 @@ fn orders_that_are_over_are_forgotten_in_their_order_and_open_ones_never() {
 }
 
 proptest! {
-    /// Any application's messages, right or wrong: quantities stay within bounds, and nothing panics.
+    /// Any messages of an application, right or wrong: quantities stay within bounds, and nothing panics.
     #[test]
     fn no_entries_make_the_reports_panic(
         steps in prop::collection::vec((0_u8..9, 1_u32..6, 0_u32..50, 0_u64..200_000), 0..80),

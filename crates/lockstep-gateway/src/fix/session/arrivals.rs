@@ -1,23 +1,23 @@
-//! When the bytes came that wait to be taken: by marks, so that a message is as old as its own bytes, also
-//! where it waited behind one whose length was too long.
+//! The arrival times of the bytes that wait to be taken. So a message is as old as its own bytes, even if it
+//! waited behind one whose length was too long.
 
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 
-/// Marks at most.
+/// The most marks.
 const MARKS_MAX: usize = 32;
 
-/// See the module.
+/// Arrival times: see the module.
 #[derive(Debug, Default)]
 pub(super) struct Arrivals {
-    /// So many bytes, and when the first of them came; the oldest first.
+    /// The number of bytes of each mark, and when the first of them arrived; oldest first.
     marks: VecDeque<(usize, Nanos)>,
     /// Bytes of all marks.
     len: usize,
 }
 
 impl Arrivals {
-    /// So many bytes wait now. What came within `grain_ns` of a mark counts to it.
+    /// `len` bytes wait now. Bytes that arrived within `grain_ns` after a mark count to it.
     pub fn on_offered(&mut self, now: Nanos, len: usize, grain_ns: Nanos) {
         let new = len.saturating_sub(self.len);
         self.len += new;
@@ -29,7 +29,7 @@ impl Arrivals {
         }
     }
 
-    /// So many of them were taken.
+    /// `len` of them were taken.
     pub fn on_taken(&mut self, mut len: usize) {
         self.len = self.len.saturating_sub(len);
         while let Some((bytes, _)) = self.marks.front_mut() {
@@ -42,7 +42,7 @@ impl Arrivals {
         }
     }
 
-    /// When the byte at this place came; none waits there: now.
+    /// The arrival time of the byte at this offset; `now` if no byte waits there.
     pub fn at(&self, now: Nanos, mut place: usize) -> Nanos {
         for (bytes, at) in &self.marks {
             if place < *bytes {
@@ -53,7 +53,7 @@ impl Arrivals {
         now
     }
 
-    /// They were not read until now.
+    /// The waiting bytes were not read until now.
     pub fn on_unread(&mut self, now: Nanos) {
         self.marks.clear();
         if self.len > 0 {

@@ -1,63 +1,65 @@
-//! Messages of the client that the session lacks: when they are asked for again, and when that ends.
+//! Messages of the client that the session lacks: when they are requested again, and when the session gives
+//! up.
 //!
 //! ```text
 //!   a number that is too high ─▶ Resend Request ─ nothing for half a HeartBtInt ─▶ Resend Request … ─▶ Logout
 //! ```
-//! The time that counts is the client's: it begins when the request is sent, and stands while the stream
-//! takes nothing. However a client answers, or does not, the gap is filled or given up within one and three
-//! quarters of a HeartBtInt, and a little more for each message that comes in its order: as a message that is
-//! lost is missed a HeartBtInt later at the latest, within three. So a session never stays without its
-//! orders, and the gateway waits for a resend of any length while its messages come.
+//! The time that counts is the client's: it begins when the request is sent, and stops while the stream
+//! accepts nothing. However a client answers, or does not, the gap is filled or given up within one and three
+//! quarters of a HeartBtInt, and a little more for each message in sequence. A lost message is missed a
+//! HeartBtInt later at the latest, so the bound for it is three. So a session never stays without its orders,
+//! and the gateway waits for a resend of any length while its messages arrive.
 
 use lockstep_wire::Nanos;
 
-/// In the time of one HeartBtInt so many messages have to come in their order, or the gap is given up; or as
-/// many as its user's rate allows.
+/// The number of messages in sequence that must arrive within one HeartBtInt, or the gap is given up; or as
+/// many as the user's rate allows.
 const MESSAGES_PER_INTERVAL: Nanos = 512;
 
-/// The times of a session, by which its gaps end.
+/// The times of a session that determine when its gaps end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct GapTimes {
     /// HeartBtInt.
     pub interval_ns: Nanos,
-    /// The time in which the gateway takes one message, by its user's rate.
+    /// The time of one message by the user's rate.
     pub message_ns: Nanos,
 }
 
-/// The step that is due.
+/// The next step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum GapStep {
     Wait,
-    /// Ask for the number that is expected, and for all behind it.
+    /// Request the expected number, and all later ones.
     Ask,
-    /// The client does not send it.
+    /// Give up: the client does not send it.
     GiveUp,
 }
 
-/// See the module.
+/// A gap: see the module.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gap {
-    /// The highest number that came too early.
+    /// The highest number that arrived too early.
     to: u64,
-    /// The number that was asked for last, and how often any was.
+    /// The number that was requested last, and the number of requests.
     asked_for: u64,
     asked: u32,
-    /// That request is on its way to the client, and no more only an entry that is not stamped.
+    /// Whether that request was sent to the client, and does not wait for its entry to be stamped.
     is_sent: bool,
-    /// The client's time in which it was not.
+    /// The client's time during which it was not sent.
     unsent_ns: Nanos,
-    /// The client's time since it was first asked; ...
+    /// The client's time since the first request.
     spent_ns: Nanos,
-    /// ... when something last happened, in that time; ...
+    /// The client's time at the last progress.
     moved_at: Nanos,
-    /// ... and what the messages that came in their order are worth.
+    /// The time granted for messages that arrived in sequence.
     granted_ns: Nanos,
     turned_at: Nanos,
 }
 
 impl Gap {
-    /// The message `number` came, and `expected` did not. Bytes that came garbled `since` then were the
-    /// message that lacks, and the time from there is the client's; half an interval is left for its answer.
+    /// Opens a gap: the message `number` arrived before `expected`. If garbled bytes arrived at `since`, they
+    /// were the missing message, and the client's time counts from there; half an interval is left for its
+    /// answer.
     pub fn open((since, now): (Nanos, Nanos), times: GapTimes, number: u64, expected: u64) -> Self {
         let spent_ns = now.saturating_sub(since).min(times.interval_ns * 5 / 4);
         Self {
@@ -73,30 +75,30 @@ impl Gap {
         }
     }
 
-    /// How often the client was asked.
+    /// The number of requests.
     pub fn asked(&self) -> u32 {
         self.asked
     }
 
-    /// Whether everything has come.
+    /// Whether all missing messages have arrived.
     pub fn is_filled(&self, expected: u64) -> bool {
         expected > self.to
     }
 
-    /// Another message whose number is too high. Of a message that is sent again, something before it has got
-    /// lost on the way: if it is not what was asked for last, it is asked for at once.
+    /// Handles another message whose number is too high. If it is a resend, an earlier message of the resend
+    /// was lost: unless that number was requested last, it is requested at once.
     pub fn on_ahead(&mut self, number: u64, is_again: bool, expected: u64) -> bool {
         self.to = self.to.max(number);
         is_again && self.is_sent && self.asked_for < expected
     }
 
-    /// It is asked for.
+    /// The messages were requested.
     pub fn on_asked(&mut self, expected: u64) {
         self.asked += 1;
         (self.asked_for, self.is_sent, self.unsent_ns) = (expected, false, 0);
     }
 
-    /// The last request was sent: from the first one on the time is the client's.
+    /// The last request was sent: from the first one on the client's time runs.
     pub fn on_sent(&mut self, now: Nanos) {
         (self.is_sent, self.moved_at) = (true, self.spent_ns);
         if self.asked <= 1 {
@@ -104,18 +106,18 @@ impl Gap {
         }
     }
 
-    /// A message came in its order.
+    /// A message in sequence arrived.
     pub fn on_message(&mut self, times: GapTimes) {
         self.granted_ns += times.message_ns.max(times.interval_ns / MESSAGES_PER_INTERVAL);
         self.moved_at = self.spent_ns;
     }
 
-    /// Time has passed. `is_stalled`: the stream takes nothing of the session's, so that the client may wait
-    /// for the gateway.
+    /// Time has passed. `is_stalled`: the stream accepts nothing from the session, so the client may be
+    /// waiting for the gateway.
     pub fn turn(&mut self, now: Nanos, times: GapTimes, is_stalled: bool) -> GapStep {
         let passed = now.saturating_sub(std::mem::replace(&mut self.turned_at, now));
-        // A client that has to be asked often gains no time by that: a request that is repeated stops the
-        // time only where the stream takes long.
+        // A client that needs many requests gains no time by that: a repeated request stops the time only if
+        // the stream is slow.
         let is_slow = self.asked <= 1 || self.unsent_ns >= times.interval_ns / 8;
         if is_stalled || !self.is_sent && is_slow {
             return GapStep::Wait;
@@ -140,7 +142,7 @@ mod tests {
     const MS: Nanos = 1_000_000;
     const TIMES: GapTimes = GapTimes { interval_ns: 30 * S, message_ns: MS };
 
-    /// Turns until the gap is given up; the times of requests, and of the end.
+    /// Turns until the gap is given up; returns the times of the requests, and of the end.
     fn run(gap: &mut Gap, from: Nanos, mut at: impl FnMut(Nanos, &mut Gap)) -> (Vec<Nanos>, Nanos) {
         let (mut asked, mut now) = (Vec::new(), from);
         loop {
@@ -197,7 +199,8 @@ mod tests {
             gap.on_sent(0);
             let mut asked_at = None;
             run(&mut gap, 0, |now, gap| {
-                // Each answer brings one message, and is asked for again; each request waits for the stream.
+                // Each answer brings one message, and the rest is requested again; each request waits for the
+                // stream.
                 let takes = if now > 10 * S && now < 11 * S + stands { stands } else { sent_after };
                 match asked_at {
                     Some(at) if now >= at + takes => {
@@ -216,7 +219,7 @@ mod tests {
         };
         assert!(ended(0, 0) < 60 * S, "{}", ended(0, 0));
         assert!(ended(400 * MS, 400 * MS) < 60 * S, "{}", ended(400 * MS, 400 * MS));
-        // But for an eighth of an interval.
+        // Except for an eighth of an interval.
         assert!(ended(0, 1_000 * S) > 1_040 * S, "{}", ended(0, 1_000 * S));
     }
 

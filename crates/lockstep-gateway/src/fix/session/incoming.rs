@@ -1,4 +1,4 @@
-//! Messages of a client that is logged on: by their numbers, then by their types.
+//! Messages of a logged-on client: judged by their numbers, then by their types.
 
 use super::{EarlyRequest, FixClocks, FixSession, FixSurroundings, FixTarget, NUMBER_MAX, TEXT_LEN_MAX};
 use crate::fix::codec::{FieldFault, FixFields, put, put_text};
@@ -12,10 +12,10 @@ use crate::fix::value::parse_utc;
 use lockstep_core::engine::clients::DisconnectReason;
 use lockstep_wire::Nanos;
 
-/// Resend requests that wait; a client with more is logged out.
+/// The most waiting resend requests; a client with more is logged out.
 pub(super) const RESENDS_MAX: usize = 8;
 
-/// A message that came, and its number.
+/// A received message, and its number.
 pub(super) struct Incoming<'a> {
     pub(super) fields: &'a FixFields<'a>,
     pub(super) number: u64,
@@ -26,7 +26,7 @@ pub(super) struct Incoming<'a> {
 }
 
 impl FixSession {
-    /// Takes a message. Returns whether it is one of the session's own that is answered.
+    /// Handles a message. Returns whether it is a message of the session that is answered.
     pub(super) fn on_message(
         &mut self,
         now: Nanos,
@@ -45,7 +45,8 @@ impl FixSession {
         let message = Incoming { fields: &fields, number, is_again, fault };
         let (expected, times) = (self.next_in, self.gap_times());
         let is_answered = self.take_message(now, begin, &message, around);
-        // What fills a gap was sent again: bytes that came garbled since may have been behind it.
+        // The message that filled the gap was sent again, so bytes that were garbled since may have followed
+        // it.
         if self.next_in > expected && self.gap.is_none() {
             self.garbled_at = None;
         }
@@ -60,7 +61,7 @@ impl FixSession {
         is_answered
     }
 
-    /// By its number.
+    /// Handles a message by its number.
     fn take_message(
         &mut self,
         now: Nanos,
@@ -99,7 +100,7 @@ impl FixSession {
             self.reject_field(message, fault);
             return answers;
         }
-        // A gap that is filled was never sent before, whatever its flag says.
+        // A message that fills a gap was never sent before, whatever its flag says.
         let is_again = message.is_again && kind != tags::SEQUENCE_RESET;
         match check_times(fields, is_again, around.clocks, self.limits.accuracy_ns) {
             Err((_, ACCURACY, text)) => self.reject_and_leave(now, message, ACCURACY, text),
@@ -111,8 +112,7 @@ impl FixSession {
         answers
     }
 
-    /// A number that was there already. Of a message that is sent again it is ignored, if that is what it
-    /// says it is.
+    /// Handles a number that was received already. A resend is ignored, if it is marked as one.
     fn on_low(&mut self, now: Nanos, message: &Incoming<'_>) -> bool {
         if !message.is_again {
             let text = self.too_low(message.number);
@@ -130,7 +130,7 @@ impl FixSession {
         true
     }
 
-    /// A number behind one that did not come.
+    /// Handles a number behind a missing one.
     fn on_high(&mut self, now: Nanos, message: &Incoming<'_>) -> bool {
         let mut is_answered = false;
         match message.fields.kind() {
@@ -148,7 +148,7 @@ impl FixSession {
         is_answered
     }
 
-    /// The next message.
+    /// Handles the next message in sequence.
     fn on_next(&mut self, now: Nanos, message: &Incoming<'_>, around: FixSurroundings<'_>) -> bool {
         let fields = message.fields;
         match fields.kind() {
@@ -199,7 +199,7 @@ impl FixSession {
         if !around.has_destination {
             return self.reject_business(message, 4, "whom your messages are for has never logged in");
         }
-        // Its number is counted from the last entry on.
+        // Numbers are counted from the last entry on.
         if self.note_due {
             self.note(0, b"");
         }
@@ -207,7 +207,7 @@ impl FixSession {
         match enter(message.fields, EntryContext { orders, submitted, next_seq }) {
             Ok(entered) => {
                 if let Some(name) = entered.name {
-                    // It has no number of its own: the entry behind it has.
+                    // The note has no number of its own: the entry behind it has.
                     let note = FixNote { flags: NAMES_NEXT, next_in: 0, body: &name };
                     self.push(FixTarget::Gateways, note.encode());
                 }
@@ -227,7 +227,7 @@ impl FixSession {
         }
     }
 
-    /// SequenceReset in its mode of reset: whatever its number is.
+    /// SequenceReset in its reset mode: its own number does not matter.
     fn on_sequence_reset(&mut self, now: Nanos, message: &Incoming<'_>) -> bool {
         let text = "NewSeqNo(36) is below the number that is expected";
         self.move_to(now, message, self.next_in, text)
@@ -237,8 +237,8 @@ impl FixSession {
         self.move_to(now, message, self.next_in + 1, "NewSeqNo(36) is not above MsgSeqNum")
     }
 
-    /// Expects NewSeqNo next, if that is `least` or more. Otherwise nothing changes: a number that is not
-    /// filled is not taken.
+    /// Expects NewSeqNo next, if that is at least `least`. Otherwise nothing changes: an unfilled number is
+    /// not taken.
     fn move_to(&mut self, now: Nanos, message: &Incoming<'_>, least: u64, text: &str) -> bool {
         match message.fields.number(tags::NEW_SEQ_NO).filter(|next| *next < NUMBER_MAX) {
             Some(next) if next >= least => {
@@ -268,7 +268,8 @@ impl FixSession {
         self.answers_due > 0 || self.take_early()
     }
 
-    /// It is known what was sent: resend requests that waited for that are judged. `false`: one was rejected.
+    /// The sent numbers are known: judges the resend requests that waited for that. `false`: one was
+    /// rejected.
     pub(super) fn take_early(&mut self) -> bool {
         if self.answers_due > 0 {
             return true;
@@ -289,8 +290,8 @@ impl FixSession {
         are_right
     }
 
-    /// Rejects a message, and takes its number. A Sequence Reset has none: what it says about numbers does
-    /// not hold.
+    /// Rejects a message, and takes its number. A Sequence Reset has no number, and what it says about
+    /// numbers does not hold.
     fn reject(&mut self, message: &Incoming<'_>, tag: Option<u32>, reason: u32, text: &str) {
         let is_next = message.number == self.next_in && message.fields.kind() != tags::SEQUENCE_RESET;
         self.next_in += u64::from(is_next);
@@ -319,19 +320,19 @@ impl FixSession {
         self.note(SENDS, &body);
     }
 
-    /// The two messages that the specification has for a wrong CompID and a wrong time.
+    /// The two messages that the specification requires for a wrong CompID and a wrong time.
     fn reject_and_leave(&mut self, now: Nanos, message: &Incoming<'_>, reason: u32, text: &str) {
         self.reject(message, None, reason, text);
         self.log_out(now, DisconnectReason::Fault, text);
     }
 }
 
-/// Whether a message of this type is one of the session's own.
+/// Whether messages of this type belong to the session.
 fn is_of_session(kind: &[u8]) -> bool {
     matches!(kind, b"0" | b"1" | b"2" | b"3" | b"4" | b"5" | b"A")
 }
 
-/// Whether the CompIDs are those of the session. One that is not there is a required field that is missing.
+/// Whether the CompIDs are those of the session. A missing one is a missing required field.
 fn are_those(fields: &FixFields<'_>, ends: &FixEnds) -> bool {
     fields.get(tags::SENDER_COMP_ID).is_none_or(|id| id == ends.client)
         && fields.get(tags::TARGET_COMP_ID).is_none_or(|id| id == ends.own.as_bytes())
@@ -344,7 +345,7 @@ const INVALID_TYPE: u32 = 11;
 pub(super) const ACCURACY_TEXT: &str = "SendingTime is too far from the exchange's time";
 
 /// SendingTime, and OrigSendingTime of a message that is sent again: the first of them, or tag, reason and
-/// text of what is wrong.
+/// text of the fault.
 pub(super) fn check_times(
     fields: &FixFields<'_>,
     is_again: bool,
@@ -365,7 +366,7 @@ pub(super) fn check_times(
     Ok(sent)
 }
 
-/// As much of a message type as an answer repeats.
+/// The part of a message type that an answer repeats.
 fn short(kind: &[u8]) -> &[u8] {
     &kind[..kind.len().min(8)]
 }

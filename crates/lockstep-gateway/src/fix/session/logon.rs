@@ -1,4 +1,4 @@
-//! Logons: the first message of a connection, and one within a session, which begins both numbers anew.
+//! Logons: the first message of a connection, and a Logon within a session, which begins both numbers anew.
 
 use super::incoming::{ACCURACY_TEXT, Incoming, check_times};
 use super::{FixClocks, FixEvent, FixLogon, FixSession, NUMBER_MAX, SECOND, SessionPhase, TEXT_LEN_MAX};
@@ -14,19 +14,19 @@ use lockstep_wire::Nanos;
 
 /// Longest interval of heartbeats, in seconds.
 const HEARTBEAT_S_MAX: u64 = 3_600;
-/// Of a session that is answered by a Logout, as its Logon has none.
+/// The interval of a session whose Logon is answered by a Logout, as that Logon has none.
 const HEARTBEAT_S: u64 = 30;
-/// Sent to a client that asks for new numbers under another one.
+/// The text for a client that requests new numbers in a message with another number than 1.
 const RESET_NEEDS_ONE: &str = "ResetSeqNumFlag=Y needs MsgSeqNum 1";
 
-/// What the stream and the users' file have of a client whose logon is accepted.
+/// The state of a client whose logon is accepted.
 #[derive(Clone, Copy, Debug)]
 pub struct FixAccount<'a> {
-    /// What the stream has, at its open entry.
+    /// Its state in the stream, at its open entry.
     pub client: &'a FixClient,
-    /// What its times are judged by.
+    /// The clocks by which its times are judged.
     pub clocks: FixClocks,
-    /// Messages a second that are taken of it.
+    /// The messages a second that are taken from it.
     pub rate: u32,
 }
 
@@ -48,7 +48,7 @@ impl FixSession {
         match read_logon(&fields, version, &self.own) {
             Ok(logon) => {
                 self.phase = SessionPhase::Pending;
-                // The password is of no more use here.
+                // The password is not needed any more.
                 self.logon = Some(FixLogon { password: Vec::new(), ..logon.clone() });
                 FixEvent::Logon(Box::new(logon))
             }
@@ -56,8 +56,8 @@ impl FixSession {
         }
     }
 
-    /// Its user is right, and its open entry was delivered. Queues the answer. Returns the reason where that
-    /// is a Logout.
+    /// The user is authenticated, and its open entry was delivered. Queues the answer. Returns the reason if
+    /// the answer is a Logout.
     pub fn accept(&mut self, now: Nanos, account: FixAccount<'_>) -> Option<String> {
         let logon = self.logon.as_ref()?;
         let (number, heartbeat_s, resets) = (logon.number, logon.heartbeat_s, logon.resets);
@@ -105,7 +105,7 @@ impl FixSession {
     }
 
     /// A Logon with ResetSeqNumFlag within the session: both numbers begin anew, with this message and with
-    /// its answer. What was asked for of the numbers before is nothing any more, on either side.
+    /// its answer. Requests for former numbers are dropped on either side.
     pub(super) fn on_reset_logon(&mut self, now: Nanos, message: &Incoming<'_>) {
         let named =
             message.fields.get(tags::USERNAME).map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
@@ -133,7 +133,7 @@ impl FixSession {
 
 const OTHER_USER: &str = "its SenderCompID and Username differ";
 
-/// Reads a Logon; the reason where its client is cut.
+/// Reads a Logon; the error is the reason why the connection is closed.
 fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<FixLogon, &'static str> {
     let client = fields.get(tags::SENDER_COMP_ID).ok_or("its Logon has no SenderCompID")?;
     if fields.get(tags::TARGET_COMP_ID) != Some(own.as_bytes()) {
@@ -141,7 +141,7 @@ fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<
     }
     let number = fields.number(tags::MSG_SEQ_NUM).filter(|number| (1..NUMBER_MAX).contains(number));
     let number = number.ok_or("its Logon has no MsgSeqNum")?;
-    // The client's CompID is its user; a Username of another one is nobody's.
+    // The client's CompID is its user; a different Username is an error.
     let user = String::from_utf8_lossy(client).to_ascii_lowercase();
     let named = fields.get(tags::USERNAME).map(|name| String::from_utf8_lossy(name).to_ascii_lowercase());
     if client.len() > TEXT_LEN_MAX || named.is_some_and(|named| named != user) {
@@ -151,7 +151,7 @@ fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<
     let password = password.ok_or("its Logon has no Password(554) and no RawData(96)")?.to_vec();
     let ends = FixEnds { version, own: own.to_owned(), client: client.to_vec() };
     let resets = fields.get(tags::RESET_SEQ_NUM_FLAG) == Some(b"Y");
-    // The client learns it once its password has shown that it is the user.
+    // The client learns it only once its password has authenticated the user.
     let (heartbeat_s, terms) = match read_terms(fields) {
         Ok(heartbeat_s) => (heartbeat_s, None),
         Err(why) => (HEARTBEAT_S, Some(why)),
@@ -163,7 +163,7 @@ fn read_logon(fields: &FixFields<'_>, version: FixVersion, own: &str) -> Result<
     Ok(FixLogon { ends, number, sent, heartbeat_s, resets, refusal: terms.or(times), user, password })
 }
 
-/// HeartBtInt, if the gateway takes it and the other terms of a Logon.
+/// HeartBtInt, if the gateway accepts it and the other terms of a Logon.
 fn read_terms(fields: &FixFields<'_>) -> Result<u64, &'static str> {
     if fields.get(tags::ENCRYPT_METHOD) != Some(b"0") {
         return Err("EncryptMethod(98) is missing, or not 0 (none)");

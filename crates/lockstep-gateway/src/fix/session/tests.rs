@@ -1,4 +1,4 @@
-//! One session without a gateway: what it queues, and when.
+//! One session without a gateway: which entries it queues, and when.
 
 use super::incoming::RESENDS_MAX;
 use super::*;
@@ -26,7 +26,7 @@ fn session() -> FixSession {
     FixSession::new(0, FixSessionLimits::default(), "LOCKSTEP")
 }
 
-/// What a session is accepted by.
+/// The account by which a session is accepted.
 fn account(client: &FixClient) -> FixAccount<'_> {
     FixAccount { client, clocks: CLOCKS, rate: 10_000 }
 }
@@ -84,7 +84,7 @@ fn a_client_whose_clock_is_right_trades_whichever_of_the_streams_time_and_the_ga
             (FixClocks { stream: TIME, gateway: wrong }, true),
             (FixClocks { stream: TIME, gateway: 0 }, true),
             (FixClocks::default(), true),
-            // It is the client whose clock is wrong.
+            // The client's clock is wrong.
             (FixClocks { stream: wrong, gateway: wrong }, false),
             (FixClocks { stream: wrong, gateway: 0 }, false),
         ] {
@@ -131,7 +131,7 @@ fn every_entry_takes_one_number_of_the_publisher_and_an_order_s_reference_is_the
         entries.push(entry);
         session.on_published();
     }
-    // The logon's answer is 42, an order 43, the name of the next one 44, and that one 45.
+    // The logon's answer is 42, an order 43, the ClOrdID of the next one 44, and that order 45.
     let numbers: Vec<_> = entries
         .iter()
         .filter(|entry| entry.target == FixTarget::Application)

@@ -3,8 +3,8 @@
 //! ```text
 //!   bytes ─▶ FixSession ─▶ entries ─▶ stream ─▶ FixClient ─▶ records ─▶ ledger ─▶ bytes with their numbers
 //! ```
-//! A record is a message to the client without its number, which is its place in the client's list of the
-//! ledger. So a resend reads the list again, and nothing else is stored.
+//! A record is a message to the client without its number; the number is its position in the client's list of
+//! the ledger. So a resend reads the list again, and nothing else is stored.
 
 use super::login::CROWDED;
 use super::work::TurnWork;
@@ -29,16 +29,16 @@ use lockstep_wire::{GATEWAYS, Nanos, PublisherId, PublisherSeq, Seq};
 use soupbintcp::{RejectReason, Session};
 use std::net::SocketAddr;
 
-/// For a client whose message cannot be published, whenever it is tried.
+/// Sent to a client whose message can never be published.
 const UNPUBLISHED: &str = "its message is longer than the channel of its destination takes";
-/// Behind the last message of a day.
+/// Sent behind the last message of a day.
 const DAY_IS_OVER: &str = "the trading day has ended";
-/// For the log: while it is so, the gateway knows no number of the session.
+/// For the log: in this state the gateway does not know the numbers of the session.
 const READS: &str = "the gateway still reads the stream";
-/// Longest user of a logon that is asked about.
+/// Longest user name of a logon that is checked.
 const USER_LEN_MAX: usize = 64;
 
-/// How publishing entries went.
+/// The result of publishing entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Published {
     All,
@@ -47,14 +47,14 @@ enum Published {
 }
 
 impl<B: Backlog> Gateway<B> {
-    /// A client has connected that speaks FIX, to the gateway with this CompID: as [`Gateway::accept`].
+    /// A FIX client has connected, to the gateway with this CompID: as [`Gateway::accept`].
     pub fn accept_fix(&mut self, now: Nanos, peer: SocketAddr, comp_id: &str) -> Option<(usize, u64)> {
         let limits = FixSessionLimits { login_ns: self.limits.soup.login_ns, ..self.limits.fix };
         let session = FixSession::new(now, limits, comp_id);
         self.accept_conn(now, peer, Protocol::Fix(Box::new(session)))
     }
 
-    /// Takes what waits in a connection's inbox.
+    /// Takes the bytes in a connection's inbox.
     pub(super) fn take_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conn(index) else { return };
         let mut inbox = std::mem::take(&mut conn.inbox);
@@ -118,7 +118,7 @@ impl<B: Backlog> Gateway<B> {
         let session = conn.protocol.fix()?;
         let taken = session.on_bytes(now, bytes, around);
         count(counts, session);
-        // No message was there after all.
+        // The bytes contained no message after all.
         if is_open && taken.event.is_none() {
             conn.allowance.give_back();
         }
@@ -136,7 +136,7 @@ impl<B: Backlog> Gateway<B> {
         self.begin_login(now, index, LoginAttempt { user, session: Session::BLANK, seq: 0 }, &logon.password);
     }
 
-    /// Publishes what a session has queued, as far as the stream takes it.
+    /// Publishes the queued entries of a session, as far as the stream accepts them.
     fn publish_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) -> Published {
         let destination = self.destination_of(index);
         let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else {
@@ -147,7 +147,7 @@ impl<B: Backlog> Gateway<B> {
         while let Some(entry) = session.next_entry() {
             let to = match entry.target {
                 FixTarget::Gateways => GATEWAYS,
-                // It had one when the message was taken, and no client's id is ever lost.
+                // It had a destination when the message was taken, and no client's id is ever lost.
                 FixTarget::Application => destination.unwrap_or(GATEWAYS),
             };
             match stream.publish(publisher, to, &entry.payload) {
@@ -161,7 +161,7 @@ impl<B: Backlog> Gateway<B> {
                     self.finish_fix(now, index, DisconnectReason::Fault);
                     return Published::Over;
                 }
-                // Fenced, closed or not open: the stream reports it too, later.
+                // Fenced, closed or not open: the stream reports that too, later.
                 Err(_) => {
                     self.supersede(now, index);
                     self.forget(index);
@@ -172,7 +172,7 @@ impl<B: Backlog> Gateway<B> {
         Published::All
     }
 
-    /// Both halves of a login are there.
+    /// Both halves of a login are complete.
     pub(super) fn accept_fix_login(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Self { conns, fix, clocks, .. } = self;
         let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
@@ -194,7 +194,7 @@ impl<B: Backlog> Gateway<B> {
         self.take_fix(now, stream, index);
     }
 
-    /// An open entry of a client: what the stream has of it begins with the first one.
+    /// Handles an open entry of a client: its state begins with the first one.
     pub(super) fn on_fix_opened(&mut self, publisher: PublisherId, last: PublisherSeq) {
         let Some(client) = self.clients.get(publisher) else { return };
         let is_listed = self.users.get(&client.user).is_some_and(|user| user.fix);
@@ -212,7 +212,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A message of a client that speaks FIX, to one, or both. Returns whether it is stored already.
+    /// Handles a message from or to a FIX client, or between two. Returns whether it is stored already.
     pub(super) fn on_fix_message(&mut self, now: Nanos, message: &Message<'_>) -> Result<bool, BacklogError> {
         if let Some(client) = self.fix.get_mut(&message.publisher).filter(|client| client.is_fix()) {
             let mut records = Vec::new();
@@ -234,7 +234,7 @@ impl<B: Backlog> Gateway<B> {
         Ok(true)
     }
 
-    /// A note between gateways.
+    /// Handles a note between gateways.
     pub(super) fn on_fix_note(
         &mut self,
         now: Nanos,
@@ -258,7 +258,7 @@ impl<B: Backlog> Gateway<B> {
         Ok(())
     }
 
-    /// Stores messages to a client that one entry leads to.
+    /// Stores the messages to a client that result from one entry.
     fn store_records(
         &mut self,
         now: Nanos,
@@ -274,7 +274,7 @@ impl<B: Backlog> Gateway<B> {
     /// The answer to a logon is the day's `count`th message to its client, and has this number.
     fn begin_fix(&mut self, publisher: PublisherId, count: u64, number: u64) {
         let Some(&index) = self.by_publisher.get(&publisher) else { return };
-        // None is stored while no day is open.
+        // Nothing is stored while no day is open.
         if self.ledger.next_number(&[publisher]) <= count {
             return;
         }
@@ -323,8 +323,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Behind the last message of a day: no entry is stamped for this Logout, as the numbers end with the
-    /// day.
+    /// Behind the last message of a day: no entry is stamped for this Logout, because the numbers end with
+    /// the day.
     fn end_fix_day(&mut self, now: Nanos, index: usize) {
         let timestamp = self.clocks.stream;
         if let Some(conn) = self.conn(index)
@@ -338,7 +338,7 @@ impl<B: Backlog> Gateway<B> {
         self.finish_fix(now, index, DisconnectReason::DayEnd);
     }
 
-    /// A FIX session is to end by the gateway's wish: a Logout goes before. `true`: so it is, and the
+    /// The gateway wants to end a FIX session: a Logout is sent first. `true`: it is queued, and the
     /// connection ends behind it.
     pub(super) fn part_fix(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) -> bool {
         let asks = matches!(reason, DisconnectReason::Disabled | DisconnectReason::Stopped);
@@ -359,7 +359,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A logon waits until the gateway can decide it, and as long as a login may take.
+    /// A logon waits until the gateway can decide it, at most as long as a login may take.
     fn scan_deferred(&mut self, now: Nanos, index: usize) {
         let has_room = self.is_ready() && self.checking < self.limits.checks_max;
         let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else { return };
@@ -435,8 +435,8 @@ struct FixSending<'a, B> {
 }
 
 impl<B: Backlog> FixSending<'_, B> {
-    /// Appends resends that were asked for, then messages that were not sent yet, as many as fit. How many
-    /// were sent for the first time, and whether a Logout was the last of them.
+    /// Appends requested resends, then unsent messages, as many as fit. Returns how many were sent for the
+    /// first time, and whether the last one was a Logout.
     fn fill(
         &self,
         now: Nanos,
@@ -474,7 +474,7 @@ impl<B: Backlog> FixSending<'_, B> {
         Ok((sent, false))
     }
 
-    /// One step of a resend: messages of the application, and gaps for those of the session.
+    /// One step of a resend: messages of the application, and gap fills for messages of the session.
     fn resend(
         &self,
         session: &mut FixSession,
@@ -488,7 +488,7 @@ impl<B: Backlog> FixSending<'_, B> {
         let mut place = self.ledger.place(&[self.publisher], self.client.count_of(resend.next));
         while resend.next <= resend.to && out.len() - sent_len < OUT_MAX && !work.is_spent() {
             if !self.ledger.next(&mut place, message)? {
-                // Nothing of what was sent is ever missing, so that this ends no resend too early.
+                // No sent message is ever missing, so this ends no resend too early.
                 resend.to = resend.next - 1;
                 break;
             }

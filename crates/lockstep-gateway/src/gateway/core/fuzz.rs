@@ -1,13 +1,13 @@
-//! Whatever clients, the stream and time do to gateways, in any order, one step after the other, each drawn.
+//! Random steps of clients, of the stream and of time, in any order, at two gateways.
 //!
 //! ```text
 //!  peers ── bytes in any pieces, some of them wrong ──▶ two gateways ──▶ what they publish, stamped or not
 //!    ▲                                                   │       ▲                       │
 //!    └────────────── as many as are taken ───────────────┘       └── the stream, late ◀──┘
 //! ```
-//! One gateway reads what is committed, the other one what is stamped; and takeovers take back what is not
-//! committed. Each peer's numbers are its own: of a gateway it learns which of its messages the stream has,
-//! and that is judged.
+//! One gateway reads committed entries, and the other one stamped ones; takeovers take back what is not
+//! committed. Each peer numbers its own messages: the gateway reports which of them the stream has, and the
+//! test judges that.
 
 mod place;
 
@@ -37,15 +37,15 @@ struct Link {
     client: Client,
     up: Vec<u8>,
     inbox: Vec<u8>,
-    /// The session and the number that it was told, if it asked for one.
+    /// The session and the first number that the gateway reported, for the requested login.
     asked: (String, u64),
     is_garbled: bool,
     session: String,
-    /// Of a peer that numbers: its next number, once it knows which of its messages the stream has.
+    /// The next number of a peer that numbers its messages, once it knows which of them the stream has.
     payload: Option<u64>,
-    /// What it was sent of what is only stamped, by number.
+    /// The early messages that were only stamped, by number.
     early: BTreeMap<u64, Vec<u8>>,
-    /// Its client has closed the socket without reading all: what it had sent still comes.
+    /// Whether its client has closed the socket without reading everything: what it had sent still arrives.
     broken: bool,
 }
 
@@ -62,11 +62,11 @@ struct World {
     log: Log,
     places: [Place; 2],
     peers: Vec<Peer>,
-    /// Numbers that each user has given its messages.
+    /// The numbers that each user has given to its messages.
     published: [u64; USERS.len()],
-    /// What bob has said, or wants to say, of each session.
+    /// Bob's published and pending messages, by session.
     orders: BTreeMap<String, Vec<Vec<u8>>>,
-    /// What gateways that are gone have under way.
+    /// Submissions under way of gateways that have ended.
     late: VecDeque<Sent>,
     made: u64,
     days: u64,
@@ -84,7 +84,7 @@ impl World {
         Self { now: MS, log, places, peers, published: [0; USERS.len()], orders, late, made: 2, days: 0 }
     }
 
-    /// Connects and logs in; `wrong` changes a byte of that.
+    /// Connects and logs in; `wrong` changes a byte of the login.
     fn connect(&mut self, peer: usize, place: usize, login: (String, u64), wrong: Option<(usize, u8)>) {
         self.disconnect(peer);
         let address = SocketAddr::from(([10, 0, 0, peer as u8], 9));
@@ -129,7 +129,7 @@ impl World {
         let user = PEERS[peer];
         let Some(link) = self.peers[peer].link.as_mut().filter(|link| !link.broken) else { return };
         if user == BOB {
-            // What he has said before is said again as it was.
+            // A message that he has sent before is sent again unchanged.
             let Some(number) = link.payload else { return };
             let orders = self.orders.entry(link.session.clone()).or_default();
             if number as usize > orders.len() {
@@ -150,7 +150,7 @@ impl World {
         }
     }
 
-    /// So many bytes of the client's come to its gateway.
+    /// This many bytes of the client reach its gateway.
     fn up(&mut self, peer: usize, len: usize) {
         let Some(link) = &mut self.peers[peer].link else { return };
         if !link.broken {
@@ -174,7 +174,7 @@ impl World {
         }
     }
 
-    /// So many bytes of the gateway's come to the client.
+    /// This many bytes of the gateway reach the client.
     fn down(&mut self, peer: usize, len: usize) {
         let Some(link) = &mut self.peers[peer].link else { return };
         let core = &mut self.places[link.place].core;
@@ -189,7 +189,7 @@ impl World {
         }
     }
 
-    /// What a client is told follows from the committed log alone.
+    /// What a client receives follows from the committed log alone.
     fn hear(&mut self, peer: usize) {
         let user = PEERS[peer];
         let fixed = &self.log.fixed;
@@ -224,7 +224,7 @@ impl World {
                     assert!(of_a_login, "the stream has other than {last} of {}", USERS[user]);
                     let made = self.orders.get(&link.session).map_or(0, Vec::len);
                     assert!(last as usize <= made, "{last} told, {made} made");
-                    // Some of it again, as who has forgotten what it sent.
+                    // Some messages again, like a client that has forgotten what it sent.
                     link.payload = Some(last.saturating_sub(2) + 1);
                 }
                 Some(ClientEvent::Unsequenced(bytes)) => {
@@ -256,7 +256,8 @@ impl World {
         }
     }
 
-    /// A gateway dies, and another one starts under its name. What it had under way comes late, or never.
+    /// A gateway dies, and another one starts under its name. Its submissions under way arrive late, or
+    /// never.
     fn kill(&mut self, place: usize, stamps: bool) {
         for peer in 0..PEERS.len() {
             if self.peers[peer].link.as_ref().is_some_and(|link| link.place == place) {
@@ -276,8 +277,8 @@ impl World {
         }
     }
 
-    /// The leader dies, and what follows from `from` on dies with it; each who waits for some of it sends it
-    /// again.
+    /// The leader dies, and the log from `from` on is lost with it; each sender that waits for a part of it
+    /// sends it again.
     fn retract(&mut self, from: usize) {
         for (owner, sent) in self.log.retract(from).into_iter().rev() {
             match self.places.iter_mut().find(|place| place.handle.number == owner) {
@@ -296,7 +297,7 @@ impl World {
         self.places.iter_mut().for_each(|place| place.on_takeover(from));
     }
 
-    /// A gateway that hears what one of its name left behind takes it for alive, and is started again.
+    /// A gateway that receives late heartbeats of its predecessor takes it for alive, and is started again.
     fn restart_deceived(&mut self) {
         for place in 0..2 {
             if self.places[place].core.failed.is_some() {
@@ -305,7 +306,7 @@ impl World {
         }
     }
 
-    /// Everything that is under way arrives, some time goes by, and all have their turn.
+    /// Everything under way arrives, some time passes, and all have their turns.
     fn settle(&mut self, rounds: usize) {
         for _ in 0..rounds {
             self.now += 20 * MS;
@@ -335,7 +336,7 @@ impl World {
     }
 }
 
-/// Packets of either direction, whole, cut short, and with a byte changed.
+/// Packets of either direction: whole, cut short, or with a byte changed.
 fn packet(kind: usize, change: &[u8]) -> Vec<u8> {
     let message = vec![0xAB; 300];
     let long = vec![0; MESSAGE_LEN_MAX + 1];
@@ -363,7 +364,7 @@ fn packet(kind: usize, change: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What may happen next: which, to whom, how much, and some bytes.
+/// A step: its kind, its target, an amount, and some bytes.
 type Step = (u8, u8, u16, Vec<u8>);
 
 fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
@@ -387,7 +388,7 @@ fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
         8..=19 => (0..few).for_each(|more| world.say(peer, more * count % 400)),
         20 => world.say(peer, MESSAGE_LEN_MAX - 8 + few),
         21..=23 => {
-            // Only who is known for it says what is wrong.
+            // Only peers that are known for it send wrong bytes.
             if let Some(link) = world.peers[5 + peer % 2].link.as_mut() {
                 link.up.extend(packet(count, bytes));
             }
@@ -439,14 +440,14 @@ fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
     world.places.iter().for_each(Place::assert_bounded);
 }
 
-/// All of it, and what must hold once all have gone.
+/// Plays all steps, and checks what must hold once all have left.
 fn play(steps: &[Step]) {
     let mut world = World::new();
     world.settle(10);
     for one in steps {
         step(&mut world, one);
     }
-    // All go, and what they leave behind is cleared away.
+    // All leave, and their remains are cleared away.
     (0..PEERS.len()).for_each(|peer| world.disconnect(peer));
     world.settle(600);
     for place in &world.places {
@@ -454,7 +455,7 @@ fn play(steps: &[Step]) {
         assert!(place.core.leaving.is_empty(), "{:?}", place.core.leaving);
         assert_eq!(place.core.clients().connected().count(), 0);
     }
-    // A client that connects then has all of the day, from either gateway.
+    // A client that connects then receives all of the day, from either gateway.
     if world.log.day().is_none() {
         world.log.stamp(NOBODY, Sent::Day(Some("LAST".into())));
     }
@@ -479,7 +480,7 @@ fn play(steps: &[Step]) {
         (0..PEERS.len()).for_each(|peer| world.disconnect(peer));
         world.settle(200);
     }
-    // What bob said of each session stands in the stream as he said it, from its beginning and each once.
+    // Bob's messages of each session stand in the stream as he sent them, from the beginning and each once.
     for (session, published) in world.log.fixed.published_by(BOB) {
         let orders = world.orders.get(session).map_or(&[][..], Vec::as_slice);
         assert!(
@@ -492,14 +493,14 @@ fn play(steps: &[Step]) {
     }
 }
 
-/// Runs of the test.
+/// The number of runs of the test.
 const SEEDS: u64 = 200;
 const STEPS_MAX: u64 = 300;
 
-/// What a seed stands for.
+/// The steps of a seed.
 fn steps_of(seed: u64) -> Vec<Step> {
     let mut state = seed;
-    // SplitMix64, as the simulator's, which is of another room.
+    // SplitMix64, as in the simulator, which this room may not use.
     let mut draw = move || {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! Clients that guess passwords, and clients that connect without end: what they can take from others.
+//! Clients that guess passwords, and clients that connect without end: how much they can take from others.
 
 use super::tests::{Recorder, opening};
 use super::*;
@@ -6,7 +6,7 @@ use lockstep_core::engine::ports::MemoryBacklog;
 
 const S: Nanos = 1_000_000_000;
 
-/// A connection from the address 10.0.0.`host` that has sent its login; `None` if it was turned away.
+/// A connection from the address 10.0.0.`host` that has sent its login; `None` if it was closed at once.
 fn begin(
     gateway: &mut Gateway<MemoryBacklog>,
     stream: &mut Recorder,
@@ -19,7 +19,7 @@ fn begin(
     Some(index)
 }
 
-/// A login whose password is right or wrong; whether the gateway looked at the password at all. The
+/// A login with a right or wrong password; returns whether the gateway checked the password at all. The
 /// connection is closed afterwards.
 fn is_checked(
     gateway: &mut Gateway<MemoryBacklog>,

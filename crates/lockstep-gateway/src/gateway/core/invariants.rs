@@ -1,4 +1,4 @@
-//! The invariants of a gateway after each of its turns, in the words of its rules.
+//! The invariants of a gateway after each of its turns.
 
 use super::work::{TURN_BYTES, TURN_ENTRIES};
 use super::{Gateway, Phase};
@@ -6,7 +6,7 @@ use lockstep_core::engine::ports::Backlog;
 use soupbintcp::packet::PAYLOAD_LEN_MAX;
 
 impl<B: Backlog> Gateway<B> {
-    /// Holds always. Panics with the rule that is broken.
+    /// Panics with the rule that is broken. All rules hold at any time.
     pub fn invariants(&self) {
         let (places, max) = (self.conns.len(), self.limits.clients_max);
         assert!(places <= max, "{places} places for connections, at most {max}");

@@ -1,38 +1,38 @@
-//! While the gateway follows no leader: logins are refused, and each client that is there is notified.
+//! While the gateway follows no leader, logins are refused, and connected clients are notified.
 
 use super::OUT_MAX;
 use crate::gateway::conn::{Conn, Phase};
 use lockstep_wire::Nanos;
 use std::collections::BTreeSet;
 
-/// The reason of a reject; for FIX, where a logon waits, the log's alone.
+/// The reason of a reject; for FIX, where a logon waits, it is only logged.
 pub(super) const NO_LEADER: &str = "the gateway follows no leader: try again in a moment";
-/// For clients that are logged in, or are about to be.
+/// Sent to clients that are logged in, or are being logged in.
 const BEGUN: &str = "the gateway follows no leader: what you send waits";
 const ENDED: &str = "the gateway follows a leader again";
 
-/// Whether the gateway's handles follow a leader, and what clients know of it.
+/// Whether the gateway's handles follow a leader, and what was reported to clients.
 #[derive(Clone, Copy, Debug)]
 pub struct FollowedLeader {
-    /// Whether they do.
+    /// Whether they follow one.
     pub follows: bool,
     reported: bool,
 }
 
 impl Default for FollowedLeader {
-    /// They do, until the owner reports something else.
+    /// They follow one, until the owner reports something else.
     fn default() -> Self {
         Self { follows: true, reported: true }
     }
 }
 
 impl FollowedLeader {
-    /// The reason of a gateway that is not ready: this one, or another.
+    /// The reason of a gateway that is not ready: no leader, or `other`.
     pub(super) fn or(self, other: &'static str) -> &'static str {
         if self.follows { other } else { NO_LEADER }
     }
 
-    /// Clients are notified of a change, if there was one; `ready` has those that have something to send.
+    /// Notifies the clients of a change, if there was one; `ready` collects the connections with output.
     #[inline]
     pub(super) fn report(
         &mut self,

@@ -1,4 +1,4 @@
-//! Logins: user, password, open entry; and what a client that is logged in sends.
+//! Logins: user, password, open entry; and the messages of logged-in clients.
 
 use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED};
 use crate::gateway::audit::Audited;
@@ -14,11 +14,11 @@ use soupbintcp::Session;
 use soupbintcp::{LoginRequest, RejectReason};
 use std::net::SocketAddr;
 
-/// Sent to a client whose login finds no room among those that wait.
+/// Sent to a client whose login finds no room among the waiting ones.
 pub(super) const CROWDED: &str = "too many logins wait: try again in a second";
-/// The same of the client's address.
+/// Sent if the waiting logins of the client's address have no room.
 const CROWDED_ADDRESS: &str = "too many logins from your address wait: try again in a second";
-/// The reason of a reject at the start.
+/// The reason of a reject while the gateway starts.
 const READS: &str = "the gateway still reads the stream: try again in a moment";
 /// For the audit log alone.
 const CLOSED_EARLY: &str = "it closed the connection before its login was decided";
@@ -35,7 +35,7 @@ impl<B: Backlog> Gateway<B> {
         self.begin_login(now, index, asked, request.password.as_bytes());
     }
 
-    /// A user asks to log in, by whichever protocol.
+    /// A user requests a login, by either protocol.
     pub(super) fn begin_login(&mut self, now: Nanos, index: usize, asked: LoginAttempt, password: &[u8]) {
         let session = match self.ledger.day() {
             LedgerDay::Open(name) => Some(name.clone()),
@@ -79,7 +79,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The next password to be checked, first those of users at addresses from which they have logged in;
+    /// The next password to check, first those of users at addresses from which they have logged in before;
     /// [`Gateway::on_checked`] takes the result.
     pub fn next_check(&mut self) -> Option<Check> {
         self.checks.pop_front()
@@ -91,7 +91,7 @@ impl<B: Backlog> Gateway<B> {
         let (index, number) = check.conn;
         self.checking_of.give_back(check.address);
         if !is_right {
-            // Also of a connection that has not waited for it.
+            // This counts for a closed connection too.
             self.counts.logins_failed += 1;
             self.locks.on_failure(now, &check.user, check.address);
         }
@@ -101,7 +101,7 @@ impl<B: Backlog> Gateway<B> {
             .and_then(Option::as_ref)
             .is_some_and(|(known, conn)| *known == number && matches!(conn.phase, Phase::Checking(_)));
         if !waits {
-            // Of one that was ended meanwhile the line is written.
+            // If the connection was ended meanwhile, its line is written now.
             if self.closed_early.remove(&number) {
                 let (what, why) = match is_right {
                     true => (Audited::NoLogin, CLOSED_EARLY),
@@ -144,8 +144,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The client has closed a connection. One without a byte is counted alone: so tunnels look whether a
-    /// gateway lives. While the password is checked, the line waits for the result.
+    /// The client has closed a connection. One that sent no byte is only counted: so tunnels check whether a
+    /// gateway is alive. While the password is being checked, the line waits for the result.
     pub(super) fn tell_closed(&mut self, now: Nanos, index: usize) {
         let Some((number, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
         match conn.phase {
@@ -159,7 +159,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A connection that never became a client's, such as a tunnel's without a header, is closed.
+    /// Closes a connection that never became a client's, such as a tunnel's without a header.
     pub fn on_turned_away(&mut self, now: Nanos, peer: SocketAddr, why: &str) {
         self.audit.tell(&mut self.counts, now, Audited::NoLogin, ("", peer.ip()), why);
     }
@@ -168,19 +168,19 @@ impl<B: Backlog> Gateway<B> {
         self.reject_as(now, index, reason, why, why);
     }
 
-    /// Refuses a login; the audit log has a reason of its own, of which the client learns nothing.
+    /// Refuses a login. The audit log has a reason of its own, which the client does not learn.
     fn reject_as(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str, audited: &str) {
         self.counts.rejected += 1;
         self.tell(now, index, Audited::Refused, audited);
         let Some(conn) = self.conn(index) else { return };
         if !why.is_empty() {
-            conn.protocol.debug(now, why, &mut conn.out); // it is told once more by the letter
+            conn.protocol.debug(now, why, &mut conn.out); // the reject itself has only a letter
         }
         conn.protocol.reject(reason, &mut conn.out);
         conn.phase = Phase::Over { since: now };
     }
 
-    /// Both halves of a login are there: its publisher is open, and its open entry was delivered.
+    /// Both halves of a login are complete: its publisher is open, and its open entry was delivered.
     pub(super) fn try_accept(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut).map(|(_, conn)| conn) else {
             return;
@@ -201,7 +201,7 @@ impl<B: Backlog> Gateway<B> {
         let Ok(session) = Session::new(day.as_bytes()) else { return };
         let Some(server) = conn.protocol.soup() else { return self.accept_fix_login(now, stream, index) };
         if server.accept(now, session, number, &mut conn.out).is_err() {
-            // It has gone meanwhile.
+            // It has left meanwhile.
             conn.phase = Phase::Open { publisher, nonce };
             self.by_publisher.insert(publisher, index);
             return self.end(now, index, DisconnectReason::Broken, "");
@@ -216,8 +216,8 @@ impl<B: Backlog> Gateway<B> {
         self.take(now, stream, index);
     }
 
-    /// A login is accepted: its connection is its user's from here on. With a refusal it is so until its
-    /// Logout is sent.
+    /// A login is accepted: from here on its connection is the user's; in case of a refusal, until its Logout
+    /// is sent.
     pub(super) fn on_accepted(
         &mut self,
         now: Nanos,
@@ -243,7 +243,7 @@ impl<B: Backlog> Gateway<B> {
         self.ready.insert(index);
     }
 
-    /// Another connection of its user has taken the place of this one.
+    /// Another connection of the same user replaces this one.
     pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
         self.tell(now, index, Audited::Left, SUPERSEDED);
         if let Some(conn) = self.conn(index) {
@@ -267,7 +267,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The destination of a client's messages, if the stream knows it.
+    /// The destination of a client's messages, if the stream has it.
     pub(super) fn destination_of(&self, index: usize) -> Option<Destination> {
         let (_, conn) = self.conns.get(index)?.as_ref()?;
         let Phase::Open { publisher, .. } = conn.phase else { return None };
@@ -279,7 +279,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A client's message. `false`: it cannot be taken now.
+    /// Handles a client's message. `false`: it cannot be taken now.
     pub(super) fn on_message(
         &mut self,
         now: Nanos,
@@ -334,7 +334,7 @@ impl<B: Backlog> Gateway<B> {
                 self.refuse(now, index, why);
                 true
             }
-            // Fenced, closed or not open: the stream reports it too, later.
+            // Fenced, closed or not open: the stream reports that too, later.
             Err(_) => {
                 self.supersede(now, index);
                 self.forget(index);
@@ -343,7 +343,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A message is refused for good: the client receives the reason, once for a run of the same.
+    /// Refuses a message for good: the client receives the reason, once for consecutive equal reasons.
     pub(super) fn refuse(&mut self, now: Nanos, index: usize, why: &'static str) {
         self.counts.refused += 1;
         if let Some(conn) = self.conn(index)
@@ -355,8 +355,8 @@ impl<B: Backlog> Gateway<B> {
     }
 }
 
-/// A client that this user receives or sends to, and whose open entry may lie before what was read: what was
-/// addressed to it cannot be counted.
+/// A client from which this user receives or to which it sends, if its open entry may lie before the first
+/// entry read: its messages cannot be counted then.
 fn unread_name<'a>(user: &'a User, clients: &Clients) -> Option<&'a str> {
     if planted(Mutation::UnreadNamesNobodys) {
         return None;
@@ -369,7 +369,7 @@ fn unread_name<'a>(user: &'a User, clients: &Clients) -> Option<&'a str> {
     names.into_iter().find(|name| clients.id_of(name).is_none())
 }
 
-/// The destinations that a user receives whose client is `own`, as far as the stream knows them.
+/// The destinations that a user with the client `own` receives, as far as the stream has them.
 pub(super) fn destinations<B: Backlog>(
     user: Option<&User>,
     own: PublisherId,

@@ -1,4 +1,4 @@
-//! Other gateways by their signs of life, and the clients of those that are gone.
+//! Other gateways by their heartbeats, and the clients of lost ones.
 
 use super::GatewayLimits;
 use crate::gateway::users::Users;
@@ -7,17 +7,17 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, PublisherId};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// See the module.
+/// The state of other gateways: see the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LostGateways {
-    /// Own signs of life delivered since each other gateway's last.
+    /// The number of our own heartbeats delivered since each other gateway's last one.
     heartbeats_since: BTreeMap<PublisherId, u32>,
-    /// Clients of gateways that are gone, and since when that is known.
+    /// Clients of lost gateways, and since when the loss is known.
     orphans: BTreeMap<PublisherId, ([u64; 2], Nanos)>,
 }
 
 impl LostGateways {
-    /// An entry of a gateway's own was delivered; `own`: the id of this one.
+    /// An entry of a gateway was delivered; `own` is the id of this gateway.
     pub fn on_sign_of_life(&mut self, own: Option<PublisherId>, clients: &Clients, publisher: PublisherId) {
         if Some(publisher) == own {
             self.heartbeats_since.values_mut().for_each(|heartbeats| *heartbeats += 1);
@@ -26,8 +26,8 @@ impl LostGateways {
         }
     }
 
-    /// A client is opened by a gateway whose own open was never read, as the stream's beginning is gone: its
-    /// silence counts from here on.
+    /// A client was opened by a gateway whose own open was never read, because the stream's beginning is
+    /// gone: its silence counts from here on.
     pub fn on_unread(&mut self, own: Option<PublisherId>, clients: &Clients, publisher: PublisherId) {
         let Some((gateway, _)) = clients.get(publisher).map(|client| client.gateway) else { return };
         let is_read = clients.gateways().any(|(known, _)| known == gateway);
@@ -36,8 +36,8 @@ impl LostGateways {
         }
     }
 
-    /// A client that is to be disconnected now, and whether its orders are to be canceled. `is_served`: this
-    /// gateway has it, or is about to.
+    /// A client to disconnect now, and whether its orders must be canceled. `is_served`: this gateway has the
+    /// client, or is logging it in.
     pub fn due(
         &mut self,
         now: Nanos,
@@ -58,7 +58,7 @@ impl LostGateways {
         let mut orphans = BTreeMap::new();
         for (publisher, client) in clients.connected() {
             let (gateway, incarnation) = client.gateway;
-            // An open of our own and nobody's connection was left behind.
+            // Our own open that belongs to no connection was left behind.
             let is_gone = gateway == own || clients.gateway(gateway) != incarnation || is_lost(gateway);
             if is_gone && !is_served(publisher, &client.nonce) {
                 let since = self.orphans.get(&publisher).filter(|(nonce, _)| *nonce == client.nonce);

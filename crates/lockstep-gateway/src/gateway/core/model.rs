@@ -1,5 +1,5 @@
-//! The stream in small, for tests of whatever may happen to gateways: names with incarnations, what is under
-//! way to them, the log with its committed part, and what follows from that for each user.
+//! A small model of the stream, for random tests of gateways: names with incarnations, submissions under way,
+//! the log with its committed part, and what each user must receive from it.
 
 use super::GatewayStream;
 use lockstep_core::engine::clients::CLIENT;
@@ -7,14 +7,14 @@ use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Bob numbers what he says, carol hears alice and others, and mally says anything.
+/// Bob numbers his messages, carol receives alice's and others', and mally sends anything.
 pub(super) const USERS: [&str; 4] = ["alice", "bob", "carol", "mally"];
-/// The one of them who numbers what he says.
+/// The user who numbers his messages.
 pub(super) const BOB: usize = 1;
-/// The party that answers.
+/// The application that answers.
 pub(super) const APPLICATION: PublisherId = 1_000;
 pub(super) const MESSAGE_LEN_MAX: usize = 50_000;
-/// Submissions of one gateway that may be under way.
+/// The most submissions of one gateway under way.
 const WINDOW: usize = 6;
 
 #[derive(Clone, Debug)]
@@ -25,10 +25,10 @@ pub(super) enum Entry {
     Day(Option<String>),
 }
 
-/// The submissions on their way to the stream; but for an open, of an incarnation.
+/// The submissions under way to the stream; each but an open is of an incarnation.
 #[derive(Clone, Debug)]
 pub(super) enum Sent {
-    /// Sent again for as long as somebody waits for it; what is left of it then is good behind `after` alone.
+    /// Sent again as long as its sender waits for it; a late copy is valid only behind `after`.
     Open {
         name: String,
         nonce: [u64; 2],
@@ -46,19 +46,19 @@ pub(super) enum Sent {
         reason: Vec<u8>,
     },
     Day(Option<String>),
-    /// The application answers the client's message of this number among all, with so much more.
+    /// The application answers the client message with this index, with this many more bytes.
     Answer(usize, usize),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum LineState {
     Opening,
-    /// Its open entry was read and is not told yet.
+    /// Its open entry was read and is not reported yet.
     Seen {
         at: usize,
     },
     Open,
-    /// An entry ends it that is not final yet.
+    /// An entry that is not final yet ends it.
     Ending {
         at: usize,
         fenced: bool,
@@ -73,7 +73,7 @@ struct Line {
     name: String,
     nonce: [u64; 2],
     incarnation: u32,
-    /// Where its open entry stands.
+    /// The position of its open entry.
     opened_at: usize,
     state: LineState,
 }
@@ -81,18 +81,18 @@ struct Line {
 /// A publisher's handle: `engine::publisher` in small.
 #[derive(Debug, Default)]
 pub(super) struct Handle {
-    /// Whose submissions are whose.
+    /// The number that marks its submissions.
     pub(super) number: u64,
     lines: Vec<Line>,
     by_id: BTreeMap<PublisherId, usize>,
     pub(super) sent: VecDeque<Sent>,
-    /// Entries that were read.
+    /// The number of entries that it has read.
     pub(super) read: usize,
     drawn: u64,
 }
 
 impl Handle {
-    /// No two draw the same.
+    /// Each handle draws other nonces.
     pub(super) fn new(number: u64) -> Self {
         Self { number, drawn: number << 32, ..Self::default() }
     }
@@ -112,8 +112,8 @@ impl Handle {
         }
     }
 
-    /// Reads on, `entries` behind those that were read; everything below `committed` is final. What it tells.
-    /// An open that is fenced in the same piece is not told as opened.
+    /// Reads `entries` behind those that were read; everything below `committed` is final. Returns the
+    /// events. An open that is fenced within the same `entries` is not reported as opened.
     pub(super) fn read(&mut self, entries: &[Entry], committed: usize) -> Vec<PublisherEvent> {
         for (at, entry) in (self.read..).zip(entries) {
             match entry {
@@ -231,23 +231,23 @@ struct Name {
     is_closed: bool,
 }
 
-/// What follows from a log, or from its committed part.
+/// The state that follows from a log, or from its committed part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct State {
     names: BTreeMap<String, Name>,
     pub(super) day: Option<String>,
-    /// What each user hears of each day, in order.
+    /// The messages that each user receives in each day, in order.
     pub(super) sequences: BTreeMap<(String, usize), Vec<Vec<u8>>>,
-    /// What each user said, by the session in which it had logged in.
+    /// The messages that each user sent, by the session in which it had logged in.
     published: BTreeMap<(String, usize), Vec<Vec<u8>>>,
-    /// In which session each user logged in last.
+    /// The session of each user's last login.
     login_day: [String; USERS.len()],
     /// The session that is open, or was open last.
     session: String,
-    /// Each login of a user and each open that took it away: the gateway, and how much the user had said in
-    /// that day.
+    /// Each login of a user and each open that took it over: the gateway, and how many messages the user had
+    /// sent in that day.
     pub(super) opens: Vec<(usize, PublisherId, u64)>,
-    /// Messages of clients, and whose.
+    /// Messages of clients, with their publishers.
     orders: Vec<(PublisherId, Vec<u8>)>,
     answers: usize,
 }
@@ -265,7 +265,7 @@ impl State {
         self.names.get(name).map_or(0, |name| name.incarnation)
     }
 
-    /// What a user said, by session.
+    /// The messages that a user sent, by session.
     pub(super) fn published_by(&self, user: usize) -> impl Iterator<Item = (&String, &Vec<Vec<u8>>)> {
         self.published
             .iter()
@@ -327,21 +327,21 @@ impl State {
     }
 }
 
-/// The log: entries, and how many of them are committed.
+/// The log: its entries, and how many of them are committed.
 pub(super) struct Log {
     pub(super) entries: Vec<Entry>,
-    /// Whose each entry was, and what it was before it was stamped.
+    /// The sender of each entry, and the submission that it was.
     origins: Vec<(u64, Sent)>,
     pub(super) committed: usize,
-    /// What follows from all of it, ...
+    /// The state after all entries.
     stamped: State,
-    /// ... and from what is committed.
+    /// The state after the committed entries.
     pub(super) fixed: State,
-    /// Answers that are under way, or stamped.
+    /// The number of answers under way or stamped.
     answering: usize,
 }
 
-/// Of whom nothing is known.
+/// A sender that is not known.
 pub(super) const NOBODY: u64 = u64::MAX;
 
 impl Log {
@@ -363,7 +363,7 @@ impl Log {
         self.origins.push(origin);
     }
 
-    /// The day as whoever marks days has it.
+    /// The open day, for the publisher that marks days.
     pub(super) fn day(&self) -> &Option<String> {
         &self.stamped.day
     }
@@ -372,7 +372,7 @@ impl Log {
         self.stamped.incarnation(name)
     }
 
-    /// Submissions under way come in; what an incarnation that is gone has said is not stamped.
+    /// Submissions under way arrive; those of a former incarnation are not stamped.
     pub(super) fn stamp(&mut self, owner: u64, sent: Sent) {
         let entry = match sent.clone() {
             Sent::Open { name, nonce, after } => {
@@ -407,7 +407,7 @@ impl Log {
         self.push(entry, (owner, sent));
     }
 
-    /// The application answers each message of a client's that is committed, some at length.
+    /// The application answers each committed message of a client, some at length.
     pub(super) fn answer(&mut self, more: usize) {
         while self.answering < self.fixed.orders.len() {
             self.stamp(NOBODY, Sent::Answer(self.answering, more));
@@ -415,7 +415,7 @@ impl Log {
         }
     }
 
-    /// So many more entries are committed.
+    /// `count` more entries are committed.
     pub(super) fn commit(&mut self, count: usize) {
         let to = self.committed.saturating_add(count).min(self.entries.len());
         for entry in &self.entries[self.committed..to] {
@@ -424,8 +424,9 @@ impl Log {
         self.committed = to;
     }
 
-    /// A takeover: nothing from `from` on survived, which is not committed. Whose it was, and what: each
-    /// sends it again as long as it waits for it. The application does so at once, in its order.
+    /// A takeover: nothing from `from` on, which is not committed, survived. Returns the senders and their
+    /// submissions: each sends it again as long as it waits for it. The application does so at once, in its
+    /// order.
     pub(super) fn retract(&mut self, from: usize) -> Vec<(u64, Sent)> {
         let from = from.max(self.committed);
         self.stamped = self.fixed.clone();

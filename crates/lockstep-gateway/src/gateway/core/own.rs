@@ -1,15 +1,15 @@
-//! The gateway's own name: opened once no other gateway lives under it, renewed by heartbeats, closed at the
-//! end.
+//! The gateway's own name: opened once no other gateway runs under it, renewed by heartbeats, and closed at
+//! the end.
 //!
 //! ```text
 //!   reading ──at the stream's end──▶ listening ──silence──▶ opening ──▶ open ──stop──▶ closed
-//!                                       │ signs of life                   │ another one's open
+//!                                       │ heartbeats                   │ another one's open
 //!                                       ▼                                 ▼
 //!                                  name taken                          fenced
 //! ```
-//! A gateway whose name is closed in the stream, or was never opened, is not waited for. One that died is
-//! silent, and its successor of the same name begins behind three beats of silence; should that one live
-//! after all, it is fenced and ends.
+//! If the name is closed in the stream, or was never opened, the gateway opens it at once. A gateway that
+//! died is silent, so its successor of the same name begins after three heartbeat intervals of silence. If
+//! the former gateway is alive after all, it is fenced and ends.
 
 use super::{Gateway, GatewayError, GatewayStream, OpenFor, PendingOpen};
 use lockstep_core::engine::clients::GATEWAY;
@@ -17,26 +17,26 @@ use lockstep_core::engine::ports::Backlog;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{GATEWAYS, Nanos, PublisherId};
 
-/// A living gateway sends this many heartbeats while another one listens, plus or minus one.
+/// The number of heartbeats that a living gateway sends while another one listens, plus or minus one.
 const LISTEN_HEARTBEATS: Nanos = 3;
 
-/// See the module.
+/// The gateway's own name: see the module.
 #[derive(Clone, Debug)]
 pub(super) struct GatewayName {
     pub(super) name: String,
     /// Its id, while it is open.
     pub id: Option<PublisherId>,
-    /// What it is opened with.
+    /// The nonce of its open.
     nonce: [u64; 2],
     begun: bool,
-    /// Our open entry was delivered.
+    /// Whether our open entry was delivered.
     seen: bool,
     heartbeat_at: Nanos,
-    /// Since when it is listened whether somebody lives under the name.
+    /// Since when it listens for another gateway of the same name.
     listens_since: Option<Nanos>,
     /// When the first heartbeat of another gateway was received.
     received_at: Option<Nanos>,
-    /// The gateway stops.
+    /// Whether the gateway stops.
     pub stops: bool,
     closing: bool,
 }
@@ -59,7 +59,7 @@ impl GatewayName {
 }
 
 impl<B: Backlog> Gateway<B> {
-    /// Opens the name, shows that it lives, closes the name behind everything else: whatever is due.
+    /// Opens the name, sends a heartbeat, or closes the name after everything else: whatever is due.
     pub(super) fn turn_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Some(own) = self.own.id else { return self.open_own_name(now, stream) };
         if self.own.stops {
@@ -93,13 +93,14 @@ impl<B: Backlog> Gateway<B> {
         self.own.id
     }
 
-    /// Whether the gateway listens whether somebody lives under its name.
+    /// Whether the gateway listens for another one of the same name.
     pub fn is_listening(&self) -> bool {
         self.own.listens_since.is_some() && !self.own.begun
     }
 
-    /// A heartbeat of a gateway was delivered. Another gateway of this name lives if this one receives two of
-    /// them, at different moments, while it listens. A single one may remain of a gateway that died.
+    /// A heartbeat of a gateway was delivered. Another gateway of this name is alive if two of its heartbeats
+    /// are received, at different moments, while this one listens. A single one may be left from a gateway
+    /// that died.
     pub(super) fn on_previous_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
         if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
             return;
@@ -110,7 +111,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// An open entry of some name: of two that are opened as one the later has it.
+    /// Handles an open entry of a name: of two gateways that open the same name the later one has it.
     pub(super) fn on_own_opened(&mut self, publisher: PublisherId, nonce: [u64; 2]) {
         if !self.own.begun || self.clients.gateway_of(&self.own.name) != Some(publisher) {
             return;
@@ -122,7 +123,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A close entry.
+    /// Handles a close entry.
     pub(super) fn on_own_closed(&mut self, publisher: PublisherId) {
         if self.own.id == Some(publisher) && self.own.stops {
             self.own.id = None;

@@ -1,4 +1,4 @@
-//! Messages on their way to clients, and the timers of connections.
+//! Messages to clients, and the timers of connections.
 
 use super::{Gateway, GatewayError, GatewayStream, Leaving, OUT_MAX};
 use crate::gateway::protocol::Protocol;
@@ -86,7 +86,7 @@ impl<B: Backlog> Gateway<B> {
     }
 }
 
-/// Closes the clients that are gone and whose grace is over, and forgets those that are closed.
+/// Closes the clients that have left and whose grace has passed, and forgets those that are closed.
 pub(super) fn stamp_disconnects(
     now: Nanos,
     stream: &mut impl GatewayStream,
@@ -99,12 +99,12 @@ pub(super) fn stamp_disconnects(
         }
         let client = clients.get(leaving.publisher);
         let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
-        // It is closed, or somebody has it again, here or elsewhere.
+        // It is closed, or another login has it again, here or elsewhere.
         if leaving.seen && !has_it {
             return false;
         }
         if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
-            // A close that is not taken now is tried again, until the stream shows its outcome.
+            // A close that is refused now is tried again, until the stream shows its outcome.
             let reason = close_payload(leaving.reason, leaving.cancels);
             leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
         }

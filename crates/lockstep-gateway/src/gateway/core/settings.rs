@@ -14,36 +14,36 @@ use soupbintcp::ServerLimits;
 pub struct GatewayLimits {
     /// The delivery mode of its subscription. Clients receive committed messages in either mode.
     pub delivery: Delivery,
-    /// The networks of those that may connect; everybody's without.
+    /// The networks from which clients may connect; `None`: all.
     pub allow: Option<Networks>,
-    /// Most connections.
+    /// The most connections.
     pub clients_max: usize,
-    /// Most of one address.
+    /// The most connections of one address.
     pub clients_per_address: usize,
-    /// Most that are accepted in a second.
+    /// The most connections accepted in a second.
     pub accepts: u32,
-    /// Timers of SoupBinTCP.
+    /// The timers of SoupBinTCP.
     pub soup: ServerLimits,
-    /// Those of FIX; a login has the time that SoupBinTCP gives it.
+    /// The timers of FIX; the time of a login is that of SoupBinTCP.
     pub fix: FixSessionLimits,
-    /// How long a client may take nothing of what waits for it.
+    /// How long a client may accept nothing of its waiting bytes.
     pub stall_ns: Nanos,
-    /// Most logins whose passwords wait to be checked.
+    /// The most logins whose passwords wait to be checked.
     pub checks_max: usize,
-    /// Most of one address.
+    /// The most of these of one address.
     pub checks_per_address: usize,
-    /// How long a user that failed at an address waits there.
+    /// How long a user that failed at an address must wait there.
     pub lockout: LockoutTimes,
-    /// Time between two looks at all timers; 10 ms.
+    /// The interval of looking at all timers; 10 ms.
     pub scan_ns: Nanos,
-    /// Time between two signs of life to the other gateways.
+    /// The interval of heartbeats to the other gateways.
     pub heartbeat_ns: Nanos,
-    /// Another gateway is lost when so many of our own signs of life were delivered since its last.
+    /// Another gateway counts as lost when this many of our own heartbeats were delivered since its last one.
     pub lost_heartbeats: u32,
 }
 
 counter_group! {
-    /// What happened, in numbers.
+    /// The counts of a gateway.
     pub struct GatewayCounts {
         ready gauge "gateway_ready" "1 while clients may log in: the stream is read up to its end, and a leader is followed.",
         clients gauge "gateway_clients" "Connections of clients.",
@@ -78,13 +78,13 @@ counter_group! {
 /// Why a gateway ends by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GatewayError {
-    /// Where its messages are stored: without that nothing can be counted.
+    /// The store of its messages failed: without it no message can be numbered.
     Backlog(BacklogError),
     /// Another gateway runs under its name.
     NameTaken(String),
     /// Another gateway was started under its name, and has it now.
     Fenced(String),
-    /// Its name is a new one, and the cluster's table of publishers is full.
+    /// Its name is new, and the cluster's table of publishers is full.
     NoRoom(String),
     /// The gateway's key does not allow its name.
     NotAllowed(String),

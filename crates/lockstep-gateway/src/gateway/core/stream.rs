@@ -1,5 +1,5 @@
-//! Events of the stream: our opens, other gateways, messages for our clients; and the clients of gateways
-//! that are gone.
+//! Events of the stream: our opens, other gateways, messages for our clients, and the clients of lost
+//! gateways.
 
 use super::login::destinations;
 use super::{
@@ -20,17 +20,16 @@ use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use soupbintcp::{RejectReason, begin_at};
 use std::collections::BTreeSet;
 
-/// The reason of a reject when the cluster has no room for the client's name.
-/// Told to clients whose messages the gateway may not publish.
+/// Sent to clients whose messages the gateway may not publish.
 const KEY_REFUSED: &str =
     "the gateway's key, or a rule for recipients, does not allow your messages: they wait; tell its operator";
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
-/// For a client whose message took the gateway too long.
+/// Sent to a client whose message the gateway took too long to publish.
 const DISCARDED: &str =
     "a long message of yours took so long that it is delivered to nobody: log in again, and send it again";
-/// For clients of a gateway that began to read in the middle of a message of their day.
+/// Sent to clients of a gateway that began to read within a message of their day.
 const LACKING: &str =
     "a message of this day began before what this gateway could read: it counts again with the next day";
 
@@ -39,7 +38,7 @@ const NOT_ALLOWED: &str =
     "the gateway's key does not allow this client's name: `lockstep keys allow` changes what it allows";
 
 impl<B: Backlog> Gateway<B> {
-    /// Takes an event of the publisher's handle.
+    /// Handles an event of the publisher's handle.
     pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &PublisherEvent) {
         let (ticket, publisher) = match *event {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
@@ -49,9 +48,8 @@ impl<B: Backlog> Gateway<B> {
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
-        // The reader may not have reached this open yet. But the handle would send messages that an earlier
-        // login of ours hands in from here on under the later open, behind numbers that the client does not
-        // know.
+        // The reader may not have reached this open yet. But from here on the handle would send an earlier
+        // login's messages under the later open, behind numbers that the client does not know.
         if let Some(&earlier) = self.by_publisher.get(&publisher) {
             self.supersede(now, earlier);
             self.forget(earlier);
@@ -71,7 +69,7 @@ impl<B: Backlog> Gateway<B> {
                         *waits = Some(publisher);
                         self.try_accept(now, stream, index);
                     }
-                    // It did not wait: it has connected and left.
+                    // Its client did not wait: it has connected and left.
                     None => self.leave_broken(now, publisher, nonce),
                 }
             }
@@ -83,9 +81,9 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The leader does not stamp a client's message: its gateway's key does not allow the name or the
+    /// The leader does not stamp a client's message: the gateway's key does not allow the name or the
     /// destination, or the destination is a name with a rule that does not list the client. The message waits
-    /// until they do.
+    /// until it is allowed.
     fn on_not_allowed(&mut self, now: Nanos, publisher: PublisherId) {
         self.counts.not_allowed += 1;
         let Some(&index) = self.by_publisher.get(&publisher) else { return };
@@ -95,8 +93,8 @@ impl<B: Backlog> Gateway<B> {
         self.tell(now, index, Audited::NotAllowed, KEY_REFUSED);
     }
 
-    /// A client's message stands in the stream and no reader delivers it: its connection ends with words, as
-    /// what it has sent is not what the stream has.
+    /// A client's message stands in the stream and no reader delivers it. Its connection ends with a reason,
+    /// because the stream does not have what the client has sent.
     fn on_discarded(&mut self, now: Nanos, publisher: PublisherId) {
         if let Some(&index) = self.by_publisher.get(&publisher) {
             self.end(now, index, DisconnectReason::Broken, DISCARDED);
@@ -105,8 +103,8 @@ impl<B: Backlog> Gateway<B> {
 
     /// The handle has reported that `publisher` is open under `nonce`, and sends everything under that open
     /// from now on. Earlier opens of the name by this gateway are over, although the reader may not have
-    /// reached the later one: a login that waits for its entry is refused, and a disconnect that is due
-    /// is not stamped, as its close would end the later open.
+    /// reached the later one. So a login that waits for its entry is refused, and a disconnect that is due is
+    /// not stamped, because its close would end the later open.
     fn fence_earlier(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         for earlier in &mut self.leaving {
             earlier.fenced |= earlier.publisher == publisher && earlier.nonce != nonce;
@@ -124,7 +122,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// The cluster has no room for another name, or does not allow it: the login that waits for it is
-    /// refused. A name that is to be reaped exists.
+    /// refused. The name of a client to disconnect exists already.
     fn on_refused(&mut self, now: Nanos, ticket: usize, reason: OpenRefusal) {
         let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
         if let OpenFor::Own = whom {
@@ -147,7 +145,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A client of ours was never accepted: its connection, or its login, came to nothing.
+    /// A client of ours was never accepted, because its connection or its login ended.
     fn leave_broken(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         let client = self.clients.get(publisher);
         let cancels = client
@@ -156,7 +154,7 @@ impl<B: Backlog> Gateway<B> {
         self.leave_unseen(now, publisher, nonce, DisconnectReason::Broken, cancels);
     }
 
-    /// Closes what this open opens, once its entry is delivered.
+    /// Closes the publisher of this open, once its entry is delivered.
     fn leave_unseen(
         &mut self,
         now: Nanos,
@@ -172,8 +170,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Takes an event of the subscription, in the order of the stream. An event of a `stamped` one waits
-    /// until it is final: clients count the messages that they receive, and cannot take one back.
+    /// Handles an event of the subscription, in the order of the stream. An event of a `stamped` subscription
+    /// waits until it is final: clients count the messages that they receive, and cannot take one back.
     pub fn on_stream(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         if self.limits.delivery == Delivery::Committed || planted(Mutation::StampedIsFinal) {
             return self.on_final(now, stream, event);
@@ -196,9 +194,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A message is stamped: users that requested early messages receive it now, under the
-    /// number that it will have if no takeover retracts it. It is no part of the client's sequence, and may
-    /// be left out.
+    /// A message is stamped: users of early messages receive it now, under the number that it will have if no
+    /// takeover retracts it. It is not part of the client's sequence, and may be left out.
     fn send_early(&mut self, now: Nanos, message: &Message<'_>) {
         let Self { conns, subscribed: hearers, ledger, pending, counts, .. } = self;
         let is_final = message.seq < self.final_next;
@@ -207,7 +204,7 @@ impl<B: Backlog> Gateway<B> {
         }
         for index in hearers.get(&message.destination).into_iter().flatten() {
             let Some((_, conn)) = conns.get_mut(*index).and_then(Option::as_mut) else { continue };
-            // A client that has not taken all that comes before would not know what to make of it.
+            // A client that has not received all earlier messages could not use it.
             let is_wanted = conn.user.as_ref().is_some_and(|user| user.early);
             if !is_wanted || conn.waiting() >= OUT_MAX || !ledger.is_at_end(&conn.place) {
                 continue;
@@ -224,7 +221,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// An event that no takeover takes back.
+    /// Handles an event that no takeover takes back.
     fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
         self.clocks.on_event(event);
@@ -266,7 +263,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Stores a message for those that receive its destination.
+    /// Stores a message for the clients that receive its destination.
     pub(super) fn store(&mut self, now: Nanos, message: &Message<'_>) -> Result<(), BacklogError> {
         let was_full = self.ledger.is_full();
         let buffered = if message.payload.len() > PAYLOAD_LEN_MAX {
@@ -284,8 +281,8 @@ impl<B: Backlog> Gateway<B> {
         buffered.map(|_| ())
     }
 
-    /// A message of the open day began before the first entry that was read: for whom it is, is not known,
-    /// and so nobody's next number. Clients wait for the next day, as behind a late start.
+    /// A message of the open day began before the first entry that was read. Its destination is unknown, so
+    /// no next number is known. Clients wait for the next day, as after a late start.
     fn on_lacking(&mut self, now: Nanos) {
         if !self.ledger.on_lacking() {
             return;
@@ -303,15 +300,16 @@ impl<B: Backlog> Gateway<B> {
 
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
         if mark.is_start {
-            // A client that has not taken all of the day before is cut: its messages are stored no longer.
+            // A client that has not received all of the former day is disconnected: its messages are no
+            // longer stored.
             let why = "another trading day has begun";
             for index in 0..self.conns.len() {
                 let Some((_, conn)) = self.conns[index].as_ref() else { continue };
-                // Of an open that is under way the client is left when it comes.
+                // The client of an open under way is disconnected when the open arrives.
                 match &conn.phase {
                     Phase::Open { .. } if planted(Mutation::DayNotTurned) => {}
                     Phase::Open { .. } => self.end(now, index, DisconnectReason::DayEnd, why),
-                    // The number that it would receive is one of the day before.
+                    // Its first number is one of the former day.
                     Phase::Opening { begins: Some(_), .. } => {
                         self.reject(now, index, RejectReason::SessionNotAvailable, why);
                     }
@@ -335,8 +333,8 @@ impl<B: Backlog> Gateway<B> {
         self.ledger.on_day(mark)
     }
 
-    /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes
-    /// a client away. A client that subscribes to it by name receives its messages from now on.
+    /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway takes a
+    /// client away. A client that subscribes to it by name receives its messages from now on.
     fn on_opened(
         &mut self,
         now: Nanos,
@@ -398,7 +396,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// An open of ours whose entry was delivered before this one of the same name is fenced by it: the handle
-    /// may never report that it was open.
+    /// may never report it as open.
     fn drop_fenced(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         for leaving in self.leaving.iter_mut().filter(|leaving| leaving.nonce == nonce) {
             leaving.seen = true;
@@ -423,7 +421,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The day has outgrown the spool: from here on nobody's numbers would be the stream's.
+    /// The day has outgrown the spool: from here on the numbers would not be the stream's.
     fn cut_full(&mut self, now: Nanos) {
         tracing::error!(
             "the day is larger than gateway.spool_size: clients are cut, logins wait for the next day"
@@ -436,8 +434,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Disconnects clients whose gateway is gone. The remaining gateway with the least id is first, each
-    /// other one a heartbeat interval later, should the ones before it die as well.
+    /// Disconnects clients of lost gateways. The remaining gateway with the least id goes first, and each
+    /// other one a heartbeat interval later, in case those before it die as well.
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Some(own) = self.own.id.filter(|_| self.caught_up) else { return };
         // One at a time; the others continue to wait.

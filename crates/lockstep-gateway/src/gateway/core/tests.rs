@@ -1,4 +1,4 @@
-//! Moments that no process can be brought to at will.
+//! Situations that cannot be produced with a process at will.
 
 use super::*;
 use crate::gateway::locks::LockoutTimes;
@@ -19,12 +19,12 @@ mod refusals;
 const MS: Nanos = 1_000_000;
 const S: Nanos = 1_000 * MS;
 
-/// A stream whose answers the test gives.
+/// A stream whose answers the test determines.
 #[derive(Default)]
 pub(super) struct Recorder {
     opens: Vec<(String, [u64; 2])>,
     closes: Vec<PublisherId>,
-    /// It has opened as many names as it can.
+    /// Whether it can open no more names.
     takes_no_name: bool,
 }
 
@@ -59,7 +59,7 @@ impl GatewayStream for Recorder {
     }
 }
 
-/// A channel whose messages have three bytes at most.
+/// A channel with messages of at most three bytes.
 const SHORT: Destination = CHANNELS + 7;
 const OWN: PublisherId = 1;
 const ALICE: PublisherId = 2;
@@ -114,7 +114,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder, usize) {
     (gateway, stream, index)
 }
 
-/// Another connection of alice's, whose password is not checked yet.
+/// Another connection of alice, whose password is not checked yet.
 fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, session: &[u8]) -> usize {
     let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
     let blanks = vec![b' '; 29 - session.len()];
@@ -123,7 +123,7 @@ fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, sess
     index
 }
 
-/// And one whose open is under way.
+/// Another connection of alice, whose open is under way.
 fn log_in(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, session: &[u8]) -> usize {
     let index = begin_login(gateway, stream, session);
     let check = gateway.next_check().unwrap();
@@ -151,7 +151,7 @@ fn a_day_that_begins_between_the_halves_of_a_login_refuses_it_as_its_number_was_
     let mark = DayMark { is_start: true, name: "20261122" };
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, timestamp: 0, mark });
     assert!(gateway.out(index).ends_with(b"\0\x02JS"), "{:?}", gateway.out(index));
-    // It is connected in the stream, and leaves it.
+    // The stream shows it as connected, and then as left.
     handle_opened(&mut gateway, &mut stream, ALICE);
     gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.closes, [ALICE]);
@@ -186,7 +186,7 @@ fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connecti
     entry_delivered(&mut gateway, &mut stream, ALICE);
     handle_opened(&mut gateway, &mut stream, ALICE);
     let accepted = gateway.out(index).len();
-    // A millisecond later, as its rate takes no two at once.
+    // A millisecond later, because its rate does not allow two messages at once.
     gateway.on_bytes(0, &mut stream, index, b"\0\x05Ulong");
     gateway.on_bytes(1_000_000, &mut stream, index, b"\0\x04Uyes");
     let reply = String::from_utf8_lossy(&gateway.out(index)[accepted..]).into_owned();
@@ -212,7 +212,7 @@ fn what_a_client_sent_before_its_socket_broke_is_taken_and_nothing_is_sent_to_it
     assert!(gateway.is_done(30 * MS, index));
 }
 
-/// Each of them waits its grace once, and not again behind each that went before.
+/// Each of them waits for its grace once, and not again after each that went before.
 #[test]
 fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     let (mut gateway, mut stream, _) = opening();
@@ -235,7 +235,7 @@ fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     for name in ["a", "b", "c"] {
         gateway.users.insert(User::new(name.into(), "hash".into()));
     }
-    // It has started anew: its clients did not survive it.
+    // It was started anew: its clients did not survive it.
     open(&mut gateway, &mut stream, other, "gateway/2", 2);
     let before = stream.opens.len();
     gateway.turn(second, &mut stream, &mut Vec::new());
@@ -250,7 +250,7 @@ fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     }
 }
 
-/// Journals retain the newest day alone, in which that gateway was not opened: simulator seeds 27, 61, 7906.
+/// Journals retain only the newest day, in which that gateway was not opened: simulator seeds 27, 61, 7906.
 #[test]
 fn the_clients_of_a_gateway_whose_open_was_never_read_are_disconnected_once_it_is_silent() {
     let (mut gateway, mut stream, _) = opening();
@@ -287,8 +287,8 @@ fn the_clients_of_a_gateway_whose_open_was_never_read_are_disconnected_once_it_i
     assert_eq!(stream.opens[before].0, name);
 }
 
-/// An entry and what its publisher's handle tells may come in any order, and fenced opens are never told as
-/// open.
+/// An entry and the report of its publisher's handle may come in any order, and fenced opens are never
+/// reported as open.
 #[test]
 fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_second_stands_in_the_stream() {
     let (mut gateway, mut stream, first) = opening();
@@ -301,8 +301,8 @@ fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_seco
     assert!(gateway.opens.is_empty());
 }
 
-/// What the first one handed in then would stand under the second one's open, behind numbers that nobody was
-/// told: simulator seeds 20261122001393 and 20261122009622.
+/// Messages that the first login published then would stand under the second one's open, behind numbers that
+/// the client does not know: simulator seeds 20261122001393 and 20261122009622.
 #[test]
 fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_not_delivered_yet() {
     let (mut gateway, mut stream, first) = opening();
@@ -319,7 +319,7 @@ fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_
 }
 
 /// The handle sends a close under the latest open of a name, which is the later login's before the reader
-/// comes to it.
+/// reaches it.
 #[test]
 fn a_disconnect_that_is_due_does_not_end_a_later_open_whose_entry_was_not_delivered_yet() {
     let (mut gateway, mut stream, first) = opening();
@@ -340,7 +340,7 @@ fn a_disconnect_that_is_due_does_not_end_a_later_open_whose_entry_was_not_delive
     assert_eq!(stream.closes, [ALICE], "its own disconnect ends it");
 }
 
-/// The reader lies behind both opens: what the first connection handed in would stand under the second one's
+/// The reader lies behind both opens: messages of the first connection would stand under the second one's
 /// open.
 #[test]
 fn of_two_logins_that_are_open_the_first_is_refused_before_either_entry_is_delivered() {
@@ -368,7 +368,7 @@ fn of_two_logins_that_are_open_the_first_is_refused_before_either_entry_is_deliv
     assert_eq!((stream.closes.len(), stream.opens.len()), (0, opens.len()));
 }
 
-/// The stream's last word on the name is the first login's, which nobody serves any more.
+/// The stream's last entry of the name is the first login's, whose connection is gone.
 #[test]
 fn a_user_whose_later_login_is_open_and_not_delivered_yet_is_not_taken_for_left_behind() {
     let (mut gateway, mut stream, _) = opening();
@@ -411,7 +411,7 @@ fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_t
     assert!(gateway.has_left());
 }
 
-/// The client has left, at another gateway, before the open that was to take it away came.
+/// The client has left, at another gateway, before the open arrived that was to take it over.
 #[test]
 fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
     let (mut gateway, mut stream, _) = opening();
@@ -554,7 +554,7 @@ fn who_asks_for_it_is_sent_what_is_stamped_too_under_the_number_that_it_will_hav
     );
 }
 
-/// What was under way from a connection of the day before is numbered within that.
+/// Submissions of a connection of the former day are numbered within that day.
 #[test]
 fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before() {
     let (mut gateway, mut stream, _) = opening();

@@ -1,4 +1,4 @@
-//! One writer and some readers in one memory; the same runs under miri.
+//! One writer and some readers in one memory; the same tests run under miri.
 
 use super::*;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ const OTHER: u8 = 2;
 /// Longest datagram here.
 const LEN_MAX: usize = 200;
 
-/// The smallest ring there is for [`LEN_MAX`].
+/// The smallest ring for [`LEN_MAX`].
 fn memory() -> Memory {
     (0..ring_words::<0>(0, LEN_MAX)).map(|_| AtomicU64::new(0)).collect()
 }
@@ -20,14 +20,14 @@ fn writer(memory: &Memory) -> Writer<Memory, 0> {
     Writer::new(memory.clone())
 }
 
-/// What one receive lends.
+/// The datagrams that one receive lends.
 fn read(reader: &mut Reader<Memory, 0>, inbox: &mut ShmInbox) -> Vec<Vec<u8>> {
     inbox.clear();
     reader.read(|kind, []| kind == GROUP, inbox);
     (0..inbox.len()).map(|index| inbox.datagram(index).to_vec()).collect()
 }
 
-/// Bytes that tell which datagram they are, and where they were cut.
+/// Bytes that identify their datagram, and show where they were cut.
 fn datagram(number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|at| (number * 31 + at) as u8).collect()
 }
@@ -130,7 +130,7 @@ fn a_writer_that_dies_within_a_record_leaves_nothing_that_is_taken_for_one() {
     let memory = memory();
     let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(4, LEN_MAX));
     let mut reader = Reader::of_all(memory.clone());
-    // Bytes that look like heads, in every word that a later record may begin at.
+    // Bytes that look like heads, in every word where a later record may begin.
     let heads = (u64::from(GROUP) | 8 << 8).to_ne_bytes().repeat(LEN_MAX / 8);
     for _ in 0..memory.len() / 8 {
         assert!(writer.push(GROUP, [], [&heads, &[]]));

@@ -1,4 +1,4 @@
-//! Frames byte for byte, and every shape that is none.
+//! Valid frames byte for byte, and every kind of invalid one.
 
 use super::*;
 
@@ -18,7 +18,7 @@ fn frame(vlan: Option<u16>, datagram: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// Checks the IPv4 header's checksum by the rule: all words with it add up to ones.
+/// Checks the IPv4 header's checksum by the rule: the sum of all words is all ones.
 fn checksum_holds(header: &[u8]) -> bool {
     let mut sum: u32 = header.chunks(2).map(|word| u32::from(u16::from_be_bytes([word[0], word[1]]))).sum();
     while sum > 0xffff {
@@ -107,7 +107,7 @@ fn a_frame_that_is_cut_off_anywhere_is_none() {
     }
 }
 
-/// The frame with some bytes changed, behind the Ethernet header, and the checksum made right again.
+/// The frame with some bytes changed, behind the Ethernet header, and the checksum corrected.
 fn changed(changes: &[(usize, u8)]) -> Vec<u8> {
     let mut frame = frame(None, &[3; 40]);
     for (at, byte) in changes {

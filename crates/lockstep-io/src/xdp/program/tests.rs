@@ -1,11 +1,12 @@
-//! The kernel runs the program on crafted frames (`BPF_PROG_TEST_RUN`): no card is needed, only the right.
+//! The kernel runs the program on crafted frames (`BPF_PROG_TEST_RUN`): it needs no card, only the
+//! capability.
 
 use super::*;
 use crate::xdp::frame::{Template, multicast_mac};
 use std::net::SocketAddrV4;
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
-/// The tested program's result for our datagrams: its map has no socket.
+/// The tested program's result for datagrams of this node: its map has no socket.
 const OURS: i32 = 1;
 
 const GROUPS: [Ipv4Addr; 3] =
@@ -35,7 +36,7 @@ struct Loaded {
     _map: OwnedFd,
 }
 
-/// The program as the kernel has it; nothing where that is not allowed.
+/// The program as loaded by the kernel; `None` where that is not allowed.
 fn loaded(vlan: Option<u16>) -> Option<Loaded> {
     let made = new_map(4).and_then(|map| {
         let program = load(&assemble(&what(vlan), map.as_raw_fd(), OURS))?;
@@ -64,7 +65,7 @@ impl Loaded {
             duration: 0,
             rest: [0; 6],
         };
-        // SAFETY: the frame lives across the call, and its size is stated; the answer is written into `run`.
+        // SAFETY: the frame lives across the call, and its size is stated; the result is written into `run`.
         let done = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_TEST_RUN, &raw mut run, size_of::<Run>()) };
         assert_eq!(done, 0, "{} on {} bytes", std::io::Error::last_os_error(), frame.len());
         match run.answer as i32 {

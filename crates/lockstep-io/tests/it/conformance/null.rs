@@ -1,6 +1,6 @@
-//! A transport in the memory of one process, without any system call: what a port to somebody's library
-//! (DPDK, ef_vi) has to do, in its shortest form. A packet's buffer has one owner: the queue that it waits
-//! in, then the device that lends it, which gives it up at the next receive.
+//! A transport in the memory of one process, without any system call: the shortest form of a port to another
+//! library (DPDK, ef_vi). A packet's buffer has one owner: the queue in which it waits, then the device that
+//! lends it, which releases it at the next receive.
 
 use super::promises::{self, BUFFER_BYTES, LEN_MAX};
 use lockstep_core::engine::ports::{Burst, Group, Net};
@@ -9,15 +9,15 @@ use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::rc::Rc;
 
-/// Datagrams that one receive lends at most.
+/// The most datagrams that one receive lends.
 const LENT_MAX: usize = 32;
-/// Datagrams that wait in one queue at most.
+/// The most datagrams that wait in one queue.
 const WAITING_MAX: usize = BUFFER_BYTES / LEN_MAX;
 
-/// A datagram, and who sent it.
+/// A datagram, and its sender.
 type Packet = (Vec<u8>, SocketAddrV4);
 
-/// What a card does: a queue for each kind, and which groups it lets in.
+/// A card: a queue for each kind, and the groups that it lets in.
 struct Card {
     address: SocketAddrV4,
     joined: [bool; 3],
@@ -69,7 +69,7 @@ impl Drop for Null {
     }
 }
 
-/// What was lent is given up, and what waits is lent.
+/// Releases the lent datagrams, and lends the waiting ones.
 fn receive(lent: &mut Vec<Packet>, queue: &mut VecDeque<Packet>) -> usize {
     lent.clear();
     lent.extend(queue.drain(..queue.len().min(LENT_MAX)));
@@ -141,7 +141,7 @@ impl Net for Null {
     }
 }
 
-/// The wire between such devices.
+/// The wire between these devices.
 #[derive(Default)]
 pub struct Ether(Wire);
 

@@ -1,4 +1,4 @@
-//! The networks of one host: where devices are opened, and by whom strangers speak.
+//! The networks of one host: where devices are opened, and how a stranger sends.
 
 use super::promises::{BUFFER_BYTES, Ether, KIND_AT, LEN_MAX, NODES};
 use super::sockets::{PORT, UNICAST_PORT, groups, outsider, settings};
@@ -58,8 +58,8 @@ impl Ether for Kernel {
     }
 }
 
-/// Groups by unicast, on the loopback. The file of each seat names those below it: what they are told goes
-/// there for ever, and to those above it by lease.
+/// Groups by unicast, on the loopback. The file of each seat names those below it: they always receive its
+/// datagrams, and those above it receive them by lease.
 pub struct Copies {
     ports: Vec<u16>,
     outsider: UdpSocket,
@@ -96,7 +96,7 @@ impl Copies {
 
 impl Ether for Copies {
     type Net = Fanout;
-    /// It sorts what comes by its kind.
+    /// It sorts datagrams by their kind.
     const LEN_MIN: usize = KIND_AT + 1;
 
     fn open(&mut self, node: usize) -> Fanout {
@@ -107,7 +107,7 @@ impl Ether for Copies {
         net.unicast_address()
     }
 
-    /// A join is sent, answered, proven and given by turns of both, until nothing more is said.
+    /// Both turn until a join is sent, answered, proven and granted.
     fn settle(&self, one: &mut Fanout, other: &mut Fanout) {
         let mut last = (0, Instant::now());
         while last.1.elapsed() < Duration::from_millis(30) {
@@ -126,7 +126,7 @@ impl Ether for Copies {
         Some(refused.err().map(|error| error.to_string()).unwrap_or_default())
     }
 
-    /// To each, as a group's datagram would go.
+    /// Sends to each device, as a datagram for a group would go.
     fn outsider_says(&mut self, bytes: &[u8]) {
         for node in 0..NODES {
             self.outsider.send_to(bytes, self.at(node)).expect("sent");
@@ -134,7 +134,7 @@ impl Ether for Copies {
     }
 }
 
-/// Shared memory. What a stranger could do to it, its own tests do.
+/// Shared memory. Its own tests check what a stranger could do to it.
 pub struct Host {
     parent: TempDir,
 }

@@ -1,8 +1,8 @@
 //! The promises, each once, for any network.
 //!
-//! Datagrams here tell by themselves which they are and whether they are whole: their number, and bytes that
-//! follow from it and their length. Where ours have their kind these have one too, of groups or of unicast: a
-//! network may look at it.
+//! The datagrams here show by themselves which they are and whether they are whole: they have a number, and
+//! bytes that follow from it and from their length. At the offset of our kind they have one too, of groups or
+//! of unicast, as a network may look at it.
 
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::fault_injection::{FaultInjector, FaultSettings};
@@ -11,20 +11,20 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
-/// The greatest datagram of every device here: what Ethernet carries.
+/// The largest datagram of every device here: what Ethernet carries.
 pub const LEN_MAX: usize = 1472;
-/// Bytes that wait to be received at least, in every device here.
+/// The least number of bytes that wait to be received, in every device here.
 pub const BUFFER_BYTES: usize = 256 << 10;
-/// Devices that a network has room for at least.
+/// The least number of devices that a network has room for.
 pub const NODES: usize = 3;
-/// What does not come by then never will.
+/// A datagram that has not come by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// What comes once more comes by then.
+/// A duplicate comes by then.
 const REST: Duration = Duration::from_millis(30);
 
-/// Where a datagram's kind stands, if it is long enough to have one.
+/// The offset of a datagram's kind, if it is long enough to have one.
 pub const KIND_AT: usize = std::mem::offset_of!(Header, kind);
-/// What groups are told here, and what is told by unicast.
+/// The kinds that are sent to groups here, and by unicast.
 const FOR_GROUPS: Kind = Kind::Heartbeat;
 const FOR_ONE: Kind = Kind::Query;
 
@@ -32,23 +32,23 @@ const FOR_ONE: Kind = Kind::Query;
 pub trait Ether {
     /// Its devices.
     type Net: Net;
-    /// The least datagram that it carries; no shorter one here has room for its number.
+    /// The shortest datagram that it carries; a shorter one has no room for its number.
     const LEN_MIN: usize = 4;
-    /// Whether a device counts what it throws away for want of room.
+    /// Whether a device counts what it drops for want of room.
     const COUNTS_LOSSES: bool = true;
-    /// Opens the device of this seat, which has the same address each time. The one before is gone by then.
+    /// Opens the device of this seat, which has the same address each time. The former one is gone by then.
     fn open(&mut self, node: usize) -> Self::Net;
-    /// Where a device is reached.
+    /// The address of a device.
     fn address(&self, net: &Self::Net) -> SocketAddrV4;
-    /// Where senders have to be told who wants what: lets two devices turn until they know. Elsewhere nothing
-    /// is to be done, and what one wants holds at once.
+    /// If senders must learn which device wants which group: lets two devices turn until they know. Other
+    /// networks do nothing, and a wish holds at once.
     fn settle(&self, _one: &mut Self::Net, _other: &mut Self::Net) {}
-    /// What a device says that is to carry longer datagrams than the network does; none if it knows no such
-    /// limit.
+    /// The refusal of a device that should carry longer datagrams than the network does; `None` if it knows
+    /// no such limit.
     fn refusal(&mut self, _datagram_len_max: usize) -> Option<String> {
         None
     }
-    /// Somebody else says this to the group of data; nobody can where only devices of ours speak.
+    /// A stranger sends this to the group of data; does nothing where only our devices can send.
     fn outsider_says(&mut self, _bytes: &[u8]) {}
 }
 
@@ -77,13 +77,13 @@ fn number(kind: Kind, bytes: &[u8]) -> u32 {
     number
 }
 
-/// Those of what groups were told.
+/// The numbers of received group datagrams.
 #[track_caller]
 fn numbers(came: &[Vec<u8>]) -> Vec<u32> {
     came.iter().map(|bytes| number(FOR_GROUPS, bytes)).collect()
 }
 
-/// What one receive lends.
+/// The datagrams that one receive lends.
 fn groups(net: &mut impl Net) -> Vec<Vec<u8>> {
     (0..net.recv_groups()).map(|index| net.group_datagram(index).to_vec()).collect()
 }
@@ -93,7 +93,7 @@ fn unicast(net: &mut impl Net) -> Vec<(Vec<u8>, SocketAddrV4)> {
     (0..count).map(|index| net.unicast_datagram(index)).map(|(bytes, from)| (bytes.to_vec(), from)).collect()
 }
 
-/// Receives until so many have come, and what comes more within a moment.
+/// Receives until `count` datagrams have come, and those that come within a moment after.
 #[track_caller]
 fn hear<T>(count: usize, mut receive: impl FnMut() -> Vec<T>) -> Vec<T> {
     let (mut received, mut last) = (Vec::new(), Instant::now());
@@ -110,8 +110,8 @@ fn hear<T>(count: usize, mut receive: impl FnMut() -> Vec<T>) -> Vec<T> {
     }
 }
 
-/// Hears so many datagrams of groups, each once, and returns their numbers in their order. What it sends
-/// itself may come back to a device: here only others speak.
+/// Receives `count` group datagrams, each once, and returns their numbers in order. A device may receive what
+/// it sends itself, so here only others send.
 #[track_caller]
 fn numbers_received(net: &mut impl Net, count: usize) -> Vec<u32> {
     let numbers = numbers(&hear(count, || groups(net)));
@@ -129,7 +129,7 @@ fn say(net: &mut impl Net, group: Group, bytes: &[u8], stride: usize) {
     }
 }
 
-/// Says so many numbered datagrams of a length.
+/// Sends numbered datagrams of one length.
 fn count_up(net: &mut impl Net, group: Group, numbers: std::ops::Range<u32>, len: usize) {
     let bytes: Vec<u8> = numbers.flat_map(|number| datagram(FOR_GROUPS, number, len)).collect();
     say(net, group, &bytes, len);
@@ -142,8 +142,8 @@ fn two<E: Ether>(ether: &mut E) -> (E::Net, E::Net) {
     (a, b)
 }
 
-/// Unicast to a neighbour that a network has to find first may be lost, and groups whose senders do not know
-/// yet who wants them.
+/// Unicast to a neighbour that a network has to find first may be lost, and so may a group datagram whose
+/// sender does not know yet which devices want it.
 fn meet<E: Ether>(ether: &E, one: &mut E::Net, other: &mut E::Net) {
     greet(ether, one, other);
     greet(ether, other, one);
@@ -207,8 +207,8 @@ pub fn a_network_that_does_not_carry_so_much_is_refused_by_name(ether: &mut impl
 
 pub fn bursts_of_several_strides_arrive_cut_where_they_were_cut<E: Ether>(ether: &mut E) {
     let (mut a, mut b) = two(ether);
-    // The last one of a burst may be shorter than its stride, an empty burst is none, and a stride may be
-    // wider than all that there is.
+    // The last datagram of a burst may be shorter than its stride, an empty burst has none, and a stride may
+    // be wider than all bytes.
     let lens: [&[usize]; 6] = [&[100; 5], &[LEN_MAX, LEN_MAX, 200], &[], &[64], &[900, 31], &[E::LEN_MIN; 9]];
     let mut next = 0;
     let bursts = lens.map(|lens| {
@@ -238,7 +238,7 @@ pub fn what_is_lost_is_missing_whole_and_counted_and_what_comes_is_untorn<E: Eth
         numbers.is_sorted_by(|one, next| one < next),
         "nothing comes twice on a network that repeats nothing"
     );
-    // Some learn of a loss by what comes behind it, and hear on.
+    // Some devices learn of a loss from the next datagram.
     let begun = Instant::now();
     loop {
         count_up(&mut a, Group::Data, many..many + 1, 64);
@@ -274,7 +274,7 @@ pub fn over_a_network_that_loses_repeats_and_reorders_what_comes_is_what_was_sen
     assert!(counts.lost > 0 && counts.duplicated > 0 && counts.reordered > 0, "{counts:?}");
 }
 
-/// What nobody of ours says, though the kind is one of ours.
+/// A datagram that no device of ours sends, though its kind is one of ours.
 fn strange(kind: Kind, len: usize) -> Vec<u8> {
     let mut bytes: Vec<u8> = (0..len).map(|at| (at * 7 % 251) as u8).collect();
     if let Some(at) = bytes.get_mut(KIND_AT) {
@@ -286,7 +286,7 @@ fn strange(kind: Kind, len: usize) -> Vec<u8> {
 pub fn what_others_send_there_is_handed_up_as_it_was_or_not_at_all(ether: &mut impl Ether) {
     let (mut a, mut b) = two(ether);
     let lens = [0, 1, 3, 40, LEN_MAX, LEN_MAX + 1, 2 * LEN_MAX, 9_000];
-    // Of no kind, and of each that a network could take for what it is to look at.
+    // Without a kind, and with each kind that a network may look at.
     let kinds = [Kind::Stage, Kind::Frame, FOR_GROUPS, FOR_ONE, Kind::Join, Kind::Lease];
     let strange: Vec<Vec<u8>> = kinds.iter().flat_map(|kind| lens.map(|len| strange(*kind, len))).collect();
     for (number, bytes) in (0..).zip(&strange) {
@@ -317,7 +317,7 @@ pub fn lent_memory_stays_as_it_is_until_the_next_receive(ether: &mut impl Ether)
         assert!(begun.elapsed() < PATIENCE);
     }
     let before: Vec<Vec<u8>> = (0..lent).map(|index| b.group_datagram(index).to_vec()).collect();
-    // Meanwhile more comes of either kind, the other kind is received, and the device sends.
+    // Meanwhile more arrives of either kind, the other kind is received, and the device sends.
     count_up(&mut a, Group::Data, 8..30, LEN_MAX);
     let to = ether.address(&b);
     assert!(a.send_unicast(to, [&datagram(FOR_ONE, 0, 400), b""]));
@@ -350,7 +350,7 @@ pub fn a_peer_that_ends_in_mid_flow_harms_nobody_and_is_heard_again_when_it_is_b
     let (mut a, mut b) = two(ether);
     let mut c = ether.open(2);
     for round in 0..3 {
-        // It ends with much of what it was sent unread, and of what it has said something may be under way.
+        // It is closed with much unread, and some of what it sent may be under way.
         count_up(&mut a, Group::Data, 0..40, 700);
         count_up(&mut c, Group::Control, 100..140, 700);
         drop(c);
@@ -380,13 +380,13 @@ pub fn where_nothing_has_come_a_receive_says_so_at_once(ether: &mut impl Ether) 
     }
 }
 
-/// It need not lend all that waits, and how much it lends says nothing about what is left.
+/// It need not lend everything that waits, and the number that it lends says nothing about the rest.
 pub fn a_device_says_that_it_is_drained_only_where_nothing_waits_and_then_it_does<E: Ether>(ether: &mut E) {
     let (mut speaker, mut hearer) = two(ether);
     assert!(groups(&mut hearer).is_empty() && hearer.is_drained(), "nothing was said");
     for count in [1, 2, 30, 1] {
         count_up(&mut speaker, Group::Data, 0..count, 100);
-        std::thread::sleep(REST); // all of it is there
+        std::thread::sleep(REST); // all of it has arrived
         let (mut came, begun) = (0, Instant::now());
         while came < count as usize {
             came += groups(&mut hearer).len();
@@ -397,8 +397,8 @@ pub fn a_device_says_that_it_is_drained_only_where_nothing_waits_and_then_it_doe
     }
 }
 
-/// Every promise as a test of its own, where a module `promises` is in sight; `$ether` is an `Option`, and
-/// who has none says why.
+/// Every promise as a test of its own, where a module `promises` is in scope; `$ether` is an `Option`: a
+/// network that is not available here prints the reason.
 macro_rules! keeps_its_promises {
     ($transport:ident, $ether:expr) => {
         mod $transport {

@@ -1,4 +1,4 @@
-//! What those who open sockets for the promises share: groups, settings, and a stranger.
+//! What the networks with sockets share: groups, settings, and a stranger.
 
 use super::promises::{BUFFER_BYTES, LEN_MAX};
 use lockstep_io::clock::random_u64;
@@ -6,7 +6,7 @@ use lockstep_io::udp::{Interface, UdpSettings};
 use socket2::{Domain, Socket, Type};
 use std::net::{Ipv4Addr, UdpSocket};
 
-/// Where groups are reached, and the least port of unicast.
+/// The port of groups, and the least port of unicast.
 pub const PORT: u16 = 7700;
 pub const UNICAST_PORT: u16 = 7701;
 

@@ -1,5 +1,5 @@
-//! Where the tail of the last run is, if the configuration names another place now. Within a boot the tail is
-//! what tells an older copy of a journal from the last one, and a new path must not hide it.
+//! Finds the tail of the last run if the configuration names another path now. Within a boot the tail shows
+//! whether a journal is an older copy, and a new path must not hide that.
 
 use super::{JournalFailure, replace_file};
 use crate::io::store::DirStore;
@@ -11,7 +11,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The file in the journal's folder with the path.
+/// The file in the journal's folder that has the path.
 const FILE: &str = "tail-path";
 
 /// Records that the journal in `dir` uses the tail at `path`.
@@ -32,8 +32,8 @@ fn recorded(dir: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(OsStr::from_bytes(&bytes)))
 }
 
-/// What was `inspected` with the tail at `path`, or without one; and what the tail of the last run says,
-/// which may lie elsewhere.
+/// The result of inspecting the journal with the tail at `path`, or without one, and with the tail of the
+/// last run, which may lie elsewhere.
 ///
 /// # Errors
 /// Those of the journal's files.
@@ -50,7 +50,7 @@ pub(super) fn judged(
     let Some(previous) = recorded(dir).filter(|previous| !is_known && *previous != wanted) else {
         return Ok(inspected);
     };
-    // One that is another node's by now, or no tail, proves nothing.
+    // A tail that belongs to another node by now, or no tail, proves nothing.
     let Ok(Some(ring)) = MappedTail::existing(&previous) else { return Ok(inspected) };
     let by_it = match inspect(store, Some(&ring), settings) {
         Err(JournalOpenError::Tail { .. } | JournalOpenError::Settings(_)) => return Ok(inspected),

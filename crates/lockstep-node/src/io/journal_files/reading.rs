@@ -16,13 +16,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// How often something that looks damaged at the log's end is read again: the process that writes the
-/// journal may have been in the middle of it.
+/// How often apparent damage at the log's end is read again: the process that writes the journal may have
+/// been in the middle of a write.
 const RETRIES: u32 = 5;
-/// The pause before that.
+/// The pause before each time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// How often a lock is looked for that the kernel may leave out of its list.
+/// How often a lock is looked up, because the kernel may leave it out of its list.
 const LOOKS_AT_LOCKS: u32 = 5;
 
 /// The files of a journal, or of a backup of one.
@@ -46,12 +46,12 @@ impl JournalReader {
         }
     }
 
-    /// Its folder.
+    /// The journal's folder.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Its superblock; `None` if the folder has none, as a backup.
+    /// The journal's superblock; `None` if the folder has none, like a backup.
     ///
     /// # Errors
     /// It cannot be read, or neither copy is whole.
@@ -70,8 +70,8 @@ impl JournalReader {
         read.map(Some).map_err(|why| self.error(why))
     }
 
-    /// The process that has the journal open, where the kernel shows that: it lists the locks of all
-    /// processes a page at a time, and may leave one out where another one goes meanwhile.
+    /// The process that has the journal open, if the kernel shows it: the kernel lists the locks of all
+    /// processes a page at a time, and may leave one out when another one is released meanwhile.
     pub fn open_by(&self) -> Option<u32> {
         let lock = self.dir.join("lock");
         let pid: u32 = std::fs::read_to_string(&lock).ok()?.trim().parse().ok()?;
@@ -88,7 +88,7 @@ impl JournalReader {
         (0..LOOKS_AT_LOCKS).any(is_listed).then_some(pid)
     }
 
-    /// The segments, oldest first, each or its damage; those that are gone have a row in their place.
+    /// The segments, oldest first, each with its overview or its damage; a missing segment has a row too.
     ///
     /// # Errors
     /// The files cannot be read.
@@ -105,12 +105,12 @@ impl JournalReader {
         Ok(rows)
     }
 
-    /// The log that the segments hold now.
+    /// The log in the segments at this moment.
     ///
     /// # Errors
     /// The files cannot be read, or damage leaves no log.
     pub fn log(&self) -> Result<StoredLog, JournalError> {
-        // A node may remove segments meanwhile: `gone` reads them again before it believes.
+        // A node may remove segments meanwhile: `gone` reads them again before it reports them.
         let read = || self.again(|| Ok(stored_log(&self.store, ExpectedSegments::default())?));
         let found = |log: &Result<StoredLog, JournalError>| match log {
             Ok(log) => log.damage.clone(),
@@ -121,7 +121,7 @@ impl JournalReader {
             let Some(damage) = found(&log) else { break };
             std::thread::sleep(PAUSE);
             log = read();
-            // Damage stays at its place.
+            // Real damage stays in its place.
             if found(&log) == Some(damage) {
                 break;
             }
@@ -129,7 +129,7 @@ impl JournalReader {
         Ok(StoredLog { gone: self.gone()?, ..log? })
     }
 
-    /// The segments that should be there, and are not: neither retention nor a trim removed them.
+    /// The segments that should exist, and do not: neither retention nor a trim removed them.
     ///
     /// # Errors
     /// The files cannot be read.
@@ -139,7 +139,7 @@ impl JournalReader {
             if found.is_empty() {
                 break;
             }
-            // A listing takes a moment, and the node may have removed or begun one in it.
+            // A listing takes a moment in which the node may have removed or begun a segment.
             std::thread::sleep(PAUSE);
             let again = self.gone_now()?;
             if again == found {
@@ -157,13 +157,14 @@ impl JournalReader {
             Ok(None) if self.dir.join("manifest.json").exists() => {
                 ExpectedSegments { oldest: 1, ..Default::default() }
             }
-            // Where it is damaged, that is reported by whoever needs it.
+            // A damaged superblock is reported by the callers that need it.
             Ok(None) | Err(_) => ExpectedSegments::default(),
         };
         self.again(|| Ok(gone(&self.store, expected)?))
     }
 
-    /// The log once it ends at `next` or behind; the process that writes the journal gets `timeout` for that.
+    /// The log once it ends at `next` or behind it; waits at most `timeout` for the process that writes the
+    /// journal.
     ///
     /// # Errors
     /// As [`JournalReader::log`].
@@ -178,17 +179,17 @@ impl JournalReader {
         }
     }
 
-    /// The tables at `end`, a place of the log.
+    /// The tables at `end`, a position of the log.
     ///
     /// # Errors
-    /// The files cannot be read, or damage hides them.
+    /// The files cannot be read, or damage hides the tables.
     pub fn checkpoint(&self, end: LogEnd) -> Result<Checkpoint, JournalError> {
         let computed = self.again(|| Ok(checkpoint_at(&self.store, end)?))?;
         computed.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
     }
 
-    /// Passes on the frames of the log from the one with `from` (or the oldest one) on, up to `to_next`,
-    /// which is not beyond the end of a [`StoredLog`].
+    /// Passes the frames of the log to `on_frame`, from the one with `from` (or the oldest one) up to
+    /// `to_next`, which must not exceed the end of a [`StoredLog`].
     ///
     /// # Errors
     /// Damage, or the files cannot be read; and those of `on_frame`.
@@ -218,13 +219,13 @@ impl JournalReader {
     /// Compares this log with another one, up to the ends of both.
     ///
     /// # Errors
-    /// Damage in either, or the files cannot be read.
+    /// Damage in either log, or the files cannot be read.
     pub fn compare(&self, other: &Self, logs: [&StoredLog; 2]) -> Result<LogComparison, JournalError> {
         let compared = compare([&self.store, &other.store], logs).map_err(|e| self.error(self.explain(e)))?;
         compared.map_err(|damage| self.error(JournalOpenError::Damaged(damage).into()))
     }
 
-    /// Reads all of it. Damage at the end of a log that grows is believed when it stays.
+    /// Reads the whole journal. Damage at the end of a growing log is reported only if it stays.
     ///
     /// # Errors
     /// The files cannot be read.
@@ -238,7 +239,7 @@ impl JournalReader {
             }
             std::thread::sleep(PAUSE);
             let again = self.again(|| Ok(verify_from(&self.store, newest)?))?;
-            // A write in progress has moved on meanwhile, and may look like another damage elsewhere.
+            // A write in progress has moved on meanwhile, and may look like damage elsewhere.
             verified.damage.retain(|damage| is_early(&damage) || again.damage.contains(damage));
         }
         let gone = self.gone()?;
@@ -246,7 +247,7 @@ impl JournalReader {
         Ok(verified)
     }
 
-    /// Segment `number` of the copy in this folder, which ends at `end`, to go on with.
+    /// Continues segment `number` of the copy in this folder, which ends at `end`.
     ///
     /// # Errors
     /// It is not whole, or cannot be read.
@@ -270,7 +271,7 @@ impl JournalReader {
         Ok(files.into_iter().filter_map(number).max().unwrap_or(0))
     }
 
-    /// Carries out `work`, again if a file was removed or renamed in the middle of it.
+    /// Carries out `work`, and repeats it if a file was removed or renamed meanwhile.
     fn again<T>(&self, work: impl Fn() -> Result<T, JournalFailure>) -> Result<T, JournalError> {
         let mut done = work();
         for _ in 0..RETRIES {
@@ -290,7 +291,7 @@ impl JournalReader {
         done.map_err(|why| self.error(why))
     }
 
-    /// This damage of it, as an error.
+    /// This damage of the journal, as an error.
     pub fn damaged(&self, damage: Damage) -> JournalError {
         self.error(JournalOpenError::Damaged(damage).into())
     }
@@ -308,7 +309,7 @@ impl JournalReader {
     }
 }
 
-/// The segment in whose files the damage is.
+/// The segment whose files have the damage.
 fn number_of(damage: &Damage) -> Option<u64> {
     match FileName::parse(&damage.file)? {
         FileName::Segment(number) | FileName::Packed(number) => Some(number),

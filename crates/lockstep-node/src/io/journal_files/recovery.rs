@@ -1,9 +1,9 @@
-//! A journal that is inspected for recovery, and a new history that is founded on one (see
+//! Inspects a journal for recovery, and founds a new history on one (see
 //! [`lockstep_replica::journal::found`]).
 //!
 //! The copy of another node's journal becomes a journal of its own with its superblock, which is written
-//! last. Until then the folder contains a mark: all its files belong to an unfinished recovery, and the
-//! next one starts from the beginning.
+//! last. Until then the folder has a mark: all its files belong to an unfinished recovery, and the next
+//! recovery starts from the beginning.
 
 use super::{
     JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, make_private, owned,
@@ -24,24 +24,24 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
-/// In the folder of a journal that is being copied.
+/// The mark in the folder of a journal that is being copied.
 const MARK: &str = "recovering";
 
 /// The content of a journal on which no process runs.
 #[derive(Debug)]
 pub struct RecoverySurvey {
-    /// The findings. If the journal is incomplete, the content of its segments: a founding takes no more.
+    /// The findings. For an incomplete journal, only the content of its segments: a founding uses no more.
     pub inspected: Inspection,
-    /// To which histories it belongs.
+    /// The histories to which it belongs.
     pub holdings: JournalSummary,
     /// A torn end, which a founding cuts.
     pub cut: Option<Cut>,
-    /// Segments that should be there, and are not.
+    /// Segments that should exist, and do not.
     pub gone: Vec<Gone>,
 }
 
 impl RecoverySurvey {
-    /// Why the replica may have forgotten what it acknowledged or promised; `None` if the journal proves
+    /// Why the replica may have lost entries or promises that it acknowledged; `None` if the journal proves
     /// that it has not.
     pub fn doubt(&self) -> Option<&str> {
         match self.inspected.completeness() {
@@ -50,13 +50,13 @@ impl RecoverySurvey {
         }
     }
 
-    /// The log was known to reach this seq (exclusive).
+    /// The log is known to have reached this seq (exclusive).
     pub fn high_next(&self) -> Seq {
         self.inspected.high_next().max(self.inspected.superblock().high_next)
     }
 }
 
-/// Inspects the journal in `dir`, whichever node's it is, with the tail's file if that is known. Changes
+/// Inspects the journal in `dir`, whichever node's it is, with the tail's file if that is known. It changes
 /// nothing but the lock, which is held meanwhile.
 ///
 /// # Errors
@@ -108,9 +108,9 @@ fn survey_of(
     Ok(RecoverySurvey { holdings: holdings(store, &inspected)?, cut: inspected.cut(), gone, inspected })
 }
 
-/// Founds a history on the replica's own journal: the part of a proven tail beyond the segments is written
-/// there first; of an incomplete journal only the segments are used. A crash leaves the old journal or the
-/// new one.
+/// Founds a history on the replica's own journal. The part of a proven tail beyond the segments is written to
+/// them first; of an incomplete journal only the segments are used. A crash leaves either the old journal or
+/// the new one.
 ///
 /// # Errors
 /// The journal is in use, not this replica's, or empty; or the files fail. Then the journal is unchanged.
@@ -140,8 +140,8 @@ pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, Jo
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
 
-/// The same on a copy of the segments in `from`, which stay as they are. `config.dir` is empty, or contains
-/// the remains of an unfinished recovery.
+/// As [`found`], on a copy of the segments in `from`, which stay unchanged. `config.dir` is empty, or has the
+/// remains of an unfinished recovery.
 ///
 /// # Errors
 /// As [`found`]; or there is a journal already, or no room for the copy.
@@ -189,10 +189,10 @@ pub fn found_from(
 }
 
 /// Founds a history on a log that `copy` writes into `segments` of the replica's folder, which is empty, or
-/// contains the remains of an unfinished recovery. `previous` describes the log's owner.
+/// has the remains of an unfinished recovery. `previous` describes the log's owner.
 ///
 /// # Errors
-/// Those of `copy`; or as [`found_from`]. Until the superblock is written, the folder is no journal.
+/// Those of `copy`, and those of [`found_from`]. Until the superblock is written, the folder is no journal.
 pub fn found_on_copy<E: From<JournalFailure>>(
     config: &JournalConfig,
     previous: &Superblock,
@@ -213,7 +213,7 @@ pub fn found_on_copy<E: From<JournalFailure>>(
     Ok(superblock)
 }
 
-/// The founding in `dir` is done: from now on nothing in it belongs to an unfinished recovery.
+/// The founding in `dir` is complete: from now on nothing in it belongs to an unfinished recovery.
 pub(super) fn finish(dir: &Path) -> Result<(), JournalFailure> {
     let mark = dir.join(MARK);
     match std::fs::remove_file(&mark) {
@@ -224,8 +224,7 @@ pub(super) fn finish(dir: &Path) -> Result<(), JournalFailure> {
     }
 }
 
-/// The history that a recovery has founded in `dir` which was ended behind the write that did it: it is
-/// finished.
+/// The history of a recovery in `dir` that was interrupted after its last write: the recovery is completed.
 fn resume(dir: &Path) -> Result<Option<Superblock>, JournalFailure> {
     if !dir.join(MARK).exists() || !dir.join("superblock").exists() {
         return Ok(None);
@@ -239,7 +238,7 @@ fn resume(dir: &Path) -> Result<Option<Superblock>, JournalFailure> {
     Ok(Some(superblock))
 }
 
-/// An empty folder with a mark, without the remains of an earlier attempt.
+/// Makes the folder empty, with a mark and without the remains of an earlier attempt.
 fn make_room(dir: &Path) -> Result<(), JournalFailure> {
     let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
     make_private(dir).map_err(|e| IoError::new(doing(), e))?;

@@ -1,15 +1,15 @@
-//! A journal that cannot prove itself complete is laid aside, and a blank one of a new identity takes its
+//! Lays aside a journal that cannot prove itself complete, and puts a blank one of a new identity in its
 //! folder.
 //!
 //! ```text
 //!   superblock, segments/…          the journal
-//!   rejoins                         the identity whose place it asks for, until it has that
-//!   overtaken                       the identity of a journal that goes on in no other one, and is given up
+//!   rejoins                         the identity that it asks to replace, until it has replaced it
+//!   overtaken                       the identity of a journal that no other one continues, and is given up
 //!   aside/superblock, segments/…   the journal that was laid aside: one at most
 //! ```
 //!
-//! Every step can be repeated. A process that dies on the way leaves a journal that cannot prove itself
-//! complete, as before, or the new one.
+//! Every step can be repeated. A process that dies in between leaves either a journal that cannot prove
+//! itself complete, as before, or the new one.
 
 use super::{
     JournalError, JournalFailure, boot, check_empty, draw_incarnation, lock, make_private, remove_all,
@@ -26,15 +26,15 @@ use std::path::Path;
 const MARK: &str = "rejoins";
 const OVERTAKEN: &str = "overtaken";
 const ASIDE: &str = "aside";
-/// A folder in which the new superblock is made.
+/// The folder in which the new superblock is made.
 const RENEWED: &str = "renewed";
 
-/// The identity whose place the journal in `dir` asks for.
+/// The identity that the journal in `dir` asks to replace.
 pub fn rejoining(dir: &Path) -> Option<Identity> {
     fs::read_to_string(dir.join(MARK)).ok()?.trim().parse().ok()
 }
 
-/// The journal in `dir` asks for nobody's place any more.
+/// The journal in `dir` does not ask to replace an identity any more.
 ///
 /// # Errors
 /// Those of the files.
@@ -47,7 +47,7 @@ pub fn rejoined(dir: &Path) -> Result<(), IoError> {
     }
 }
 
-/// What the journal in `dir` lacks is in no other one: its next start gives it up ([`renew`]).
+/// No other journal has what the one in `dir` lacks: its next start gives it up ([`renew`]).
 ///
 /// # Errors
 /// Those of the files.
@@ -60,7 +60,7 @@ pub fn overtake(dir: &Path) -> Result<(), JournalError> {
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-/// Whether that was marked of the journal in `dir`, and not of another one that was there before.
+/// Whether the journal in `dir` has that mark, and not a former journal in this folder.
 pub fn is_overtaken(dir: &Path) -> bool {
     let marked = fs::read_to_string(dir.join(OVERTAKEN)).ok().and_then(|marked| marked.trim().parse().ok());
     marked.is_some_and(|marked: Identity| {
@@ -68,11 +68,11 @@ pub fn is_overtaken(dir: &Path) -> bool {
     })
 }
 
-/// Lays the journal in `dir` of replica `replica` aside, and makes a blank one of a new identity that asks
-/// for the place of `dead`. An empty folder gets the blank one.
+/// Lays the journal in `dir` of replica `replica` aside, and makes a blank one of a new identity that asks to
+/// replace `dead`. An empty folder gets the blank journal.
 ///
 /// # Errors
-/// A process has the journal open, it is another's, nothing tells whose it is, or the files fail.
+/// A process has the journal open, it is another replica's, its owner is unknown, or the files fail.
 pub fn renew(dir: &Path, cluster: u64, replica: u32, dead: Identity) -> Result<Identity, JournalError> {
     let work = || -> Result<Identity, JournalFailure> {
         let _lock = lock(dir)?;
@@ -97,7 +97,7 @@ pub fn renew(dir: &Path, cluster: u64, replica: u32, dead: Identity) -> Result<I
         remove_all(&renewed).map_err(failed)?;
         make_private(&renewed).map_err(failed)?;
         format_store(&mut DirStore::new(&renewed, true)?, cluster, identity, boot()?)?;
-        // Behind this the folder is that of the new identity.
+        // From here on the folder belongs to the new identity.
         fs::rename(renewed.join("superblock"), dir.join("superblock")).map_err(failed)?;
         sync_dir(dir)?;
         remove_all(&renewed).map_err(failed)?;
@@ -106,8 +106,8 @@ pub fn renew(dir: &Path, cluster: u64, replica: u32, dead: Identity) -> Result<I
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-/// The journal of an earlier identity that was laid aside goes. Beside the one of `identity` there is to be
-/// room for another of its size.
+/// Removes the journal of an earlier identity that was laid aside. Beside the journal of `identity` there
+/// must be room for another one of its size.
 fn make_room(dir: &Path, identity: Identity) -> Result<(), JournalFailure> {
     let aside = dir.join(ASIDE);
     if !is_of(&aside, identity) {
@@ -122,12 +122,12 @@ fn make_room(dir: &Path, identity: Identity) -> Result<(), JournalFailure> {
     Err(IoError::because(doing, ErrorKind::StorageFull, why).into())
 }
 
-/// Whether `aside` holds what was laid aside of the journal of `identity`.
+/// Whether `aside` has the journal of `identity`.
 fn is_of(aside: &Path, identity: Identity) -> bool {
     superblock_of(&DirStore::reader(aside)).is_ok_and(|before| before.identity == identity)
 }
 
-/// Moves all but the superblock, of which a copy is made first: it tells whose remains these are.
+/// Moves everything but the superblock, which is copied first: it identifies the owner of the rest.
 fn lay_aside(dir: &Path, identity: Identity) -> std::io::Result<()> {
     let aside = dir.join(ASIDE);
     if !is_of(&aside, identity) {
@@ -138,7 +138,7 @@ fn lay_aside(dir: &Path, identity: Identity) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let name = entry?.file_name();
         let stays = ["superblock", "lock", MARK, ASIDE, RENEWED];
-        // The folder of segments was made anew by whoever looked in between.
+        // A process that looked in between has made the folder of segments anew.
         let is_empty = name == "segments" && fs::read_dir(dir.join(&name))?.next().is_none();
         if !is_empty && !stays.iter().any(|stays| name == *stays) {
             fs::rename(dir.join(&name), aside.join(&name))?;
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(fs::read(aside.join("segments/0000000001.seg")).unwrap(), b"what it held");
         assert!(aside.join("tail-path").exists() && !dir.join("tail-path").exists());
         assert_eq!(rejoining(dir), Some(OWN));
-        // The next one takes the place of it.
+        // The next one replaces it.
         fs::create_dir_all(dir.join("segments")).unwrap();
         fs::write(dir.join("segments/0000000001.seg"), b"of the new one").unwrap();
         let newest = renew(dir, 7, 3, new).unwrap();
@@ -200,14 +200,14 @@ mod tests {
         let marked = fs::read(dir.path().join("overtaken")).unwrap();
         renew(dir.path(), 7, 3, OWN).unwrap();
         assert!(!is_overtaken(dir.path()));
-        // A copy of the folder's files may bring it back.
+        // A copy of the folder's files may bring the mark back.
         fs::write(dir.path().join("overtaken"), marked).unwrap();
         assert!(!is_overtaken(dir.path()));
     }
 
     #[test]
     fn a_process_that_dies_on_the_way_leaves_the_old_journal_or_the_new_one_and_nothing_is_lost() {
-        // What each step has done when the next one is not reached.
+        // The result of each step if the next one is not reached.
         let marked = |dir: &Path| mark(dir, OWN).unwrap();
         let copied = |dir: &Path| {
             make_private(&dir.join(ASIDE)).unwrap();

@@ -1,4 +1,4 @@
-//! The cards at addresses, as this host's kernel has learnt them: `/proc/net/arp`.
+//! The cards at addresses, as this host's kernel knows them: `/proc/net/arp`.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +13,7 @@ fn parse(text: &str) -> Vec<(Ipv4Addr, u64)> {
         let address = words.next()?.parse().ok()?;
         let flags = words.nth(1)?.strip_prefix("0x").and_then(|flags| u32::from_str_radix(flags, 16).ok())?;
         let card = words.next()?.replace(':', "");
-        // Bit 2: the answer is complete.
+        // Bit 2: the entry is complete.
         (flags & 2 != 0).then_some((address, u64::from_str_radix(&card, 16).ok()?))
     };
     text.lines().filter_map(row).collect()

@@ -1,4 +1,4 @@
-//! Connections to the replay ports of the neighbours, which are given up as soon as they stand.
+//! Connections to the replay ports of the neighbours, which are closed once they are established.
 
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
@@ -6,8 +6,8 @@ use std::io::ErrorKind;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
-/// Tries to connect to each of these within `patience`: whether its host took or refused the
-/// connection. A port without a listener is no lost way.
+/// Tries to connect to each of these within `patience`. Returns whether its host accepted or refused the
+/// connection: a port without a listener is no lost path.
 pub fn try_connects(addresses: &[SocketAddrV4], patience: Duration) -> Vec<Option<bool>> {
     let mut results = vec![None; addresses.len()];
     let Ok(mut poll) = Poll::new() else { return results };
@@ -18,7 +18,7 @@ pub fn try_connects(addresses: &[SocketAddrV4], patience: Duration) -> Vec<Optio
                 results[place] = Some(false);
                 let _ = poll.registry().register(stream, Token(place), Interest::WRITABLE);
             }
-            // Refused at once is an answer too; what this host does not grant says nothing of the way.
+            // A refusal is an answer too; an error of this host says nothing about the path.
             Err(error) => results[place] = is_reached(error).then_some(true),
         }
     }

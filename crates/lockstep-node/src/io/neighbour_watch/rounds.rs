@@ -1,5 +1,5 @@
-//! What a node knows of the other nodes by asking them: rounds of questions and answers, without a socket or
-//! a clock.
+//! What a node learns about the other nodes by asking them: rounds of questions and answers, without a socket
+//! or a clock.
 //!
 //! ```text
 //!  a round: a question to each ─▶ answers ─▶ Neighbours ─▶ what differs, for the node's conditions
@@ -10,54 +10,54 @@ use lockstep_wire::{AgreedOwner, AgreedRow, LOST_ROUNDS, WayRow, differences};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
-/// The answers of a node that is silent for so many rounds are forgotten.
+/// The answers of a node that is silent for this many rounds are forgotten.
 const FORGOTTEN_ROUNDS: u8 = 4;
-/// For so many rounds behind its last sign an address counts as one that two have: half a minute.
+/// An address counts as held by two nodes for this many rounds after the last sign of it: half a minute.
 const TWICE_ROUNDS: u32 = 40;
 
 /// Another node of the cluster's file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Neighbour {
-    /// Who.
+    /// The node's number.
     pub owner: AgreedOwner,
-    /// Where it answers.
+    /// Its unicast address.
     pub address: SocketAddrV4,
 }
 
-/// What a neighbour has answered in a round.
+/// A neighbour's answer in a round.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct NeighbourAnswer {
-    /// The keys that all files must have alike; `None` of a release that does not say.
+    /// The keys that all files must have alike; `None` if its release does not report them.
     pub agreed: Option<Vec<AgreedRow>>,
     /// The number of its process.
     pub process: u64,
-    /// What it gets from each of the others.
+    /// What it receives from each of the others.
     pub ways: Vec<WayRow>,
 }
 
-/// What a round has shown of a neighbour.
+/// The result of a round for one neighbour.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct RoundResult {
     /// The answer to the short question.
     pub answer: Option<NeighbourAnswer>,
-    /// Whether the one of the size of `mtu` was answered; `None`: there was none.
+    /// Whether the question of the size of `mtu` was answered; `None`: there was none.
     pub large: Option<bool>,
-    /// Whether its replay port took or refused a connection; `None`: it was not tried.
+    /// Whether its replay port accepted or refused a connection; `None`: it was not tried.
     pub replay: Option<bool>,
-    /// The card at its address, as this host's kernel has it.
+    /// The card at its address, as this host's kernel knows it.
     pub card: Option<u64>,
-    /// Whether a question of its own came in this round.
+    /// Whether a question from it arrived in this round.
     pub asked: bool,
 }
 
-/// The holders of an address, by a number of each: the present one, and the one before it.
+/// The present holder of an address and the former one, each identified by a number.
 #[derive(Clone, Copy, Default, Debug)]
 struct Holders {
     present: Option<u64>,
     previous: Option<u64>,
-    /// The one from which the node answered last.
+    /// The holder from which the node answered last.
     answered: Option<u64>,
-    /// Rounds since a previous one came back; none did: at the bound.
+    /// Rounds since a former holder came back; at the bound if none did.
     since: u32,
 }
 
@@ -70,7 +70,7 @@ impl Holders {
         self.since = (self.since + 1).min(TWICE_ROUNDS);
         let Some(holder) = holder else { return };
         if self.present != Some(holder) {
-            // One change is a new machine or a new process; one back is two of them.
+            // One change means a new machine or a new process; a change back means two of them.
             if self.previous == Some(holder) {
                 self.since = 0;
             }
@@ -91,9 +91,9 @@ struct Peer {
     neighbour: Neighbour,
     agreed: Option<Vec<AgreedRow>>,
     row: WayRow,
-    /// Rounds in a row that it did not answer, ...
+    /// Consecutive rounds without an answer.
     missed: u8,
-    /// ... and those of them in which nothing showed that it lives.
+    /// The rounds among them without any sign of life.
     silent: u8,
     cards: Holders,
     processes: Holders,
@@ -106,7 +106,7 @@ impl Peer {
         Self { neighbour: *neighbour, agreed: None, row, missed: 0, silent: 0, cards, processes }
     }
 
-    /// `lives`: something other than an answer has shown it in this round.
+    /// `lives`: something other than an answer has shown in this round that it lives.
     fn on_round(&mut self, result: &RoundResult, lives: bool) {
         let answers = result.answer.is_some();
         self.cards.on_round(result.card, answers);
@@ -130,7 +130,8 @@ impl Peer {
         row.replay = result.replay.map_or(row.replay, |is_well| missed(row.replay, is_well));
     }
 
-    /// A node that is down answers nobody: only rounds in which it lives say something of the way to it.
+    /// A node that is down answers no question, so only rounds in which it lives say something about the
+    /// path.
     fn on_silence(&mut self, lives: bool) {
         self.missed = self.missed.saturating_add(1);
         self.silent = if lives { 0 } else { self.silent.saturating_add(1) };
@@ -146,7 +147,7 @@ impl Peer {
         }
     }
 
-    /// Whether the next rounds tell if something is lost.
+    /// Whether the next rounds will show if something is lost.
     fn is_in_doubt(&self) -> bool {
         let is_open = |rounds: u8| (1..LOST_ROUNDS).contains(&rounds);
         let WayRow { unanswered, large, replay, .. } = self.row;
@@ -154,8 +155,8 @@ impl Peer {
         is_silent || is_open(large) || is_open(replay)
     }
 
-    /// Whether two have its address: one of them came back, or the node, which lives, is not reached since
-    /// another card took it.
+    /// Whether two nodes have its address: one of them came back, or the node lives and is not reached since
+    /// another card took the address.
     fn twice(&self) -> Option<(u64, u64)> {
         let address = u64::from(self.neighbour.address.ip().to_bits());
         let Holders { present, answered, .. } = self.cards;
@@ -167,18 +168,19 @@ impl Peer {
     }
 }
 
-/// See the module.
+/// The neighbours: see the module.
 #[derive(Debug)]
 pub struct Neighbours {
     own: AgreedOwner,
     agreed: Vec<AgreedRow>,
     peers: Vec<Peer>,
-    /// How often each had answered the other: by who says so, and of whom.
+    /// How often each node had answered the other, as the first one reported: by the reporting node and the
+    /// other.
     answered_before: BTreeMap<(u8, u8), u8>,
 }
 
 impl Neighbours {
-    /// Of the node `own`, whose process has these values.
+    /// The neighbours of the node `own`, whose process has these values.
     pub fn new(own: AgreedOwner, agreed: Vec<AgreedRow>, neighbours: &[Neighbour]) -> Self {
         Self {
             own,
@@ -188,7 +190,7 @@ impl Neighbours {
         }
     }
 
-    /// A round is over: what it has shown of each neighbour, in their order.
+    /// Handles the end of a round: the results of the neighbours, in their order.
     pub fn on_round(&mut self, results: &[RoundResult]) {
         let seen = self.seen_by_others(results);
         for (peer, result) in self.peers.iter_mut().zip(results) {
@@ -196,7 +198,7 @@ impl Neighbours {
         }
     }
 
-    /// The nodes whose answers third ones have got since these were asked last.
+    /// The nodes whose answers other nodes have received since those were last asked.
     fn seen_by_others(&mut self, results: &[RoundResult]) -> Vec<u8> {
         let mut seen = Vec::new();
         for (peer, result) in self.peers.iter().zip(results) {
@@ -210,17 +212,17 @@ impl Neighbours {
         seen
     }
 
-    /// What this node gets from each of the others.
+    /// What this node receives from each of the others.
     pub fn ways(&self) -> impl Iterator<Item = WayRow> {
         self.peers.iter().map(|peer| peer.row)
     }
 
-    /// Whether something was missed in the last round that is not lost yet: the next round tells.
+    /// Whether something was missed in the last round that is not lost yet: the next round will show.
     pub fn has_doubt(&self) -> bool {
         self.peers.iter().any(Peer::is_in_doubt)
     }
 
-    /// An address that two have, as the two numbers of its condition.
+    /// An address that two nodes have, as the two numbers of its condition.
     pub fn twice(&self) -> Option<(u64, u64)> {
         self.peers.iter().find_map(Peer::twice)
     }
@@ -302,7 +304,7 @@ mod tests {
         assert_eq!(one.differs(), None);
     }
 
-    /// All is well, with the first neighbour's card and process.
+    /// A round without loss, with the first neighbour's card and process.
     fn well(card: u64, process: u64) -> [RoundResult; 2] {
         let answer = Some(NeighbourAnswer { process, ..NeighbourAnswer::default() });
         let result =
@@ -329,7 +331,7 @@ mod tests {
         assert_eq!((row(&one).unanswered, row(&one).large, row(&one).replay), (1, 0, 0));
     }
 
-    /// The third node's answer, which has got so many answers of the second.
+    /// The third node's answer, which has received `answered` answers of the second one.
     fn third_with(answered: u8) -> RoundResult {
         let ways = vec![WayRow { peer: 2, answered, ..WayRow::zeroed() }];
         let answer = Some(NeighbourAnswer { ways, ..NeighbourAnswer::default() });

@@ -25,17 +25,17 @@ use std::sync::Arc;
 
 /// A request must arrive within this time.
 const REQUEST_NS: Nanos = 2_000_000_000;
-/// A reader that takes nothing for this long is treated as disconnected.
+/// A reader that takes nothing for this long counts as disconnected.
 const STUCK_NS: Nanos = 10_000_000_000;
-/// A reader that has everything receives a sign that the connection is alive this often.
+/// The interval of marks to a reader that has everything, as a sign of life.
 const MARK_NS: Nanos = 1_000_000_000;
-/// The reader has this long to read the last message.
+/// The time for the reader to read the last message.
 const LINGER_NS: Nanos = 1_000_000_000;
 /// Bytes of a stretch: long enough that the cost of finding it is negligible.
 const STRETCH_LEN: u64 = 4 << 20;
-/// Bytes that are sent to one reader before the next one has its turn.
+/// Bytes that are sent to one reader before the next one is served.
 const QUANTUM: u64 = 256 << 10;
-/// Reads of one turn: a request needs one or two, and garbage may be endless.
+/// The most reads of one turn: a request needs one or two, and garbage may be endless.
 const READS_MAX: usize = 8;
 
 /// The state of a connection.
@@ -49,22 +49,22 @@ enum ReplayServerState {
 /// The result of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TurnOutcome {
-    /// It sent something and wants the next turn soon.
+    /// It sent something and wants another turn soon.
     Went,
-    /// The socket is full, or the request is awaited: an event wakes the server.
+    /// The socket is full, or the request has not arrived: an event wakes the server.
     Blocked,
     /// The budget is spent.
     Spent,
-    /// It has sent all that there is.
+    /// It has sent everything that exists.
     AtEnd,
     /// It has ended.
     Gone,
 }
 
-/// A checkpoint that is given to nodes without a log: where its log ends, and its bytes.
+/// A checkpoint for nodes without a log: where its log ends, and its bytes.
 #[derive(Clone, Debug)]
 pub(super) struct OfferedCheckpoint {
-    /// The oldest seq of the segments when it was looked up.
+    /// The oldest seq of the segments when the checkpoint was looked up.
     oldest: Seq,
     header: Header,
     bytes: Arc<[u8]>,
@@ -77,13 +77,13 @@ pub(super) struct ReplayContext<'a> {
     pub by_leader: bool,
     pub store: &'a DirStore,
     pub segment_index: &'a mut SegmentIndex,
-    /// The checkpoint that was given last.
+    /// The checkpoint that was sent last.
     pub offered: &'a mut Option<OfferedCheckpoint>,
     pub written: Written,
     pub now: Nanos,
     pub wall: Nanos,
     pub stopping: bool,
-    /// The written segments cannot be read.
+    /// Whether the written segments cannot be read.
     pub damaged: bool,
     pub unopened: &'a mut UnopenedRequests,
 }
@@ -94,8 +94,8 @@ impl ReplayContext<'_> {
         self.written.commit_next.min(self.segment_index.end().next)
     }
 
-    /// The checkpoint for a node without a log, at `until` or below; one for all that ask at a time. Or where
-    /// the oldest ends that could be given.
+    /// The checkpoint for a node without a log, at `until` or below; one for all that ask at the same time.
+    /// Or the end of the oldest one that could be sent.
     fn offer(&mut self, until: Seq) -> Result<Result<OfferedCheckpoint, Seq>, SegmentIndexError> {
         let (bound, oldest) = (self.bound(), self.segment_index.oldest_seq());
         let known = self.offered.take().filter(|known| known.oldest == oldest);
@@ -120,11 +120,11 @@ impl ReplayContext<'_> {
     }
 }
 
-/// See the module.
+/// A connection: see the module.
 pub(super) struct ReplayServerConnection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
-    /// It arrived when the limit of readers was reached: it is sent that refusal and no more.
+    /// Whether it arrived when the limit of readers was reached: it receives only that refusal.
     doomed: bool,
     state: ReplayServerState,
     moved_at: Nanos,
@@ -132,23 +132,23 @@ pub(super) struct ReplayServerConnection {
     at_end: bool,
     asked: [u8; REPLAY_REQUEST_LEN],
     request_len: usize,
-    /// Memory for messages of the server itself, and for copies; those from `out_at` to `out_end` are to be
+    /// Memory for messages of the server itself, and for copies; the bytes from `out_at` to `out_end` must be
     /// sent.
     out: Vec<u8>,
     out_at: usize,
     out_end: usize,
     seq: Seq,
     to: Seq,
-    /// The checkpoint that comes before the frames, and how much of it was sent.
+    /// The checkpoint that precedes the frames, and how much of it was sent.
     checkpoint: Option<(OfferedCheckpoint, usize)>,
-    /// A checkpoint was asked for that ends sooner than any: where the oldest ends that could be given.
+    /// A checkpoint was requested that ends below every available one: the end of the oldest one.
     offers_from: Option<Seq>,
     /// The position of the next frame, if it is known.
     place: Option<(u64, u64)>,
     /// The rest of the present stretch.
     left: u64,
     file: Option<(u64, Option<File>)>,
-    /// Reads what pages cannot be sent from.
+    /// Reads segments whose pages cannot be sent.
     reader: SegmentReader,
     pub sent_bytes: u64,
     pub end: Option<ReplayEndReason>,
@@ -156,7 +156,7 @@ pub(super) struct ReplayServerConnection {
 
 impl ReplayServerConnection {
     pub fn new(stream: TcpStream, peer: SocketAddr, now: Nanos, doomed: bool) -> Self {
-        // A small answer should not wait for more.
+        // A small answer must not wait for more data.
         let _ = stream.set_nodelay(true);
         Self {
             stream,
@@ -184,24 +184,24 @@ impl ReplayServerConnection {
         }
     }
 
-    /// Counts towards the most readers. One that was refused, or was sent its last message, does not: it
-    /// only lingers.
+    /// Whether it counts towards the most readers. A refused connection, or one that was sent its last
+    /// message, does not: it only lingers.
     pub fn takes_a_place(&self) -> bool {
         !self.doomed && !matches!(self.state, ReplayServerState::Closing { .. })
     }
 
-    /// It has sent a request of the cluster's, and so is no longer bound by the share of its address. Garbage
-    /// of a request's length is none: only [`Self::judge`] sets the request's bound.
+    /// Whether it has sent a valid request of the cluster, and so is no longer limited by the share of its
+    /// address. Garbage of a request's length does not count: only [`Self::judge`] sets the request's bound.
     pub fn has_asked(&self) -> bool {
         !self.doomed && self.to != 0
     }
 
-    /// Counts towards the share of its address.
+    /// Whether it counts towards the share of its address.
     pub fn waits(&self) -> bool {
         !self.doomed && self.state == ReplayServerState::Asking
     }
 
-    /// One turn within `allowance` bytes, from which it takes what it sends.
+    /// One turn within `allowance` bytes, from which the sent bytes are subtracted.
     pub fn turn(&mut self, desk: &mut ReplayContext<'_>, allowance: &mut u64) -> TurnOutcome {
         if !self.listen(desk) {
             return TurnOutcome::Gone;
@@ -223,7 +223,7 @@ impl ReplayServerConnection {
             match self.state {
                 ReplayServerState::Asking => return self.blocked(desk),
                 ReplayServerState::Closing { until } if desk.now < until => {
-                    // The end of the server's own message; a reader that has read it leaves.
+                    // The server's own message ends here; a reader that has read it closes.
                     let _ = self.stream.shutdown(Shutdown::Write);
                     return TurnOutcome::AtEnd;
                 }
@@ -267,8 +267,8 @@ impl ReplayServerConnection {
         if desk.now > self.moved_at + patience { TurnOutcome::Gone } else { TurnOutcome::Blocked }
     }
 
-    /// Reads the request; afterwards, checks whether the reader is still connected. It has nothing more to
-    /// send.
+    /// Reads the request; afterwards, checks whether the reader is still connected. A reader sends nothing
+    /// else.
     fn listen(&mut self, desk: &mut ReplayContext<'_>) -> bool {
         for _ in 0..READS_MAX {
             let mut more = [0; 512];
@@ -295,7 +295,7 @@ impl ReplayServerConnection {
                 Err(_) => return false,
             }
         }
-        // Garbage need not be as long as a request to be recognised.
+        // Garbage is recognised before it is as long as a request.
         let asked = &self.asked[..self.request_len.min(4)];
         if self.state == ReplayServerState::Asking && !lockstep_wire::MAGIC.to_le_bytes().starts_with(asked) {
             self.answer(desk, Some(ReplayEndReason::Malformed));
@@ -321,7 +321,7 @@ impl ReplayServerConnection {
         }
     }
 
-    /// Whether the range can be sent; then its beginning is known.
+    /// Judges whether the range can be sent, and finds its beginning.
     fn judge(
         &mut self,
         desk: &mut ReplayContext<'_>,
@@ -383,7 +383,7 @@ impl ReplayServerConnection {
 
     fn finish(&mut self, desk: &ReplayContext<'_>, end: ReplayEndReason) {
         if self.left > 0 {
-            // In the middle of a frame the reader could not parse any other message.
+            // In the middle of a frame the reader could not parse another message.
             self.left = 0;
             self.state = ReplayServerState::Closing { until: desk.now };
         } else {
@@ -419,7 +419,7 @@ impl ReplayServerConnection {
         self.end = end.or(self.end);
     }
 
-    /// Puts the next part of the checkpoint behind what is to be sent. Returns its bytes.
+    /// Appends the next part of the checkpoint to the output. Returns its bytes.
     fn send_part(&mut self, desk: &ReplayContext<'_>) -> u64 {
         let Some((found, sent)) = self.checkpoint.take() else { return 0 };
         let OfferedCheckpoint { header, bytes, .. } = &found;
@@ -440,7 +440,7 @@ impl ReplayServerConnection {
         len as u64
     }
 
-    /// Memory for `len` more bytes behind those that are to be sent.
+    /// Memory for `len` more bytes behind the output.
     fn room(&mut self, len: usize) -> &mut [u8] {
         let end = self.out_end + len;
         if self.out.len() < end {
@@ -467,14 +467,14 @@ impl ReplayServerConnection {
         Ok(true)
     }
 
-    /// Looks for the next stretch. Returns whether there is one, or a message to send.
+    /// Finds the next stretch. Returns whether there is one, or a message to send.
     fn find(&mut self, desk: &mut ReplayContext<'_>) -> Result<bool, SegmentIndexError> {
         let bound = desk.bound().min(self.to);
         if self.seq >= self.to {
             self.finish(desk, ReplayEndReason::Done);
             return Ok(true);
         }
-        // Twice: where a segment or a run of the log ends, the next one is looked up.
+        // Twice: at the end of a segment or a run of the log, the next one is looked up.
         for _ in 0..2 {
             if self.seq >= bound {
                 break;
@@ -518,7 +518,7 @@ impl ReplayServerConnection {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
                 Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
                 Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    // This file system hands out no pages.
+                    // This file system cannot send pages.
                     self.file = Some((number, None));
                     return self.copy(desk, number, offset, most);
                 }
@@ -530,7 +530,7 @@ impl ReplayServerConnection {
         Ok(sent)
     }
 
-    /// The same through our own memory.
+    /// As [`send`](Self::send), through our own memory.
     fn copy(
         &mut self,
         desk: &ReplayContext<'_>,

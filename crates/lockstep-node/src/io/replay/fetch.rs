@@ -1,5 +1,5 @@
-//! A replica's own replay: a thread reads the frames that no ring holds any more, and the hot thread takes
-//! them from a bounded queue, a few frames a turn, without a system call.
+//! A replica's own replay: a thread reads the frames that no ring has any more, and the hot thread takes them
+//! from a bounded queue, a few frames a turn, without a system call.
 //!
 //! ```text
 //!  hot thread ──order──▶ thread ──▶ ReplayConnection ◀─TCP─ a standby or archiver
@@ -20,49 +20,49 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Bytes of whole frames that are handed over at once.
+/// Bytes of whole frames that are passed on at once.
 const CHUNK_LEN: usize = 64 << 10;
 /// Chunks that wait for the hot thread: 4 MiB.
 const CHUNKS_MAX: usize = 64;
 /// Pause while nothing arrives, or the queue is full.
 const PAUSE: Duration = Duration::from_micros(200);
-/// The reason where all sources that answer refuse the request for a checkpoint as malformed.
+/// The reason if all sources that answer refuse the request for a checkpoint as malformed.
 const NO_TABLES: &str = "those that answer are of an earlier release, which gives no tables to a node that holds \
                          nothing: upgrade one of them";
 /// Pause while no replay is requested.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// The numbers of orders rise from 1, so that late frames of an earlier one are recognised.
+/// The numbers of orders rise from 1, so that late frames of an earlier order are recognised.
 struct Shared {
     order: Mutex<(u64, Option<CatchUpPlan>)>,
-    /// Another order, or none, than the thread is working on.
+    /// Whether the order was replaced or cancelled since the thread last looked.
     changed: AtomicBool,
     stop: AtomicBool,
     /// The state of the source, with the number of its order: see [`packed`].
     supply: AtomicU64,
-    /// The source, in one number, and in which history.
+    /// The source, in one number, and its history.
     repairer: AtomicU64,
     history: AtomicU64,
-    /// With the order that they belong to, which may have been withdrawn.
+    /// Chunks with the number of their order, which may have been cancelled.
     full: ArrayQueue<(u64, Vec<u8>)>,
     empty: ArrayQueue<Vec<u8>>,
     /// A checkpoint for a node without a log, with the order that it belongs to.
     checkpoint: Mutex<Option<(u64, Checkpoint)>>,
     has_checkpoint: AtomicBool,
-    /// No journal that answers has the order: the oldest seq that one of them holds, plus 1; else 0.
+    /// If no journal that answers has the order: the oldest seq that one of them has, plus 1; otherwise 0.
     gone: AtomicU64,
-    /// The last order that all journals refused which answer, and why.
+    /// The last order that all journals that answer refused, and the reason.
     refused: Mutex<Option<(u64, &'static str)>>,
 }
 
-/// The thread, as the hot thread sees it. Dropped, it ends.
+/// The thread, as the hot thread sees it. It ends when this is dropped.
 pub struct Fetch {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
     ordered: bool,
-    /// The last order.
+    /// The number of the last order.
     number: u64,
-    /// The chunk that is being taken, and how far.
+    /// The chunk that is being taken, and the position in it.
     chunk: Vec<u8>,
     at: usize,
 }
@@ -94,7 +94,7 @@ impl Fetch {
     /// Starts the thread, which does nothing before the first order.
     ///
     /// # Errors
-    /// The system starts no thread.
+    /// The system starts no further thread.
     pub fn start(limits: ReplayLimits) -> Result<Self, IoError> {
         let shared = Arc::new(Shared::new());
         let theirs = Arc::clone(&shared);
@@ -108,13 +108,13 @@ impl Fetch {
         Self { shared, thread, ordered: false, number: 0, chunk: Vec::new(), at: 0 }
     }
 
-    /// The last source, and in which history.
+    /// The last source, and its history.
     pub fn source(&self) -> (Identity, u64) {
         let identity = Identity::from_packed(self.shared.repairer.load(Ordering::Acquire));
         (identity, self.shared.history.load(Ordering::Acquire))
     }
 
-    /// The present state of the source; `None` while nothing is ordered.
+    /// The present state of the source; `None` without an order.
     pub fn supply(&self) -> Option<SourceState> {
         self.ordered.then(|| {
             let current = self.shared.supply.load(Ordering::Acquire);
@@ -125,25 +125,24 @@ impl Fetch {
         })
     }
 
-    /// No journal that answers has the order: the oldest seq that one of them holds, 0 where none is
-    /// known.
+    /// If no journal that answers has the order: the oldest seq that one of them has; 0 if unknown.
     pub fn gone(&self) -> Option<Seq> {
         self.shared.gone().filter(|_| self.ordered)
     }
 
-    /// The same for a thread beside: of the order that the fetching thread works on.
+    /// As [`gone`](Self::gone), for another thread: for the order on which the fetching thread works.
     pub fn watch_gone(&self) -> impl Fn() -> Option<Seq> + Send + 'static {
         let shared = Arc::clone(&self.shared);
         move || shared.gone()
     }
 
-    /// Why all journals that answer have refused the order, if they have: none has its frames.
+    /// The reason if all journals that answer have refused the order: none has its frames.
     pub fn refused(&self) -> Option<&'static str> {
         let refused = *self.shared.refused.lock().unwrap_or_else(PoisonError::into_inner);
         refused.filter(|(number, _)| *number == self.number).map(|(_, why)| why)
     }
 
-    /// The checkpoint with which a node without a log may begin, once one has come. It is handed out once.
+    /// The checkpoint with which a node without a log may begin, once one has arrived. It is returned once.
     pub fn take_checkpoint(&mut self) -> Option<Checkpoint> {
         if !self.shared.has_checkpoint.swap(false, Ordering::AcqRel) {
             return None;
@@ -152,20 +151,20 @@ impl Fetch {
         found.filter(|(number, _)| *number == self.number).map(|(_, checkpoint)| checkpoint)
     }
 
-    /// Orders a replay, or cancels it. A transfer under way is thrown away.
+    /// Orders a replay, or cancels it. A transfer in progress is dropped.
     pub fn request(&mut self, order: Option<CatchUpPlan>) {
         (self.ordered, self.number) = (order.is_some(), self.number + 1);
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
         self.shared.changed.store(true, Ordering::Release);
         self.drop_chunk();
-        // The thread may bring more frames of the order before this one until it checks.
+        // Until it checks, the thread may bring more frames of the previous order.
         while let Some((_, chunk)) = self.shared.full.pop() {
             self.recycle(chunk);
         }
     }
 
-    /// Hands out frames, at most `most` of them; `f` returns whether it took one; else it gets that frame
-    /// again later. Returns how many were taken.
+    /// Passes at most `most` frames to `f`, which returns whether it took the frame; otherwise it gets that
+    /// frame again later. Returns how many were taken.
     pub fn take(&mut self, most: usize, mut f: impl FnMut(&[u8]) -> bool) -> usize {
         let mut taken = 0;
         while taken < most {
@@ -197,7 +196,7 @@ impl Fetch {
         }
     }
 
-    /// The thread fills it again. There are no more chunks than the queue holds.
+    /// Returns a chunk to the thread. There are no more chunks than the queue holds.
     fn recycle(&self, chunk: Vec<u8>) {
         let _ = self.shared.empty.push(chunk);
     }
@@ -207,7 +206,7 @@ impl Drop for Fetch {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // its panic has been printed
+            let _ = thread.join(); // its panic was printed
         }
     }
 }
@@ -218,12 +217,12 @@ struct Worker {
     source: ReplayConnection,
     keys: Keys,
     clock: Clock,
-    /// Where the next request begins, and the order's number.
+    /// The position of the next request, and the order's number.
     order: Option<CatchUpPlan>,
     number: u64,
     chunk: Vec<u8>,
     parts: CheckpointParts,
-    /// A whole checkpoint, until the frame behind it has come.
+    /// A complete checkpoint, until the frame behind it has arrived.
     whole: Option<Checkpoint>,
 }
 
@@ -266,7 +265,7 @@ impl Worker {
                 self.shared.gone.store(0, Ordering::Release);
                 self.replay.finish();
             }
-            // From a source that lies behind itself the next one is asked: nothing has come of what is gone.
+            // If a source lies behind the log, the next one is asked: that says nothing about what is gone.
             Some(CatchUpPlan { from, .. }) => {
                 if self.replay.restart(self.clock.now()) {
                     self.shared.gone.store(0, Ordering::Release);
@@ -276,7 +275,7 @@ impl Worker {
         }
     }
 
-    /// Returns whether something was done.
+    /// Returns whether it did anything.
     fn turn(&mut self) -> bool {
         let Some(order) = self.order else { return false };
         let now = self.clock.now();
@@ -343,11 +342,11 @@ impl Worker {
         let mut next = self.shared.empty.pop().unwrap_or_else(|| Vec::with_capacity(2 * CHUNK_LEN));
         next.clear();
         let full = std::mem::replace(&mut self.chunk, next);
-        let _ = self.shared.full.push((self.number, full)); // there is room: we alone push
+        let _ = self.shared.full.push((self.number, full)); // there is room: only this thread pushes
         true
     }
 
-    /// The checkpoint is whole, and a frame follows it: the hot thread takes it, and orders what comes next.
+    /// The checkpoint is complete, and a frame follows it: the hot thread takes it, and orders what follows.
     fn hand_over_checkpoint(&mut self) {
         let (Some(checkpoint), Some(order)) = (self.whole.take(), self.order.take()) else { return };
         tracing::warn!(
@@ -368,7 +367,7 @@ impl Worker {
         if let Some(failed) = self.replay.failed() {
             let next = self.order.map(|order| order.otherwise(failed.oldest_seq));
             if next.is_some_and(|order| order.checkpoint_until.is_some()) {
-                // At once: what all refuse may be had in another form.
+                // At once: what all refuse may be available in another form.
                 (self.order, self.chunk) = (next, Vec::new());
                 self.replay.finish();
                 self.source.close();
@@ -407,7 +406,7 @@ fn packed(order: u64, supply: SourceState) -> u64 {
     order << 2 | supply as u64
 }
 
-/// Frames go into the chunk; answers and marks set the state.
+/// Puts frames into the chunk; answers and marks set the state.
 fn take_piece(
     replay: &mut ReplayReader,
     now: Nanos,
@@ -418,7 +417,7 @@ fn take_piece(
 ) {
     match piece {
         ReplayItem::Answer(header, body) => {
-            // It may lie behind, and give nothing.
+            // It may lie behind, and send nothing.
             if replay.on_answer(now, &body) {
                 shared.repairer.store(header.identity().packed(), Ordering::Release);
                 shared.history.store(header.history, Ordering::Release);
@@ -428,18 +427,18 @@ fn take_piece(
         ReplayItem::Frame(frame) if replay.on_frame(now) => {
             chunk.extend_from_slice(frame.bytes);
             shared.gone.store(0, Ordering::Release);
-            // Should this source be lost, the next one continues here.
+            // If this source is lost, the next one continues here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
             *order = Some(CatchUpPlan::new(history, from, Some(chain_after(frame.header))));
         }
         ReplayItem::Frame(_) => {}
-        // Not asked for.
+        // It was not requested.
         ReplayItem::Checkpoint(..) => replay.on_lost(now),
     }
 }
 
-/// A part of a checkpoint, and what follows it: a frame, or the source's mark that nothing behind it is
-/// committed yet. Returns whether all of it is there.
+/// Handles a part of a checkpoint, and what follows it: a frame, or the source's mark that nothing behind it
+/// is committed yet. Returns whether the checkpoint is complete.
 fn take_part(
     replay: &mut ReplayReader,
     now: Nanos,

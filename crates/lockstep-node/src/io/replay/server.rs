@@ -25,17 +25,17 @@ pub struct ServerSettings {
     pub keys: Keys,
     /// The owner of the journal.
     pub identity: Identity,
-    /// Where it listens, over TCP.
+    /// The TCP address at which it listens.
     pub listen: SocketAddrV4,
     /// The journal's directory.
     pub journal: PathBuf,
-    /// Most readers at a time, ...
+    /// The most readers at a time.
     pub readers_max: usize,
-    /// ... and most of one address that have not asked yet.
+    /// The most connections of one address that have not sent a request yet.
     pub readers_per_address: usize,
-    /// The networks of those that may read; everybody's without.
+    /// The networks whose readers may connect; `None`: all.
     pub allow: Option<Networks>,
-    /// Bytes per second for all readers together while the stream moves; without limit while it is idle.
+    /// Bytes per second for all readers together while the stream moves; unlimited while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether it serves while its node leads.
     pub by_leader: bool,
@@ -52,7 +52,7 @@ counter_group! {
     }
 }
 
-/// The same, as the server's thread counts.
+/// The counts of the server's thread.
 #[derive(Debug, Default)]
 struct ServerStats {
     readers: AtomicU64,
@@ -74,31 +74,31 @@ pub struct ReplayServer {
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST: usize = 2;
-/// Readers beyond the limit that receive a refusal at a time.
+/// The most refused readers that receive a refusal at a time.
 const DOOMED_MAX: usize = 16;
-/// The same of one address.
+/// The most of these of one address.
 const DOOMED_PER_ADDRESS: usize = 2;
-/// A stream of which nothing was written for so long is idle: the side thread checks every 20 ms.
+/// A stream without a write for this long is idle: the side thread checks every 20 ms.
 const STILL_NS: Nanos = 200_000_000;
-/// How much of the rate a pause may save up: the length of a turn or two.
+/// The time of which a pause may save up the rate: a turn or two.
 const SAVED_NS: Nanos = 4_000_000;
 /// Pause before segments that could not be read are tried again.
 const BROKEN_NS: Nanos = 5_000_000_000;
-/// Interval between two checks for written frames while a reader is connected; shorter than the side
-/// thread's interval.
+/// Interval between two checks for written frames while a reader is connected; shorter than the side thread's
+/// interval.
 const STAY: Duration = Duration::from_millis(5);
-/// Turns in a row in which files may vanish while they are read.
+/// The most consecutive turns in which a file may vanish while it is read.
 const GONE_MAX: u32 = 8;
-/// Between two turns while the budget is spent.
+/// Pause between two turns while the budget is spent.
 const SPENT: Duration = Duration::from_millis(1);
 /// Interval between two readings of the clock while there is nothing to do.
 const QUIET: Duration = Duration::from_millis(250);
 
 impl ReplayServer {
-    /// Begins to listen. `written` reports how far the journal's side thread has written.
+    /// Begins to listen. `written` returns how far the journal's side thread has written.
     ///
     /// # Errors
-    /// The address cannot be had, or the directory not be read.
+    /// The address cannot be bound, or the directory cannot be read.
     pub fn start(
         settings: ServerSettings,
         written: impl Fn() -> Written + Send + 'static,
@@ -107,7 +107,7 @@ impl ReplayServer {
         let doing = || format!("listening for readers of the journal on {listen}");
         let fails = |error| IoError::new(doing(), error);
         let mut listener = match TcpListener::bind(listen.into()) {
-            // An address that a host does not know itself by (a container's, a router's).
+            // An address that the host itself does not have (a container's, a router's).
             Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
                 TcpListener::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, listen.port()).into())
             }
@@ -146,7 +146,7 @@ impl ReplayServer {
         Ok(Self { stop, waker, thread: Some(thread), address, stats })
     }
 
-    /// Where it listens.
+    /// The address at which it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -164,9 +164,9 @@ impl ReplayServer {
 impl Drop for ReplayServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
-        let _ = self.waker.wake(); // it looks by itself now and then
+        let _ = self.waker.wake(); // without it the thread looks a moment later
         if let Some(thread) = self.thread.take() {
-            let _ = thread.join(); // its panic has been printed
+            let _ = thread.join(); // its panic was printed
         }
     }
 }
@@ -185,9 +185,9 @@ struct Room {
     written: Box<dyn Fn() -> Written + Send>,
     last: Written,
     moved_at: Nanos,
-    /// The segments could not be read; until then they are not tried again.
+    /// The segments could not be read; before this time they are not tried again.
     broken_until: Nanos,
-    /// Turns in a row in which a file that was to be read was gone.
+    /// Consecutive turns in which a file vanished while it was read.
     gone: u32,
     /// Bytes that may be sent now, while the stream moves.
     saved: f64,
@@ -209,7 +209,7 @@ impl Room {
             self.accept();
             wait = self.turn(stopping);
             if stopping {
-                // Each was sent its last message, as far as its socket took it.
+                // Each reader was sent its last message, as far as its socket accepted it.
                 return;
             }
         }
@@ -227,7 +227,7 @@ impl Room {
                 self.connections.iter().filter(|(_, one)| mine(one)).count()
             };
             let share = self.settings.readers_per_address;
-            // Those that have asked are readers of the cluster: a host may have many.
+            // Connections with a valid request are readers of the cluster: one host may have many.
             let unasked = of_address(|one| !one.has_asked());
             if self.connections.len() >= most || unasked >= share + DOOMED_PER_ADDRESS {
                 self.stats.turned_away.fetch_add(1, Ordering::AcqRel);
@@ -293,7 +293,7 @@ impl Room {
                 TurnOutcome::AtEnd => STAY,
                 TurnOutcome::Blocked | TurnOutcome::Gone => QUIET,
             });
-            // A neighbour that only tries the port is no reader.
+            // A neighbour that only tests the port is no reader.
             let is_reader = connection.has_asked() || connection.end.is_some();
             if turned == TurnOutcome::Gone && is_reader {
                 stats.served.fetch_add(1, Ordering::AcqRel);
@@ -312,7 +312,7 @@ impl Room {
         wait
     }
 
-    /// Checks what was written since the last time.
+    /// Looks up what was written since the last time.
     fn look(&mut self, now: Nanos) {
         let written = (self.written)();
         if (written.number, written.offset) != (self.last.number, self.last.offset) {

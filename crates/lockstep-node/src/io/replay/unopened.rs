@@ -1,12 +1,12 @@
-//! Requests that cannot be opened: a process whose keys are no longer accepted asks again and again, and the
-//! log has one line for each host and minute, which names the cause.
+//! Requests that cannot be opened: a process whose keys are no longer accepted asks again and again. The log
+//! has one line for each host and minute, which names the cause.
 
 use lockstep_wire::{Datagram, Header, Keys, Nanos, Reject};
 use std::net::IpAddr;
 
-/// Between two lines about one host.
+/// The least time between two lines about one host.
 const AGAIN_NS: Nanos = 60_000_000_000;
-/// Most hosts that are distinguished.
+/// The most hosts that are distinguished.
 const HOSTS_MAX: usize = 64;
 
 /// A host whose requests were not opened.
@@ -14,18 +14,19 @@ const HOSTS_MAX: usize = 64;
 struct Host {
     ip: IpAddr,
     logged_at: Nanos,
-    /// Requests since that line.
+    /// The number of requests since its last line.
     since: u64,
 }
 
-/// See the module.
+/// The hosts: see the module.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct UnopenedRequests {
     hosts: Vec<Host>,
 }
 
 impl UnopenedRequests {
-    /// A request of a host was not opened. Returns how many before it had no line, if it is to have one.
+    /// A request of a host was not opened. If it is due for a line, returns how many requests before it had
+    /// none.
     fn on_request(&mut self, now: Nanos, ip: IpAddr) -> Option<u64> {
         if let Some(host) = self.hosts.iter_mut().find(|host| host.ip == ip) {
             if now < host.logged_at.saturating_add(AGAIN_NS) {
@@ -42,14 +43,14 @@ impl UnopenedRequests {
         Some(0)
     }
 
-    /// The request that begins with `asked` was not opened.
+    /// Reports that the request that begins with `asked` was not opened.
     pub fn report(&mut self, now: Nanos, ip: IpAddr, asked: &[u8], keys: &Keys) {
         let Some(more) = self.on_request(now, ip) else { return };
         tracing::warn!(peer = %ip, since_last_line = more, "replay refused: {}", cause(asked, keys));
     }
 }
 
-/// Why this request is not understood.
+/// Why this request cannot be opened.
 fn cause(asked: &[u8], keys: &Keys) -> String {
     let generation = Header::peek(asked).and_then(|header| header.key_generation());
     let sealed = generation.map_or("without a key".to_owned(), |number| format!("by generation {number}"));

@@ -1,23 +1,23 @@
 //! The time until a resource is used up, at the rate of the last minutes.
 //!
-//! Free room falls in steps, as segments are allocated, and rises in steps, as retention removes them. So two
-//! thirds of a trend are compared by the least that was free in each: a level that is held has the same
-//! least all the time, however it goes up and down between.
+//! Free room falls in steps, as segments are allocated, and rises in steps, as retention removes them. So the
+//! first and the last third of a trend are compared by the least free room in each: a level that is held has
+//! the same least value all the time, however it varies in between.
 //!
 //! ```text
 //!  free │▔▔╲__        first third: its least
 //!       │     ▔╲__▔╲     last third: its least
 //!       └─────────────▶ steps
 //! ```
-//! A trend that was seen as a whole is continued, at most six times as far: a burst of ten seconds says
-//! nothing of the next minutes, and one of a minute nothing of the next hour.
+//! A trend that was observed for its whole length is extrapolated, to at most six times that length: a burst
+//! of ten seconds says nothing about the next minutes, and one of a minute nothing about the next hour.
 
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 
-/// Steps of a trend.
+/// The number of steps of a trend.
 const STEPS: usize = 60;
-/// So many times its length a trend is continued.
+/// The factor by which a trend is extrapolated.
 const CONTINUED: u64 = 6;
 /// Lengths of a step: trends of a minute, ten minutes and an hour.
 const STEP_NS: [Nanos; 3] = [1_000_000_000, 10_000_000_000, 60_000_000_000];
@@ -28,12 +28,12 @@ pub struct Forecast {
     trends: [Trend; STEP_NS.len()],
 }
 
-/// The least that was free in each of the last steps.
+/// The least free room in each of the last steps.
 #[derive(Clone, Debug)]
 struct Trend {
     step_ns: Nanos,
     least: VecDeque<u64>,
-    /// The present step, and the least in it.
+    /// The present step, and the least free room in it.
     present: Option<(u64, u64)>,
 }
 
@@ -45,13 +45,13 @@ impl Default for Forecast {
 }
 
 impl Forecast {
-    /// So much was free at `now`, by a clock that only rises.
+    /// Adds the free room at `now`, by a monotonic clock.
     pub fn add(&mut self, now: Nanos, free: u64) {
         self.trends.iter_mut().for_each(|trend| trend.add(now, free));
     }
 
-    /// The time until `free` is used up; `None` where no trend says that it will be. A fall by up to `slack`
-    /// is none.
+    /// The time until `free` is used up; `None` if no trend shows an end. A fall by up to `slack` does not
+    /// count.
     pub fn left(&self, free: u64, slack: u64) -> Option<Nanos> {
         self.trends.iter().filter_map(|trend| trend.left(free, slack)).min()
     }
@@ -63,7 +63,7 @@ impl Trend {
         match &mut self.present {
             Some((present, least)) if *present == step => *least = free.min(*least),
             Some((present, least)) => {
-                // Steps without a look were as the one before.
+                // A step without a look repeats the one before.
                 let passed = (step - *present).min(STEPS as u64);
                 let least = *least;
                 self.present = Some((step, free));
@@ -102,7 +102,7 @@ mod tests {
     const SECOND: Nanos = 1_000_000_000;
     const MIB: u64 = 1 << 20;
 
-    /// A forecast after `seconds` of `free` at each of them, and what is free at their end.
+    /// A forecast after `seconds` of `free` at each second, and the free room at their end.
     fn seen(seconds: u64, free: impl Fn(u64) -> u64) -> (Forecast, u64) {
         let mut forecast = Forecast::default();
         (0..=seconds).for_each(|second| forecast.add(second * SECOND, free(second)));

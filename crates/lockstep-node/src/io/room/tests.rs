@@ -1,4 +1,4 @@
-//! A disk that fills is told in time, and one that does not fill is not.
+//! A disk that fills is reported in time, and one that does not fill is not reported.
 
 use super::*;
 
@@ -16,8 +16,8 @@ fn left(free_bytes: u64, sealed_bytes: u64) -> Left {
     Left { free: [free_bytes, 1 << 20, GIB, 1 << 20, 900], descriptors_open: 100, sealed_bytes }
 }
 
-/// The judgement at each of so many seconds, of a journal that grows by `rate` bytes a second, in segments,
-/// on a disk of `total` bytes, until retention holds it.
+/// The judgement at each second, for a journal that grows by `rate` bytes a second, in segments, on a disk of
+/// `total` bytes, until retention bounds it.
 fn lows(
     judge: &mut RoomJudge,
     seconds: u64,
@@ -28,7 +28,7 @@ fn lows(
     let one = |second: u64| {
         let sealed = second * rate / SEGMENT * SEGMENT;
         let sealed = retained_max.map_or(sealed, |most| sealed.min(most / SEGMENT * SEGMENT));
-        // The segment that is filled, and the next one.
+        // The segment being filled, and the next one.
         let free = total.saturating_sub(sealed + 2 * SEGMENT);
         judge.judge(second * SECOND, &left(free, sealed)).1
     };

@@ -1,10 +1,9 @@
-//! An older copy of a journal is put back in the same boot: its tail knows more, and every start and every
-//! command that opens the journal refuses it, under whatever configuration, and however often it is tried
-//! (S9).
+//! An older copy of a journal is put back within the same boot. Its tail knows more, so every start and every
+//! command that opens the journal refuses it, under any configuration, however often it is tried (S9).
 
 use super::*;
 
-/// The files of a folder, with what they hold.
+/// The files of a folder with their content.
 fn copied(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -17,20 +16,20 @@ fn copied(from: &Path, to: &Path) {
     }
 }
 
-/// What the run behind the copy did before it was killed.
+/// What the run after the copy did before it was killed.
 #[derive(Clone, Copy, Debug)]
 enum Since {
-    /// Much was acknowledged: the segments hold more than the copy's.
+    /// It acknowledged much: the segments have more than the copy's.
     InSegments,
-    /// Little, which the ring alone holds.
+    /// It acknowledged little, which only the ring has.
     InRing,
-    /// An epoch was promised, and nothing stored.
+    /// It promised an epoch, and stored nothing.
     Promised,
-    /// It was stopped in order, and another run began with a ring of its own.
+    /// It was stopped in order, and another run began with its own ring.
     AnotherRing,
 }
 
-/// An old copy in place of the journal, and where the log really ended.
+/// An old copy in place of the journal, and the real end of the log.
 fn put_back(since: Since) -> (Place, LogEnd) {
     let place = place();
     let mut running = start(&place.config);
@@ -52,7 +51,7 @@ fn put_back(since: Since) -> (Place, LogEnd) {
             }
         }
         Since::InRing => {
-            // The side thread ends first: what comes then is in the ring alone.
+            // The side thread ends first: later frames are in the ring alone.
             drop(running.handle);
             grow(&mut running.tail, 5);
             let end = running.tail.end();
@@ -98,7 +97,7 @@ fn an_old_copy_is_refused_under_any_configuration_and_what_proves_it_old_stays()
             let is_needed = at % configs.len();
             match journal_files::open(config) {
                 Err(_) => {}
-                // The ring is used as it is: nothing is forgotten.
+                // The ring is used as it is: nothing is lost.
                 Ok(opened) => {
                     assert_eq!(opened.opened.tail.end(), end, "{since:?}, configuration {is_needed}");
                     assert!(opened.opened.superblock.promised >= promised(since), "{since:?}");
@@ -117,7 +116,7 @@ fn promised(since: Since) -> Epoch {
     if matches!(since, Since::Promised) { Epoch::new(7, IDENTITY) } else { Epoch::NONE }
 }
 
-/// The copy and its tail as they were before a start that went well.
+/// The copy and its tail as they were before a successful start.
 fn return_to(place: &Place, tail: &[u8]) {
     std::fs::write(&place.config.tail, tail).unwrap();
     let copy = place.config.dir.with_extension("copy");
@@ -147,7 +146,7 @@ fn another_path_of_the_tail_is_taken_behind_a_stop_in_order_and_is_no_way_around
     let end = running.tail.end();
     running.handle.stop().unwrap();
     drop((running.tail, running._lock));
-    // And back again: the tail of before is an older one, and no proof.
+    // The former tail is put back: it is an older one, and proves nothing.
     let running = start(&place.config);
     assert_eq!(running.tail.end(), end);
 }
@@ -159,7 +158,7 @@ fn a_format_that_was_killed_is_given_again_and_a_journal_that_was_told_of_is_nev
     let whole = at("whole");
     journal_files::format(&whole, CLUSTER, IDENTITY).unwrap();
     let superblock = std::fs::read(whole.join("superblock")).unwrap();
-    // What each step leaves behind.
+    // The result of each step.
     for (name, half) in [("nothing", None), ("empty", Some(&[][..])), ("one copy", Some(&superblock[4096..]))]
     {
         let dir = at(name);
@@ -175,7 +174,7 @@ fn a_format_that_was_killed_is_given_again_and_a_journal_that_was_told_of_is_nev
     }
     let again = journal_files::format(&whole, CLUSTER, IDENTITY).unwrap_err().to_string();
     assert!(again.contains(&format!("of the journal of {IDENTITY}")), "{again}");
-    // One with entries, whose superblock is damaged, is evidence.
+    // A folder with entries and a damaged superblock is evidence.
     std::fs::write(whole.join("segments/0000000001.seg"), [1; 4096]).unwrap();
     std::fs::write(whole.join("superblock"), []).unwrap();
     assert!(journal_files::format(&whole, CLUSTER, IDENTITY).is_err());

@@ -1,4 +1,4 @@
-//! Two lines under real nodes: what one line loses, or the loss of a whole one, reaches nobody but its
+//! Two lines under real nodes: losses on one line, or the loss of a whole line, have no effect but on its
 //! counters.
 
 use crate::support::Cluster;
@@ -15,13 +15,13 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Nobody takes over here, however long the machine keeps a thread waiting: that is another test's.
+/// There is no takeover here, however long the machine keeps a thread waiting: other tests cover that.
 pub(super) const SETTINGS: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
     [timing]\nfailure_timeout = \"30s\"\nfailure_timeout_max = \"30s\"\n";
 
-/// What was counted on the way.
+/// The counts of a run.
 pub(super) struct Outcome {
-    /// Sums over the nodes before they were stopped, by the names of the counters file.
+    /// Sums over the nodes before they were stopped, by the names in the counters file.
     sums: BTreeMap<String, u64>,
     subscriber_gaps: u64,
     pub log: String,
@@ -75,7 +75,7 @@ pub(super) fn run_in(cluster: &Cluster, memory: MemorySharing, messages: u64, at
             });
             std::thread::yield_now();
         }
-        // Later than the nodes publish what they count.
+        // The nodes publish their counters earlier than this.
         std::thread::sleep(Duration::from_millis(100));
         let sums = sums(cluster);
         stop.store(true, Ordering::Release);
@@ -99,7 +99,7 @@ fn sums(cluster: &Cluster) -> BTreeMap<String, u64> {
     sums
 }
 
-/// No takeover, no repair: an event and a counter.
+/// No takeover and no repair: only an event and a counter.
 #[test]
 fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
     let lost = "[fault_injection]\nloss = \"100%\"\nline = 2\n";
@@ -121,7 +121,7 @@ fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
     assert!(outcome.log.contains("line 2 brings nothing, and the other does"), "{}", outcome.log);
 }
 
-/// A datagram lost on both is repaired, what is lost on one is not missed.
+/// A datagram that both lines lose is repaired; one that a single line loses is not missed.
 #[test]
 fn what_both_lines_lose_is_repaired_and_nothing_is_delivered_twice() {
     let outcome = run("[fault_injection]\nloss = \"20%\"\nduplication = \"2%\"\n", 5_000, Duration::ZERO);

@@ -14,13 +14,13 @@ fn nodes_and_clients_of_one_host_work_by_memory_and_next_to_nothing_comes_by_the
     );
     let outcome = run_in(&cluster, MemorySharing::Beside, 5_000, Duration::ZERO);
     let (by_memory, by_network) = (outcome.sum("shm_datagrams_in"), outcome.sum("udp_datagrams_in"));
-    // A datagram for a process that has come within the last milliseconds goes by the network still.
+    // A datagram for a process that joined within the last milliseconds still goes by the network.
     assert!(by_memory > 100 && by_network < by_memory / 10, "{by_memory} and {by_network}: {}", outcome.log);
     assert_eq!((outcome.sum("shm_broken_rings"), outcome.sum("shm_refused_members")), (0, 0));
     assert_eq!(outcome.sum("candidacies"), 0);
 }
 
-/// By memory everything may be lost that a network loses, if faults are injected.
+/// With injected faults memory may lose everything that a network loses.
 #[test]
 fn what_memory_loses_and_repeats_on_purpose_is_repaired_and_nothing_is_delivered_twice() {
     let faulty = "[fault_injection]\nloss = \"10%\"\nduplication = \"2%\"\nreordering = \"5%\"\n";

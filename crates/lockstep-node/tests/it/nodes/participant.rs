@@ -1,4 +1,5 @@
-//! A participant on real sockets: it publishes and reads by one descriptor, and its counters are a process's.
+//! A participant on real sockets: it publishes and reads by one descriptor, and its counters are those of a
+//! process.
 
 use crate::support::Cluster;
 use lockstep_client::{

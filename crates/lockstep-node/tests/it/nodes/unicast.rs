@@ -1,4 +1,4 @@
-//! Real nodes that send to each member alone.
+//! Real nodes that send to each member separately.
 
 use super::lines::{SETTINGS, run_in};
 use crate::support::Cluster;
@@ -12,7 +12,7 @@ fn by_unicast_everything_arrives_once_and_in_order_at_members_by_lease() {
     let cluster = Cluster::on_lines(3, SETTINGS, &[UNICAST]);
     let outcome = run_in(&cluster, MemorySharing::Off, 2_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
-    // Publisher and subscriber, at each node; and each node sends to two others.
+    // Publisher and subscriber have a lease at each node, and each node sends to two others.
     assert_eq!((counted("fanout_leases"), counted("fanout_members")), (6, 12), "{}", outcome.log);
     assert_eq!((counted("fanout_refused"), counted("fanout_rejected")), (0, 0));
     assert_eq!((counted("multicast_lost"), counted("candidacies")), (0, 0));

@@ -1,4 +1,4 @@
-//! Whole clusters: readers and replicas that lie behind every ring.
+//! Whole clusters, with readers and replicas that lie behind every ring.
 
 use super::{PATIENCE, wait_until};
 use crate::support::Cluster;
@@ -16,10 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Rings of 1 MiB, and segments likewise.
+/// Rings and segments of 1 MiB.
 const SMALL: &str = "[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \
                      \"256KiB\"\n[runtime]\nidle = \"park\"\n";
-/// Messages of this many bytes; so many fill the ring several times.
+/// Bytes of a message; the messages fill the ring several times.
 const PAYLOAD: usize = 1_000;
 const MANY: u64 = 6_000;
 
@@ -55,7 +55,7 @@ impl Drop for Running {
     }
 }
 
-/// Publishes `count` messages and waits for their fates.
+/// Publishes `count` messages and waits for their outcomes.
 fn publish(cluster: &Cluster, name: &str, count: u64) {
     let mut publisher = Publisher::connect(&cluster.endpoint()).unwrap();
     let id = publisher.open(name, Duration::from_secs(60)).unwrap_or_else(|error| panic!("{error}"));
@@ -79,7 +79,7 @@ fn publish(cluster: &Cluster, name: &str, count: u64) {
     }
 }
 
-/// What a reader was told.
+/// The events that a reader received.
 #[derive(Default)]
 struct Read {
     digest: StreamDigest,
@@ -90,7 +90,7 @@ struct Read {
     cursor: Option<Cursor>,
 }
 
-/// Reads until `messages` were delivered, or it is over; `limit` messages a poll.
+/// Reads until `messages` were delivered, or the subscription ends; `limit` messages a poll.
 fn read(cluster: &Cluster, start: Start, messages: u64, limit: usize, mut each: impl FnMut(u64)) -> Read {
     let mut subscriber = Subscriber::connect(&cluster.endpoint(), Delivery::Committed, start).unwrap();
     let (mut read, began) = (Read::default(), Instant::now());
@@ -126,7 +126,7 @@ fn read(cluster: &Cluster, start: Start, messages: u64, limit: usize, mut each: 
     read
 }
 
-/// The digest of the journals that have so many messages, which is a quorum of three: the third node may have
+/// The digest of the journals with this many messages, which are a quorum of three: the third node may have
 /// been stopped before it had received the last ones.
 fn digest_of_a_quorum(cluster: &Cluster, messages: u64) -> String {
     let digest = |id| journal_digest(&cluster.node(id), None).unwrap_or_else(|error| panic!("{error}")).0;
@@ -193,7 +193,7 @@ fn late_joiners_at_random_points_end_with_the_same_digest() {
     }
 }
 
-/// Publishes some messages every few milliseconds until `enough` says so. Returns how many.
+/// Publishes some messages every few milliseconds until `enough` returns true. Returns how many.
 fn publish_until(cluster: &Cluster, name: &str, enough: impl Fn() -> bool) -> u64 {
     let mut publisher = Publisher::connect(&cluster.endpoint()).unwrap();
     let id = publisher.open(name, Duration::from_secs(60)).unwrap_or_else(|error| panic!("{error}"));
@@ -300,7 +300,8 @@ fn when_the_server_dies_in_the_middle_another_goes_on_behind_the_last_frame() {
     let mut nodes: Vec<_> = (1..=3).map(|id| Some(Running::start(&cluster, id))).collect();
     publish(&cluster, "orders", 2 * MANY);
     let mut killed = 0;
-    // Standbys one after the other: whoever served, one of these deaths was its. The third one leads.
+    // Standbys are killed one after the other, so one of these deaths hits the source in use. The third node
+    // leads.
     let read = read(&cluster, Start::From(1), 2 * MANY, 50, |messages| {
         if messages > MANY / 2 && killed == 0 {
             drop(nodes[2].take());
@@ -343,7 +344,7 @@ fn a_replica_behind_every_ring_catches_up_from_another_ones_journal() {
     let cluster = Cluster::new(3, SMALL);
     let mut nodes: Vec<_> = (1..=2).map(|id| Running::start(&cluster, id)).collect();
     publish(&cluster, "orders", MANY);
-    // The third one has never heard a word.
+    // The third node has never received anything.
     nodes.push(Running::start(&cluster, 3));
     publish(&cluster, "more", 10);
     let mut state = lockstep_client::internal::QueryClient::open(&cluster.endpoint()).unwrap();

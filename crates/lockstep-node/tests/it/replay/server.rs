@@ -1,4 +1,4 @@
-//! The server alone, over a journal of its own, asked by plain sockets.
+//! The server alone, over a journal of its own, with plain sockets as readers.
 
 use super::{PATIENCE, wait_until};
 use lockstep_core::engine::replay::{ReplayItem, piece};
@@ -51,7 +51,7 @@ fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
         time_or_incarnation: 0,
     };
     let member = member();
-    // Half of it can be packed.
+    // Half of it is compressible.
     let noise = |at: u64| {
         (end.next.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ at.wrapping_mul(0xff51_afd7_ed55_8ccd)) >> 40
     };
@@ -116,7 +116,7 @@ impl Place {
         Self { folder, tail: opened.tail, handle, server: Some(server), _lock: lock }
     }
 
-    /// The birth of the history, and its first epoch: behind those a node may begin.
+    /// The genesis of the history, and its first epoch: a node may begin behind them.
     fn begin(&mut self) {
         let keys = Keyring::none(CLUSTER).into();
         let (_, frames) = MadeLog::begin(keys, HISTORY, member(), LEN_MAX, 0);
@@ -134,12 +134,12 @@ impl Place {
         self.tail.pin(&Header::peek(bytes).unwrap());
     }
 
-    /// Stores frames, and waits until the segments hold them.
+    /// Stores frames, and waits until the segments have them.
     fn grow(&mut self, count: usize, payload_len: usize) {
         self.grow_slowly(count, payload_len, 1);
     }
 
-    /// The same, with so much time from one frame to the next.
+    /// As [`grow`](Self::grow), with this time from one frame to the next.
     fn grow_slowly(&mut self, count: usize, payload_len: usize, step_ns: Nanos) {
         for _ in 0..count {
             let bytes = frame(&self.tail.end(), payload_len, step_ns);
@@ -149,7 +149,7 @@ impl Place {
         wait_until("the segments", || self.handle.written_seq() == next);
     }
 
-    /// Everything below `next` is committed, and the server knows.
+    /// Everything below `next` is committed, and the server knows it.
     fn commit(&self, next: Seq) {
         self.handle.set_committed(next, false);
         let written = self.handle.written();
@@ -216,13 +216,13 @@ impl Place {
     }
 }
 
-/// What one connection brings.
+/// The data that one connection receives.
 struct Reader {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// The bytes of all frames.
     frames: Vec<u8>,
-    /// Behind the last one.
+    /// The seq behind the last frame.
     next: Seq,
 }
 
@@ -263,7 +263,7 @@ impl Reader {
         }
     }
 
-    /// Hears the answer that frames follow, the frames, and the mark behind them.
+    /// Receives the answer that frames follow, the frames, and the mark behind them.
     fn hear_all(&mut self) -> u32 {
         assert_eq!(self.hear(), Item::Answer(0));
         self.hear_frames()
@@ -345,7 +345,7 @@ fn each_refusal_is_told_by_its_name() {
     place.handle.set_committed(200, true);
     assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::IsLeader));
     place.handle.set_committed(200, false);
-    // Nobody waits here until those who were refused are gone: they take no place.
+    // The test does not wait until the refused connections are gone: they take no place.
     let mut staying = [place.ask(1, REPLAY_STAY), place.ask(1, REPLAY_STAY)];
     staying.iter_mut().for_each(|reader| _ = reader.hear_all());
     assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::TooMany));
@@ -355,13 +355,13 @@ fn each_refusal_is_told_by_its_name() {
     }
 }
 
-/// Attack 17: connections without end to the port of replays.
+/// Attack 17: endless connections to the replay port.
 #[test]
 fn one_address_takes_its_share_of_the_places_and_others_are_served() {
     let mut place = Place::new(|settings| settings.readers_per_address = 2);
     place.grow(300, 900);
     place.commit(200);
-    // Readers that have asked are as many as they like: each is served before the next one connects.
+    // Any number of readers with a valid request is allowed: each is served before the next one connects.
     let _staying = [1, 2, 3].map(|_| {
         let mut reader = Place::ask_over(place.connect_from(9), (1, REPLAY_STAY), |_| {});
         assert_eq!(reader.hear_all(), 0);
@@ -440,7 +440,7 @@ fn an_archive_is_sealed_packed_and_cut_by_its_retention_and_gives_all_that_it_st
     assert_eq!(oldest.hear_all(), 0);
     assert!(oldest.frames == place.log(1, next), "all that is left, as it was written");
     assert!(oldest.frames.len() > 1 << 20 && oldest.next == next);
-    // Verified as `format --verify` does it; then one bit rots.
+    // Verified as `format --verify` does it; then one bit is flipped.
     let rotten = files("lz4").pop().unwrap();
     let Place { folder, handle, server, _lock: lock, .. } = place;
     drop(server);
@@ -475,7 +475,7 @@ fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
     let mut good = place.ask(1, REPLAY_STAY);
     good.hear_all();
     assert!(good.frames == place.log(1, next));
-    // The silent one is dropped, and hears nothing.
+    // The silent connection is dropped, and receives nothing.
     let began = Instant::now();
     let mut silent = silent;
     silent.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -511,8 +511,8 @@ fn while_the_stream_moves_all_readers_together_have_their_rate_and_while_it_stan
     let next = place.tail.end().next;
     place.commit(next);
     let bytes = place.log(1, next).len() as f64;
-    // The measured quantity is a ratio: the time that the rate allows, and the time that it took. A machine
-    // that is slow makes both longer, so only the limit is judged.
+    // The test compares the time that the rate allows with the time that it took. A slow machine makes both
+    // longer, so only the limit is judged.
     let mut reader = place.ask(1, REPLAY_STAY);
     let began = Instant::now();
     let stop = std::sync::atomic::AtomicBool::new(false);

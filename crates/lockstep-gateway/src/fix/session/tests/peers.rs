@@ -1,7 +1,7 @@
-//! Peers that answer and ask wrongly, in every way that the session's state table leaves open, over lines
-//! that damage and delay what they send: whatever one does, each of its orders is in the stream, or refused
-//! in words, or its session has ended, within three times HeartBtInt; and so has the session of a peer from
-//! which nothing whole comes any more.
+//! Peers that answer and request wrongly, in every way that the session's state table leaves open, over lines
+//! that damage and delay their bytes. Within three times HeartBtInt each order of a peer is in the stream, or
+//! refused with a text, or its session has ended; and so has the session of a peer that sends nothing whole
+//! any more.
 
 mod answers;
 mod line;
@@ -24,23 +24,23 @@ use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 
 const S: Nanos = 1_000_000_000;
-/// HeartBtInt, and the time between two looks at everything.
+/// HeartBtInt, and the time between two steps.
 const INTERVAL: Nanos = S;
 const STEP: Nanos = S / 20;
-/// From the order to its end: three intervals, and what a look may come late on either side.
+/// The longest time from an order to its outcome: three intervals, and one step on either side.
 const BOUND: Nanos = 3 * INTERVAL + 2 * STEP;
-/// A logon may take as long.
+/// The longest time of a logon.
 const LIMITS: FixSessionLimits =
     FixSessionLimits { login_ns: 3 * INTERVAL, accuracy_ns: 120 * S, parting_ns: S, second_ns: S };
 
-/// The gateway's side of one connection, and a stream that stamps what it is handed a little later.
+/// The gateway's side of one connection, and a stream that stamps entries a little later.
 struct Gate {
     session: FixSession,
     client: FixClient,
     published: VecDeque<(Nanos, FixTarget, Vec<u8>)>,
     publisher_seq: u64,
     seq: u64,
-    /// Messages to the client that are stamped, and how many of them it was sent before this connection.
+    /// Stamped messages to the client, and how many of them were sent before this connection.
     records: VecDeque<Vec<u8>>,
     count: u64,
     inbox: Vec<u8>,
@@ -94,7 +94,7 @@ impl Gate {
             self.session.on_sent(now, &record);
             self.is_closed |= record.is_logout();
         }
-        // Resends of the gateway are another test's: they are skipped.
+        // Another test checks the gateway's resends: they are skipped here.
         while self.session.resend().is_some() {
             self.session.on_resent(now);
         }
@@ -190,7 +190,7 @@ const TESTED: [Tested; 7] = [
     Tested::Never,
 ];
 
-/// What still comes of a peer once nothing whole does.
+/// What a peer still sends once it sends nothing whole.
 #[derive(Clone, Copy, Debug)]
 enum Quiet {
     Nothing,
@@ -201,7 +201,7 @@ enum Quiet {
 
 const QUIET: [Quiet; 4] = [Quiet::Nothing, Quiet::Noise, Quiet::OneByteASecond, Quiet::HalfAMessage];
 
-/// What a peer does at its own time.
+/// The unsolicited behaviour of a peer.
 #[derive(Clone, Copy, Debug)]
 struct Habits {
     tested: Tested,
@@ -230,7 +230,7 @@ struct Run {
     rng: Rng,
     from_gate: Vec<u8>,
     talked_at: Nanos,
-    /// Since when nothing whole comes.
+    /// The time since which nothing whole arrives.
     quiet_since: Option<Nanos>,
     step: u64,
 }
@@ -264,7 +264,7 @@ impl Run {
         self.step * STEP
     }
 
-    /// What the line brings.
+    /// Delivers the bytes of the line.
     fn deliver(&mut self) {
         let now = self.now();
         let (bytes, delivered) = match (self.quiet_since, self.habits.quiet) {
@@ -285,7 +285,7 @@ impl Run {
         self.gate.on_bytes(&bytes);
     }
 
-    /// What the gateway has sent, and the peer's answers.
+    /// Handles the gateway's messages with the peer's answers.
     fn hear(&mut self) {
         let now = self.now();
         let delay = self.rng.below(3) * STEP / 2;
@@ -325,7 +325,7 @@ impl Run {
         }
     }
 
-    /// What the peer sends by itself.
+    /// Sends the peer's unsolicited messages.
     fn talk(&mut self, orders: bool) {
         let now = self.now();
         if let Some(number) = self.peer.trickles.pop_front() {
@@ -343,11 +343,11 @@ impl Run {
             self.order(now);
         }
         if self.habits.logs_out_at == Some(self.step) {
-            // It goes on as if it had not.
+            // It continues as if it had not.
             let bytes = self.peer.send(now, "35=5|");
             self.line.push(bytes, None);
         }
-        // Were it lost, or taken along by a length that is too long, the two would count by different
+        // If it were lost, or swallowed by a length that is too long, the two sides would count by different
         // numbers, and neither could know.
         if self.habits.begins_anew_at == Some(self.step) && !self.line.damages() {
             let bytes = self.peer.begin_anew(now);
@@ -365,7 +365,7 @@ impl Run {
     fn order(&mut self, now: Nanos) {
         let bytes = self.peer.order(now);
         let order = self.peer.orders.len() - 1;
-        // Now and then one is lost on the way, or damaged: a line that is slow would show that too late.
+        // Now and then a message is lost or damaged: a slow line would show that too late.
         match self.rng.below(if self.line.is_slow() { 1 } else { 12 }) {
             2 => self.peer.orders[order].at = Some(now),
             1 => {
@@ -376,7 +376,7 @@ impl Run {
         }
     }
 
-    /// Each order has ended, or has time; and so has the session.
+    /// Checks that each order has an outcome, or still has time; and that the session has ended in time.
     fn judge(&mut self) -> Result<(), String> {
         let (now, next_in) = (self.now(), self.gate.session.next_in());
         let Self { gate, peer, .. } = self;
@@ -397,14 +397,14 @@ impl Run {
         if names.len() == gate.orders.len() { Ok(()) } else { Err("an order is stamped twice".to_owned()) }
     }
 
-    /// Whether every order that has come has ended.
+    /// Whether every received order has an outcome.
     fn is_settled(&self) -> bool {
         self.peer.orders.iter().all(|order| order.is_over || order.at.is_none())
     }
 }
 
-/// One peer by its seed: it talks for some intervals, and each of its orders ends in time; then nothing whole
-/// comes of it any more, and its session ends in time.
+/// Runs one peer by its seed. It sends for some intervals, and each of its orders has an outcome in time.
+/// Then it sends nothing whole any more, and its session ends in time.
 fn run(seed: u64) -> Result<(), String> {
     let mut run = Run::new(seed);
     let talks_until = 40 + run.rng.below(80);
@@ -425,8 +425,8 @@ fn run(seed: u64) -> Result<(), String> {
     Ok(())
 }
 
-/// The line damages so much that the second gap opens where the first one is filled: the order was in it all
-/// the time, and the time began again.
+/// The line damages so much that the second gap opens where the first one is filled: the order was in the gap
+/// all the time, and the time began again.
 const ONE_GAP_AFTER_THE_OTHER: u64 = 21_234_956;
 
 #[test]

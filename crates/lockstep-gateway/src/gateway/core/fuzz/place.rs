@@ -1,4 +1,4 @@
-//! One gateway of the model: its engine, its stream, its check of passwords.
+//! One gateway of the model: its engine, its stream, its password check.
 
 use super::*;
 use crate::gateway::core::model::{Entry, Handle, Log, USERS};
@@ -36,9 +36,9 @@ pub(super) struct Place {
     pub(super) handle: Handle,
     pub(super) delivery: Delivery,
     pub(super) read: usize,
-    /// What it was told to be committed, if that is told.
+    /// The bound that was reported to it as committed.
     pub(super) reported: usize,
-    /// A takeover has taken back what it read from there on, and it has not heard so.
+    /// The position from which on a takeover has taken back what it read, until it learns of that.
     pub(super) cut: Option<usize>,
     pub(super) touched: Vec<usize>,
 }
@@ -68,7 +68,7 @@ impl Place {
         Self { core, handle, delivery, read: 0, reported: 0, cut: None, touched: Vec::new() }
     }
 
-    /// The handle reads so many entries, and tells what it found.
+    /// The handle reads `count` entries, and reports what it found.
     pub(super) fn read_outcomes(&mut self, now: Nanos, log: &Log, count: usize) {
         self.apply_takeover(now);
         let entries = &log.entries[self.handle.read..];
@@ -77,7 +77,7 @@ impl Place {
         }
     }
 
-    /// Whether a takeover has taken back what it read.
+    /// A takeover has taken back the log from `from` on.
     pub(super) fn on_takeover(&mut self, from: usize) {
         self.cut = Some(self.cut.map_or(from, |cut| cut.min(from)));
     }
@@ -92,7 +92,7 @@ impl Place {
         }
     }
 
-    /// So many entries are delivered.
+    /// `count` entries are delivered.
     pub(super) fn read_stream(&mut self, now: Nanos, log: &Log, count: usize) {
         self.apply_takeover(now);
         let end = if self.delivery == Delivery::Stamped { log.entries.len() } else { log.committed };
@@ -150,7 +150,7 @@ impl Place {
         self.touched.clear();
     }
 
-    /// Nothing that clients or the stream do makes it grow.
+    /// No input of clients or of the stream makes it grow.
     pub(super) fn assert_bounded(&self) {
         let core = &self.core;
         assert!(!matches!(core.failed, Some(GatewayError::Backlog(_) | GatewayError::Fenced(_))));
@@ -162,7 +162,7 @@ impl Place {
         );
         for (_, conn) in core.conns.iter().flatten() {
             assert!(conn.inbox.len() <= PACKET_LEN_MAX + PIECE_MAX, "{} bytes came", conn.inbox.len());
-            // What waits, what was sent and is not given back yet, and a word for each message refused.
+            // Waiting bytes, sent bytes that are not released yet, and a text for each refused message.
             assert!(conn.out.len() <= 4 * OUT_MAX, "{} bytes to be sent", conn.out.len());
         }
         let served: BTreeSet<usize> = core.by_publisher.values().copied().collect();

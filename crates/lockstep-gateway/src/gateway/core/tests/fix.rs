@@ -1,4 +1,4 @@
-//! Clients of FIX at two gateways on one stream, message by message.
+//! FIX clients at two gateways on one stream, message by message.
 
 mod edges;
 mod place;
@@ -14,7 +14,7 @@ use trader::Trader;
 
 const S: Nanos = 1_000_000_000;
 
-/// Alice, logged in at the first gateway, and what she was sent.
+/// Alice, logged in at the first gateway, and the messages that she received.
 fn logged_in() -> (FixPlace, Trader) {
     let mut place = FixPlace::new();
     let mut alice = Trader::connect(&mut place, 0);
@@ -69,7 +69,7 @@ fn an_order_that_died_with_its_gateway_is_asked_for_and_one_that_was_stamped_is_
         alice.log_on(&mut place, "");
         let received = alice.received(&mut place);
         if is_stamped {
-            // Logon 1, two reports 2 and 3: the client has seen one message, and lacks the reports.
+            // Logon 1, two reports 2 and 3: the client has received one message, and lacks the reports.
             assert_eq!(received, ["4 A 98=0|108=30"]);
         } else {
             assert_eq!(received, ["2 A 98=0|108=30", "3 2 7=2|16=0"]);
@@ -123,7 +123,7 @@ fn a_resend_request_is_answered_from_the_stream_by_any_gateway_and_gaps_stand_fo
             "{after:?}"
         );
     }
-    // A part of it alone, and what was never sent.
+    // A part of the messages alone, and messages that were never sent.
     alice.send(&mut place, "35=2|7=2|16=2|");
     assert!(alice.received(&mut place)[0].starts_with("2 8 43=Y"));
     alice.send(&mut place, "35=2|7=9|16=0|");
@@ -168,7 +168,7 @@ fn a_number_that_is_too_low_ends_the_session_unless_it_is_a_possible_duplicate()
     alice.send_as(&mut place, 1, "35=0|");
     assert_eq!(alice.received(&mut place), ["2 5 58=MsgSeqNum too low, expecting 2 but received 1"]);
     assert!(alice.is_closed(&mut place));
-    // A logon whose number is too low is sent the same, and nothing else.
+    // A logon with too low a number receives the same, and nothing else.
     let mut again = alice.reconnect(&mut place, 1);
     again.next = 1;
     again.log_on(&mut place, "");
@@ -191,7 +191,7 @@ fn both_numbers_begin_anew_at_every_gateway_when_a_logon_asks_for_it() {
     let mut alice = alice.reconnect(&mut place, 1);
     alice.log_on(&mut place, "");
     assert_eq!(alice.received(&mut place), ["4 A 98=0|108=30"]);
-    // The order of the session before is still known by its name.
+    // The order of the former session is still known by its ClOrdID.
     alice.order(&mut place, "first", 10);
     assert!(alice.received(&mut place)[0].contains("|150=8|39=8|103=6|"));
 }
@@ -236,7 +236,7 @@ fn a_gateway_that_stops_and_a_user_that_is_disabled_say_so_by_a_logout_with_its_
     assert_eq!(place.disconnects(), ["its gateway stopped", "its user was disabled"]);
 }
 
-/// Orders end with the day: what is answered to them in another day has no number.
+/// Orders end with the day: a later answer to them has no number.
 #[test]
 fn a_gateway_that_has_read_this_day_alone_counts_as_one_that_has_read_the_whole_stream() {
     let (mut place, mut alice) = logged_in();
@@ -364,11 +364,11 @@ fn cancels_and_replacements_are_answered_each_also_where_the_exchange_is_silent(
     alice.send(&mut place, "35=F|11=c|41=b|55=ABC|54=1|");
     let canceled = alice.received(&mut place);
     assert!(canceled[0].contains("|11=c|41=b|") && canceled[0].contains("|150=4|39=4|"), "{canceled:?}");
-    // It is over: the exchange answers nothing.
+    // The order is over: the exchange answers nothing.
     alice.send(&mut place, "35=F|11=d|41=b|55=ABC|54=1|");
     let refused = alice.received(&mut place);
     assert!(refused[0].contains("|11=d|41=b|39=4|434=1|102=0|"), "{refused:?}");
-    // An order and its cancel in one packet: the gateway knows it before it is delivered.
+    // An order and its cancel in one packet: the gateway knows the order before it is delivered.
     place.hold(true);
     alice.order(&mut place, "e", 11);
     alice.send(&mut place, "35=F|11=f|41=e|55=ABC|54=1|");

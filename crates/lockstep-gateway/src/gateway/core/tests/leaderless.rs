@@ -1,13 +1,13 @@
-//! A gateway that follows no leader for the present.
+//! A gateway that follows no leader at present.
 
 use super::*;
 
-/// The text that a connection is sent from `at` on.
+/// The text that was sent to a connection from `at` on.
 fn sent(gateway: &Gateway<MemoryBacklog>, index: usize, at: usize) -> String {
     String::from_utf8_lossy(&gateway.out(index)[at..]).into_owned()
 }
 
-/// From `now` on its handles follow a leader, or none; the connections that have something to send.
+/// From `now` on its handles follow a leader, or none; returns the connections with output.
 fn follow(
     gateway: &mut Gateway<MemoryBacklog>,
     stream: &mut Recorder,

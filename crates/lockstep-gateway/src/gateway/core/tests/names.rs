@@ -1,8 +1,8 @@
-//! Gateways that begin, live, stop, and contend under one name.
+//! Gateways that start, run, stop, and contend for one name.
 
 use super::*;
 
-/// A gateway that begins, under the name of one that the stream has as open.
+/// A gateway that starts under a name that is open in the stream.
 fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder) {
     let (gateway, _, _) = opening_of(delivery);
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
@@ -155,7 +155,7 @@ fn a_gateway_that_stops_closes_its_name_behind_its_clients() {
     assert!(gateway.has_left());
 }
 
-/// It could not count what was addressed to that name before: simulator seed 20261127003978.
+/// It could not count the messages that were addressed to that name before: simulator seed 20261127003978.
 #[test]
 fn a_gateway_that_has_not_read_every_name_refuses_who_receives_one_that_it_does_not_know() {
     for whole in [true, false] {

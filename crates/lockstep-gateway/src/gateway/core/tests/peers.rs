@@ -1,7 +1,6 @@
-//! Peers of SoupBinTCP that log in, send and fall silent wrongly, in every way that the protocol leaves open:
-//! whatever one does, each message that it frames is in the stream, or refused in words, or its session has
-//! ended, within the silence that it may keep; and so has the session of a peer from which nothing whole
-//! comes any more.
+//! SoupBinTCP peers that log in, send and fall silent wrongly, in every way that the protocol leaves open.
+//! Within the permitted silence each message that a peer frames is in the stream, or refused with a text, or
+//! its session has ended; and so has the session of a peer that sends nothing whole any more.
 
 use super::{OWN, S};
 use crate::gateway::core::{Gateway, GatewayCounts, GatewayLimits, GatewayStream};
@@ -18,17 +17,17 @@ use soupbintcp::{Packet, ServerLimits};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
-/// The time between two looks at everything.
+/// The time between two steps.
 const STEP: Nanos = S / 20;
 /// Three heartbeats: the silence that a client may keep, and the time of a login.
 const SILENCE: Nanos = 3 * S;
-/// What a look may come late on either side.
+/// The bound, with one step on either side.
 const BOUND: Nanos = SILENCE + 2 * STEP;
-/// Longest message that the stream takes.
+/// Longest message that the stream accepts.
 const TAKEN_MAX: usize = 1_000;
 const USERS: [&str; 2] = ["alice", "bob"];
 
-/// A stream that takes short messages, and opens names when the test says so.
+/// A stream that accepts short messages, and opens names when the test demands it.
 #[derive(Default)]
 struct Stream {
     opens: Vec<(String, [u64; 2])>,
@@ -69,7 +68,7 @@ enum Login {
     Right,
     /// So many bytes in each step.
     Trickled(usize),
-    /// And says nothing, or says that much without end.
+    /// It sends nothing, or this much without end.
     Never,
     Half,
     OnlyDebug,
@@ -110,7 +109,7 @@ const LOGINS: [Login; 24] = [
     Login::Garbage,
 ];
 
-/// What becomes of one packet in four on its way.
+/// What happens to one packet in four under way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Way {
     Whole,
@@ -139,12 +138,12 @@ const WAYS: [Way; 12] = [
     Way::Changed,
 ];
 
-/// What still comes of a peer once nothing whole does.
+/// What a peer still sends once it sends nothing whole.
 #[derive(Clone, Copy, Debug)]
 enum Quiet {
     Nothing,
     OneByteASecond,
-    /// Heartbeats and messages, behind a length that takes them along.
+    /// Heartbeats and messages, behind a length that swallows them.
     WithinAPacket,
 }
 
@@ -211,16 +210,16 @@ struct Run<'a> {
     quiet: Quiet,
     quiet_since: Option<Nanos>,
     waiting: VecDeque<u8>,
-    /// Everything that has come, how far it is whole packets, and how many of them are messages.
+    /// All received bytes, how many of them are whole packets, and how many packets are messages.
     came: Vec<u8>,
     whole_len: usize,
     framed: u64,
-    /// Since when something that has come is no whole packet.
+    /// The time since which received bytes are no whole packet.
     partial_since: Option<Nanos>,
     number: u64,
     counted: (GatewayCounts, u64),
     out: Vec<u8>,
-    /// When an open that is under way is stamped.
+    /// When an open under way is stamped.
     opens_at: Option<(Nanos, usize)>,
 }
 
@@ -236,7 +235,7 @@ impl Run<'_> {
         format!("\0\x2fL{user:<6}{password:<10}{:>10}{:>20}", "", 0).into_bytes()
     }
 
-    /// What it sends to begin.
+    /// Sends its login.
     fn begin(&mut self) {
         let right = self.login_bytes("secret");
         let message = packet(&Packet::Unsequenced(b"too early"));
@@ -254,7 +253,7 @@ impl Run<'_> {
         self.waiting.extend(bytes);
     }
 
-    /// It sends a packet, which may be damaged on its way.
+    /// Sends a packet, which may be damaged under way.
     fn send(&mut self, sent: &Packet<'_>) {
         let mut bytes = packet(sent);
         if self.rng.below(4) == 0 {
@@ -286,14 +285,14 @@ impl Run<'_> {
         let len = if self.rng.below(30) == 0 { TAKEN_MAX + 1 } else { 20 + self.rng.below(60) as usize };
         let mut message = vec![b'm'; len];
         if USERS[self.user] == "bob" {
-            // Now and then one that skips a number, or has one that was there.
+            // Now and then it skips a number, or repeats one.
             self.number = (self.number + self.rng.pick(&[1, 1, 1, 1, 1, 1, 2, 0])).max(1);
             message[..8].copy_from_slice(&self.number.to_be_bytes());
         }
         self.send(&Packet::Unsequenced(&message));
     }
 
-    /// What it sends in a step, once it has logged in or not.
+    /// Sends the bytes of a step, logged in or not.
     fn talk(&mut self, step: u64) {
         match self.login {
             Login::OnlyDebug => return self.send(&Packet::Debug(b"hello")),
@@ -323,7 +322,7 @@ impl Run<'_> {
         }
     }
 
-    /// What comes to the gateway in a step.
+    /// Delivers the bytes of a step to the gateway.
     fn deliver(&mut self) {
         let step = (self.now - self.began) / STEP;
         let room = match (self.login, self.way) {
@@ -357,7 +356,7 @@ impl Run<'_> {
         self.gateway.on_bytes(self.now, self.stream, self.index, &bytes);
     }
 
-    /// The gateway's turn, with all that it waits for.
+    /// The gateway's turn, with everything for which it waits.
     fn turn(&mut self) {
         while let Some(check) = self.gateway.next_check() {
             let is_right = check.password == b"secret";
@@ -376,7 +375,8 @@ impl Run<'_> {
         self.gateway.on_sent(self.now, self.index, out.len());
     }
 
-    /// Each whole message is counted once, in the stream or in words; what is none has time.
+    /// Checks that each whole message is counted once, in the stream or with a text; incomplete bytes have
+    /// time.
     fn judge(&self) -> Result<(), String> {
         let (before, taken) = (self.counted.0, self.stream.taken - self.counted.1);
         let now = self.gateway.counts;
@@ -406,7 +406,7 @@ impl Run<'_> {
     }
 }
 
-/// One peer by its seed. It talks for some seconds; then nothing whole comes of it any more.
+/// Runs one peer by its seed. It sends for some seconds, and then nothing whole any more.
 fn run(
     gateway: &mut Gateway<MemoryBacklog>,
     stream: &mut Stream,
@@ -448,7 +448,7 @@ fn run(
         run.now += STEP;
         if run.quiet_since.is_none() && step >= talks_until {
             run.quiet_since = Some(run.now);
-            // Behind half a packet anything may be a whole one.
+            // Behind half a packet any bytes may be a whole one.
             if run.partial_since.is_some() {
                 run.quiet = Quiet::Nothing;
             }

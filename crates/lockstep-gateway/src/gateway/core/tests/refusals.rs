@@ -1,5 +1,5 @@
-//! Each connection that is closed, and each login that is refused, whatever the cause and the protocol: one
-//! line of the log at `info` or above, with the peer's address and the cause, and one counter.
+//! Each connection that is closed and each login that is refused, whatever the cause and the protocol, leaves
+//! one line of the log at `info` or above, with the peer's address and the cause, and one counter.
 
 mod lines;
 mod more;
@@ -22,15 +22,15 @@ use soupbintcp::ServerLimits;
 use std::net::SocketAddr;
 
 const S: Nanos = 1_000_000_000;
-/// Where the client of each cause comes from.
+/// The client's address of each cause.
 const PEER: [u8; 4] = [10, 1, 2, 3];
 
-/// A gateway that can decide logins, and what a cause does to it.
+/// A gateway that can decide logins, and the effects of a cause.
 struct Scene {
     gateway: Gateway<MemoryBacklog>,
     stream: Recorder,
     now: Nanos,
-    /// Its clients take what they are sent.
+    /// Whether its clients read their sockets.
     reads: bool,
     lines: Lines,
     counted: GatewayCounts,
@@ -43,7 +43,7 @@ impl Scene {
         scene
     }
 
-    /// One that has not read the stream to its end.
+    /// A gateway that has not read the stream to its end.
     fn reading(lines: &Lines) -> Self {
         let limits = GatewayLimits {
             delivery: Delivery::Committed,
@@ -80,7 +80,7 @@ impl Scene {
         self.mark();
     }
 
-    /// From here on lines and counters are this cause's.
+    /// From here on lines and counters belong to this cause.
     fn mark(&mut self) {
         self.lines.clear();
         self.counted = self.gateway.counts;
@@ -100,7 +100,7 @@ impl Scene {
         }
     }
 
-    /// A connection, and the time in which the audit log earns a line.
+    /// A connection, and the time in which the audit log's rate allows another line.
     fn soup(&mut self) -> usize {
         self.now += S / 100;
         self.gateway.accept(self.now, SocketAddr::from((PEER, 7))).expect("room").0
@@ -133,7 +133,7 @@ impl Scene {
         self.gateway.on_checked(self.now, &mut self.stream, &check, is_right);
     }
 
-    /// The last open entry stands in the stream.
+    /// The last open entry is delivered.
     fn deliver(&mut self, publisher: PublisherId) {
         self.now += S / 100;
         let (name, nonce) = self.stream.opens.last().cloned().expect("an open");
@@ -142,7 +142,7 @@ impl Scene {
         self.gateway.on_stream(self.now, &mut self.stream, &opened);
     }
 
-    /// The handle says that it is open.
+    /// The handle reports it as open.
     fn opened(&mut self, publisher: PublisherId) {
         self.now += S / 100;
         let ticket = self.stream.opens.len() - 1;
@@ -159,7 +159,7 @@ impl Scene {
         self.gateway.on_closed(self.now, index);
     }
 
-    /// A client that is logged in.
+    /// A logged-in client.
     fn logged_in(&mut self) -> usize {
         let index = self.login("alice", "", 1);
         self.checked(true);
@@ -192,7 +192,7 @@ fn login_bytes(user: &str, session: &str, number: u64) -> String {
 
 const TIME: Nanos = 1_795_255_200_000_000_000;
 
-/// A Logon that is right, with this in the place of some of it.
+/// A valid Logon, with these changes.
 pub(super) fn good(changes: &str) -> String {
     let mut fields = vec![
         ("34", "1".to_owned()),
@@ -217,7 +217,7 @@ pub(super) fn good(changes: &str) -> String {
 
 type Cause = (&'static str, fn(&mut Scene));
 
-/// Bytes that end a connection before its login, by SoupBinTCP, and their words.
+/// Bytes that end a SoupBinTCP connection before its login, and the reasons.
 const SOUP_BYTES: [(&str, &[u8]); 5] = [
     ("packet", b"GET / HTTP/1.1\r\n\r\n"),
     ("packet", b"\0\0"),
@@ -226,8 +226,8 @@ const SOUP_BYTES: [(&str, &[u8]); 5] = [
     ("length", b"\0\x05Labcd"),
 ];
 
-/// Logons that name no user of this gateway, or not rightly: the connection is closed without a word, as a
-/// Logout would take a number.
+/// Logons that name no user of this gateway, or not correctly: the connection is closed without a message,
+/// because a Logout would take a number.
 const CUT: [(&str, &str, &str); 15] = [
     ("TargetCompID", "FIX.4.4", "56=OTHER"),
     ("TargetCompID", "FIX.4.4", "56=-"),
@@ -246,7 +246,7 @@ const CUT: [(&str, &str, &str); 15] = [
     ("tag 354", "FIXT.1.1", "354=x"),
 ];
 
-/// Logons of a user that has shown itself, which are answered by a Logout with these words.
+/// Logons of an authenticated user that are answered by a Logout with these texts.
 pub(super) const ANSWERED: [(&str, &str); 13] = [
     ("HeartBtInt(108)", "108=0"),
     ("HeartBtInt(108)", "108=7200"),
@@ -491,11 +491,11 @@ fn refused_open(scene: &mut Scene, reason: OpenRefusal) {
     scene.gateway.on_publisher(scene.now, &mut scene.stream, &PublisherEvent::Refused { ticket, reason });
 }
 
-/// What one cause leaves: its line, and one more in one counter.
+/// Checks the line of one cause, and the one counter that it raises.
 fn assert_logged(scene: &Scene, words: &str) {
     let lines = scene.lines.all();
     let address = "10.1.2.3";
-    // Logins before, of another connection, and the gateway's own state are no part of the cause.
+    // Earlier logins, of another connection, and the gateway's own state are not part of the cause.
     let is_another =
         |line: &&Line| line.message == "logged in" || line.message.starts_with("the day is larger than");
     let about: Vec<_> = lines.iter().filter(|line| !is_another(line)).collect();
@@ -546,7 +546,7 @@ fn each_refused_or_closed_login_is_one_line_with_its_peer_and_its_cause_and_one_
     });
 }
 
-/// A look whether a gateway lives is no login.
+/// A check whether a gateway is alive is no login.
 #[test]
 fn a_connection_that_says_nothing_and_is_closed_is_counted_and_leaves_no_line() {
     let lines = Lines::default();

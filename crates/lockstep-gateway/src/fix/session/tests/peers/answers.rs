@@ -1,4 +1,4 @@
-//! What a peer sends, and how it answers a Resend Request.
+//! The messages of a peer, and its answers to a Resend Request.
 
 use super::{S, STEP, frame};
 use crate::fix::session::tests::TIME;
@@ -7,7 +7,7 @@ use lockstep_memory::rng::Rng;
 use lockstep_wire::Nanos;
 use std::collections::{BTreeMap, VecDeque};
 
-/// How a peer answers a Resend Request for what lies before its next number.
+/// How a peer answers a Resend Request for the messages before its next number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Answer {
     Right,
@@ -83,12 +83,12 @@ pub(super) const ANSWERS: [Answer; 32] = [
 pub(super) struct SentOrder {
     pub(super) name: String,
     pub(super) number: u64,
-    /// When its last byte had come to the gateway, or was lost on the way.
+    /// The time at which its last byte had reached the gateway, or was lost.
     pub(super) at: Option<Nanos>,
     pub(super) is_over: bool,
 }
 
-/// A peer: what it has sent, and what it will answer.
+/// A peer: the messages that it has sent, and how it will answer.
 pub(super) struct Peer {
     pub(super) rng: Rng,
     pub(super) next: u64,
@@ -142,7 +142,7 @@ impl Peer {
         bytes
     }
 
-    /// A Logon by which both numbers begin anew: what it had sent before is over for it.
+    /// A Logon by which both numbers begin anew: the peer forgets what it had sent before.
     pub(super) fn begin_anew(&mut self, now: Nanos) -> Vec<u8> {
         self.orders.iter_mut().for_each(|order| order.is_over = true);
         (self.next, self.sent, self.filled) = (1, BTreeMap::new(), Vec::new());
@@ -211,7 +211,7 @@ impl Peer {
         })
     }
 
-    /// Answers that are messages, or none.
+    /// Answers that are messages, or nothing.
     fn messages(&mut self, now: Nanos, from: u64, answer: Answer) -> Vec<u8> {
         let (next, again) = (self.next, Self::again(now));
         let head = match answer {
@@ -232,7 +232,7 @@ impl Peer {
             }
             Answer::Missing => {
                 let mut parts = self.each(now, from, head);
-                // It has none where it has begun anew meanwhile.
+                // There are none if it has begun anew meanwhile.
                 let at = self.rng.below(parts.len().max(1) as u64) as usize;
                 drop(parts.drain(at..parts.len().min(at + 1)));
                 flat(parts)

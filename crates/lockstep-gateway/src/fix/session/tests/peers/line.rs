@@ -1,24 +1,24 @@
-//! How the bytes of a peer come to the gateway.
+//! How the bytes of a peer reach the gateway.
 
 use lockstep_memory::rng::Rng;
 use std::collections::VecDeque;
 
-/// See the module.
+/// The kind of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Way {
     /// As they are.
     Whole,
     /// In pieces of any length.
     Pieces,
-    /// So many bytes in each step.
+    /// This many bytes in each step.
     Slow(usize),
-    /// With bytes that are no message between them.
+    /// With other bytes between the messages.
     Noise,
-    /// With lengths that take what comes behind them along, that cut a message off, or that no memory has.
+    /// With lengths that swallow the bytes behind them, that cut a message off, or that no memory can hold.
     Long,
     Short,
     Huge,
-    /// With messages that break off.
+    /// With incomplete messages.
     Halves,
 }
 
@@ -39,10 +39,10 @@ pub(super) const WAYS: [Way; 14] = [
     Way::Halves,
 ];
 
-/// Bytes, how many of them have come, and the order that they are.
+/// Bytes, how many of them have arrived, and the order that they contain.
 type Waiting = (Vec<u8>, usize, Option<usize>);
 
-/// A peer's bytes on their way.
+/// A peer's bytes under way.
 pub(super) struct Line {
     way: Way,
     rng: Rng,
@@ -79,7 +79,7 @@ impl Line {
         matches!(self.way, Way::Slow(_))
     }
 
-    /// A peer sends this; `order`: it is one, for the first time.
+    /// A peer sends these bytes; `order`: they are an order that is sent for the first time.
     pub(super) fn push(&mut self, mut bytes: Vec<u8>, order: Option<usize>) {
         if self.rng.below(4) == 0 {
             let rng = &mut self.rng;
@@ -104,7 +104,7 @@ impl Line {
         self.waiting.push_back((bytes, 0, order));
     }
 
-    /// What comes in a step, and the orders that have come with it.
+    /// The bytes that arrive in a step, and the orders that have arrived with them.
     pub(super) fn deliver(&mut self) -> (Vec<u8>, Vec<usize>) {
         let left: usize = self.waiting.iter().map(|(bytes, at, _)| bytes.len() - at).sum();
         let mut room = match self.way {

@@ -1,5 +1,5 @@
-//! Sessions at their edges: gaps that are not filled, resets, requests before an answer, requests without
-//! end, and gateways that cannot decide yet.
+//! Edge cases of sessions: gaps that are not filled, resets, requests before an answer, requests without end,
+//! and gateways that cannot decide yet.
 
 use super::place::{FixPlace, STEP};
 use super::trader::Trader;
@@ -7,7 +7,7 @@ use super::{MS, S, logged_in};
 use crate::fix::codec::seal;
 use crate::gateway::core::tests::refusals::{ANSWERED, good};
 
-/// Alice, whose Logon has number 10 where 2 is expected: she was asked for what lies between.
+/// Alice, whose Logon has number 10 where 2 is expected: the gateway has requested the numbers in between.
 fn with_gap() -> (FixPlace, Trader) {
     let (mut place, mut alice) = logged_in();
     alice.close(&mut place);
@@ -121,7 +121,7 @@ fn a_logon_within_a_session_begins_both_numbers_anew_and_any_gateway_goes_on_fro
     let (mut place, mut alice) = logged_in();
     alice.order(&mut place, "first", 10);
     assert_eq!(alice.received(&mut place).len(), 2);
-    // She lacks something, and so does the gateway: of the numbers before nothing is asked for any more.
+    // She lacks messages, and so does the gateway: neither requests the former numbers any more.
     alice.send_as(&mut place, 9, "35=2|7=1|16=0|");
     assert_eq!(alice.received(&mut place).len(), 4);
     alice.send_as(&mut place, 1, "35=A|98=0|108=20|141=Y|");
@@ -182,7 +182,7 @@ fn a_resend_request_right_behind_the_logon_is_answered_behind_its_answer() {
     assert!(numbers[5].starts_with("5 3 45=5|371=7|372=2|373=5|58="), "{received:?}");
 }
 
-/// As a client's: all of these in one piece.
+/// Messages as a client sends them: all of these in one write.
 fn pieces(place: &FixPlace, from: u64, messages: impl Iterator<Item = String>) -> (Vec<u8>, u64) {
     let (time, mut number, mut bytes) = (place.time_text(), from, Vec::new());
     for message in messages {
@@ -211,7 +211,7 @@ fn test_requests_without_end_are_answered_each_and_leave_ten_entries_a_second() 
         .filter_map(|line| Some(line.split_once("112=")?.1.to_owned()))
         .collect();
     assert_eq!(answers, (0..120).map(|id| format!("t{id}")).collect::<Vec<_>>());
-    // Heartbeats without a Test Request have no answer, and leave at most ten entries a second.
+    // Heartbeats without a Test Request have no answer, and make at most ten entries a second.
     let (bytes, next) = pieces(&place, alice.next, (0..2_000).map(|_| "35=0|".to_owned()));
     let before = place.entries();
     alice.send_bytes(&mut place, &bytes);
@@ -230,7 +230,7 @@ fn test_requests_without_end_are_answered_each_and_leave_ten_entries_a_second() 
     assert!(received.len() == 1 && received[0].contains(" A 98=0"), "{received:?}");
 }
 
-/// Messages of the session make no output when they are asked for again: the work is in what is read.
+/// Messages of the session make no output when they are sent again: the work is in reading them.
 #[test]
 fn a_resend_of_a_whole_day_is_done_in_small_turns_and_others_are_served_between() {
     let (mut place, mut alice) = logged_in();
@@ -249,7 +249,7 @@ fn a_resend_of_a_whole_day_is_done_in_small_turns_and_others_are_served_between(
     let (bytes, next) = pieces(&place, alice.next, (0..8).map(|_| "35=2|7=1|16=0|".to_owned()));
     alice.send_bytes(&mut place, &bytes);
     alice.next = next;
-    // Its invariants hold the bound after each turn.
+    // Its invariants check the bound after each turn.
     carol.order(&mut place, "quick", 11);
     let reports = carol.received(&mut place);
     assert!(reports.len() == 1 && reports[0].starts_with("2 8 "), "{reports:?}");
@@ -278,7 +278,7 @@ fn a_logon_at_a_gateway_that_still_reads_waits_until_it_can_be_decided() {
     place.catch_up(1);
     place.advance(2 * S);
     assert_eq!(alice.received(&mut place), ["2 A 98=0|108=30"]);
-    // One that never can closes it, and says so to the log.
+    // A gateway that never can decide closes the connection, and logs it.
     place.kill(1);
     place.start_reading(1);
     let mut alice = alice.reconnect(&mut place, 1);
@@ -330,7 +330,7 @@ fn a_user_that_has_shown_itself_is_told_by_a_logout_why_its_logon_is_refused() {
         let is_answered =
             received.len() == 1 && received[0].starts_with("1 5 58=") && received[0].contains(words);
         assert!(is_answered && alice.is_closed(&mut place), "{changes}: {received:?}");
-        // Its next right logon continues with the number behind.
+        // Its next valid logon continues with the following number.
         let mut again = alice.reconnect(&mut place, 1);
         again.log_on(&mut place, "");
         assert_eq!(again.received(&mut place), ["2 A 98=0|108=30"], "{changes}");

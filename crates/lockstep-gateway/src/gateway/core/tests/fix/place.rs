@@ -21,7 +21,7 @@ use std::rc::Rc;
 /// 2026-11-21 10:00:00 UTC.
 const BEGAN: Nanos = 1_795_255_200_000_000_000;
 const APPLICATION: PublisherId = 900;
-/// Time between two turns of everybody.
+/// Time between two turns of the gateways and the application.
 pub(super) const STEP: Nanos = 10_000_000;
 
 #[derive(Clone, Debug)]
@@ -37,9 +37,9 @@ struct Log {
     entries: Vec<(Nanos, Logged)>,
     ids: BTreeMap<String, PublisherId>,
     last: BTreeMap<PublisherId, PublisherSeq>,
-    /// The gateway that has opened each, ...
+    /// The gateway that has opened each client.
     owners: BTreeMap<PublisherId, usize>,
-    /// ... and what they have handed in meanwhile.
+    /// Their submissions that are not stamped yet.
     waiting: VecDeque<(usize, PublisherId, Destination, Vec<u8>)>,
     opened: [Vec<(usize, PublisherId, PublisherSeq)>; 2],
     tickets: usize,
@@ -82,7 +82,7 @@ impl GatewayStream for Handle {
         let next = log.ids.len() as PublisherId + 1;
         let publisher = *log.ids.entry(name.to_owned()).or_insert(next);
         let last = log.last.get(&publisher).copied().unwrap_or(0);
-        // What another one had under way is lost.
+        // The submissions of another gateway are lost.
         log.waiting.retain(|(_, of, _, _)| *of != publisher);
         log.owners.insert(publisher, self.index);
         log.push(Logged::Opened { publisher, nonce, last, name: name.to_owned() });
@@ -126,7 +126,7 @@ impl GatewayStream for Handle {
     }
 }
 
-/// See the module.
+/// The place: see the module.
 pub(super) struct FixPlace {
     log: Rc<RefCell<Log>>,
     gateways: [Gateway<MemoryBacklog>; 2],
@@ -208,7 +208,7 @@ impl FixPlace {
         self.log.borrow().now
     }
 
-    /// So much time passes, in which everybody does what is due.
+    /// Time passes, in which the gateways and the application do what is due.
     pub(super) fn advance(&mut self, by: Nanos) {
         let until = self.now() + by;
         while self.now() < until {
@@ -253,7 +253,7 @@ impl FixPlace {
         }
     }
 
-    /// The application: it accepts each order; one of an even quantity executes.
+    /// The application: it accepts each order, and executes orders of an even quantity.
     fn apply(&mut self) {
         loop {
             let entry = self.log.borrow().entries.get(self.applied).cloned();
@@ -305,7 +305,7 @@ impl FixPlace {
             Inbound::CancelOrder(cancel) => {
                 self.orders.push(format!("X{}", cancel.user_ref_num));
                 let (user_ref_num, reason) = (cancel.user_ref_num, CancelReason::UserRequested);
-                // An order that is over is answered by silence.
+                // A cancel of an order that is over has no answer.
                 if let Some(quantity) = self.open.remove(&user_ref_num) {
                     let canceled = Canceled { time_ns, user_ref_num, quantity, reason, options };
                     self.answer(publisher, &canceled.into());
@@ -365,25 +365,25 @@ impl FixPlace {
         self.advance(STEP);
     }
 
-    /// Everything that the application was handed, in its order.
+    /// Everything that the application received, in order.
     pub(super) fn orders(&mut self) -> Vec<String> {
         self.orders.clone()
     }
 
-    /// Why clients were disconnected, in the stream's order.
+    /// The reasons of disconnects, in the stream's order.
     pub(super) fn disconnects(&mut self) -> Vec<String> {
         self.advance(5 * STEP);
         self.disconnects.clone()
     }
 
-    /// A gateway is no more.
+    /// A gateway is killed.
     pub(super) fn kill(&mut self, index: usize) {
         self.alive[index] = false;
-        // Nobody resends what it had under way.
+        // Nothing resends its submissions under way.
         self.log.borrow_mut().waiting.retain(|(owner, ..)| *owner != index);
     }
 
-    /// A gateway that is no more starts again, and reads the stream from its beginning.
+    /// A killed gateway starts again, and reads the stream from its beginning.
     pub(super) fn start(&mut self, index: usize) {
         if self.alive[index] {
             return;
@@ -404,7 +404,7 @@ impl FixPlace {
         gateway.on_stream(now, handle, &SubscriberEvent::CaughtUp { next });
     }
 
-    /// A gateway that is no more starts again, and has not read the stream to its end.
+    /// A killed gateway starts again, and has not read the stream to its end.
     pub(super) fn start_reading(&mut self, index: usize) {
         let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
         self.gateways[index] = Gateway::new(["1", "2"][index], limits(), users(false), ledger);
@@ -412,53 +412,53 @@ impl FixPlace {
         self.log.borrow_mut().opened[index].clear();
     }
 
-    /// Now it has.
+    /// That gateway reads the stream to its end.
     pub(super) fn catch_up(&mut self, index: usize) {
         let (now, next) = (self.now(), self.delivered[index] as u64 + 1);
         let (gateway, handle) = (&mut self.gateways[index], &mut self.handles[index]);
         gateway.on_stream(now, handle, &SubscriberEvent::CaughtUp { next });
     }
 
-    /// What a gateway has counted.
+    /// The counts of a gateway.
     pub(super) fn counts(&self, index: usize) -> GatewayCounts {
         self.gateways[index].counts
     }
 
-    /// Entries of the stream that are no gateway's own signs of life.
+    /// Entries of the stream that are no gateway's heartbeats.
     pub(super) fn entries(&self) -> usize {
         let log = self.log.borrow();
         let is_sign = |entry: &Logged| matches!(entry, Logged::Message { to: GATEWAYS, payload, .. } if payload.is_empty());
         log.entries.iter().filter(|(_, entry)| !is_sign(entry)).count()
     }
 
-    /// A gateway that is no more starts again, where journals retain nothing before the newest day.
+    /// A killed gateway starts again, with journals that retain nothing before the newest day.
     pub(super) fn start_late(&mut self, index: usize) {
         let is_start = |(_, entry): &(Nanos, Logged)| matches!(entry, Logged::Day(Some(_)));
         let day = self.log.borrow().entries.iter().rposition(is_start).expect("a day that began");
         self.start_from(index, day);
     }
 
-    /// Answers of the application.
+    /// The number of answers of the application.
     pub(super) fn answers(&self) -> usize {
         self.answers
     }
 
-    /// Cancels that the application has answered.
+    /// The number of cancels that the application has answered.
     pub(super) fn canceled(&self) -> usize {
         self.canceled
     }
 
-    /// The stream's time, as FIX has it.
+    /// The stream's time, as FIX writes it.
     pub(super) fn time_text(&self) -> String {
         crate::fix::value::utc_text(self.time())
     }
 
-    /// The same, in nanoseconds.
+    /// The stream's time in nanoseconds.
     pub(super) fn time(&self) -> Nanos {
         BEGAN + self.now()
     }
 
-    /// A client connects, if the gateway lives.
+    /// A client connects, if the gateway runs.
     pub(super) fn accept(&mut self, index: usize) -> Option<usize> {
         let (now, peer) = (self.now(), "127.0.0.1:9".parse().expect("an address"));
         let accepted = self.gateways[index].accept_fix(now, peer, "LOCKSTEP");
@@ -479,8 +479,8 @@ impl FixPlace {
         }
     }
 
-    /// The bytes that a connection was sent, and whether it is to be closed; none, if its gateway is no
-    /// more.
+    /// The bytes that were sent to a connection, and whether it must be closed; `None` if its gateway was
+    /// killed.
     pub(super) fn take_out(&mut self, index: usize, conn: usize) -> Option<(Vec<u8>, bool)> {
         let now = self.now();
         let gateway = &mut self.gateways[index];
@@ -489,7 +489,7 @@ impl FixPlace {
         self.alive[index].then(|| (bytes, gateway.is_done(now, conn)))
     }
 
-    /// Stops stamping what clients and gateways hand in; then stamps it.
+    /// Stops stamping the submissions of clients and gateways; then stamps them.
     pub(super) fn hold(&mut self, is_stalled: bool) {
         let log = &mut *self.log.borrow_mut();
         log.is_stalled = is_stalled;

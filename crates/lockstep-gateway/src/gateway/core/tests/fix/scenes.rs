@@ -1,5 +1,6 @@
-//! QuickFIX's acceptance tests, scene by scene, at a gateway of its own: each is answered as QuickFIX answers
-//! it, or differs for a reason that docs/FIX.md has. `scenes.txt` has them, and names their source.
+//! QuickFIX's acceptance tests, scene by scene, each at its own gateway: the gateway answers as QuickFIX
+//! does, or differs for a reason that docs/FIX.md states. `scenes.txt` has the scenes, and names their
+//! source.
 
 use super::place::{FixPlace, STEP};
 use super::trader::is_request;
@@ -50,7 +51,7 @@ struct Player {
     conn: Option<usize>,
     next: u64,
     inbox: Vec<u8>,
-    /// Bodies of messages that came and no step has named yet.
+    /// Bodies of received messages that no step has checked yet.
     received: VecDeque<Vec<u8>>,
     is_closed: bool,
 }
@@ -97,7 +98,7 @@ impl Stage {
         Ok(())
     }
 
-    /// `@` and a number of seconds, and `$`.
+    /// Replaces `@` with a number of seconds, and `$`.
     fn filled(&self, text: &str) -> String {
         let mut parts = text.split('@');
         let mut whole = parts.next().unwrap_or_default().to_owned();
@@ -171,7 +172,7 @@ impl Stage {
         bytes
     }
 
-    /// The same message, with a length that is so much off.
+    /// The same message with a body length that is wrong by `by`.
     fn misled(&self, bytes: &[u8], by: i64) -> Vec<u8> {
         let text = String::from_utf8(bytes.to_vec()).expect("ASCII");
         let (before, rest) = text.split_once("\x019=").expect("a length");
@@ -271,7 +272,7 @@ fn each_scene_of_quickfix_is_answered_as_quickfix_does_or_differs_for_a_reason()
     assert_eq!((names.len(), scenes.len()), (63, 63), "all of them, each once");
 }
 
-/// The document counts them, and has each reason as it stands here.
+/// The document counts them, and states each reason as it stands here.
 #[test]
 fn each_scene_that_differs_from_quickfix_stands_in_the_document_with_its_reason() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/FIX.md");
@@ -288,7 +289,7 @@ fn each_scene_that_differs_from_quickfix_stands_in_the_document_with_its_reason(
     }
 }
 
-/// Whatever FIX 4.2 lacks is not sent to its clients.
+/// The gateway sends no value to FIX 4.2 clients that FIX 4.2 lacks.
 #[test]
 fn a_client_of_fix_4_2_is_sent_no_value_that_fix_4_2_lacks() {
     const LARGEST: [(u32, u64); 5] = [(102, 3), (103, 8), (373, 11), (378, 5), (380, 5)];

@@ -29,7 +29,7 @@ impl Trader {
         Self { user, gateway, conn, next: 1, inbox: Vec::new(), is_closed: false }
     }
 
-    /// It goes on at another gateway, with its number.
+    /// It reconnects to another gateway, with its next number.
     pub(super) fn reconnect(self, place: &mut FixPlace, gateway: usize) -> Self {
         let mut again = Self::of(place, gateway, self.user);
         again.next = self.next;
@@ -48,14 +48,14 @@ impl Trader {
         place.advance(STEP);
     }
 
-    /// A message with all of its header.
+    /// Sends a message with its complete header.
     pub(super) fn send_whole(&mut self, place: &mut FixPlace, text: &str) {
         let mut bytes = Vec::new();
         seal("FIX.4.4", text.replace('|', "\x01").as_bytes(), &mut bytes);
         self.send_bytes(place, &bytes);
     }
 
-    /// A message with another number than the next.
+    /// Sends a message with another number than the next.
     pub(super) fn send_as(&mut self, place: &mut FixPlace, number: u64, text: &str) {
         let (time, user) = (place.time_text(), self.user);
         let (kind, rest) = text.split_once('|').expect("a type");
@@ -95,8 +95,8 @@ impl Trader {
         self.is_closed
     }
 
-    /// Everything that came meanwhile: number, type, and fields behind the header, with `43=Y|52=…|122=…`
-    /// before those of a message that was sent again.
+    /// Everything received since the last call: number, type, and fields behind the header, with
+    /// `43=Y|52=…|122=…` before those of a message that was sent again.
     pub(super) fn received(&mut self, place: &mut FixPlace) -> Vec<String> {
         (0..3).for_each(|_| self.pump(place));
         let mut lines = Vec::new();

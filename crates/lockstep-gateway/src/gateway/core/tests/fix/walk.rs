@@ -1,5 +1,6 @@
-//! Any order of a client's requests, broken connections, gateways that die and start again, stalls of the
-//! stream and full windows: each request is stamped once and in order, each message to the client comes once.
+//! Random orders of a client's requests, broken connections, gateways that die and restart, stalls of the
+//! stream and full windows: each request is stamped once and in order, and each message to the client arrives
+//! once.
 
 use super::place::FixPlace;
 use super::trader::is_request;
@@ -9,13 +10,13 @@ use crate::gateway::core::tests::MS;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-/// A FIX engine as the specification has it, with a store that nothing damages.
+/// A FIX engine by the specification, with a store that is never damaged.
 #[derive(Default)]
 struct Engine {
     conn: Option<(usize, usize)>,
     is_logged_on: bool,
     inbox: Vec<u8>,
-    /// Messages that were sent, by number; those of the session have none.
+    /// Sent messages by number; `None` for messages of the session.
     sent: BTreeMap<u64, Option<String>>,
     expected: u64,
     asked_to: u64,
@@ -50,7 +51,7 @@ impl Engine {
         self.write(place, number, text, false);
     }
 
-    /// Sent, or stored until it is asked for.
+    /// Sends a message, or stores it until it is requested.
     fn send(&mut self, place: &mut FixPlace, text: String) {
         let number = self.next();
         self.sent.insert(number, Some(text.clone()));
@@ -95,7 +96,7 @@ impl Engine {
         let number = fields.number(tags::MSG_SEQ_NUM).expect("a number");
         let is_again = fields.get(tags::POSS_DUP_FLAG) == Some(b"Y");
         self.is_logged_on |= fields.kind() == tags::LOGON;
-        // Whatever its number is: else each side would wait for the other.
+        // Whatever its number is: otherwise each side would wait for the other.
         if fields.kind() == tags::RESEND_REQUEST && !is_again {
             self.resend(place, fields.number(tags::BEGIN_SEQ_NO).expect("a number"));
         }
@@ -198,7 +199,7 @@ fn walk(steps: &[Step]) {
         place.advance(MS);
         alice.turn(&mut place);
     }
-    // Everything is mended: then all of it arrives.
+    // Everything is repaired: then all messages arrive.
     place.hold(false);
     place.fill_window(false);
     (0..2).for_each(|gateway| place.start(gateway));

@@ -1,4 +1,4 @@
-//! The lines that a log would have.
+//! Records the lines of the log.
 
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, Once};
@@ -6,7 +6,7 @@ use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// A line of the log: its address, if it has one, and its words.
+/// A line of the log: its address, if it has one, and its text.
 #[derive(Clone, Default, Debug)]
 pub(super) struct Line {
     pub address: Option<String>,
@@ -32,8 +32,8 @@ thread_local! {
 }
 
 impl Lines {
-    /// Runs `test`, and keeps the lines of its thread. The recorder is that of the whole process: a callsite
-    /// that another thread meets first would else stay silent.
+    /// Runs `test`, and records the lines of its thread. The recorder is installed for the whole process: a
+    /// callsite that another thread reaches first would otherwise stay silent.
     pub fn record(&self, test: impl FnOnce()) {
         static ONCE: Once = Once::new();
         ONCE.call_once(|| tracing::subscriber::set_global_default(Recorder).expect("the only one"));
@@ -51,7 +51,7 @@ impl Lines {
     }
 }
 
-/// Gives each line to its thread.
+/// Passes each line to the record of its thread.
 struct Recorder;
 
 impl Subscriber for Recorder {

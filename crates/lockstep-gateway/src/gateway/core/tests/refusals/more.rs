@@ -1,4 +1,4 @@
-//! Causes that a gateway meets seldom: at its bounds, and within a session of FIX.
+//! Rare causes: at the gateway's bounds, and within a FIX session.
 
 use super::{ALICE, Cause, PEER, S, Scene, good, login_bytes, refused_open};
 use crate::fix::codec::seal;
@@ -10,7 +10,7 @@ use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use std::net::SocketAddr;
 
-/// A message of Anna's within her session.
+/// Sends a message of Anna within her session.
 fn says(scene: &mut Scene, index: usize, begin: &str, text: &str) {
     let text = text.replace("49=|", "49=anna|56=LOCKSTEP|52=20261121-10:00:00|");
     let mut bytes = Vec::new();
@@ -18,11 +18,11 @@ fn says(scene: &mut Scene, index: usize, begin: &str, text: &str) {
     scene.send(index, &bytes);
 }
 
-/// She is logged on, and says this; then the time passes in which her Logout would be stamped.
+/// She is logged on and sends this; then the time passes in which her Logout would be stamped.
 fn after(scene: &mut Scene, begin: &str, texts: &[&str]) {
     let index = scene.logged_on();
     for text in texts {
-        // Her rate takes one in ten milliseconds.
+        // Her rate allows one message in ten milliseconds.
         scene.now += S / 100;
         says(scene, index, begin, text);
     }

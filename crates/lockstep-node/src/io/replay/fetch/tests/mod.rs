@@ -1,4 +1,4 @@
-//! Sources that are slow, that lack what is asked for, and that give a checkpoint.
+//! Sources that are slow, that lack what is requested, and that send a checkpoint.
 
 use super::*;
 use lockstep_core::proto::log::LogEnd;
@@ -15,7 +15,7 @@ fn frame(first_seq: Seq) -> Vec<u8> {
     bytemuck::bytes_of(&header).to_vec()
 }
 
-/// A worker whose one source is an address at which nobody listens.
+/// A worker whose only source is an address without a listener.
 fn worker_of_nobody() -> Worker {
     let me = Identity { replica: 9, incarnation: 0 };
     let nobody = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1);
@@ -23,8 +23,8 @@ fn worker_of_nobody() -> Worker {
     Worker::new(limits, Arc::new(Shared::new()))
 }
 
-/// A busy host answers after a while. A reader without progress meanwhile began anew every 50 ms, and a
-/// slower source never got to answer.
+/// A busy host answers after a while. A reader that started again every 50 ms without progress never let a
+/// slow source answer.
 #[test]
 fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -52,7 +52,7 @@ fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
     await_supply(&fetch, SourceState::AtEnd);
 }
 
-/// All journals may begin behind what a replica holds, and does not know to be committed.
+/// All journals may begin behind the entries that a replica holds without knowing that they are committed.
 #[test]
 fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() {
     let mut worker = worker_of_nobody();
@@ -70,9 +70,9 @@ fn where_no_source_has_a_range_the_proof_of_what_is_held_is_asked_for_in_turn() 
     }
 }
 
-/// Seed 97115820: retention had overtaken a node, and one journal lay as far behind as it. That one granted
-/// each request and gave nothing, so that the node never said for five seconds that its log is gone, after
-/// which it rejoins.
+/// Seed 97115820: retention had overtaken a node, and one journal lay as far behind as the node. That journal
+/// granted each request and sent nothing, so the node never reported for five seconds that its log is gone,
+/// after which it rejoins.
 #[test]
 fn a_journal_that_lies_behind_takes_nothing_back_of_a_log_that_is_gone() {
     let mut worker = worker_of_nobody();
@@ -160,8 +160,8 @@ fn message_of(kind: Kind, body: ReplayBody) -> [u8; REPLAY_LEN] {
     bytes
 }
 
-/// Retention may have left nothing that is committed behind the checkpoint, and more is committed once this
-/// node acknowledges it: the source's mark is enough, and no other one.
+/// Retention may have left nothing committed behind the checkpoint, and more is committed once this node
+/// acknowledges it: the source's mark is sufficient, and no other one is.
 #[test]
 fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark() {
     let (checkpoint, keys) = (checkpoint(), lockstep_wire::Keyring::none(7));
@@ -186,7 +186,7 @@ fn a_checkpoint_behind_which_nothing_is_committed_is_taken_at_the_sources_mark()
     assert_eq!(whole, Some(checkpoint));
 }
 
-/// Answers requests for a log whose beginning is gone. While `is_older`, it knows no request for a
+/// Answers requests for a log whose beginning is gone. While `is_older`, it does not know the request for a
 /// checkpoint.
 fn source(checkpoint: Checkpoint, is_older: Arc<AtomicBool>) -> SocketAddrV4 {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -216,8 +216,8 @@ fn source(checkpoint: Checkpoint, is_older: Arc<AtomicBool>) -> SocketAddrV4 {
     address
 }
 
-/// A rolling upgrade in the middle of a join: the first source that gives a checkpoint is enough, wherever it
-/// stands in the list. While all sources are older, the node reports it, and asks again.
+/// A rolling upgrade during a join: the first source that sends a checkpoint is sufficient, whatever its
+/// place in the list. While all sources are older, the node reports it, and asks again.
 #[test]
 fn a_source_of_an_older_release_is_passed_over_and_one_that_is_upgraded_gives_the_checkpoint() {
     std::thread::scope(|scope| {
@@ -249,8 +249,8 @@ fn begins_once_it_is_upgraded(upgraded: usize) {
     assert_eq!(taken, checkpoint, "of source {upgraded}");
 }
 
-/// A range mended from another journal is fetched hole by hole: a frame that the order before this one
-/// brought late fits nowhere.
+/// A range that is mended from another journal is fetched hole by hole: a late frame of the previous order
+/// fits nowhere.
 #[test]
 fn what_an_earlier_order_brings_late_is_thrown_away() {
     let mut fetch = Fetch::of(Arc::new(Shared::new()), None);
@@ -260,7 +260,7 @@ fn what_an_earlier_order_brings_late_is_thrown_away() {
         fetch.request(order(from));
         orders.push(fetch.shared.order.lock().unwrap().0);
     }
-    // The thread has not checked yet, and is at the end of the first one.
+    // The thread has not checked yet, and is at the end of the first order.
     assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
     fetch.shared.supply.store(packed(orders[0], SourceState::AtEnd), Ordering::Release);
     assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
