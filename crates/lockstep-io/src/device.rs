@@ -271,102 +271,61 @@ impl std::fmt::Debug for Device {
     }
 }
 
+/// The same call of whichever device it is: a branch, and no table of functions.
+macro_rules! each {
+    ($self:ident, $device:ident => $call:expr) => {
+        match $self {
+            Self::Plain($device) => $call,
+            Self::FaultInjected($device) => $call,
+            Self::Lines($device) => $call,
+            Self::Beside($device) => $call,
+            Self::Memory($device) => $call,
+        }
+    };
+}
+
 impl Net for Device {
     #[inline]
     fn recv_groups(&mut self) -> usize {
-        match self {
-            Self::Plain(transport) => transport.recv_groups(),
-            Self::FaultInjected(injector) => injector.recv_groups(),
-            Self::Lines(lines) => lines.recv_groups(),
-            Self::Beside(beside) => beside.recv_groups(),
-            Self::Memory(memory) => memory.recv_groups(),
-        }
+        each!(self, device => device.recv_groups())
     }
 
     #[inline]
     fn is_drained(&self) -> bool {
-        match self {
-            Self::Plain(transport) => transport.is_drained(),
-            Self::FaultInjected(injector) => injector.is_drained(),
-            Self::Lines(lines) => lines.is_drained(),
-            Self::Beside(beside) => beside.is_drained(),
-            Self::Memory(memory) => memory.is_drained(),
-        }
+        each!(self, device => device.is_drained())
     }
 
     #[inline]
     fn group_datagram(&self, index: usize) -> &[u8] {
-        match self {
-            Self::Plain(transport) => transport.group_datagram(index),
-            Self::FaultInjected(injector) => injector.group_datagram(index),
-            Self::Lines(lines) => lines.group_datagram(index),
-            Self::Beside(beside) => beside.group_datagram(index),
-            Self::Memory(memory) => memory.group_datagram(index),
-        }
+        each!(self, device => device.group_datagram(index))
     }
 
     #[inline]
     fn recv_unicast(&mut self) -> usize {
-        match self {
-            Self::Plain(transport) => transport.recv_unicast(),
-            Self::FaultInjected(injector) => injector.recv_unicast(),
-            Self::Lines(lines) => lines.recv_unicast(),
-            Self::Beside(beside) => beside.recv_unicast(),
-            Self::Memory(memory) => memory.recv_unicast(),
-        }
+        each!(self, device => device.recv_unicast())
     }
 
     #[inline]
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
-        match self {
-            Self::Plain(transport) => transport.unicast_datagram(index),
-            Self::FaultInjected(injector) => injector.unicast_datagram(index),
-            Self::Lines(lines) => lines.unicast_datagram(index),
-            Self::Beside(beside) => beside.unicast_datagram(index),
-            Self::Memory(memory) => memory.unicast_datagram(index),
-        }
+        each!(self, device => device.unicast_datagram(index))
     }
 
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
-        match self {
-            Self::Plain(transport) => transport.send_group(group, bursts),
-            Self::FaultInjected(injector) => injector.send_group(group, bursts),
-            Self::Lines(lines) => lines.send_group(group, bursts),
-            Self::Beside(beside) => beside.send_group(group, bursts),
-            Self::Memory(memory) => memory.send_group(group, bursts),
-        }
+        each!(self, device => device.send_group(group, bursts))
     }
 
     #[inline]
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
-        match self {
-            Self::Plain(transport) => transport.send_unicast(to, parts),
-            Self::FaultInjected(injector) => injector.send_unicast(to, parts),
-            Self::Lines(lines) => lines.send_unicast(to, parts),
-            Self::Beside(beside) => beside.send_unicast(to, parts),
-            Self::Memory(memory) => memory.send_unicast(to, parts),
-        }
+        each!(self, device => device.send_unicast(to, parts))
     }
 
     #[inline]
     fn dropped(&self) -> u64 {
-        match self {
-            Self::Plain(transport) => transport.dropped(),
-            Self::FaultInjected(injector) => injector.dropped(),
-            Self::Lines(lines) => lines.dropped(),
-            Self::Beside(beside) => beside.dropped(),
-            Self::Memory(memory) => memory.dropped(),
-        }
+        each!(self, device => device.dropped())
     }
 
     fn set_joined(&mut self, group: Group, joined: bool) {
-        match self {
-            Self::Plain(transport) => transport.set_joined(group, joined),
-            Self::FaultInjected(injector) => injector.set_joined(group, joined),
-            Self::Lines(lines) => lines.set_joined(group, joined),
-            Self::Beside(beside) => beside.set_joined(group, joined),
-            Self::Memory(memory) => memory.set_joined(group, joined),
-        }
+        each!(self, device => device.set_joined(group, joined))
     }
 }
