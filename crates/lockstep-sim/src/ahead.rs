@@ -13,7 +13,8 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::plan::Plan;
 use super::rng::Rng;
-use super::world::{Actor, RunPhase, SimNode, World};
+use super::context::{RunContext, RunPhase};
+use super::world::{Actor, SimNode, World};
 use lockstep_wire::Nanos;
 
 /// One seed in so many is run ahead, ...
@@ -37,22 +38,22 @@ impl Plan {
 impl World {
     /// Runs a copy ahead, if the time for it has come.
     pub(super) fn look_ahead(&mut self) -> Result<(), Violation> {
-        let since_begin = self.now.saturating_sub(super::world::BEGIN_NS + self.slept_ns);
-        while let Some(moment) = self.plan.moments.get(self.next_moment).copied()
+        let since_begin = self.ctx.now.saturating_sub(super::context::BEGIN_NS + self.ctx.slept_ns);
+        while let Some(moment) = self.ctx.plan.moments.get(self.next_moment).copied()
             && moment <= since_begin
-            && self.phase == RunPhase::Storm
+            && self.ctx.phase == RunPhase::Storm
         {
             self.next_moment += 1;
             let Some(copy) = self.copied(moment) else { return Ok(()) };
             let event = self.try_out(copy, moment)?;
-            self.oracle.coverage.count(event);
+            self.ctx.oracle.coverage.count(event);
         }
         Ok(())
     }
 
     fn try_out(&mut self, mut copy: Self, moment: Nanos) -> Result<Event, Violation> {
         let mut over = copy.heal_cluster().map(|()| false);
-        if matches!(copy.phase, RunPhase::Dead(_)) {
+        if matches!(copy.ctx.phase, RunPhase::Dead(_)) {
             return Ok(Event::AheadWithoutQuorum);
         }
         loop {
@@ -60,7 +61,7 @@ impl World {
                 Ok(true) => return Ok(Event::LivenessChecks),
                 Ok(false) => over = copy.step(),
                 Err(violation) => {
-                    self.story = copy.story;
+                    self.ctx.story = copy.ctx.story;
                     return Err(format!("{violation}\n  (faults were over at the moment {moment} ns)"));
                 }
             }
@@ -85,15 +86,18 @@ impl World {
             Some(SimNode { actor: actor(node)?, keys, notice, ..*node })
         });
         Some(Self {
-            plan: self.plan.clone(),
-            rng: Rng::new(self.plan.seed ^ salt),
+            ctx: RunContext {
+                plan: self.ctx.plan.clone(),
+                rng: Rng::new(self.ctx.plan.seed ^ salt),
+                network: self.ctx.network.clone(),
+                oracle: self.ctx.oracle.clone(),
+                story: self.ctx.story.clone(),
+                ..self.ctx
+            },
             clients_rng: self.clients_rng.clone(),
-            wire: self.wire.clone(),
             nodes: nodes.collect::<Option<_>>()?,
-            oracle: self.oracle.clone(),
             operator: self.operator.clone(),
             old_notices: self.old_notices.clone(),
-            story: self.story.clone(),
             edges: None,
             events: Vec::new(),
             ..*self

@@ -109,20 +109,20 @@ impl Plan {
 impl World {
     /// So many datagrams of an attacker.
     pub(super) fn attack(&mut self, attacker: Attacker, count: u64) {
-        self.tell(0, || Happening::Fault(format!("{count} datagrams of an attacker: {attacker:?}")));
+        self.ctx.tell(0, || Happening::Fault(format!("{count} datagrams of an attacker: {attacker:?}")));
         for _ in 0..count {
             if attacker == Attacker::Operator {
                 self.forge_order();
                 continue;
             }
-            let Some(mut letter) = self.wire.old_packet() else { return };
+            let Some(mut letter) = self.ctx.network.old_packet() else { return };
             if !self.forge(attacker, &mut letter) {
                 continue;
             }
-            let at = self.now + self.rng.below(APART_NS);
-            letter.number = self.wire.next_number();
-            self.wire.post(at, letter);
-            self.count(match attacker {
+            let at = self.ctx.now + self.ctx.rng.below(APART_NS);
+            letter.number = self.ctx.network.next_number();
+            self.ctx.network.post(at, letter);
+            self.ctx.count(match attacker {
                 Attacker::Unkeyed => Event::UnkeyedSent,
                 Attacker::Reader => Event::ReadersForged,
                 Attacker::Publisher => Event::PublishersForged,
@@ -140,11 +140,11 @@ impl World {
         else {
             return;
         };
-        let subject = self.rng.pick(&members);
-        let (nonce, signature) = (self.rng.next_u64(), [self.rng.next_u64() as u8; 64]);
+        let subject = self.ctx.rng.pick(&members);
+        let (nonce, signature) = (self.ctx.rng.next_u64(), [self.ctx.rng.next_u64() as u8; 64]);
         let prove = |_: &OrderStatement<'_>| OrderProof { nonce, signature };
-        let to = self.rng.below(self.plan.replicas as u64) as usize;
-        match self.rng.below(3) {
+        let to = self.ctx.rng.below(self.ctx.plan.replicas as u64) as usize;
+        match self.ctx.rng.below(3) {
             0 => {
                 let member = MemberBody::full(subject, address(subject.replica as usize - 1));
                 let bytes = self.change_order(state, Change::Remove, member, prove);
@@ -161,7 +161,7 @@ impl World {
                 self.post(to, None, &bytes);
             }
         }
-        self.count(Event::OrdersForged);
+        self.ctx.count(Event::OrdersForged);
     }
 
     /// Makes the attacker's datagram of one that it has read. Returns whether there is one.
@@ -175,9 +175,9 @@ impl World {
         }
         // It need not go to whom the other went. To readers nothing goes that they could not tell from a
         // replica's.
-        let to_replicas = attacker == Attacker::Reader || self.rng.below(2) == 0;
+        let to_replicas = attacker == Attacker::Reader || self.ctx.rng.below(2) == 0;
         if to_replicas {
-            letter.route.to = self.rng.below(self.plan.replicas as u64) as usize;
+            letter.route.to = self.ctx.rng.below(self.ctx.plan.replicas as u64) as usize;
         }
         let is_order = matches!(kind, Kind::Submission | Kind::Query);
         if is_order && letter.route.group.is_some() {
@@ -192,7 +192,7 @@ impl World {
         let asks = KeyClass::Reader.may_send(kind);
         let ring: &Keys = match attacker {
             Attacker::Unkeyed => keys::unkeyed(),
-            Attacker::Reader if !asks && self.rng.below(2) == 0 => keys::reader(),
+            Attacker::Reader if !asks && self.ctx.rng.below(2) == 0 => keys::reader(),
             Attacker::Reader => keys::pretender(),
             Attacker::Publisher if asks => return false,
             Attacker::Publisher => keys::bad_publisher(),
@@ -206,7 +206,7 @@ impl World {
 
     /// One thing is changed, or nothing.
     fn changed(&mut self, header: Header, bytes: &mut [u8]) -> Header {
-        let rng = &mut self.rng;
+        let rng = &mut self.ctx.rng;
         let more = rng.log_uniform(1, 1 << 40);
         match rng.below(8) {
             0 => Header { first_seq: header.first_seq.saturating_add(more), ..header },

@@ -12,11 +12,11 @@ impl World {
     /// Opens the files of every machine that no fault damaged: those of a running process after a clean
     /// stop, the others as they are.
     pub(super) fn dissect(&mut self) -> Result<(), Violation> {
-        (0..self.plan.replicas).try_for_each(|index| self.dissect_one(index))
+        (0..self.ctx.plan.replicas).try_for_each(|index| self.dissect_one(index))
     }
 
     fn dissect_one(&mut self, index: usize) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         if machine.is_lost() || machine.may_refuse() || machine.vanished.is_open() || machine.store.is_armed()
         {
@@ -56,10 +56,10 @@ impl World {
         }
         // A node that began behind a checkpoint, and has stored nothing since, has that alone.
         if !frames.is_empty() || sealed.is_empty() {
-            self.oracle.check_files(index, &frames, stops)?;
+            self.ctx.oracle.check_files(index, &frames, stops)?;
         }
-        sealed.iter().try_for_each(|tables| self.oracle.check_sealed(index, tables))?;
-        self.oracle.coverage.count(Event::JournalsRead);
+        sealed.iter().try_for_each(|tables| self.ctx.oracle.check_sealed(index, tables))?;
+        self.ctx.oracle.coverage.count(Event::JournalsRead);
         Ok(())
     }
 }

@@ -1,12 +1,13 @@
 //! One turn of one client: a publisher, a subscriber, or a participant, which is both.
 
 use super::check::{Oracle, Violation};
+use super::context::RunPhase;
 use super::coverage::Event;
 use super::payload;
 use super::sleeper::SleepOutcome;
 use super::story::Happening;
 use super::wire::NodeSet;
-use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
+use super::world::{Actor, ReaderSlot, World, WorldWork};
 use crate::net::SimNet;
 use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
@@ -17,19 +18,19 @@ use std::ops::ControlFlow;
 
 impl World {
     pub(super) fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, pace) = (self.now, self.pace());
-        let shown = self.plan.clock(index).at(now);
-        let wall = shown + self.plan.wall_ns;
+        let (now, pace) = (self.ctx.now, self.pace());
+        let shown = self.ctx.plan.clock(index).at(now);
+        let wall = shown + self.ctx.plan.wall_ns;
         let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
-        hand_in(index, &mut process.core, work, &mut self.oracle, draws, (now, pace))?;
-        let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut self.oracle);
+        hand_in(index, &mut process.core, work, &mut self.ctx.oracle, draws, (now, pace))?;
+        let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut self.ctx.oracle);
         let done =
             process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| turn.on_event(oracle, event));
         let lost = turn.end(&mut process.core, draws)?;
         if lost {
             // It starts again: its successor learns the outcomes of its messages from the stream.
             work.restart_at = now + 1;
-            self.oracle.coverage.count(Event::PublishersLost);
+            self.ctx.oracle.coverage.count(Event::PublishersLost);
             self.send(index, usize::MAX)?;
             if let Actor::Publisher(process, _) = &mut self.nodes[index].actor {
                 *process = None;
@@ -39,7 +40,7 @@ impl World {
     }
 
     pub(super) fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let now = self.plan.clock(index).at(self.now);
+        let now = self.ctx.plan.clock(index).at(self.ctx.now);
         self.check_model()?;
         let takeovers = self.takeovers();
         let Actor::Subscriber(process, reading) = &mut self.nodes[index].actor else { return Ok(0) };
@@ -50,20 +51,20 @@ impl World {
         let Actor::Subscriber(node, reading) = &mut self.nodes[index].actor else { return Ok(0) };
         reading.source = source;
         let limit = 1 + (draws[0] % 8) as usize;
-        let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
+        let outcome = read(index, now, &mut process, reading, &mut self.ctx.oracle, limit, draws[1] % 16);
         *node = Some(process);
         let (done, lines) = outcome?;
         for line in lines {
-            self.tell(index, || Happening::Note(line));
+            self.ctx.tell(index, || Happening::Note(line));
         }
         Ok(done)
     }
 
     /// A participant is judged as a publisher and as a subscriber: by what each half reports.
     pub(super) fn turn_participant(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, pace) = (self.now, self.pace());
-        let shown = self.plan.clock(index).at(now);
-        let wall = shown + self.plan.wall_ns;
+        let (now, pace) = (self.ctx.now, self.pace());
+        let shown = self.ctx.plan.clock(index).at(now);
+        let wall = shown + self.ctx.plan.wall_ns;
         self.check_model()?;
         let takeovers = self.takeovers();
         let Actor::Participant(process, _, reading) = &mut self.nodes[index].actor else { return Ok(0) };
@@ -72,7 +73,7 @@ impl World {
         let mut source = std::mem::take(&mut reading.source);
         self.read_journal(index, &mut process.subscriber, &mut source);
         let Actor::Participant(node, work, reading) = &mut self.nodes[index].actor else { return Ok(0) };
-        let (process, oracle) = (node.insert(process), &mut self.oracle);
+        let (process, oracle) = (node.insert(process), &mut self.ctx.oracle);
         reading.source = source;
         let was_lost = process.publisher.is_lost();
         if !was_lost {
@@ -99,7 +100,7 @@ impl World {
         let lines = reads.end(core, reading.delivery, &mut reading.ended)?;
         let lost = publishes.end(&mut process.publisher, draws)?;
         for line in lines {
-            self.tell(index, || Happening::Note(line));
+            self.ctx.tell(index, || Happening::Note(line));
         }
         if lost {
             self.on_half_lost(index, draws[0]);
@@ -110,8 +111,8 @@ impl World {
 
     /// The half that publishes is lost: the stream is read on, until the process is started again.
     fn on_half_lost(&mut self, index: usize, drawn: u64) {
-        let restart_at = self.now + 1 + drawn % self.plan.timeout_ns;
-        let coverage = &mut self.oracle.coverage;
+        let restart_at = self.ctx.now + 1 + drawn % self.ctx.plan.timeout_ns;
+        let coverage = &mut self.ctx.oracle.coverage;
         coverage.count(Event::PublishersLost);
         if let Actor::Participant(_, work, reading) = &mut self.nodes[index].actor {
             work.restart_at = restart_at;
@@ -123,12 +124,12 @@ impl World {
 
     /// A participant without its publisher ends, and starts again, when it is time.
     fn restart_half(&mut self, index: usize) -> Result<(), Violation> {
-        let (now, may_found) = (self.now, self.plan.may_found());
+        let (now, may_found) = (self.ctx.now, self.ctx.plan.may_found());
         let is_due = matches!(&self.nodes[index].actor, Actor::Participant(Some(process), work, _)
             if process.publisher.is_lost() && now >= work.restart_at);
         if is_due {
             self.send(index, usize::MAX)?;
-            let resume = self.oracle.delivered_next(index);
+            let resume = self.ctx.oracle.delivered_next(index);
             if let Actor::Participant(process, work, reading) = &mut self.nodes[index].actor {
                 let cursor = process.take().and_then(|process| process.subscriber.cursor());
                 work.restart_at = now + 1;
@@ -140,13 +141,13 @@ impl World {
 
     /// How publishers hand messages in now.
     fn pace(&self) -> Pace {
-        let calm = self.phase != RunPhase::Storm;
+        let calm = self.ctx.phase != RunPhase::Storm;
         Pace {
             calm,
-            may_be_empty: !self.plan.has_rivals(),
+            may_be_empty: !self.ctx.plan.has_rivals(),
             // Messages handed in then must not make small rings wrap: a node that is behind would never
             // catch up.
-            may_be_large: !calm || self.plan.smallest_ring_bytes() >= 128 << 10,
+            may_be_large: !calm || self.ctx.plan.smallest_ring_bytes() >= 128 << 10,
         }
     }
 }

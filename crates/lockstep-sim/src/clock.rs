@@ -77,9 +77,9 @@ pub(super) fn step_clock(world: &mut World, target: FaultNode, by_ms: i64) {
     if let Actor::Replica(machine) = &mut world.nodes[index].actor {
         machine.wall_ahead += by_ms * 1_000_000;
     }
-    world.count(Event::ClockSteps);
+    world.ctx.count(Event::ClockSteps);
     if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
-        world.count(Event::ClockStepsOfDays);
+        world.ctx.count(Event::ClockStepsOfDays);
     }
-    world.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
+    world.ctx.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
 }

@@ -17,13 +17,14 @@
 //! ```
 
 use super::check::Violation;
+use super::context::{IDLE_NS_MAX, LIVE_NS, PATIENT_NS};
 use super::coverage::Event;
 use super::fault_phase::ms;
 use super::kinds::Suspension;
 use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
-use super::world::{Actor, IDLE_NS_MAX, LIVE_NS, World};
+use super::world::{Actor, World};
 use super::year::nightfall;
 use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_wire::Nanos;
@@ -46,8 +47,6 @@ const SUSPENSION_NS_MIN: Nanos = 60_000_000_000;
 const SUSPENSION_NS_MAX: Nanos = 3 * DAY_NS;
 /// The duration of a fault that lasts to the end of the fault phase: longer than any run.
 const TO_THE_END: Nanos = 365 * DAY_NS;
-/// Every wait of the cores in seconds of their own has ended after this.
-const PATIENT_NS: Nanos = 60_000_000_000;
 /// Each process continues within so many timeouts after a suspension.
 const DAWN: u64 = 3;
 
@@ -113,35 +112,35 @@ impl World {
     /// The longest duration of a fault that was planned in the fault phase of a long run and strikes only
     /// after it.
     pub(super) fn short_ns(&self) -> Nanos {
-        if self.plan.is_long() { self.plan.timeout_ns } else { Nanos::MAX }
+        if self.ctx.plan.is_long() { self.ctx.plan.timeout_ns } else { Nanos::MAX }
     }
 
     /// The longest interval between two polls, and the factor by which it grows in each idle turn.
     pub(super) fn idleness(&self) -> (Nanos, Nanos) {
-        if self.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
+        if self.ctx.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
     }
 
     /// A healed quorum must have finished after this long.
     pub(super) fn live_ns(&self) -> Nanos {
-        let patient_ns = if self.plan.is_long() { PATIENT_NS } else { 0 };
-        LIVE_NS * self.plan.pace + patient_ns
+        let patient_ns = if self.ctx.plan.is_long() { PATIENT_NS } else { 0 };
+        LIVE_NS * self.ctx.plan.pace + patient_ns
     }
 
     /// All processes are suspended.
     pub(super) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
         nightfall(self, lasting)?;
         self.end_second("night falls");
-        let dawn = self.now + lasting;
-        (self.slept_ns, self.dawn) = (self.slept_ns + lasting, dawn);
-        self.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
-        self.count(match how {
+        let dawn = self.ctx.now + lasting;
+        (self.ctx.slept_ns, self.ctx.dawn) = (self.ctx.slept_ns + lasting, dawn);
+        self.ctx.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
+        self.ctx.count(match how {
             Suspension::Asleep => Event::Suspensions,
             Suspension::Killed => Event::SuspensionsKilled,
             Suspension::Stopped => Event::SuspensionsStopped,
             Suspension::Dark => Event::SuspensionsDark,
         });
         for index in 0..self.nodes.len() {
-            let late = self.rng.below(DAWN * self.plan.timeout_ns);
+            let late = self.ctx.rng.below(DAWN * self.ctx.plan.timeout_ns);
             let is_replica = matches!(self.nodes[index].actor, Actor::Replica(_));
             if how == Suspension::Asleep || !is_replica {
                 let node = &mut self.nodes[index];
@@ -150,7 +149,7 @@ impl World {
             }
             match how {
                 Suspension::Killed => {
-                    let end = if self.rng.below(4) == 0 { EndPlan::TornTail } else { EndPlan::Clean };
+                    let end = if self.ctx.rng.below(4) == 0 { EndPlan::TornTail } else { EndPlan::Clean };
                     self.crash(FaultNode::Replica(index), end, lasting + late)?;
                 }
                 Suspension::Stopped => {
@@ -166,9 +165,9 @@ impl World {
     /// Whether a suspension lasts, through which stopped processes stay down: then `index` is polled again
     /// at its end.
     pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
-        let is_long_suspension = self.now < self.dawn;
+        let is_long_suspension = self.ctx.now < self.ctx.dawn;
         if is_long_suspension {
-            self.nodes[index].paused_until = self.dawn;
+            self.nodes[index].paused_until = self.ctx.dawn;
         }
         is_long_suspension
     }

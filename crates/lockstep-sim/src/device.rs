@@ -96,38 +96,38 @@ impl Plan {
 impl World {
     /// The device of this node fails for a while.
     pub(super) fn inject(&mut self, node: usize, device_fault: DeviceFault, lasting: Nanos) {
-        self.nodes[node].device.fault = Some((device_fault, self.now + lasting));
-        self.tell(node, || Happening::Fault(format!("device: {device_fault:?} {}", ms(lasting))));
+        self.nodes[node].device.fault = Some((device_fault, self.ctx.now + lasting));
+        self.ctx.tell(node, || Happening::Fault(format!("device: {device_fault:?} {}", ms(lasting))));
     }
 
     /// Datagrams of the past return to their senders.
     pub(super) fn echo(&mut self, count: u64) {
         for _ in 0..count {
-            let Some(mut letter) = self.wire.old_packet() else { return };
+            let Some(mut letter) = self.ctx.network.old_packet() else { return };
             // The operator has no device here.
             if letter.route.from >= self.nodes.len() {
                 continue;
             }
             letter.route = Route { from: letter.route.to, to: letter.route.from, ..letter.route };
-            let at = self.now + self.rng.below(APART_NS);
-            self.wire.post(at, letter);
-            self.count(Event::Echoes);
+            let at = self.ctx.now + self.ctx.rng.below(APART_NS);
+            self.ctx.network.post(at, letter);
+            self.ctx.count(Event::Echoes);
         }
     }
 
     /// Another cluster in the same group sends what this one sent long ago.
     pub(super) fn speak_as_other_cluster(&mut self, count: u64) {
         for _ in 0..count {
-            let Some(mut letter) = self.wire.old_packet() else { return };
+            let Some(mut letter) = self.ctx.network.old_packet() else { return };
             let Some(header) = Header::peek(&letter.bytes) else { continue };
             let header = Header { cluster: keys::OTHER_CLUSTER, ..header };
             if letter.bytes.len() != header.length as usize {
                 continue;
             }
             keys::other_cluster().seal(&mut letter.bytes, header);
-            let at = self.now + self.rng.below(APART_NS);
-            self.wire.post(at, letter);
-            self.count(Event::OtherClusters);
+            let at = self.ctx.now + self.ctx.rng.below(APART_NS);
+            self.ctx.network.post(at, letter);
+            self.ctx.count(Event::OtherClusters);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Machine {
 impl World {
     /// As [`Machine::answer_event_queries`], with the events of the machine at `index`.
     pub(super) fn answer_event_queries(&mut self, index: usize, events: &[ReplicaEvent]) {
-        let now = self.now;
+        let now = self.ctx.now;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             let (shown, wall) = (machine.clock.at(now), machine.wall(now));
             machine.answer_event_queries(events, shown, wall);

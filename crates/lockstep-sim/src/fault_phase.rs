@@ -2,6 +2,7 @@
 
 use super::check::Violation;
 use super::clock::step_clock;
+use super::context::{BEGIN_NS, RunPhase};
 use super::coverage::Event;
 use super::halved::order_half;
 use super::kinds::RotationStep;
@@ -13,37 +14,30 @@ use super::storage::Flushed;
 use super::story::Happening;
 use super::vanished::vanish;
 use super::wire::{ALL_TRAFFIC, Broken, NodeSet, Route, Tampered};
-use super::world::{Actor, RunPhase, SimNode, World};
+use super::world::{Actor, SimNode, World};
 use lockstep_core::engine::ports::Group;
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, QueryKind, write_down};
 
-/// The run's clock at the beginning.
-const BEGIN_NS: Nanos = 1_000_000;
-
 impl World {
     /// The time of the next fault, or of the end of the fault phase.
     pub(super) fn next_fault_at(&self) -> Nanos {
-        if self.phase != RunPhase::Storm {
+        if self.ctx.phase != RunPhase::Storm {
             return Nanos::MAX;
         }
-        let fault = self.plan.faults.get(self.next_fault);
-        let awake = fault.map_or(self.plan.fault_phase_ns, |fault| fault.at_ns.min(self.plan.fault_phase_ns));
-        (BEGIN_NS + self.slept_ns + awake).min(self.operator.next_at())
+        let fault = self.ctx.plan.faults.get(self.next_fault);
+        let awake = fault.map_or(self.ctx.plan.fault_phase_ns, |fault| fault.at_ns.min(self.ctx.plan.fault_phase_ns));
+        (BEGIN_NS + self.ctx.slept_ns + awake).min(self.operator.next_at())
     }
 
     /// The next fault strikes, or the fault phase ends.
     pub(super) fn strike(&mut self) -> Result<(), Violation> {
-        if self.operator.next_at() <= self.now {
+        if self.operator.next_at() <= self.ctx.now {
             return self.operate();
         }
-        let Some(fault) = self.plan.faults.get(self.next_fault).copied() else { return self.heal_cluster() };
+        let Some(fault) = self.ctx.plan.faults.get(self.next_fault).copied() else { return self.heal_cluster() };
         self.next_fault += 1;
         self.apply(fault.what)
-    }
-
-    pub(super) fn count(&mut self, event: Event) {
-        self.oracle.coverage.count(event);
     }
 
     /// The target of a fault; the leader of the newest epoch, if it is for the leader.
@@ -52,7 +46,7 @@ impl World {
             FaultNode::Replica(index) => Some(index),
             FaultNode::Leader => {
                 let leads = |index: &usize| self.leads(*index).is_some();
-                (0..self.plan.replicas).filter(leads).max_by_key(|index| self.leads(*index))
+                (0..self.ctx.plan.replicas).filter(leads).max_by_key(|index| self.leads(*index))
             }
         }
     }
@@ -63,7 +57,7 @@ impl World {
     }
 
     fn apply(&mut self, what: Fault) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         match what {
             Fault::Crash(target, end, lasting) => return self.crash(target, end, lasting),
             Fault::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
@@ -71,19 +65,19 @@ impl World {
             Fault::Damage(target, disk_fault, lasting) => self.damage(target, disk_fault, lasting),
             Fault::Pause(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
-                self.count(Event::Pauses);
+                self.ctx.count(Event::Pauses);
                 if self.leads(index).is_some() {
-                    self.count(Event::LeaderPauses);
+                    self.ctx.count(Event::LeaderPauses);
                 }
                 self.pause(index, lasting);
             }
             Fault::PauseClient(index, lasting) => {
-                self.count(Event::Pauses);
+                self.ctx.count(Event::Pauses);
                 self.pause(index, lasting);
             }
             Fault::Cut(from, to, traffic, both, lasting) => {
                 let until = now + lasting;
-                self.count(match (traffic, both) {
+                self.ctx.count(match (traffic, both) {
                     (ALL_TRAFFIC, _) if from.count_ones() == 1 && to.count_ones() == 1 => {
                         Event::PartitionsPartial
                     }
@@ -91,11 +85,11 @@ impl World {
                     (ALL_TRAFFIC, false) => Event::PartitionsOneWay,
                     _ => Event::HalfDeaf,
                 });
-                self.wire.break_path(Broken { from, to, traffic, until, clogged: false });
+                self.ctx.network.break_path(Broken { from, to, traffic, until, clogged: false });
                 if both {
-                    self.wire.break_path(Broken { from: to, to: from, traffic, until, clogged: false });
+                    self.ctx.network.break_path(Broken { from: to, to: from, traffic, until, clogged: false });
                 }
-                self.tell(0, || {
+                self.ctx.tell(0, || {
                     Happening::Fault(format!(
                         "cut {from:#b} ▶ {to:#b} ({traffic:#b}, both {both}) {}",
                         ms(lasting)
@@ -106,24 +100,24 @@ impl World {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 let (one, until) = (1 << index, now + lasting);
                 let rest = !one;
-                self.count(if hears && says { Event::Partitions } else { Event::PartitionsOneWay });
+                self.ctx.count(if hears && says { Event::Partitions } else { Event::PartitionsOneWay });
                 if hears {
                     let traffic = ALL_TRAFFIC;
-                    self.wire.break_path(Broken { from: rest, to: one, traffic, until, clogged: false });
+                    self.ctx.network.break_path(Broken { from: rest, to: one, traffic, until, clogged: false });
                 }
                 if says {
                     let traffic = ALL_TRAFFIC;
-                    self.wire.break_path(Broken { from: one, to: rest, traffic, until, clogged: false });
+                    self.ctx.network.break_path(Broken { from: one, to: rest, traffic, until, clogged: false });
                 }
-                self.tell(index, || {
+                self.ctx.tell(index, || {
                     Happening::Fault(format!("isolated (deaf {hears}, mute {says}) {}", ms(lasting)))
                 });
             }
             Fault::Clog(from, to, lasting) => {
-                self.count(Event::Clogs);
+                self.ctx.count(Event::Clogs);
                 let until = now + lasting;
-                self.wire.break_path(Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: true });
-                self.tell(0, || Happening::Fault(format!("clogged {from:#b} ▶ {to:#b} {}", ms(lasting))));
+                self.ctx.network.break_path(Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: true });
+                self.ctx.tell(0, || Happening::Fault(format!("clogged {from:#b} ▶ {to:#b} {}", ms(lasting))));
             }
             Fault::DiskFull(target, lasting) => self.fill_disk(target, lasting),
             Fault::SlowFlush(target, lasting) => {
@@ -131,15 +125,15 @@ impl World {
                 if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.disk_slow_until = now + lasting;
                 }
-                self.count(Event::SlowFlushes);
-                self.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
+                self.ctx.count(Event::SlowFlushes);
+                self.ctx.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
             }
             Fault::Reconfigure(target, configured, end, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.next_configured = Some(configured);
                 }
-                self.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
+                self.ctx.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
                 return self.crash(FaultNode::Replica(index), end, lasting);
             }
             Fault::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
@@ -154,7 +148,7 @@ impl World {
                 return vanish(self, target, file, (stops, lasting));
             }
             Fault::ClockStep(target, by_ms) => step_clock(self, target, by_ms),
-            Fault::Add(node, ..) if self.plan.is_archiver(node) => {}
+            Fault::Add(node, ..) if self.ctx.plan.is_archiver(node) => {}
             Fault::Add(node, witness, patient) => {
                 self.order(&[OperatorStep::Add { node, witness, patient }], 0)
             }
@@ -165,7 +159,7 @@ impl World {
             Fault::Reformat(target) => replay::reformat(self, target),
             Fault::DiesInstalling(target, lasting) => replay::die_installing(self, target, lasting),
             Fault::TwoOrders(node, target) => {
-                self.count(Event::OrdersTwo);
+                self.ctx.count(Event::OrdersTwo);
                 self.order(&[OperatorStep::Add { node, witness: false, patient: false }], 0);
                 self.remove(target);
             }
@@ -181,8 +175,8 @@ impl World {
                 let living = self.nodes.iter().enumerate().filter(|(_, node)| !node.notice.is_empty());
                 let mut notices: Vec<_> = living.map(|(index, node)| (index, node.notice.clone())).collect();
                 notices.extend(self.old_notices.iter().cloned());
-                if let Some((index, notice)) = notices.get(self.rng.below(notices.len() as u64) as usize) {
-                    self.count(Event::DownsOld);
+                if let Some((index, notice)) = notices.get(self.ctx.rng.below(notices.len() as u64) as usize) {
+                    self.ctx.count(Event::DownsOld);
                     self.announce_truly(*index, notice, 0);
                 }
             }
@@ -190,21 +184,21 @@ impl World {
                 if let Some(index) = self.resolve(FaultNode::Leader) {
                     let mut notice = self.nodes[index].notice.clone();
                     if let Some(header) = Header::peek(&notice) {
-                        let body = DeathNoticeBody { secret: [self.rng.next_u64() as u8; 32] };
+                        let body = DeathNoticeBody { secret: [self.ctx.rng.next_u64() as u8; 32] };
                         write_down(&mut notice, &self.nodes[index].keys.replica, header, body);
-                        self.count(Event::DownsForged);
+                        self.ctx.count(Event::DownsForged);
                         self.announce(index, &notice, 0);
                     }
                 }
             }
-            Fault::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
+            Fault::Replay(count) => self.ctx.network.replay(now, count, &mut self.ctx.oracle.coverage),
             Fault::ClientCrash(index) => self.crash_client(index),
             Fault::Close(index) => {
                 let runs = self.nodes[index].actor.runs();
                 if let Some(work) = self.nodes[index].actor.work_mut().filter(|_| runs) {
                     work.closes = true;
-                    self.count(Event::Closes);
-                    self.tell(index, || Happening::Fault("is to close its name".to_string()));
+                    self.ctx.count(Event::Closes);
+                    self.ctx.tell(index, || Happening::Fault("is to close its name".to_string()));
                 }
             }
             Fault::Edge(fault) => self.befall(fault),
@@ -213,8 +207,8 @@ impl World {
             Fault::OtherCluster(count) => self.speak_as_other_cluster(count),
             Fault::Attack(attacker, count) => self.attack(attacker, count),
             Fault::Tamper(from, to, kinds, how, lasting) => {
-                self.wire.tamper(Tampered { from, to, kinds, until: now + lasting, how });
-                self.tell(0, || {
+                self.ctx.network.tamper(Tampered { from, to, kinds, until: now + lasting, how });
+                self.ctx.tell(0, || {
                     let of = format!("{from:#b} ▶ {to:#b}, kinds {kinds:#b}");
                     Happening::Fault(format!("an attacker on the path: {how:?} of {of} {}", ms(lasting)))
                 });
@@ -228,14 +222,14 @@ impl World {
                 return self.begin_second(target, with_ring, ahead_ms);
             }
             Fault::Fence(_) => {
-                let rival = self.plan.nodes() + self.fences;
+                let rival = self.ctx.plan.nodes() + self.fences;
                 self.fences += 1;
                 if let Some(Actor::Publisher(None, work)) =
                     self.nodes.get_mut(rival).map(|node| &mut node.actor)
                 {
                     work.restart_at = now;
-                    self.count(Event::Fences);
-                    self.tell(rival, || Happening::Fault("opens the same name".to_string()));
+                    self.ctx.count(Event::Fences);
+                    self.ctx.tell(rival, || Happening::Fault("opens the same name".to_string()));
                 }
             }
         }
@@ -244,16 +238,16 @@ impl World {
 
     /// The watcher of `index` sends its prepared notice, three times.
     fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
-        let network_model = self.plan.network;
+        let network_model = self.ctx.plan.network;
         for copy in 0..3 {
-            let number = self.wire.next_number();
-            let at = self.now + after_ns + 100_000 * copy;
-            if let Some(story) = &mut self.story {
-                story.record_sent(self.now, index, number, &To::Group(Group::Control), notice);
+            let number = self.ctx.network.next_number();
+            let at = self.ctx.now + after_ns + 100_000 * copy;
+            if let Some(story) = &mut self.ctx.story {
+                story.record_sent(self.ctx.now, index, number, &To::Group(Group::Control), notice);
             }
-            for other in (0..self.plan.replicas).filter(|other| *other != index) {
+            for other in (0..self.ctx.plan.replicas).filter(|other| *other != index) {
                 let route = Route { from: index, to: other, group: Some(Group::Control) };
-                self.wire.send(&network_model, at, route, notice, &mut self.oracle.coverage);
+                self.ctx.network.send(&network_model, at, route, notice, &mut self.ctx.oracle.coverage);
             }
         }
     }
@@ -261,7 +255,7 @@ impl World {
     /// The same, with the epoch's own secret.
     fn announce_truly(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
         if let Some(header) = Header::peek(notice) {
-            self.oracle.on_death(header.epoch());
+            self.ctx.oracle.on_death(header.epoch());
         }
         self.announce(index, notice, after_ns);
     }
@@ -271,11 +265,11 @@ impl World {
         let notice = std::mem::take(&mut self.nodes[index].notice);
         if self.nodes[index].led.take().is_some() {
             self.count_opens();
-            self.tell(index, || Happening::Leads(None));
+            self.ctx.tell(index, || Happening::Leads(None));
         }
-        if !notice.is_empty() && self.rng.below(4) > 0 {
-            self.count(Event::Downs);
-            let after_ns = 40_000 + self.rng.below(80_000);
+        if !notice.is_empty() && self.ctx.rng.below(4) > 0 {
+            self.ctx.count(Event::Downs);
+            let after_ns = 40_000 + self.ctx.rng.below(80_000);
             self.announce_truly(index, &notice, after_ns);
         }
         if !notice.is_empty() {
@@ -292,7 +286,7 @@ impl World {
             _ => false,
         };
         let opening = self.nodes.iter().filter(opens).count();
-        (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
+        (0..opening).for_each(|_| self.ctx.count(Event::OpensInterrupted));
     }
 
     fn hand_over(&mut self, to: Option<usize>) {
@@ -301,28 +295,28 @@ impl World {
             Actor::Replica(machine) => Some(machine.identity),
             _ => None,
         });
-        let now = self.now;
+        let now = self.ctx.now;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor
             && let now = machine.clock.at(now)
             && let Some(replica) = machine.replica_mut()
             && replica.start_handover(now, to)
         {
             self.watch_handover(index, to);
-            self.count(Event::Handovers);
-            self.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
+            self.ctx.count(Event::Handovers);
+            self.ctx.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
         }
     }
 
     /// A process that was requested to stop does so when its duties are done, or after a while.
     pub(super) fn stop_if_drained(&mut self, index: usize) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let Some((deadline, until)) = machine.stopping else { return Ok(()) };
         if machine.replica().is_some_and(|replica| replica.is_drained()) {
             machine.stopping = None;
             match machine.stop(now, until.max(now))? {
                 Flushed::GoesOn => {
-                    self.oracle.coverage.count(Event::CleanStops);
+                    self.ctx.oracle.coverage.count(Event::CleanStops);
                     self.carry_stopped(index);
                     self.moved_tail(index);
                     self.darken(index);
@@ -344,18 +338,18 @@ impl World {
             return Ok(());
         }
         self.announce_death(index);
-        self.tell(index, || Happening::Note("has stopped".to_string()));
+        self.ctx.tell(index, || Happening::Note("has stopped".to_string()));
         Ok(())
     }
 
     fn pause(&mut self, index: usize, lasting: Nanos) {
         let takeovers = self.takeovers();
         let node = &mut self.nodes[index];
-        node.paused_until = node.paused_until.max(self.now + lasting);
+        node.paused_until = node.paused_until.max(self.ctx.now + lasting);
         if let Some(reading) = node.actor.reading_mut() {
             reading.slept.begin(takeovers);
         }
-        self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
+        self.ctx.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
     }
 
     pub(super) fn crash(&mut self, target: FaultNode, end: EndPlan, lasting: Nanos) -> Result<(), Violation> {
@@ -367,50 +361,50 @@ impl World {
         if let EndPlan::MidTurn(count) = end {
             self.turn(index)?;
             self.send(index, count as usize)?;
-            self.count(Event::MidTurnCrashes);
+            self.ctx.count(Event::MidTurnCrashes);
             // It may have died within that turn, in a call of its disk.
             if !self.nodes[index].actor.runs() {
                 return Ok(());
             }
         }
-        self.count(Event::Crashes);
+        self.ctx.count(Event::Crashes);
         if led {
-            self.count(Event::LeaderCrashes);
+            self.ctx.count(Event::LeaderCrashes);
         }
-        let until = self.now + lasting;
-        let (now, rng) = (self.now, &mut self.rng);
+        let until = self.ctx.now + lasting;
+        let (now, rng) = (self.ctx.now, &mut self.ctx.rng);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         match end {
             EndPlan::Stopped => {
                 let shown = machine.clock.at(now);
                 if let Some(replica) = machine.replica_mut() {
                     replica.start_drain(shown);
-                    machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
+                    machine.stopping = Some((now + 20 * self.ctx.plan.timeout_ns, until));
                     self.watch_handover(index, None);
                 }
-                self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
+                self.ctx.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
                 return Ok(());
             }
             EndPlan::TornTail => {
                 machine.kill(until, Some(rng));
-                self.oracle.coverage.count(Event::TornTails);
+                self.ctx.oracle.coverage.count(Event::TornTails);
             }
             _ => machine.kill(until, None),
         }
         if machine.led {
-            self.oracle.coverage.count(Event::LeaderRestarts);
+            self.ctx.oracle.coverage.count(Event::LeaderRestarts);
         }
         self.announce_death(index);
-        self.tell(index, || Happening::Fault(format!("killed ({end:?}) {}", ms(lasting))));
+        self.ctx.tell(index, || Happening::Fault(format!("killed ({end:?}) {}", ms(lasting))));
         Ok(())
     }
 
     /// Whether one more identity may be lost.
     pub(super) fn may_lose(&self, index: usize) -> bool {
         // Only the archiver has what replicas have removed.
-        if self.plan.is_archiver(index)
-            && self.plan.retention != Retention::default()
-            && !self.plan.archives_are_cut
+        if self.ctx.plan.is_archiver(index)
+            && self.ctx.plan.retention != Retention::default()
+            && !self.ctx.plan.archives_are_cut
         {
             return false;
         }
@@ -425,16 +419,16 @@ impl World {
         self.lost |= 1 << index;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.forget();
-            self.oracle.on_forgotten(machine.identity);
+            self.ctx.oracle.on_forgotten(machine.identity);
         }
         self.announce_death(index);
-        self.count(Event::Amnesia);
-        self.tell(index, || Happening::Fault("its journal is gone".to_string()));
+        self.ctx.count(Event::Amnesia);
+        self.ctx.tell(index, || Happening::Fault("its journal is gone".to_string()));
     }
 
     fn damage(&mut self, target: FaultNode, disk_fault: FaultKind, lasting: Nanos) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
-        let (until, rng) = (self.now + lasting, &mut self.rng);
+        let (until, rng) = (self.ctx.now + lasting, &mut self.ctx.rng);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.kill_if_up(until);
         let harmed = machine.inject(disk_fault, rng);
@@ -444,12 +438,12 @@ impl World {
         }
         let event = if disk_fault == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages };
         on_changed(self, index, event);
-        self.tell(index, || Happening::Fault(format!("killed, {disk_fault:?} {}", ms(lasting))));
+        self.ctx.tell(index, || Happening::Fault(format!("killed, {disk_fault:?} {}", ms(lasting))));
     }
 
     pub(super) fn crash_client(&mut self, index: usize) {
-        let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
-        let (resume, may_found) = (self.oracle.delivered_next(index), self.plan.may_found());
+        let restart = self.ctx.now + self.clients_rng.below(self.ctx.plan.timeout_ns);
+        let (resume, may_found) = (self.ctx.oracle.delivered_next(index), self.ctx.plan.may_found());
         let event = match &mut self.nodes[index].actor {
             Actor::Publisher(process @ Some(_), work) => {
                 *process = None;
@@ -470,17 +464,17 @@ impl World {
             }
             _ => return,
         };
-        self.count(event);
-        self.tell(index, || Happening::Fault("killed".to_string()));
+        self.ctx.count(event);
+        self.ctx.tell(index, || Happening::Fault("killed".to_string()));
     }
 }
 
 /// Something in the journal of this replica has changed: detected or not, it may be lost.
 pub(super) fn on_changed(world: &mut World, index: usize, event: Event) {
     world.lost |= 1 << index;
-    world.count(event);
+    world.ctx.count(event);
     // A witness has what it acknowledged for as long as its ring does.
-    let (witnesses, commit_next) = (world.witnesses(), world.oracle.commit_next());
+    let (witnesses, commit_next) = (world.witnesses(), world.ctx.oracle.commit_next());
     let has_all = |other: usize| match &world.nodes[other].actor {
         Actor::Replica(machine) => {
             !witnesses.contains(&machine.identity)
@@ -489,8 +483,8 @@ pub(super) fn on_changed(world: &mut World, index: usize, event: Event) {
         }
         _ => false,
     };
-    if !(0..world.plan.replicas).any(|other| world.lost >> other & 1 == 0 && has_all(other)) {
-        world.count(Event::LastCopies);
+    if !(0..world.ctx.plan.replicas).any(|other| world.lost >> other & 1 == 0 && has_all(other)) {
+        world.ctx.count(Event::LastCopies);
     }
 }
 
@@ -498,8 +492,8 @@ pub(super) fn on_changed(world: &mut World, index: usize, event: Event) {
 fn rotate(world: &mut World, nodes: NodeSet, step: RotationStep) {
     let nodes = world.nodes.iter().enumerate().filter(|(node, _)| nodes >> node & 1 == 1);
     let taken = nodes.map(|(_, node)| node.keys.take(step)).count();
-    (0..taken).for_each(|_| world.count(Event::KeysRotated));
-    world.tell(0, || Happening::Fault(format!("{taken} nodes: {step:?}")));
+    (0..taken).for_each(|_| world.ctx.count(Event::KeysRotated));
+    world.ctx.tell(0, || Happening::Fault(format!("{taken} nodes: {step:?}")));
 }
 
 pub(super) fn ms(lasting: Nanos) -> String {

@@ -66,14 +66,14 @@ pub(super) fn order_half(world: &mut World, target: FaultNode, steps: u64, again
     let Some(node) = lose_members_journal(world, target) else { return };
     let Actor::Replica(machine) = &world.nodes[node].actor else { return };
     let old = machine.identity;
-    let (first, second) = (steps_of(&mut world.rng, node, old), steps_of(&mut world.rng, node, old));
+    let (first, second) = (steps_of(&mut world.ctx.rng, node, old), steps_of(&mut world.ctx.rng, node, old));
     world.order(&first, 0);
     if (steps as usize) < first.len() {
         world.operator.end_last_after(steps as usize);
-        world.count(Event::OrdersHalved);
+        world.ctx.count(Event::OrdersHalved);
     }
     if again > 0 {
         world.order(&second, again);
-        world.count(Event::OrdersAgain);
+        world.ctx.count(Event::OrdersAgain);
     }
 }

@@ -25,11 +25,11 @@ impl World {
     /// log.
     pub(super) fn watch_handover(&mut self, index: usize, to: Option<Identity>) {
         let Actor::Replica(machine) = &self.nodes[index].actor else { return };
-        let until = machine.clock.at(self.now) + TIMEOUTS * machine.configured.timeout_ns;
+        let until = machine.clock.at(self.ctx.now) + TIMEOUTS * machine.configured.timeout_ns;
         let Some(replica) = machine.replica() else { return };
         let end = replica.tables().map(|_| replica.tail().end().next);
         let led = replica.tail().end().epoch;
-        self.oracle.on_handover(index, to);
+        self.ctx.oracle.on_handover(index, to);
         self.nodes[index].draining = Some(Draining { led, end, until, late: None });
     }
 
@@ -48,7 +48,7 @@ impl World {
             return Ok(());
         }
         // The entry that records the commit of a change may be stamped all the same.
-        let stood = |stood: Seq| self.oracle.tree.only_records_commit(self.oracle.log_tip(index), stood);
+        let stood = |stood: Seq| self.ctx.oracle.tree.only_records_commit(self.ctx.oracle.log_tip(index), stood);
         if drain.end.is_some_and(|end| !stood(end)) {
             return Err(format!(
                 "HANDOVER: replica {index} hands over, and stamps up to {}: {drain:?}",
@@ -56,7 +56,7 @@ impl World {
             ));
         }
         // By its own clock.
-        let now = machine.clock.at(self.now);
+        let now = machine.clock.at(self.ctx.now);
         if now >= drain.until {
             let late = *drain.late.get_or_insert(now);
             if now > late + 4 * machine.configured.heartbeat.interval_ns {

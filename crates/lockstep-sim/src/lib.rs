@@ -24,6 +24,7 @@ mod clients;
 pub mod clock;
 mod cluster;
 mod configured;
+mod context;
 pub mod coverage;
 mod days;
 mod device;

@@ -134,23 +134,23 @@ fn log_order(query_kind: QueryKind, time: Nanos) -> (String, QueryKind, Event, &
 impl World {
     /// Begins these steps, the first one after a while.
     pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
-        self.command_until(steps, after, self.now + pursued_ns(&self.plan));
+        self.command_until(steps, after, self.ctx.now + pursued_ns(&self.ctx.plan));
     }
 
     /// The same, pursued until `until`.
     pub(super) fn command_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
-        self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
-        let next_at = self.now + after;
+        self.ctx.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
+        let next_at = self.ctx.now + after;
         let steps: VecDeque<_> = steps.iter().copied().collect();
         self.operator.errands.push(Errand { left: steps.len(), steps, next_at, until });
     }
 
     /// The operator's turn.
     pub(super) fn operate(&mut self) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let mut errands = std::mem::take(&mut self.operator.errands);
         for errand in errands.iter_mut().filter(|errand| errand.next_at <= now) {
-            errand.next_at = now + self.plan.timeout_ns / 4;
+            errand.next_at = now + self.ctx.plan.timeout_ns / 4;
             if let Some(step) = errand.steps.front()
                 && self.try_step(*step)?
             {
@@ -174,14 +174,14 @@ impl World {
             OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
             OperatorStep::Swap { node, patient } => {
                 let Some(identity) = self.identity_at(node) else { return Ok(true) };
-                if patient && self.stored_next(node) < self.oracle.commit_next() {
+                if patient && self.stored_next(node) < self.ctx.oracle.commit_next() {
                     return Ok(false);
                 }
                 Ok(self.change(Change::Replace, identity, false, 0))
             }
             OperatorStep::Add { node, witness, patient } => {
                 let Some(identity) = self.identity_at(node) else { return Ok(true) };
-                let holds = self.stored_next(node) >= self.oracle.commit_next();
+                let holds = self.stored_next(node) >= self.ctx.oracle.commit_next();
                 if patient && !holds {
                     return Ok(false);
                 }
@@ -200,13 +200,13 @@ impl World {
 
     /// The node of this identity, if it is not lost.
     pub(super) fn node_of(&self, identity: Identity) -> Option<usize> {
-        (0..self.plan.replicas).find(|node| self.identity_at(*node) == Some(identity))
+        (0..self.ctx.plan.replicas).find(|node| self.identity_at(*node) == Some(identity))
     }
 
     /// The end of the leader's log.
     pub(super) fn status(&self) -> Option<&Stem> {
         let leader = self.resolve(FaultNode::Leader)?;
-        self.oracle.log_tip(leader).map(|tip| self.oracle.tree.stem(tip))
+        self.ctx.oracle.log_tip(leader).map(|tip| self.ctx.oracle.tree.stem(tip))
     }
 
     fn change(&mut self, change: Change, identity: Identity, witness: bool, early: u64) -> bool {
@@ -214,7 +214,7 @@ impl World {
         let (after, is_listed) = (status.members_seq, status.members.contains(&identity));
         if is_listed == (change != Change::Remove) {
             // Seen committed, or seen again.
-            return self.oracle.commit_next() > after;
+            return self.ctx.oracle.commit_next() > after;
         }
         let home = address(identity.replica as usize - 1);
         let member = match witness {
@@ -224,9 +224,9 @@ impl World {
         let (state, nonce) = ((status.epoch, after), self.operator.nonce());
         let out = self.change_order(state, change, member, |order| keys::operator_key().prove(order, nonce));
         for _ in 0..early {
-            self.oracle.coverage.count(Event::LearnersAdded);
+            self.ctx.oracle.coverage.count(Event::LearnersAdded);
         }
-        self.oracle.on_command(after, identity);
+        self.ctx.oracle.on_command(after, identity);
         self.operator.commands.push((after, change, identity, out.clone()));
         self.post_all(Some(Group::Submit), &out);
         self.ask_all(QueryKind::Status);
@@ -245,7 +245,7 @@ impl World {
         let length = write_membership(&mut payload, after, change, member, &[]);
         let proof = prove(&OrderStatement {
             order: OperatorOrder::Membership,
-            history: self.oracle.history(),
+            history: self.ctx.oracle.history(),
             epoch,
             membership_seq: after,
             subject: Some(member.identity()),
@@ -256,7 +256,7 @@ impl World {
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length + ORDER_PROOF_LEN]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        let (history, epoch) = (self.oracle.history(), epoch.0);
+        let (history, epoch) = (self.ctx.oracle.history(), epoch.0);
         self.nodes[HOST]
             .keys
             .operator
@@ -275,7 +275,7 @@ impl World {
         let proof = query_kind.order().map(|order| {
             prove(&OrderStatement {
                 order,
-                history: self.oracle.history(),
+                history: self.ctx.oracle.history(),
                 epoch,
                 membership_seq,
                 subject: name.parse().ok(),
@@ -303,15 +303,15 @@ impl World {
         let bytes = self.query_order((epoch, after), true, (query_kind, &name), prove);
         self.post(leader, None, &bytes);
         self.ask_all(ask);
-        self.count(event);
-        self.tell(leader, || Happening::Fault(what.to_string()));
+        self.ctx.count(event);
+        self.ctx.tell(leader, || Happening::Fault(what.to_string()));
     }
 
     /// Copies of a past command arrive.
     pub(super) fn command_late(&mut self) {
-        let at = self.rng.below(self.operator.commands.len() as u64) as usize;
+        let at = self.ctx.rng.below(self.operator.commands.len() as u64) as usize;
         if let Some((.., bytes)) = self.operator.commands.get(at).cloned() {
-            self.oracle.coverage.count(Event::OrdersLate);
+            self.ctx.oracle.coverage.count(Event::OrdersLate);
             self.post_all(Some(Group::Submit), &bytes);
         }
     }
@@ -328,21 +328,21 @@ impl World {
     }
 
     pub(super) fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
-        (0..self.plan.replicas).for_each(|to| self.post(to, group, bytes));
+        (0..self.ctx.plan.replicas).for_each(|to| self.post(to, group, bytes));
     }
 
     pub(super) fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
-        self.wire.next_number();
+        self.ctx.network.next_number();
         let route = Route { from: OPERATOR, to, group };
-        self.wire.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.coverage);
+        self.ctx.network.send(&self.ctx.plan.network, self.ctx.now, route, bytes, &mut self.ctx.oracle.coverage);
     }
 
     /// A reply to the operator arrives.
     pub(super) fn answer(&mut self, bytes: &[u8]) {
-        let coverage = &mut self.oracle.coverage;
+        let coverage = &mut self.ctx.oracle.coverage;
         let denied = match Datagram::decode(bytes, &self.nodes[HOST].keys.replica) {
             Ok(Datagram::Status(header, body, rows, ..)) => {
-                self.operator.rejoiners.note(self.now, header, &body, rows);
+                self.operator.rejoiners.note(self.ctx.now, header, &body, rows);
                 body.denied
             }
             Ok(Datagram::Events(_, _, rows)) => {
@@ -373,7 +373,7 @@ impl World {
 
     fn declare(&mut self, survivor: usize, dead: Identity, truly: bool) -> bool {
         let Some(one) = self.identity_at(survivor) else { return true };
-        let tip = self.oracle.log_tip(survivor).map(|tip| self.oracle.tree.stem(tip));
+        let tip = self.ctx.oracle.log_tip(survivor).map(|tip| self.ctx.oracle.tree.stem(tip));
         // The state that the order is given for, as the survivor's status has it.
         let state = tip.map_or((Epoch::NONE, 0), |stem| (stem.epoch, stem.members_seq));
         if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.nodes[survivor].led.is_some() {
@@ -388,7 +388,7 @@ impl World {
             self.operator.declared.push((one, dead));
         }
         // Its command result may be lost.
-        self.oracle.reference.on_declared(one, dead);
+        self.ctx.oracle.reference.on_declared(one, dead);
         let (name, nonce) = (dead.to_string(), self.operator.nonce());
         let order = (QueryKind::DeclareDead, name.as_str());
         let out = self.query_order(state, !truly, order, |order| keys::operator_key().prove(order, nonce));
@@ -398,10 +398,10 @@ impl World {
 
     /// A new journal, with a new incarnation, for a machine whose old one is lost for good.
     fn renew(&mut self, node: usize) -> Result<(), Violation> {
-        let (plan, now) = (&self.plan, self.now);
+        let (plan, now) = (&self.ctx.plan, self.ctx.now);
         let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
-        self.oracle.on_forgotten(machine.identity);
-        self.oracle.on_renewed(node);
+        self.ctx.oracle.on_forgotten(machine.identity);
+        self.ctx.oracle.on_renewed(node);
         let old = machine.identity;
         **machine =
             Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
@@ -410,7 +410,7 @@ impl World {
         }
         self.lost &= !(1 << node);
         (self.nodes[node].led, self.nodes[node].notice) = (None, Vec::new());
-        self.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
+        self.ctx.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
         Ok(())
     }
 
@@ -427,7 +427,7 @@ impl World {
         let nodes: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();
         let &[one, other] = &nodes[..] else { return Ok(()) };
         let (survivor, gone) = if first { (one, other) } else { (other, one) };
-        let (Some(dead), timeout_ns) = (self.identity_at(gone), self.plan.timeout_ns) else { return Ok(()) };
+        let (Some(dead), timeout_ns) = (self.identity_at(gone), self.ctx.plan.timeout_ns) else { return Ok(()) };
         let declare = OperatorStep::Declare { survivor, dead, truly };
         if truly {
             self.crash(FaultNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
@@ -436,10 +436,10 @@ impl World {
             self.order(&[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);
             return Ok(());
         }
-        let until = self.now + 12 * timeout_ns;
+        let until = self.ctx.now + 12 * timeout_ns;
         let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: false };
-        self.wire.break_path(cut(1 << gone, !(1 << gone)));
-        self.wire.break_path(cut(!(1 << gone), 1 << gone));
+        self.ctx.network.break_path(cut(1 << gone, !(1 << gone)));
+        self.ctx.network.break_path(cut(!(1 << gone), 1 << gone));
         self.order(&[declare], 2 * timeout_ns);
         Ok(())
     }
@@ -452,10 +452,10 @@ fn gives_up(world: &mut World, node: usize) -> Result<bool, Violation> {
         return Ok(true);
     }
     world.ask_all(QueryKind::Status);
-    let (now, timeout_ns) = (world.now, world.plan.timeout_ns);
+    let (now, timeout_ns) = (world.ctx.now, world.ctx.plan.timeout_ns);
     let begins = world.operator.rejoiners.may_begin(node, now, timeout_ns)?;
     if begins {
-        world.count(Event::Rejoins);
+        world.ctx.count(Event::Rejoins);
     }
     Ok(begins)
 }

@@ -35,11 +35,11 @@ impl World {
     /// Whether the machine may lose its memory at any time from now on: all its acks and promises will be on
     /// the device.
     fn is_safe_for_good(&self, index: usize) -> bool {
-        let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
+        let later = self.ctx.plan.faults.iter().filter_map(|fault| match fault.what {
             Fault::Reconfigure(_, configured, ..) => Some(configured),
             _ => None,
         });
-        let all_power = later.chain(self.plan.configured.get(index).copied());
+        let all_power = later.chain(self.ctx.plan.configured.get(index).copied());
         all_power.into_iter().all(|configured| configured.durability == Durability::Power)
     }
 
@@ -73,8 +73,8 @@ impl World {
         if machine.forgot {
             self.lost |= 1 << index;
         }
-        self.count(Event::OtherTails);
-        self.tell(index, || Happening::Fault("its tail is to lie at the other path".to_string()));
+        self.ctx.count(Event::OtherTails);
+        self.ctx.tell(index, || Happening::Fault("its tail is to lie at the other path".to_string()));
     }
 
     /// The machine loses its power, and its memory with it.
@@ -92,28 +92,28 @@ impl World {
     /// All of these lose power at once.
     pub(super) fn black_out(&mut self, machines: NodeSet, lasting: Nanos) {
         let mut dark = 0;
-        for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
+        for index in (0..self.ctx.plan.replicas).filter(|index| machines >> index & 1 == 1) {
             if self.may_forget(index) {
-                let within = self.rng.below(2) == 0;
-                let until = lasting + self.rng.below(self.plan.timeout_ns);
+                let within = self.ctx.rng.below(2) == 0;
+                let until = lasting + self.ctx.rng.below(self.ctx.plan.timeout_ns);
                 self.lose_power(index, (within, false), until);
                 dark += 1;
             }
         }
         if dark > 1 {
-            self.count(Event::BlackOuts);
+            self.ctx.count(Event::BlackOuts);
         }
-        if dark == self.plan.replicas {
-            self.count(Event::BlackOutsOfAll);
+        if dark == self.ctx.plan.replicas {
+            self.ctx.count(Event::BlackOutsOfAll);
         }
     }
 
     /// The machine loses power, `within` a call of the side thread or between two; the tail is on a disk if
     /// `with_tail`.
     pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
-        let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
+        let is_born = self.ctx.oracle.log_next(index) == 2 && self.ctx.oracle.durable_next(index) == 1;
         let led = self.nodes[index].led.is_some();
-        let (now, rng) = (self.now, &mut self.rng);
+        let (now, rng) = (self.ctx.now, &mut self.ctx.rng);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.is_lost() {
             return;
@@ -124,20 +124,20 @@ impl World {
             self.lost |= 1 << index;
         }
         if cached {
-            self.count(if within { Event::TornWrites } else { Event::CachesLost });
+            self.ctx.count(if within { Event::TornWrites } else { Event::CachesLost });
         }
         if led {
-            self.count(Event::LeaderCrashes);
+            self.ctx.count(Event::LeaderCrashes);
         }
-        self.count(Event::Reboots);
+        self.ctx.count(Event::Reboots);
         if has_tail {
-            self.count(Event::TailsOfOldBoots);
+            self.ctx.count(Event::TailsOfOldBoots);
         }
         if is_born {
-            self.count(Event::GenesisLost);
+            self.ctx.count(Event::GenesisLost);
         }
         (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
-        self.tell(index, || {
+        self.ctx.tell(index, || {
             Happening::Fault(format!(
                 "loses power (within a call {within}, lost what was cached {cached}) {}",
                 ms(lasting)
@@ -147,8 +147,8 @@ impl World {
 
     /// These are requested to stop, and each loses power once it has.
     pub(super) fn stop_and_darken(&mut self, machines: NodeSet, lasting: Nanos) {
-        let (now, deadline) = (self.now, self.now + 20 * self.plan.timeout_ns);
-        for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
+        let (now, deadline) = (self.ctx.now, self.ctx.now + 20 * self.ctx.plan.timeout_ns);
+        for index in (0..self.ctx.plan.replicas).filter(|index| machines >> index & 1 == 1) {
             let Actor::Replica(machine) = &mut self.nodes[index].actor else { continue };
             let shown = machine.clock.at(now);
             if let Some(replica) = machine.replica_mut() {
@@ -158,7 +158,7 @@ impl World {
                 self.watch_handover(index, None);
             }
         }
-        self.tell(0, || {
+        self.ctx.tell(0, || {
             Happening::Fault(format!("to stop, and then without power: {machines:#b} {}", ms(lasting)))
         });
     }
@@ -168,7 +168,7 @@ impl World {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if let Some(lasting) = machine.darkens.take() {
             self.lose_power(index, (false, false), lasting);
-            self.count(Event::DarkenedClean);
+            self.ctx.count(Event::DarkenedClean);
         }
     }
 
@@ -201,51 +201,50 @@ impl World {
     }
 
     fn arm(&mut self, index: usize, disk_fault: DiskFault, calls: u64, ordeal: StorageFault) {
-        let salt = self.rng.next_u64();
+        let salt = self.ctx.rng.next_u64();
         if let Actor::Replica(machine) = &mut self.nodes[index].actor
             && !machine.is_lost()
         {
             machine.arm(disk_fault, calls, salt, ordeal);
-            self.tell(index, || Happening::Fault(format!("{disk_fault:?} after {calls} calls, {ordeal:?}")));
+            self.ctx.tell(index, || Happening::Fault(format!("{disk_fault:?} after {calls} calls, {ordeal:?}")));
         }
     }
 
     /// The process died in a call of its disk.
     pub(super) fn on_died(&mut self, index: usize) {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let ordeal = machine.ordeal.take().unwrap_or(StorageFault { power: false, lasting: 0 });
         let until = now + ordeal.lasting;
         machine.end(until);
-        self.count(Event::DeathsInCalls);
+        self.ctx.count(Event::DeathsInCalls);
         if ordeal.power {
             self.lose_power(index, (false, false), ordeal.lasting);
         } else {
             self.announce_death(index);
         }
-        self.tell(index, || Happening::Note("dies in a call of its disk".to_string()));
+        self.ctx.tell(index, || Happening::Note("dies in a call of its disk".to_string()));
     }
 
     /// The device failed a call: the replica has become silent, and is started again later.
     pub(super) fn on_device_failed(&mut self, index: usize, why: String) {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let lasting = machine.ordeal.take().map_or(0, |ordeal| ordeal.lasting);
         machine.end(now + lasting);
         self.announce_death(index);
-        self.count(Event::DeviceFailures);
-        self.tell(index, || Happening::Note(format!("stops: {why}")));
+        self.ctx.count(Event::DeviceFailures);
+        self.ctx.tell(index, || Happening::Note(format!("stops: {why}")));
     }
 
     /// A bit of a sealed segment changes while its replica runs.
     pub(super) fn rot(&mut self, target: FaultNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
-        let Self { nodes, rng, .. } = self;
-        let Actor::Replica(machine) = &mut nodes[index].actor else { return };
-        let Some(number) = machine.rot(rng) else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
+        let Some(number) = machine.rot(&mut self.ctx.rng) else { return };
         // It may be read before it is mended, and then the replica may refuse to continue.
         on_changed(self, index, Event::Rot);
-        self.tell(index, || Happening::Fault(format!("a bit of its segment {number} changes")));
+        self.ctx.tell(index, || Happening::Fault(format!("a bit of its segment {number} changes")));
     }
 
     /// Fetches the missing part of a damaged segment from another machine, if one sends it.
@@ -255,7 +254,7 @@ impl World {
             _ => None,
         };
         let Some(wanted) = missing(self) else { return };
-        let repairer = self.rng.below(self.plan.replicas as u64) as usize;
+        let repairer = self.ctx.rng.below(self.ctx.plan.replicas as u64) as usize;
         let order = CatchUpPlan::new(0, wanted.from, Some(wanted.chain));
         let bytes = replay::request(self, index, repairer, &order);
         let Some((machine, keys)) = self.nodes[index].machine() else { return };
@@ -280,11 +279,11 @@ impl World {
     /// The disk is nearly full for a while.
     pub(super) fn fill_disk(&mut self, target: FaultNode, lasting: Nanos) {
         let Some(index) = self.resolve(target) else { return };
-        let now = self.now;
+        let now = self.ctx.now;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.fill_disk(now, lasting);
         }
-        self.count(Event::DisksFull);
-        self.tell(index, || Happening::Fault(format!("disk full {}", ms(lasting))));
+        self.ctx.count(Event::DisksFull);
+        self.ctx.tell(index, || Happening::Fault(format!("disk full {}", ms(lasting))));
     }
 }

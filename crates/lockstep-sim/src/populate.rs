@@ -15,7 +15,8 @@ use super::rng::Rng;
 use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
 use super::wire::SimNetwork;
-use super::world::{Actor, ReaderSlot, RunPhase, SimNode, World, WorldWork};
+use super::context::{BEGIN_NS, RunContext, RunPhase};
+use super::world::{Actor, ReaderSlot, SimNode, World, WorldWork};
 use super::year::{Diary, hand_in_every_ns};
 use crate::edge::MachineUnderTest;
 use lockstep_core::engine::leader_contact::leaderless_ns_max;
@@ -217,15 +218,21 @@ impl World {
         machine: Rc<dyn MachineUnderTest>,
     ) -> Result<Self, Violation> {
         let mut rng = Rng::new(plan.seed);
-        let wire = SimNetwork::new(rng.fork());
+        let network = SimNetwork::new(rng.fork());
         let mut world = Self {
-            oracle: Oracle::default(),
             clients_rng: rng.fork(),
-            rng,
-            now: 1_000_000,
-            wire,
+            ctx: RunContext {
+                plan: plan.clone(),
+                rng,
+                now: BEGIN_NS,
+                network,
+                oracle: Oracle::default(),
+                phase: RunPhase::Storm,
+                story: tells.then(Story::default),
+                slept_ns: 0,
+                dawn: 0,
+            },
             nodes: Vec::new(),
-            phase: RunPhase::Storm,
             next_fault: 0,
             next_moment: 0,
             fences: 0,
@@ -236,15 +243,11 @@ impl World {
             events: Vec::new(),
             runs: 0,
             steps: 0,
-            story: tells.then(Story::default),
             trace_digest: 0,
             edges: None,
             diary: Diary::default(),
-            slept_ns: 0,
-            dawn: 0,
-            plan: plan.clone(),
         };
-        world.oracle.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
+        world.ctx.oracle.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
         world.count_clocks();
         let members: Vec<_> =
             (0..plan.founders).map(|node| plan.member(node, identity(node), address(node))).collect();
@@ -294,7 +297,7 @@ impl World {
         let delivery = if index.is_multiple_of(2) { Delivery::Committed } else { Delivery::Stamped };
         let start = match self.clients_rng.below(4) {
             0 => Start::Live,
-            1 => Start::From(1 + self.clients_rng.below(self.plan.messages)),
+            1 => Start::From(1 + self.clients_rng.below(self.ctx.plan.messages)),
             _ => Start::From(1),
         };
         ReaderSlot::new(delivery, start)
@@ -302,23 +305,23 @@ impl World {
 
     /// Counts the kinds of clocks in the plan.
     fn count_clocks(&mut self) {
-        let coverage = &mut self.oracle.coverage;
-        let uneven = self.plan.clocks.iter().filter(|clock| !clock.is_exact());
+        let coverage = &mut self.ctx.oracle.coverage;
+        let uneven = self.ctx.plan.clocks.iter().filter(|clock| !clock.is_exact());
         coverage.count_all(uneven.map(|_| Event::ClocksUneven));
-        let broken = self.plan.clocks.iter().filter(|clock| clock.is_broken());
+        let broken = self.ctx.plan.clocks.iter().filter(|clock| clock.is_broken());
         coverage.count_all(broken.map(|_| Event::ClocksBroken));
     }
 
     pub(super) fn node(&mut self, actor: Actor, name: String) {
-        if let Some(story) = &mut self.story {
+        if let Some(story) = &mut self.ctx.story {
             story.lanes.push(name);
         }
         self.nodes.push(SimNode {
             actor,
-            keys: HostKeys::of(&self.plan),
+            keys: HostKeys::of(&self.ctx.plan),
             paused_until: 0,
             device: SimDevice::default(),
-            wake_at: self.now,
+            wake_at: self.ctx.now,
             idle_ns: 0,
             vain_turns: 0,
             led: None,
@@ -333,49 +336,49 @@ impl World {
         let Some((machine, keys)) = self.nodes[node].machine() else { return Ok(()) };
         if machine.is_unknowable() {
             machine.forget();
-            self.oracle.on_forgotten(machine.identity);
-            self.tell(node, || {
+            self.ctx.oracle.on_forgotten(machine.identity);
+            self.ctx.tell(node, || {
                 Happening::Note("is not started: rolled back, and its ring is gone".to_string())
             });
             return Ok(());
         }
-        self.oracle.coverage.count_all(machine.reconfigure());
+        self.ctx.oracle.coverage.count_all(machine.reconfigure());
         let memory_survived =
             matches!(machine.state, MachineState::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
         let (configured, identity) = (machine.configured, machine.identity);
-        let wall = machine.wall(self.now);
+        let wall = machine.wall(self.ctx.now);
         let process = (&configured, identity, &keys.replica);
-        let limits = replica_limits(&self.plan, node, process, wall, &mut self.rng);
-        let started = machine.start(&self.plan, node, limits)?;
+        let limits = replica_limits(&self.ctx.plan, node, process, wall, &mut self.ctx.rng);
+        let started = machine.start(&self.ctx.plan, node, limits)?;
         self.runs += 1;
         let what = match &started {
             Started::Ran => return Ok(()),
             Started::Runs(tables) => {
                 if std::mem::take(&mut machine.rolled_back) {
-                    self.oracle.coverage.count(Event::RolledBackWhole);
+                    self.ctx.oracle.coverage.count(Event::RolledBackWhole);
                 }
                 let shortened = machine
                     .replica()
-                    .is_some_and(|replica| self.oracle.is_shortened(node, replica.tail(), memory_survived));
+                    .is_some_and(|replica| self.ctx.oracle.is_shortened(node, replica.tail(), memory_survived));
                 let judged = machine.replica().map_or(Ok(()), |replica| {
                     let found = (configured.durability, replica.tail());
-                    self.oracle.on_replica_started(node, identity, self.runs, found, memory_survived)
+                    self.ctx.oracle.on_replica_started(node, identity, self.runs, found, memory_survived)
                 });
                 match judged {
                     // The damage is undetected: this replica would report less than it has acknowledged.
                     Err(why) if damaged && shortened => {
                         machine.forget();
-                        self.oracle.on_forgotten(machine.identity);
-                        self.oracle.coverage.count(Event::DamageUnseen);
+                        self.ctx.oracle.on_forgotten(machine.identity);
+                        self.ctx.oracle.coverage.count(Event::DamageUnseen);
                         format!("does not see its damage: {why}")
                     }
                     judged => {
                         judged?;
-                        self.oracle.on_tables_recovered(node, tables)?;
+                        self.ctx.oracle.on_tables_recovered(node, tables)?;
                         if let Some(replica) = machine.replica().filter(|_| !damaged) {
                             replica.invariants();
-                            self.oracle.check_tables(node, replica)?;
+                            self.ctx.oracle.check_tables(node, replica)?;
                         }
                         "starts".to_string()
                     }
@@ -392,15 +395,15 @@ impl World {
             }
             Started::Silent(why) => {
                 if machine.is_tail_elsewhere {
-                    self.oracle.coverage.count(Event::OtherTailsRefused);
+                    self.ctx.oracle.coverage.count(Event::OtherTailsRefused);
                 }
-                self.oracle.on_forgotten(machine.identity);
-                self.oracle.coverage.count(Event::Forgetful);
+                self.ctx.oracle.on_forgotten(machine.identity);
+                self.ctx.oracle.coverage.count(Event::Forgetful);
                 format!("stays silent: {why}")
             }
             Started::Damaged(why) => {
-                self.oracle.on_forgotten(machine.identity);
-                self.oracle.coverage.count(Event::DamageFound);
+                self.ctx.oracle.on_forgotten(machine.identity);
+                self.ctx.oracle.coverage.count(Event::DamageFound);
                 format!("does not start: {why}")
             }
         };
@@ -412,8 +415,8 @@ impl World {
                 self.await_no_more(node);
             }
         }
-        self.nodes[node].wake_at = self.now;
-        self.tell(node, || Happening::Note(what));
+        self.nodes[node].wake_at = self.ctx.now;
+        self.ctx.tell(node, || Happening::Note(what));
         Ok(())
     }
 
@@ -424,21 +427,21 @@ impl World {
         match actor {
             Actor::Publisher(process, work) => {
                 work.begin();
-                *process = Some(publisher(&self.plan, node, work, &keys.publisher, rng));
-                self.oracle.on_publisher_started(node);
+                *process = Some(publisher(&self.ctx.plan, node, work, &keys.publisher, rng));
+                self.ctx.oracle.on_publisher_started(node);
             }
             Actor::Subscriber(process, reading) => {
                 reading.restart_at = 0;
                 let (delivery, start) = (reading.delivery, reading.start);
                 let place = (node, &keys.reader);
-                *process = Some(subscriber(&self.plan, place, delivery, start, self.plan.replays, rng));
+                *process = Some(subscriber(&self.ctx.plan, place, delivery, start, self.ctx.plan.replays, rng));
             }
             Actor::Participant(process, work, reading) => {
                 work.begin();
                 let (reads, keys) = ((reading.delivery, reading.start), &keys.publisher);
-                *process = Some(participant(&self.plan, node, work, reads, keys, rng));
-                self.oracle.on_publisher_started(node);
-                self.oracle.coverage.count(Event::Participants);
+                *process = Some(participant(&self.ctx.plan, node, work, reads, keys, rng));
+                self.ctx.oracle.on_publisher_started(node);
+                self.ctx.oracle.coverage.count(Event::Participants);
             }
             Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
         }
@@ -448,8 +451,8 @@ impl World {
                 Start::Cursor(cursor) => Some(cursor),
                 _ => None,
             };
-            self.oracle.on_subscriber_started(node, reading.delivery, named(reading.start), cursor);
+            self.ctx.oracle.on_subscriber_started(node, reading.delivery, named(reading.start), cursor);
         }
-        self.nodes[node].wake_at = self.now;
+        self.nodes[node].wake_at = self.ctx.now;
     }
 }

@@ -8,10 +8,11 @@
 //! ```
 
 use super::check::Violation;
+use super::context::RunPhase;
 use super::plan::{Fault, Plan, PlannedFault};
 use super::rng::Rng;
 use super::wire::NetworkModel;
-use super::world::{RunPhase, World};
+use super::world::World;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 
 /// One seed in so many is quiet.
@@ -58,7 +59,7 @@ impl Plan {
 impl World {
     /// STABILITY: what a replica tells, where nothing has happened that a leader may be missed for.
     pub(super) fn check_stable(&self, index: usize, event: &NodeEvent) -> Result<(), Violation> {
-        let is_quiet = self.phase == RunPhase::Storm && self.is_quiet();
+        let is_quiet = self.ctx.phase == RunPhase::Storm && self.is_quiet();
         let is_stable = !matches!(
             event,
             NodeEvent::LeaderSuspected { .. }

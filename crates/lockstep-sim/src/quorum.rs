@@ -16,19 +16,19 @@ struct Listed {
 impl World {
     /// The members at the end of what is committed.
     pub(super) fn members_in_force(&self) -> Vec<Identity> {
-        match self.oracle.reference.tip() {
-            Some(tip) => self.oracle.tree.stem(tip).members.clone(),
-            None => (0..self.plan.founders).filter_map(|node| self.identity_at(node)).collect(),
+        match self.ctx.oracle.reference.tip() {
+            Some(tip) => self.ctx.oracle.tree.stem(tip).members.clone(),
+            None => (0..self.ctx.plan.founders).filter_map(|node| self.identity_at(node)).collect(),
         }
     }
 
     /// The members at the end of the committed prefix and of every log that goes further or diverges; and
     /// those after a change that was commanded for one of them and may still be stamped.
     fn memberships(&self) -> Vec<Listed> {
-        let (tree, tip) = (&self.oracle.tree, self.oracle.reference.tip());
-        let logs = (0..self.plan.replicas).map(|node| self.oracle.log_tip(node));
+        let (tree, tip) = (&self.ctx.oracle.tree, self.ctx.oracle.reference.tip());
+        let logs = (0..self.ctx.plan.replicas).map(|node| self.ctx.oracle.log_tip(node));
         // A log of an ancestor history counts for no member.
-        let history = self.oracle.history();
+        let history = self.ctx.oracle.history();
         let is_present = |log: &Option<TreeNode>| log.is_none_or(|log| tree.stem(log).history == history);
         let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
         let mut found: Vec<Listed> = further
@@ -42,9 +42,9 @@ impl World {
             .collect();
         // A member that does not know the commit of a change that needs both sides needs both of them to
         // lead (S5).
-        for node in (0..self.plan.replicas).filter(|node| self.identity_at(*node).is_some()) {
+        for node in (0..self.ctx.plan.replicas).filter(|node| self.identity_at(*node).is_some()) {
             let known = self.known_commit(node);
-            for change in tree.path(None, self.oracle.log_tip(node)) {
+            for change in tree.path(None, self.ctx.oracle.log_tip(node)) {
                 let stem = tree.stem(change);
                 let before = stem.parent.map(|parent| tree.stem(parent));
                 if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
@@ -87,7 +87,7 @@ impl World {
 
     /// The end of the committed prefix that a node stores, or will after its restart.
     pub(super) fn stored_next(&self, node: usize) -> Seq {
-        self.left_of(node, self.oracle.agreed_next(node))
+        self.left_of(node, self.ctx.oracle.agreed_next(node))
     }
 
     /// The part of a node's log up to `next` that is left after its restart.
@@ -95,7 +95,7 @@ impl World {
         match &self.nodes[node].actor {
             // A store that is armed may still lose power with the process.
             Actor::Replica(machine) if machine.has_rebooted() || machine.store.is_armed() => {
-                next.min(self.oracle.durable_next(node))
+                next.min(self.ctx.oracle.durable_next(node))
             }
             _ => next,
         }
@@ -115,18 +115,18 @@ impl World {
         let memberships = self.memberships();
         let mut drawn = Vec::new();
         while !alive.is_empty() {
-            drawn.push(alive.swap_remove(self.rng.below(alive.len() as u64) as usize));
+            drawn.push(alive.swap_remove(self.ctx.rng.below(alive.len() as u64) as usize));
         }
         let lists = |listed: &Listed, node: usize| {
             self.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
         };
-        let begun = |node: usize| self.left_of(node, self.oracle.log_next(node)) >= 2;
+        let begun = |node: usize| self.left_of(node, self.ctx.oracle.log_next(node)) >= 2;
         // A member that lacks a committed change and has promised above it takes that from nobody but a
         // leader (S2): alone with the nodes that store it and never lead, it waits for one more.
-        let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
+        let tip = self.ctx.oracle.reference.tip().map(|tip| self.ctx.oracle.tree.stem(tip));
         let informed = |node: usize| {
             tip.is_none_or(|tip| {
-                self.oracle.agreed_next(node) > tip.members_seq || self.oracle.promised(node) <= tip.epoch
+                self.ctx.oracle.agreed_next(node) > tip.members_seq || self.ctx.oracle.promised(node) <= tip.epoch
             })
         };
         let leads = |node: usize| {
@@ -141,7 +141,7 @@ impl World {
         let mut quorum: NodeSet = 1 << first;
         for listed in &memberships {
             let votes = |quorum: NodeSet| {
-                (0..self.plan.replicas).filter(|node| quorum >> node & 1 == 1 && lists(listed, *node)).count()
+                (0..self.ctx.plan.replicas).filter(|node| quorum >> node & 1 == 1 && lists(listed, *node)).count()
             };
             for node in drawn.iter().filter(|node| lists(listed, **node)) {
                 if votes(quorum) <= listed.members.len() / 2 {
@@ -154,7 +154,7 @@ impl World {
         }
         let learners = |node: &&usize| !memberships.iter().any(|listed| lists(listed, **node));
         for node in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
-            if self.rng.below(2) == 0 {
+            if self.ctx.rng.below(2) == 0 {
                 quorum |= 1 << node;
             }
         }

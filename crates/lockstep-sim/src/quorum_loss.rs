@@ -10,6 +10,7 @@
 //! ```
 
 use super::check::{ReportedFounding, Violation};
+use super::context::RunPhase;
 use super::coverage::Event;
 use super::disk::{DiskFault, SimDisk};
 use super::machine::{Machine, MachineState};
@@ -19,7 +20,7 @@ use super::populate::address;
 use super::rng::Rng;
 use super::story::Happening;
 use super::wire::NodeSet;
-use super::world::{Actor, RunPhase, World};
+use super::world::{Actor, World};
 use super::year::{hand_in_every_ns, pursued_ns};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
@@ -245,9 +246,9 @@ impl Machine {
 /// stay silent, and those whose journal is damaged do not start: the operator formats each anew and puts it
 /// in the place of its old identity.
 fn go_on(world: &mut World, all: &[Survey]) {
-    (0..world.plan.replicas).for_each(|index| world.restart_within(index, 4));
-    let (timeout_ns, until) = (world.plan.timeout_ns, aftermath(&world.plan, world.now));
-    let founders = world.plan.founders;
+    (0..world.ctx.plan.replicas).for_each(|index| world.restart_within(index, 4));
+    let (timeout_ns, until) = (world.ctx.plan.timeout_ns, aftermath(&world.ctx.plan, world.ctx.now));
+    let founders = world.ctx.plan.founders;
     let is_whole = |node: usize, machine: &Machine| match all.iter().find(|one| one.node == node) {
         Some(found) => found.complete,
         None => machine.is_lost(),
@@ -256,7 +257,7 @@ fn go_on(world: &mut World, all: &[Survey]) {
         if world.machine(node).is_none_or(|machine| is_whole(node, machine)) {
             continue;
         }
-        let after = (REPLACED + world.rng.below(20)) * timeout_ns;
+        let after = (REPLACED + world.ctx.rng.below(20)) * timeout_ns;
         let swap = OperatorStep::Swap { node, patient: true };
         world.command_until(&[OperatorStep::Renew(node), swap], after, until);
     }
@@ -265,23 +266,23 @@ fn go_on(world: &mut World, all: &[Survey]) {
 impl World {
     /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
     pub(super) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
-        if self.oracle.founding().is_some() {
+        if self.ctx.oracle.founding().is_some() {
             return Ok(());
         }
         self.operator.rest();
         self.operator.commands.clear();
-        self.wire.outlive();
-        self.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
-        for index in 0..self.plan.replicas {
+        self.ctx.network.outlive();
+        self.ctx.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
+        for index in 0..self.ctx.plan.replicas {
             if gone >> index & 1 == 1 {
                 self.erase(index);
             } else if dark >> index & 1 == 1 {
-                let within = self.rng.below(2) == 0;
+                let within = self.ctx.rng.below(2) == 0;
                 self.lose_power(index, (within, false), 0);
             }
             self.stop_for_good(index);
         }
-        self.count(Event::Ruins);
+        self.ctx.count(Event::Ruins);
         self.recover()
     }
 
@@ -291,7 +292,7 @@ impl World {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.forget();
         machine.store = SimDisk::default();
-        self.oracle.on_forgotten(machine.identity);
+        self.ctx.oracle.on_forgotten(machine.identity);
     }
 
     fn stop_for_good(&mut self, index: usize) {
@@ -316,7 +317,7 @@ impl World {
     /// Inspects every remaining journal.
     fn survey(&self) -> Vec<Survey> {
         let mut all = Vec::new();
-        for node in 0..self.plan.replicas {
+        for node in 0..self.ctx.plan.replicas {
             let Actor::Replica(machine) = &self.nodes[node].actor else { continue };
             let Some(inspection) = machine.look() else { continue };
             let complete = inspection.completeness() == &Completeness::Complete;
@@ -335,22 +336,22 @@ impl World {
         for tries in 0.. {
             let all = self.survey();
             let Some(longest) = all.iter().max_by_key(|survey| survey.reach()) else {
-                self.tell(0, || Happening::Note("no journal holds anything".to_string()));
+                self.ctx.tell(0, || Happening::Note("no journal holds anything".to_string()));
                 return Ok(());
             };
             let complete =
                 all.iter().filter(|one| one.complete && longest.members.contains(&one.identity)).count();
             if complete > longest.members.len() / 2 {
-                self.count(Event::RecoveriesNotNeeded);
-                self.tell(0, || Happening::Note(format!("{complete} are complete: they are started")));
+                self.ctx.count(Event::RecoveriesNotNeeded);
+                self.ctx.tell(0, || Happening::Note(format!("{complete} are complete: they are started")));
                 go_on(self, &all);
                 return Ok(());
             }
-            self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
+            self.ctx.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
             let history = LATER + tries;
             let report = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
             let Some((node, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
-                self.count(Event::FoundersDied);
+                self.ctx.count(Event::FoundersDied);
                 continue;
             };
             return self.on_founded(node, founder, report);
@@ -366,14 +367,14 @@ impl World {
         history: u64,
         may_die: bool,
     ) -> Result<Option<(usize, Identity)>, Violation> {
-        let (chosen, now) = (longest.node, self.now);
-        let plan = self.plan.clone();
+        let (chosen, now) = (longest.node, self.ctx.now);
+        let plan = self.ctx.plan.clone();
         let node = match plan.is_archiver(chosen) {
-            true => self.rng.below(plan.founders as u64) as usize,
+            true => self.ctx.rng.below(plan.founders as u64) as usize,
             false => chosen,
         };
         let draws =
-            [self.rng.below(3), self.rng.log_uniform(1, 64) - 1, self.rng.next_u64(), self.rng.below(2)];
+            [self.ctx.rng.below(3), self.ctx.rng.log_uniform(1, 64) - 1, self.ctx.rng.next_u64(), self.ctx.rng.below(2)];
         let Some((machine, keys)) = self.nodes[node].machine() else { return Ok(None) };
         let (old, wall) = (machine.identity, machine.wall(now));
         let identity = Identity { incarnation: old.incarnation + FOUNDERS + history as u32, ..old };
@@ -430,7 +431,7 @@ impl World {
         let Some(inspection) = archiver.look() else { return Ok(()) };
         let (previous, files) = (*inspection.superblock(), archiver.store.clone());
         let old = self.machine(node).map(|machine| machine.identity);
-        old.into_iter().for_each(|old| self.oracle.on_forgotten(old));
+        old.into_iter().for_each(|old| self.ctx.oracle.on_forgotten(old));
         let Some(machine) = self.machine(node) else { return Ok(()) };
         machine.take_files(files)?;
         if let Some((calls, salt)) = dies {
@@ -446,11 +447,11 @@ impl World {
         founder: Identity,
         report: ReportedFounding,
     ) -> Result<(), Violation> {
-        let (timeout_ns, now) = (self.plan.timeout_ns, self.now);
-        self.oracle.on_founding(founder, &report)?;
-        self.tell(node, || Happening::Fault(format!("{founder} founds a history at {}", report.end.next)));
+        let (timeout_ns, now) = (self.ctx.plan.timeout_ns, self.ctx.now);
+        self.ctx.oracle.on_founding(founder, &report)?;
+        self.ctx.tell(node, || Happening::Fault(format!("{founder} founds a history at {}", report.end.next)));
         self.lost = 0;
-        for index in 0..self.plan.replicas {
+        for index in 0..self.ctx.plan.replicas {
             let Some(machine) = self.machine(index) else { continue };
             if index != node && machine.look().is_none() {
                 // It is empty, or was set aside: no process starts on it.
@@ -459,30 +460,30 @@ impl World {
             let (identity, is_lost) = (machine.identity, machine.is_lost());
             if index == node {
                 machine.become_founder(founder);
-                self.oracle.on_forgotten(identity);
-                self.oracle.on_renewed(index);
+                self.ctx.oracle.on_forgotten(identity);
+                self.ctx.oracle.on_renewed(index);
                 self.restart_within(index, 4);
                 continue;
             }
-            if self.plan.is_archiver(index) {
+            if self.ctx.plan.is_archiver(index) {
                 self.lost |= NodeSet::from(is_lost) << index;
                 self.restart_within(index, 20);
                 continue;
             }
             // It returns with its old journal first, or not at all.
             self.lost |= 1 << index;
-            if self.rng.below(3) > 0 {
+            if self.ctx.rng.below(3) > 0 {
                 self.restart_within(index, 20);
             }
-            let after = (REPLACED + self.rng.below(20)) * timeout_ns;
-            let add = OperatorStep::Add { node: index, witness: false, patient: self.rng.below(4) > 0 };
-            self.command_until(&[OperatorStep::Renew(index), add], after, aftermath(&self.plan, now));
+            let after = (REPLACED + self.ctx.rng.below(20)) * timeout_ns;
+            let add = OperatorStep::Add { node: index, witness: false, patient: self.ctx.rng.below(4) > 0 };
+            self.command_until(&[OperatorStep::Renew(index), add], after, aftermath(&self.ctx.plan, now));
         }
-        for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
+        for index in self.ctx.plan.replicas..self.ctx.plan.replicas + self.ctx.plan.publishers + self.ctx.plan.subscribers {
             if let Some(work) = self.nodes[index].actor.work_mut().filter(|work| !work.fenced) {
-                (work.left, work.every_ns) = (work.left + MORE, more_every_ns(&self.plan));
+                (work.left, work.every_ns) = (work.left + MORE, more_every_ns(&self.ctx.plan));
             }
-            if self.rng.below(3) == 0 {
+            if self.ctx.rng.below(3) == 0 {
                 self.crash_client(index);
             }
         }
@@ -491,7 +492,7 @@ impl World {
 
     /// The process at this node is started within so many timeouts.
     fn restart_within(&mut self, index: usize, timeouts: u64) {
-        let at = self.now + self.rng.below(timeouts * self.plan.timeout_ns);
+        let at = self.ctx.now + self.ctx.rng.below(timeouts * self.ctx.plan.timeout_ns);
         let Some(machine) = self.machine(index) else { return };
         if let MachineState::Down(_, until) = &mut machine.state {
             *until = at;
@@ -500,11 +501,11 @@ impl World {
 
     /// A replica has stopped because the group is in another history, with `events` as its last ones.
     pub(super) fn on_left_behind(&mut self, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
-        let (now, timeout_ns) = (self.now, self.plan.timeout_ns);
-        self.oracle.check_left_behind(index, events)?;
-        let is_present = self.oracle.is_present(index);
-        self.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
-        self.tell(index, || Happening::Note(format!("stops: {events:?}")));
+        let (now, timeout_ns) = (self.ctx.now, self.ctx.plan.timeout_ns);
+        self.ctx.oracle.check_left_behind(index, events)?;
+        let is_present = self.ctx.oracle.is_present(index);
+        self.ctx.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
+        self.ctx.tell(index, || Happening::Note(format!("stops: {events:?}")));
         let Some(machine) = self.machine(index) else { return Ok(()) };
         if is_present {
             // The cause was an old datagram of a past leader: it is restarted.
@@ -515,10 +516,10 @@ impl World {
         machine.forget();
         self.lost |= 1 << index;
         (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
-        self.oracle.on_renewed(index);
-        if !self.plan.is_archiver(index) && !self.operator.renews(index) {
+        self.ctx.oracle.on_renewed(index);
+        if !self.ctx.plan.is_archiver(index) && !self.operator.renews(index) {
             let add = OperatorStep::Add { node: index, witness: false, patient: true };
-            self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, aftermath(&self.plan, now));
+            self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, aftermath(&self.ctx.plan, now));
         }
         self.await_no_more(index);
         Ok(())
@@ -526,23 +527,23 @@ impl World {
 
     /// No progress of this node is expected any more.
     pub(super) fn await_no_more(&mut self, node: usize) {
-        if let RunPhase::Calm(healthy, since) = self.phase {
-            self.phase = RunPhase::Calm(healthy & !(1 << node), since);
+        if let RunPhase::Calm(healthy, since) = self.ctx.phase {
+            self.ctx.phase = RunPhase::Calm(healthy & !(1 << node), since);
         }
     }
 
     /// The fault phase has ended: the operator stops every node that still runs in the ancestor history.
     pub(super) fn leave_ancestor(&mut self) {
-        if self.oracle.founding().is_none() {
+        if self.ctx.oracle.founding().is_none() {
             return;
         }
-        for index in 0..self.plan.replicas {
+        for index in 0..self.ctx.plan.replicas {
             if self.lost >> index & 1 == 1 {
                 self.stop_for_good(index);
                 if let Some(machine) = self.machine(index) {
                     machine.forget();
                 }
-                self.oracle.on_renewed(index);
+                self.ctx.oracle.on_renewed(index);
             }
         }
     }

@@ -54,12 +54,12 @@ impl World {
         core: &mut SubscriberCore,
         source: &mut SimReplaySource,
     ) {
-        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        let (now, shown) = (self.ctx.now, self.ctx.plan.clock(index).at(self.ctx.now));
         match core.poll_replay(shown) {
             Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
-                let repairer = (0..self.plan.replicas).find(|node| address(*node) == to);
+                let repairer = (0..self.ctx.plan.replicas).find(|node| address(*node) == to);
                 let keys = repairer.map(|node| &self.nodes[node].keys.replica);
                 source.close();
                 match request.as_deref().zip(keys).map(|(bytes, keys)| Datagram::decode(bytes, keys)) {
@@ -84,7 +84,7 @@ impl World {
                 core.on_replay_lost(shown);
             }
             Some(ReplayChunk::Denied(end, seq)) => {
-                self.oracle.coverage.count(Event::ReplaysDenied);
+                self.ctx.oracle.coverage.count(Event::ReplaysDenied);
                 source.say(sent_by(&self.nodes[repairer]), denial(order.from, end, seq));
                 source.repairer = None;
             }
@@ -92,7 +92,7 @@ impl World {
             Some(ReplayChunk::Base(_)) => {}
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
-                    self.oracle.coverage.count(Event::ReaderReplays);
+                    self.ctx.oracle.coverage.count(Event::ReaderReplays);
                     source.say(sent_by(&self.nodes[repairer]), answer(order.from));
                     source.answered = true;
                 }

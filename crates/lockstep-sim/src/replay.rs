@@ -183,21 +183,21 @@ impl Machine {
 impl World {
     /// A replica's replay continues, if it has one or needs one. Returns the work that was done.
     pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let Some((machine, keys)) = self.nodes[index].machine() else { return Ok(0) };
         let supply = machine.fetching.as_ref().map(|fetching| fetching.replay.supply());
         let (shown, me) = (machine.clock.at(now), machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         match replica.poll_catch_up(shown, supply) {
             CatchUpRequest::Begin(order) => {
-                let others = (0..self.plan.replicas).filter(|node| *node != index);
+                let others = (0..self.ctx.plan.replicas).filter(|node| *node != index);
                 let fetching = machine
                     .fetching
                     .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
                 fetching.order = order;
                 fetching.is_overtaken &= !fetching.replay.restart(now);
-                self.oracle.coverage.count(Event::Replays);
-                self.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
+                self.ctx.oracle.coverage.count(Event::Replays);
+                self.ctx.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }
             CatchUpRequest::End => machine.fetching = None,
             CatchUpRequest::GoOn => {}
@@ -212,13 +212,13 @@ impl World {
     }
 
     fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         if let Some(checkpoint) = fetching.base.take() {
             return try_installing(self, index, fetching, checkpoint);
         }
         if let Some(ReplayStep::Open(to)) = fetching.replay.poll(now) {
             fetching.repairer = usize::from(to.ip().octets()[3]);
-            fetching.answered_at = now + self.plan.replay_opens_ns;
+            fetching.answered_at = now + self.ctx.plan.replay_opens_ns;
         }
         fetching.ask_otherwise(now);
         if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
@@ -234,8 +234,8 @@ impl World {
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, oldest)) = chunk {
-                self.oracle.coverage.count(Event::ReplaysDenied);
-                self.tell(index, || {
+                self.ctx.oracle.coverage.count(Event::ReplaysDenied);
+                self.ctx.tell(index, || {
                     Happening::Note(format!("seat {repairer} gives no replay: {} ({oldest})", why.name()))
                 });
             }
@@ -258,15 +258,15 @@ impl World {
             }
             (fetching.order, fetching.is_overtaken) = (behind(&frame), false);
             (at, taken) = (at + len, taken + 1);
-            self.oracle.coverage.count(Event::ReplayedFrames);
+            self.ctx.oracle.coverage.count(Event::ReplayedFrames);
         }
         Ok(taken)
     }
 
     /// The reply of node `repairer` to node `index`; `None` if it cannot be reached, or does not serve.
     pub(super) fn ask(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
-        let is_away = repairer == index || self.nodes[repairer].paused_until > self.now;
-        if is_away || !self.wire.connects(self.now, index, repairer) {
+        let is_away = repairer == index || self.nodes[repairer].paused_until > self.ctx.now;
+        if is_away || !self.ctx.network.connects(self.ctx.now, index, repairer) {
             return None;
         }
         let Actor::Replica(machine) = &mut self.nodes[repairer].actor else { return None };
@@ -303,7 +303,7 @@ pub(super) fn lose_journal(world: &mut World, target: FaultNode) -> Option<usize
 
 /// The same of one that may be a member.
 pub(super) fn lose_members_journal(world: &mut World, target: FaultNode) -> Option<usize> {
-    let node = world.resolve(target).filter(|node| !world.plan.is_archiver(*node))?;
+    let node = world.resolve(target).filter(|node| !world.ctx.plan.is_archiver(*node))?;
     lose_journal(world, FaultNode::Replica(node))
 }
 
@@ -311,9 +311,9 @@ pub(super) fn lose_members_journal(world: &mut World, target: FaultNode) -> Opti
 pub(super) fn replace(world: &mut World, target: FaultNode) {
     let Some(node) = lose_members_journal(world, target) else { return };
     let Actor::Replica(machine) = &world.nodes[node].actor else { return };
-    let patient = world.rng.below(4) > 0;
+    let patient = world.ctx.rng.below(4) > 0;
     let old = machine.identity;
-    if world.rng.below(2) == 0 {
+    if world.ctx.rng.below(2) == 0 {
         return world.order(&[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }], 0);
     }
     let add = OperatorStep::Add { node, witness: false, patient };
@@ -323,7 +323,7 @@ pub(super) fn replace(world: &mut World, target: FaultNode) {
 /// The journal of a member is lost, and the member rejoins by itself.
 pub(super) fn lose_and_rejoin(world: &mut World, target: FaultNode) {
     if let Some(node) = lose_members_journal(world, target) {
-        let (now, seed, timeout_ns) = (world.now, world.plan.seed, world.plan.timeout_ns);
+        let (now, seed, timeout_ns) = (world.ctx.now, world.ctx.plan.seed, world.ctx.plan.timeout_ns);
         world.operator.rejoiners.on_lost(node, now, seed, timeout_ns);
         let swap = OperatorStep::Swap { node, patient: true };
         world.order(&[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap], 0);
@@ -368,7 +368,7 @@ pub(super) fn is_overtaken(machine: &Machine) -> bool {
 /// behind a checkpoint, wherever that is.
 pub(super) fn joins_at(world: &World, node: usize) -> Seq {
     match &world.nodes[node].actor {
-        Actor::Replica(machine) if world.plan.archives_are_cut && is_bare(machine) => Seq::MAX,
+        Actor::Replica(machine) if world.ctx.plan.archives_are_cut && is_bare(machine) => Seq::MAX,
         _ => world.stored_next(node),
     }
 }
@@ -376,15 +376,15 @@ pub(super) fn joins_at(world: &World, node: usize) -> Seq {
 /// The nodes that hold no entry, and whose journal is not lost, as the faults end: they join.
 pub(super) fn joiners(world: &World) -> NodeSet {
     let joins = |node: &usize| world.lost >> node & 1 == 0 && joins_at(world, *node) == Seq::MAX;
-    (0..world.plan.replicas).filter(joins).fold(0, |nodes, node| nodes | 1 << node)
+    (0..world.ctx.plan.replicas).filter(joins).fold(0, |nodes, node| nodes | 1 << node)
 }
 
 /// A run has ended: whoever was to join has joined, unless retention was faster.
 pub(super) fn count_joined(world: &mut World) {
-    for node in (0..world.plan.replicas).filter(|node| world.joiners >> node & 1 == 1) {
+    for node in (0..world.ctx.plan.replicas).filter(|node| world.joiners >> node & 1 == 1) {
         let Actor::Replica(machine) = &world.nodes[node].actor else { continue };
         let event = if is_overtaken(machine) { Event::Overtaken } else { Event::JoinedCalm };
-        world.oracle.coverage.count(event);
+        world.ctx.oracle.coverage.count(event);
     }
 }
 
@@ -411,14 +411,14 @@ pub(super) fn install(world: &mut World, index: usize, checkpoint: &Checkpoint) 
     let Some(replica) = machine.replica().filter(|replica| replica.may_begin_behind(checkpoint)) else {
         return Ok(0);
     };
-    on_storing(&mut world.oracle, index, checkpoint.end)?;
+    on_storing(&mut world.ctx.oracle, index, checkpoint.end)?;
     let begins_again = replica.tail().end().next > 1;
     if let Some(ordeal) = dies_installing.take_if(|_| !machine.store.is_armed()) {
         machine.arm(DiskFault::Death, 0, ordeal.lasting, ordeal);
     }
     match machine.install(checkpoint) {
         Ok(Flushed::Died) => {
-            world.oracle.coverage.count(Event::InstallsDied);
+            world.ctx.oracle.coverage.count(Event::InstallsDied);
             world.on_died(index);
         }
         Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => world.on_device_failed(index, why),
@@ -430,10 +430,10 @@ pub(super) fn install(world: &mut World, index: usize, checkpoint: &Checkpoint) 
     if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
         return Ok(0);
     }
-    world.oracle.coverage.count(Event::Installed);
+    world.ctx.oracle.coverage.count(Event::Installed);
     if begins_again {
-        world.oracle.coverage.count(Event::InstalledAgain);
+        world.ctx.oracle.coverage.count(Event::InstalledAgain);
     }
-    world.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
+    world.ctx.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
     Ok(1)
 }

@@ -61,7 +61,7 @@ impl World {
         }
         let (files, identity, boot) = (machine.store.clone(), machine.identity, machine.boot);
         machine.copy = Some(JournalCopy { files, identity, boot });
-        self.tell(index, || Happening::Fault("its journal is copied".to_string()));
+        self.ctx.tell(index, || Happening::Fault("its journal is copied".to_string()));
     }
 
     /// The process is killed, and its journal is replaced by the copy; its ring stays.
@@ -81,8 +81,8 @@ impl World {
         (machine.forgot, machine.rolled_back) = (true, true);
         // Detected or not, no check relies on it any more.
         self.lost |= 1 << index;
-        self.count(Event::RolledBack);
-        self.tell(index, || Happening::Fault("its journal is what was copied".to_string()));
+        self.ctx.count(Event::RolledBack);
+        self.ctx.tell(index, || Happening::Fault("its journal is what was copied".to_string()));
         Ok(())
     }
 }

@@ -129,7 +129,7 @@ impl Machine {
 impl World {
     /// Adds the node of a second process, where the plan has one.
     pub(super) fn place_second(&mut self) {
-        if self.plan.has_second() {
+        if self.ctx.plan.has_second() {
             self.node(Actor::Second(None), "second process".to_string());
         }
     }
@@ -147,7 +147,7 @@ impl World {
 
     /// Whether the node is a replica's process, the first one or a second one: it receives submissions.
     pub(super) fn is_replica(&self, node: usize) -> bool {
-        node < self.plan.replicas || matches!(self.nodes[node].actor, Actor::Second(_))
+        node < self.ctx.plan.replicas || matches!(self.nodes[node].actor, Actor::Second(_))
     }
 
     /// Whether one of these is the second process of the other's identity.
@@ -163,7 +163,7 @@ impl World {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.carries = machine.carry();
         if machine.carries {
-            self.tell(index, || Happening::Fault("is copied for another machine".to_string()));
+            self.ctx.tell(index, || Happening::Fault("is copied for another machine".to_string()));
         }
     }
 
@@ -171,14 +171,14 @@ impl World {
     pub(super) fn carry_stopped(&mut self, index: usize) {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.carries && machine.carry() {
-            self.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
+            self.ctx.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
         }
     }
 
     /// The process at `index` runs, receives and sends.
     fn is_well(&self, index: usize) -> bool {
         let node = &self.nodes[index];
-        node.actor.runs() && node.paused_until <= self.now && node.device.is_well(self.now)
+        node.actor.runs() && node.paused_until <= self.ctx.now && node.device.is_well(self.ctx.now)
     }
 
     /// Starts a second process on the copied files.
@@ -203,43 +203,43 @@ impl World {
             return Ok(());
         }
         let (configured, identity, start) = (machine.configured, machine.identity, machine.starts);
-        let mut other = Machine::new(&self.plan, configured, identity)?;
+        let mut other = Machine::new(&self.ctx.plan, configured, identity)?;
         other.store = carried.files;
         other.boot = OTHER_BOOT + machine.boot;
         other.wall_ahead = machine.wall_ahead + ahead_ms * 1_000_000;
         // It may be refused as incomplete.
         other.forgot = true;
-        other.state = MachineState::Down(carried.ring.filter(|_| with_ring), self.now);
+        other.state = MachineState::Down(carried.ring.filter(|_| with_ring), self.ctx.now);
         let is_complete = other.is_on_device();
         let is_clean = matches!(Superblock::load(&other.store), Ok(Ok(copies)) if copies.newest.run.clean);
         let process = (&configured, identity, &self.nodes[first].keys.replica);
-        let limits = replica_limits(&self.plan, first, process, other.wall(self.now), &mut self.rng);
+        let limits = replica_limits(&self.ctx.plan, first, process, other.wall(self.ctx.now), &mut self.ctx.rng);
         let look_ns = limits.identity_probe_ns;
-        match other.start(&self.plan, first, limits)? {
+        match other.start(&self.ctx.plan, first, limits)? {
             Started::Runs(_) if !is_complete => {
                 return Err(format!(
                     "S9: a copy of the journal of {identity} lacks what its first process said, and starts elsewhere"
                 ));
             }
             Started::Runs(_) => {
-                self.count(Event::Seconds);
+                self.ctx.count(Event::Seconds);
                 if is_clean {
-                    self.count(Event::SecondsClean);
+                    self.ctx.count(Event::SecondsClean);
                 }
                 if ahead_ms < 0 {
-                    self.count(Event::SecondsBehind);
+                    self.ctx.count(Event::SecondsBehind);
                 }
-                let until = self.now + PROBES_MAX * look_ns;
+                let until = self.ctx.now + PROBES_MAX * look_ns;
                 let second = Second { machine: other, first, start, until };
                 self.nodes[node].actor = Actor::Second(Some(Box::new(second)));
                 let place = &mut self.nodes[node];
                 // A suspension of the process before is not its own.
-                (place.wake_at, place.idle_ns, place.paused_until) = (self.now, 0, self.now);
-                self.tell(node, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
+                (place.wake_at, place.idle_ns, place.paused_until) = (self.ctx.now, 0, self.ctx.now);
+                self.ctx.tell(node, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
             }
             Started::Silent(why) | Started::Damaged(why) => {
-                self.count(Event::SecondsRefused);
-                self.tell(node, || Happening::Note(format!("does not start as {identity}: {why}")));
+                self.ctx.count(Event::SecondsRefused);
+                self.ctx.tell(node, || Happening::Note(format!("does not start as {identity}: {why}")));
             }
             Started::Ran | Started::Died | Started::Failed(_) => {}
         }
@@ -250,8 +250,8 @@ impl World {
     pub(super) fn end_second(&mut self, why: &str) {
         if let (Some(node), Some(_)) = (self.second_node(), self.second()) {
             self.nodes[node].actor = Actor::Second(None);
-            self.count(Event::SecondsLeft);
-            self.tell(node, || Happening::Fault(format!("is ended: {why}")));
+            self.ctx.count(Event::SecondsLeft);
+            self.ctx.tell(node, || Happening::Fault(format!("is ended: {why}")));
         }
     }
 
@@ -272,7 +272,7 @@ impl World {
 
     /// A turn of the second process. It stops in time because it finds the first one.
     pub(super) fn turn_second(&mut self, index: usize) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Second(Some(second)) = &mut self.nodes[index].actor else { return Ok(0) };
         let (identity, until) = (second.machine.identity, second.until);
         match second.machine.flush(now)? {
@@ -293,7 +293,7 @@ impl World {
         }
         let is_stopped = replica.core.is_stopped();
         for event in &events {
-            self.tell(index, || Happening::Note(format!("{event:?}")));
+            self.ctx.tell(index, || Happening::Note(format!("{event:?}")));
         }
         if !is_stopped {
             return match now < until {
@@ -305,7 +305,7 @@ impl World {
         }
         self.nodes[index].actor = Actor::Second(None);
         if events.iter().any(|event| matches!(event, NodeEvent::DuplicateIdentityOlder { .. })) {
-            self.count(Event::SecondsStopped);
+            self.ctx.count(Event::SecondsStopped);
         } else if !events.iter().any(|event| matches!(event, NodeEvent::Overrun { .. })) {
             return Err(format!("STOPPED: the second process of {identity} stopped by itself: {events:?}"));
         }
@@ -315,11 +315,11 @@ impl World {
     /// Checks a datagram of the process at `index`: a second process of an identity probes, and sends
     /// nothing that counts (S12).
     pub(super) fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
-        let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, sent) };
+        let Actor::Second(_) = &self.nodes[index].actor else { return self.ctx.oracle.check_sent(index, sent) };
         match Datagram::decode(sent.bytes, keys::judge()) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
             Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
-                self.oracle.check_sent(index, sent)
+                self.ctx.oracle.check_sent(index, sent)
             }
             _ => {
                 let kind = Header::peek(sent.bytes).and_then(|header| Kind::from_u8(header.kind));

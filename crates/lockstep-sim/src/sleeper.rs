@@ -96,6 +96,6 @@ impl Plan {
 impl World {
     /// Takeovers until now.
     pub(super) fn takeovers(&self) -> u64 {
-        self.oracle.coverage.get(Event::Takeovers)
+        self.ctx.oracle.coverage.get(Event::Takeovers)
     }
 }

@@ -25,7 +25,7 @@ fn counted(event: &NodeEvent) -> Option<Event> {
 impl World {
     /// Calls the process at `index`. Returns the work that it did.
     pub(super) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
-        let draws = [self.rng.next_u64(), self.rng.next_u64()];
+        let draws = [self.ctx.rng.next_u64(), self.ctx.rng.next_u64()];
         match &self.nodes[index].actor {
             Actor::Replica(_) => self.turn_replica(index, draws),
             Actor::Publisher(..) => self.turn_publisher(index, draws),
@@ -38,9 +38,9 @@ impl World {
     }
 
     fn turn_replica(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         // The side thread runs beside the hot thread, at its own pace.
-        if draws[0].is_multiple_of(4) || self.nodes[index].idle_ns > self.plan.turn_ns {
+        if draws[0].is_multiple_of(4) || self.nodes[index].idle_ns > self.ctx.plan.turn_ns {
             self.flush(index)?;
         }
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
@@ -49,8 +49,8 @@ impl World {
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         let was_full = full_disks::is_full(replica);
-        self.oracle.on_turn(index);
-        self.oracle.clocks.on_turn(identity, now, wall);
+        self.ctx.oracle.on_turn(index);
+        self.ctx.oracle.clocks.on_turn(identity, now, wall);
         let work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
             return self.on_replica_stopped(index).map(|()| 0);
@@ -79,12 +79,12 @@ impl World {
             why = format!("{why} {event:?}");
             events.push(event);
         }
-        if is_left_behind(&events) && self.oracle.founding().is_some() {
+        if is_left_behind(&events) && self.ctx.oracle.founding().is_some() {
             return self.on_left_behind(index, &events);
         }
         // A recovered ring may begin at the commit: everything before it is read again.
         let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
-        let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
+        let overran = overran && (begins_late || self.ctx.oracle.overruns(index, replica.tail(), ring_bytes));
         if harmed {
             self.on_damage_noticed(index, why);
             return Ok(());
@@ -105,10 +105,10 @@ impl World {
         while let Some(event) = replica.core.events.pop() {
             if let NodeEvent::SuffixReplaced { old_epoch, old_next, .. } = event {
                 replaced = true;
-                self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
+                self.ctx.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
             if let Some(event) = counted(&event) {
-                self.oracle.coverage.count(event);
+                self.ctx.oracle.coverage.count(event);
             }
             self.events.push(event);
         }
@@ -137,29 +137,29 @@ impl World {
                 }
             }
         }
-        if self.story.is_some() {
+        if self.ctx.story.is_some() {
             for event in events {
-                self.tell(index, || Happening::Note(format!("{event:?}")));
+                self.ctx.tell(index, || Happening::Note(format!("{event:?}")));
             }
             if changed {
-                self.tell(index, || Happening::Leads(leads));
+                self.ctx.tell(index, || Happening::Leads(leads));
             }
         }
     }
 
     /// The side thread of a replica has its turn; the process may end in it.
     fn flush(&mut self, index: usize) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let flushed = machine.flush(now)?;
         let (events, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
         let noted = std::mem::take(&mut machine.noted);
-        self.oracle.coverage.count_all(noted);
+        self.ctx.oracle.coverage.count_all(noted);
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
         self.on_side_events(index, events, may_be_damaged)?;
         self.bring(index);
         match flushed {
-            Flushed::GoesOn => durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?,
+            Flushed::GoesOn => durable.map_or(Ok(()), |durable| self.ctx.oracle.on_flushed(index, durable))?,
             Flushed::Damaged(why) => self.on_damage_noticed(index, why),
             Flushed::Died => self.on_died(index),
             Flushed::Failed(why) => self.on_device_failed(index, why),
@@ -179,27 +179,27 @@ impl World {
                 SideEvent::Damaged(damage) if !may_be_damaged => {
                     return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
                 }
-                SideEvent::Damaged(_) => self.oracle.coverage.count(Event::ScrubFinds),
+                SideEvent::Damaged(_) => self.ctx.oracle.coverage.count(Event::ScrubFinds),
                 SideEvent::Mended(number) => {
                     if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                         machine.on_mended(*number)?;
                     }
-                    self.oracle.coverage.count(Event::Mended);
+                    self.ctx.oracle.coverage.count(Event::Mended);
                 }
-                SideEvent::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
-                SideEvent::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
-                SideEvent::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
+                SideEvent::NotMended { .. } => self.ctx.oracle.coverage.count(Event::NotMended),
+                SideEvent::Removed(_) => self.ctx.oracle.coverage.count(Event::SegmentsRemoved),
+                SideEvent::Packed { .. } => self.ctx.oracle.coverage.count(Event::SegmentsPacked),
                 SideEvent::RetainedFor { by: NeededBy::TradingDay, .. } => {
-                    self.oracle.coverage.count(Event::DaysRetained);
+                    self.ctx.oracle.coverage.count(Event::DaysRetained);
                 }
                 SideEvent::NeedLapsed { by: NeededBy::TradingDay, .. } => {
-                    self.oracle.coverage.count(Event::DaysLapsed);
+                    self.ctx.oracle.coverage.count(Event::DaysLapsed);
                 }
-                SideEvent::RetainedFor { .. } => self.oracle.coverage.count(Event::SegmentsRetained),
-                SideEvent::NeedLapsed { .. } => self.oracle.coverage.count(Event::NeedsLapsed),
+                SideEvent::RetainedFor { .. } => self.ctx.oracle.coverage.count(Event::SegmentsRetained),
+                SideEvent::NeedLapsed { .. } => self.ctx.oracle.coverage.count(Event::NeedsLapsed),
                 _ => {}
             }
-            self.tell(index, || Happening::Note(remark.to_string()));
+            self.ctx.tell(index, || Happening::Note(remark.to_string()));
         }
         Ok(())
     }
@@ -208,24 +208,24 @@ impl World {
     fn on_damage_noticed(&mut self, index: usize, why: String) {
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.forget();
-            self.oracle.on_forgotten(machine.identity);
+            self.ctx.oracle.on_forgotten(machine.identity);
         }
         self.lost |= 1 << index;
-        self.oracle.coverage.count(Event::DamageFound);
-        self.tell(index, || Happening::Note(format!("stops:{why}")));
+        self.ctx.oracle.coverage.count(Event::DamageFound);
+        self.ctx.tell(index, || Happening::Note(format!("stops:{why}")));
     }
 
     /// A suffix replacement was longer than the ring: the replica is restarted, and reads its journal.
     fn on_overrun(&mut self, index: usize, why: String) -> Result<(), Violation> {
-        let until = self.now + self.plan.timeout_ns / 2;
+        let until = self.ctx.now + self.ctx.plan.timeout_ns / 2;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             if let Some(replica) = machine.replica() {
-                self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
+                self.ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
             }
             machine.kill(until, None);
         }
-        self.oracle.coverage.count(Event::Overruns);
-        self.tell(index, || Happening::Note(format!("stops:{why}")));
+        self.ctx.oracle.coverage.count(Event::Overruns);
+        self.ctx.tell(index, || Happening::Note(format!("stops:{why}")));
         Ok(())
     }
 }

@@ -263,13 +263,13 @@ pub(super) fn vanish(
     if stops {
         world.crash(FaultNode::Replica(index), EndPlan::Clean, lasting)?;
     }
-    let World { nodes, rng, .. } = world;
-    let Actor::Replica(machine) = &mut nodes[index].actor else { return Ok(()) };
+    let Actor::Replica(machine) = &mut world.nodes[index].actor else { return Ok(()) };
+    let rng = &mut world.ctx.rng;
     let Some(file) = machine.vanished.take(&mut machine.store, file, !stops, rng) else { return Ok(()) };
     if !is_derived {
         world.lost |= 1 << index;
     }
-    world.count(Event::Vanished);
-    world.tell(index, || Happening::Fault(format!("{file} vanishes {}", ms(lasting))));
+    world.ctx.count(Event::Vanished);
+    world.ctx.tell(index, || Happening::Fault(format!("{file} vanishes {}", ms(lasting))));
     Ok(())
 }

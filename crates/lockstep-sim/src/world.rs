@@ -5,6 +5,7 @@ mod end;
 pub mod recorded;
 
 use super::check::{Oracle, Violation, digest};
+use super::context::{BEGIN_NS, RunContext, RunPhase};
 use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::{EdgeNode, Edges, MachineUnderTest, OwnMachine};
@@ -23,7 +24,7 @@ use super::second::Second;
 use super::sleeper::SleepOutcome;
 use super::storage::StorageFault;
 use super::story::{Happening, Story};
-use super::wire::{NetworkModel, NodeSet, Route, SimNetwork, SimPacket};
+use super::wire::{NetworkModel, NodeSet, Route, SimPacket};
 use super::year::Diary;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::engine::idle_turn::check_idle_turn;
@@ -161,27 +162,11 @@ impl ReaderSlot {
     }
 }
 
-/// The phases of a run: first safety is checked, then liveness.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum RunPhase {
-    /// Faults strike.
-    Storm,
-    /// These nodes are healed since then; the others stay broken for ever.
-    Calm(NodeSet, Nanos),
-    /// So many identities are lost that there is no quorum: since then nothing may happen any more.
-    Dead(Nanos),
-}
-
 /// See the module.
 pub(super) struct World {
-    pub(super) plan: Plan,
-    pub(super) rng: Rng,
+    pub(super) ctx: RunContext,
     pub(super) clients_rng: Rng,
-    pub(super) now: Nanos,
-    pub(super) wire: SimNetwork,
     pub(super) nodes: Vec<SimNode>,
-    pub(super) oracle: Oracle,
-    pub(super) phase: RunPhase,
     pub(super) next_fault: usize,
     /// The next moment from which a copy is run ahead.
     pub(super) next_moment: usize,
@@ -199,24 +184,13 @@ pub(super) struct World {
     /// Processes of replicas that have started.
     pub(super) runs: u64,
     pub(super) steps: u64,
-    pub(super) story: Option<Story>,
     pub(super) trace_digest: u64,
     /// The edge around the core, in some runs.
     pub(super) edges: Option<Box<Edges>>,
     /// The days that are over, in a run of a year.
     pub(super) diary: Diary,
-    /// The length of all suspensions that have begun.
-    pub(super) slept_ns: Nanos,
-    /// The end of the last of them.
-    pub(super) dawn: Nanos,
 }
 
-/// The run's clock at the beginning.
-pub(super) const BEGIN_NS: Nanos = 1_000_000;
-/// A healed quorum must have finished after this long.
-pub(super) const LIVE_NS: Nanos = 1_000_000_000;
-/// The longest interval between two polls.
-pub(super) const IDLE_NS_MAX: Nanos = 100_000;
 /// Invariants are checked once in so many turns with work, and once in so many of all.
 const WORK_STEPS: u64 = 4;
 const CHECK_STEPS: u64 = 16;
@@ -251,28 +225,28 @@ pub(super) fn run_with(
             Ok(true) => match world.dissect() {
                 Ok(()) => break,
                 Err(violation) => {
-                    world.tell(0, || Happening::Broken(violation.clone()));
-                    return Err(fail(world.steps, violation, world.story));
+                    world.ctx.tell(0, || Happening::Broken(violation.clone()));
+                    return Err(fail(world.steps, violation, world.ctx.story));
                 }
             },
             Err(violation) => {
-                world.tell(0, || Happening::Broken(violation.clone()));
-                return Err(fail(world.steps, violation, world.story));
+                world.ctx.tell(0, || Happening::Broken(violation.clone()));
+                return Err(fail(world.steps, violation, world.ctx.story));
             }
         }
     }
-    let recovery_ns = match world.phase {
-        RunPhase::Calm(_, since) => world.now - since,
+    let recovery_ns = match world.ctx.phase {
+        RunPhase::Calm(_, since) => world.ctx.now - since,
         _ => 0,
     };
     replay::count_joined(&mut world);
     Ok(Outcome {
         steps: world.steps,
-        virtual_ns: world.now - BEGIN_NS,
+        virtual_ns: world.ctx.now - BEGIN_NS,
         recovery_ns,
         trace_digest: world.trace_digest,
-        coverage: std::mem::take(&mut world.oracle.coverage),
-        story: world.story.unwrap_or_default(),
+        coverage: std::mem::take(&mut world.ctx.oracle.coverage),
+        story: world.ctx.story.unwrap_or_default(),
     })
 }
 
@@ -282,40 +256,40 @@ impl World {
         self.steps += 1;
         if self.steps > STEPS_MAX {
             // Behind long nights whoever waits for an operator asks so often.
-            let waits = matches!(self.phase, RunPhase::Calm(..)) && self.waits_for_another_day();
-            let stuck = format!("LIVENESS: {STEPS_MAX} turns by {} ns", self.now);
+            let waits = matches!(self.ctx.phase, RunPhase::Calm(..)) && self.waits_for_another_day();
+            let stuck = format!("LIVENESS: {STEPS_MAX} turns by {} ns", self.ctx.now);
             return if waits { Ok(true) } else { Err(stuck) };
         }
         let (node, ready_at) = self.next_ready();
-        let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
+        let arrival = self.ctx.network.next_arrival().unwrap_or(Nanos::MAX);
         let (fault, edge) = (self.next_fault_at(), self.next_edge_at());
-        self.now = self.now.max(ready_at.min(arrival).min(fault).min(edge));
-        if self.now == Nanos::MAX {
+        self.ctx.now = self.ctx.now.max(ready_at.min(arrival).min(fault).min(edge));
+        if self.ctx.now == Nanos::MAX {
             return Err("LIVENESS: nothing will ever happen any more".to_string());
         }
         self.receive();
-        if fault <= self.now {
+        if fault <= self.ctx.now {
             self.strike()?;
-        } else if edge <= self.now {
+        } else if edge <= self.ctx.now {
             self.act_edges()?;
-        } else if ready_at <= self.now {
+        } else if ready_at <= self.ctx.now {
             self.act(node)?;
         }
-        match self.phase {
+        match self.ctx.phase {
             RunPhase::Storm => Ok(false),
-            RunPhase::Dead(since) => Ok(self.now >= since + self.plan.patient(DEAD_NS)),
+            RunPhase::Dead(since) => Ok(self.ctx.now >= since + self.ctx.plan.patient(DEAD_NS)),
             RunPhase::Calm(healthy, since) => {
                 let done = self.steps.is_multiple_of(16)
                     && self.is_done(healthy)
                     && self.edge_lacks(healthy)?.is_none();
-                if !done && self.now >= since + self.live_ns() {
+                if !done && self.ctx.now >= since + self.live_ns() {
                     if self.waits_for_the_broken(healthy) {
-                        self.oracle.coverage.count(Event::TakeoversThatWait);
+                        self.ctx.oracle.coverage.count(Event::TakeoversThatWait);
                     } else if !self.waits_for_another_day() {
                         let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
                         return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));
                     }
-                    self.phase = RunPhase::Dead(self.now);
+                    self.ctx.phase = RunPhase::Dead(self.ctx.now);
                 }
                 Ok(done)
             }
@@ -330,13 +304,13 @@ impl World {
 
     /// Moves packets that have arrived to the sockets.
     fn receive(&mut self) {
-        while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
+        while let Some(letter) = self.ctx.network.arrive(self.ctx.now, &mut self.ctx.oracle.coverage) {
             let SimPacket { route, number, sent_at, bytes } = letter;
-            let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
-            let (now, owner) = (self.now, self.owner(route.to));
+            let wakes = self.ctx.now + 1 + self.ctx.rng.below(self.ctx.plan.turn_ns);
+            let (now, owner) = (self.ctx.now, self.owner(route.to));
             let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
             if let Some(event) = self.nodes[owner].device.loses(now, route.group, waiting) {
-                self.oracle.coverage.count(event);
+                self.ctx.oracle.coverage.count(event);
                 if event == Event::RingsOverrun
                     && let Some(net) = self.net_mut(route.to)
                 {
@@ -354,9 +328,9 @@ impl World {
                 if from == OPERATOR {
                     continue;
                 }
-                self.tell(route.to, || Happening::Arrived { number, from, sent_at });
+                self.ctx.tell(route.to, || Happening::Arrived { number, from, sent_at });
             } else if is_joined {
-                self.oracle.coverage.count(Event::Overflowed);
+                self.ctx.oracle.coverage.count(Event::Overflowed);
             }
         }
     }
@@ -368,7 +342,7 @@ impl World {
                 return Ok(());
             }
             if let Actor::Replica(_) = self.nodes[index].actor {
-                self.oracle.coverage.count(Event::Restarts);
+                self.ctx.oracle.coverage.count(Event::Restarts);
                 return self.start_replica(index);
             }
             if let Actor::Edge(_) = self.nodes[index].actor {
@@ -381,7 +355,7 @@ impl World {
         if self.ends_second(index) {
             return Ok(());
         }
-        let takes = self.nodes[index].device.takes(self.now);
+        let takes = self.nodes[index].device.takes(self.ctx.now);
         if let Some(net) = self.net_mut(index) {
             net.takes = takes;
         }
@@ -398,9 +372,9 @@ impl World {
 
     /// Sets the time of the next poll: soon after work, later when the process is idle.
     fn sleep(&mut self, index: usize, work: usize) {
-        let turn_ns = self.plan.turn_of(&self.nodes[index].device, self.now);
+        let turn_ns = self.ctx.plan.turn_of(&self.nodes[index].device, self.ctx.now);
         let (idle_ns_max, growth) = self.idleness();
-        let (is_long, clock) = (self.plan.is_long(), self.plan.clock(index));
+        let (is_long, clock) = (self.ctx.plan.is_long(), self.ctx.plan.clock(index));
         let has_second = self.has_second_handle(index);
         let mut arrives = |at| self.net_mut(at).is_some_and(|net| net.has_arrivals());
         let has_arrivals = arrives(index) || has_second && arrives(index + 1);
@@ -409,12 +383,12 @@ impl World {
         let is_over = is_long && node.actor.is_over();
         let busy = work > 0 || has_arrivals && !is_over || is_long && node.actor.is_work_pending();
         node.idle_ns = if busy { turn_ns } else { (node.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
-        node.wake_at = self.now + 1 + node.idle_ns / 2 + self.rng.below(node.idle_ns / 2 + 1);
-        if is_long && let Some(deadline) = node.actor.client_deadline(clock).filter(|at| *at > self.now) {
+        node.wake_at = self.ctx.now + 1 + node.idle_ns / 2 + self.ctx.rng.below(node.idle_ns / 2 + 1);
+        if is_long && let Some(deadline) = node.actor.client_deadline(clock).filter(|at| *at > self.ctx.now) {
             node.wake_at = node.wake_at.min(deadline);
         }
         if let Some(deadline) = node.actor.next_deadline() {
-            node.wake_by(deadline, (self.now, work), self.now + 1 + turn_ns / 8);
+            node.wake_by(deadline, (self.ctx.now, work), self.ctx.now + 1 + turn_ns / 8);
         }
     }
 
@@ -425,25 +399,25 @@ impl World {
         let mut sent = std::mem::take(&mut net.sent);
         if std::mem::take(&mut net.refused) {
             let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
-            self.oracle.coverage.count(event);
+            self.ctx.oracle.coverage.count(event);
         }
         sent.truncate(count);
-        let network_model = match self.phase {
-            RunPhase::Storm => self.plan.network,
-            _ => NetworkModel { delay_ns: self.plan.network.delay_ns, ..NetworkModel::default() },
+        let network_model = match self.ctx.phase {
+            RunPhase::Storm => self.ctx.plan.network,
+            _ => NetworkModel { delay_ns: self.ctx.plan.network.delay_ns, ..NetworkModel::default() },
         };
         self.check_log(index)?;
         for (to, bytes) in &sent {
-            let number = self.wire.next_number();
-            if let Some(story) = &mut self.story {
-                story.record_sent(self.now, index, number, to, bytes);
+            let number = self.ctx.network.next_number();
+            if let Some(story) = &mut self.ctx.story {
+                story.record_sent(self.ctx.now, index, number, to, bytes);
             }
-            self.oracle.coverage.count_kind(bytes);
+            self.ctx.oracle.coverage.count_kind(bytes);
             let sent = super::check::SentDatagram { to: *to, from: address(index), bytes };
             self.check_datagram(index, &sent)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
                 ^ self.trace_digest.rotate_left(7)
-                ^ self.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                ^ self.ctx.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             if matches!(to, To::Unicast(to) if is_operator(*to)) {
                 self.answer(bytes);
             }
@@ -458,10 +432,10 @@ impl World {
                     self.loop_back(index, group, bytes);
                 } else if self.is_pair(index, other) {
                     // A datagram between the two processes of one identity always arrives: see `second`.
-                    let letter = SimPacket { route, number, sent_at: self.now, bytes: bytes.clone() };
-                    self.wire.post(self.now + network_model.delay_ns, letter);
+                    let letter = SimPacket { route, number, sent_at: self.ctx.now, bytes: bytes.clone() };
+                    self.ctx.network.post(self.ctx.now + network_model.delay_ns, letter);
                 } else if group != Some(Group::Submit) || self.is_replica(other) {
-                    self.wire.send(&network_model, self.now, route, bytes, &mut self.oracle.coverage);
+                    self.ctx.network.send(&network_model, self.ctx.now, route, bytes, &mut self.ctx.oracle.coverage);
                 }
             }
         }
@@ -470,7 +444,7 @@ impl World {
 
     /// The kernel hands a sender its own multicast at once.
     fn loop_back(&mut self, index: usize, group: Option<Group>, bytes: &[u8]) {
-        if let (true, Some(group)) = (self.plan.loopback, group)
+        if let (true, Some(group)) = (self.ctx.plan.loopback, group)
             && let Some(net) = self.net_mut(index)
         {
             net.arrive(bytes.to_vec(), None, Some(group));
@@ -500,7 +474,7 @@ impl World {
         if let Actor::Replica(machine) = &self.nodes[index].actor
             && let Some(replica) = machine.replica()
         {
-            self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
+            self.ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
         }
         Ok(())
     }
@@ -515,7 +489,7 @@ impl World {
                 let may_differ = machine.may_refuse();
                 for event in std::mem::take(&mut self.events) {
                     self.check_stable(index, &event)?;
-                    self.oracle.check_node_event(index, &event, may_differ)?;
+                    self.ctx.oracle.check_node_event(index, &event, may_differ)?;
                 }
                 self.check_handover(index)?;
                 let Actor::Replica(machine) = &self.nodes[index].actor else { return Ok(()) };
@@ -526,7 +500,7 @@ impl World {
                         if looks {
                             replica.invariants();
                         }
-                        self.oracle.check_tables(index, replica)
+                        self.ctx.oracle.check_tables(index, replica)
                     }
                     None => Ok(()),
                 }
@@ -535,21 +509,21 @@ impl World {
                 if looks {
                     process.core.invariants();
                 }
-                self.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
+                self.ctx.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
             }
             Actor::Publisher(Some(process), work) => {
                 if looks {
                     process.core.invariants();
                 }
-                self.oracle.check_publisher(index, work.delivered_next)
+                self.ctx.oracle.check_publisher(index, work.delivered_next)
             }
             Actor::Participant(Some(process), work, _) => {
                 if looks {
                     process.invariants();
                 }
                 let subscriber = &process.subscriber;
-                self.oracle.check_subscriber(index, subscriber.commit_next(), subscriber.history())?;
-                self.oracle.check_publisher(index, work.delivered_next)
+                self.ctx.oracle.check_subscriber(index, subscriber.commit_next(), subscriber.history())?;
+                self.ctx.oracle.check_publisher(index, work.delivered_next)
             }
             Actor::Edge(edge) => {
                 if let Some(process) = edge.process.as_ref().filter(|_| looks) {
@@ -567,13 +541,6 @@ impl World {
             | Actor::Subscriber(None, _)
             | Actor::Participant(None, ..)
             | Actor::Handle(_) => Ok(()),
-        }
-    }
-
-    /// Writes a line of the story, if there is one.
-    pub(super) fn tell(&mut self, lane: usize, what: impl FnOnce() -> Happening) {
-        if let Some(story) = &mut self.story {
-            story.tell(self.now, lane, what());
         }
     }
 }

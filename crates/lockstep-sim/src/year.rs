@@ -13,6 +13,7 @@
 //! them.
 
 use super::check::Violation;
+use super::context::BEGIN_NS;
 use super::coverage::Event;
 use super::edge::{EdgeFault, EdgePlan};
 use super::keys;
@@ -22,7 +23,7 @@ use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault, WALL_NS
 use super::replay;
 use super::rng::Rng;
 use super::wire::{NetworkModel, NodeSet};
-use super::world::{Actor, BEGIN_NS, World};
+use super::world::{Actor, World};
 use crate::kinds::{RotationStep, Suspension};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
@@ -267,17 +268,17 @@ pub(super) struct Diary {
 /// A night of a year falls: the day has got on; and at the end of a month everybody is there, and nothing has
 /// grown.
 pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violation> {
-    if world.plan.months == 0 {
+    if world.ctx.plan.months == 0 {
         return Ok(());
     }
     // The operator sleeps as well.
     world.operator.sleep(lasting);
-    let awake_ns = world.now - BEGIN_NS - world.slept_ns;
-    let day = (awake_ns + 1) / (AWAKE * world.plan.timeout_ns);
+    let awake_ns = world.ctx.now - BEGIN_NS - world.ctx.slept_ns;
+    let day = (awake_ns + 1) / (AWAKE * world.ctx.plan.timeout_ns);
     let before = world.diary.evening;
-    let now = (world.oracle.history(), world.oracle.commit_next());
+    let now = (world.ctx.oracle.history(), world.ctx.oracle.commit_next());
     world.diary.evening = now;
-    world.count(Event::TradingDays);
+    world.ctx.count(Event::TradingDays);
     if now.0 != before.0 && before.0 != 0 {
         world.diary.restored = day + RESTORING;
     }
@@ -290,9 +291,9 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
     }
     let known = if now.0 == before.0 { before.1 } else { 1 };
     let month = day / MONTH;
-    world.count(Event::Months);
+    world.ctx.count(Event::Months);
     let mut largest = Sizes::default();
-    for index in 0..world.plan.replicas {
+    for index in 0..world.ctx.plan.replicas {
         if formatted >> index & 1 == 1 {
             continue;
         }
@@ -319,13 +320,13 @@ fn format_overtaken(world: &mut World) -> NodeSet {
         Actor::Replica(machine) => replay::is_overtaken(machine) && world.may_lose(*node),
         _ => false,
     };
-    let overtaken = (0..world.plan.replicas).filter(is_overtaken).fold(0, |nodes, node| nodes | 1 << node);
+    let overtaken = (0..world.ctx.plan.replicas).filter(is_overtaken).fold(0, |nodes, node| nodes | 1 << node);
     let formatted = overtaken & !world.diary.overtaken;
-    for node in (0..world.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
-        world.count(Event::Overtaken);
+    for node in (0..world.ctx.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
+        world.ctx.count(Event::Overtaken);
         if replay::lose_journal(world, FaultNode::Replica(node)).is_some() {
             let steps = [OperatorStep::Renew(node), OperatorStep::Swap { node, patient: true }];
-            world.order(if node < world.plan.founders { &steps } else { &steps[..1] }, 0);
+            world.order(if node < world.ctx.plan.founders { &steps } else { &steps[..1] }, 0);
         }
     }
     world.diary.overtaken = overtaken;
@@ -361,11 +362,11 @@ fn check_strength(world: &World, index: usize, machine: &Machine, committed: Seq
         return Err(format!("has damage {:?} or is stuck: {:?}", side.damaged(), side.stuck()));
     }
     let members = tables.membership.members();
-    if members.len() != world.plan.founders || tables.change.is_some() {
+    if members.len() != world.ctx.plan.founders || tables.change.is_some() {
         return Err(format!("lists {members:?}, a change is open: {}", tables.change.is_some()));
     }
     let is_listed = members.iter().any(|member| member.identity() == machine.identity);
-    if !is_listed && !world.plan.is_archiver(index) {
+    if !is_listed && !world.ctx.plan.is_archiver(index) {
         return Err(format!("is {}, and not listed", machine.identity));
     }
     Sizes::of(machine).ok_or_else(|| "cannot be measured".to_owned())

@@ -36,11 +36,12 @@ pub use plan::{EdgeFault, EdgePlace, EdgePlan};
 pub(super) use process::EdgeNode;
 
 use super::check::Violation;
+use super::context::RunPhase;
 use super::coverage::Event;
 use super::rng::Rng;
 use super::story::Happening;
 use super::wire::NodeSet;
-use super::world::{Actor, RunPhase, SimNode, World};
+use super::world::{Actor, SimNode, World};
 use books::EdgeModel;
 use fix_trader::FixTrader;
 use lockstep_wire::{Nanos, Seq};
@@ -79,11 +80,11 @@ const LEFT_MAX: u64 = 3;
 impl World {
     /// Adds the nodes of the edge.
     pub(super) fn place_edges(&mut self, machine: Rc<dyn MachineUnderTest>) {
-        let Some(plan) = self.plan.edges.clone() else { return };
-        let mut rng = Rng::new(self.plan.seed ^ 0x5ea7);
+        let Some(plan) = self.ctx.plan.edges.clone() else { return };
+        let mut rng = Rng::new(self.ctx.plan.seed ^ 0x5ea7);
         let first = self.nodes.len();
         let gateways = plan.gateway_nodes() / HANDLES;
-        let now = self.now;
+        let now = self.ctx.now;
         let kinds = (0..gateways).map(What::Gateway);
         let kinds = kinds.chain((1..=plan.copies).map(|copy| What::Copy(copy as u8)));
         let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
@@ -93,7 +94,7 @@ impl World {
             let at = match what {
                 What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
                 What::Copy(_) if number > gateways && rng.below(2) == 0 => {
-                    now + rng.below(self.plan.fault_phase_ns)
+                    now + rng.below(self.ctx.plan.fault_phase_ns)
                 }
                 _ => now,
             };
@@ -149,7 +150,7 @@ impl World {
             trader.next_at().min(come)
         });
         let receivers = edges.receivers.iter().map(FeedReceiver::next_at);
-        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX).max(self.dawn)
+        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX).max(self.ctx.dawn)
     }
 
     /// Clients and receivers have their turns.
@@ -170,17 +171,17 @@ impl World {
 
     /// Brings the books up to the committed log.
     fn judge_books(&mut self, edges: &mut Edges) -> Result<(), Violation> {
-        edges.books.fold(&self.oracle.tree, self.oracle.reference.tip())?;
+        edges.books.fold(&self.ctx.oracle.tree, self.ctx.oracle.reference.tip())?;
         let large = edges.books.large.drain(..);
-        self.oracle.whole.extend(large);
+        self.ctx.oracle.whole.extend(large);
         for _ in 0..std::mem::take(&mut edges.books.reaped) {
-            self.oracle.coverage.count(Event::Reaped);
+            self.ctx.oracle.coverage.count(Event::Reaped);
         }
         Ok(())
     }
 
     fn act_with(&mut self, edges: &mut Edges) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         for trader in 0..edges.traders.len() {
             let link = edges.traders[trader].link.and_then(|link| edges.links.get(&link));
             let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
@@ -213,8 +214,8 @@ impl World {
 
     /// A fault strikes the edge.
     pub(super) fn befall(&mut self, fault: EdgeFault) {
-        let now = self.now;
-        self.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
+        let now = self.ctx.now;
+        self.ctx.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
         match fault {
             EdgeFault::Kill(place, lasting) => {
                 if let Some((node, edge)) = self.edge(place)
@@ -229,7 +230,7 @@ impl World {
                         // Rare, and not counted: a command does not take long.
                         What::Calendar => None,
                     };
-                    event.into_iter().for_each(|event| self.oracle.coverage.count(event));
+                    event.into_iter().for_each(|event| self.ctx.oracle.coverage.count(event));
                 }
             }
             EdgeFault::Stop(place, lasting) => {
@@ -240,7 +241,7 @@ impl World {
                     process.core.stop(now);
                     process.stops = Some(now + 20_000_000);
                     edge.restart_at = now + lasting;
-                    self.oracle.coverage.count(Event::GatewaysStopped);
+                    self.ctx.oracle.coverage.count(Event::GatewaysStopped);
                 }
             }
             EdgeFault::Duplicate => {
@@ -251,14 +252,14 @@ impl World {
                     && edge.process.is_none()
                 {
                     edge.restart_at = now;
-                    self.oracle.coverage.count(Event::GatewayDuplicates);
+                    self.ctx.oracle.coverage.count(Event::GatewayDuplicates);
                 }
             }
             EdgeFault::Break(trader) => {
                 if let Some(mut edges) = self.edges.take() {
                     if let Some(link) = edges.link_of(trader).filter(|link| edges.links.contains_key(link)) {
                         edges.cut(now, link);
-                        self.oracle.coverage.count(Event::ConnectionsBroken);
+                        self.ctx.oracle.coverage.count(Event::ConnectionsBroken);
                     }
                     self.edges = Some(edges);
                 }
@@ -266,13 +267,13 @@ impl World {
             EdgeFault::Deaf(trader, lasting) => {
                 if let Some(edges) = &mut self.edges {
                     edges.be_deaf(trader, now + lasting);
-                    self.oracle.coverage.count(Event::ClientsDeaf);
+                    self.ctx.oracle.coverage.count(Event::ClientsDeaf);
                 }
             }
             EdgeFault::Leave(trader, lasting) => {
                 if let Some(edges) = &mut self.edges {
                     edges.leave(trader, now + lasting);
-                    self.oracle.coverage.count(Event::ClientsLeft);
+                    self.ctx.oracle.coverage.count(Event::ClientsLeft);
                 }
             }
             EdgeFault::Day(twice) => self.mark_day(twice),
@@ -287,21 +288,21 @@ impl World {
         let begins = edges.books.open_day().is_none_or(|day| day == 0);
         let order = begins.then(String::new);
         let calendars = edges.first + edges.plan.nodes() - CALENDARS;
-        let now = self.now;
+        let now = self.ctx.now;
         for number in 0..if twice { CALENDARS } else { 1 } {
-            let late = if number == 0 { 0 } else { self.rng.below(4_000_000) };
+            let late = if number == 0 { 0 } else { self.ctx.rng.below(4_000_000) };
             if let Actor::Edge(edge) = &mut self.nodes[calendars + number].actor
                 && edge.process.is_none()
             {
                 (edge.order, edge.restart_at) = (Some(order.clone()), now + late);
-                self.oracle.coverage.count(Event::DaysOrdered);
+                self.ctx.oracle.coverage.count(Event::DaysOrdered);
             }
         }
     }
 
     /// The process at `node` has ended; the next one starts then.
     fn end_process(&mut self, node: usize, restart_at: Nanos) {
-        let now = self.now;
+        let now = self.ctx.now;
         let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
         edge.process = None;
         edge.restart_at = restart_at;
@@ -331,14 +332,14 @@ impl World {
             let retained = day.filter(|_| matches!(edge.what, What::Gateway(_)) && edges.rng.below(3) == 0);
             if let Some(day) = retained {
                 edge.begins_at = Some(day.saturating_sub(edges.rng.below(12)).max(2));
-                self.oracle.coverage.count(Event::GatewaysLate);
+                self.ctx.oracle.coverage.count(Event::GatewaysLate);
             }
             let place = (node, &*keys);
-            edge.start((&self.plan, &edges.plan), machine.as_ref(), place, self.now, &mut edges.rng);
+            edge.start((&self.ctx.plan, &edges.plan), machine.as_ref(), place, self.ctx.now, &mut edges.rng);
         }
         self.edges = Some(edges);
-        self.nodes[node].wake_at = self.now;
-        self.tell(node, || Happening::Note("begins".to_string()));
+        self.nodes[node].wake_at = self.ctx.now;
+        self.ctx.tell(node, || Happening::Note("begins".to_string()));
     }
 
     /// The fault phase has ended: the healed part of the edge continues, and the rest never returns.
@@ -348,13 +349,13 @@ impl World {
         let (first, nodes) = (edges.first, edges.plan.nodes());
         for trader in &mut edges.traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
-            trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
+            trader.retry_at = trader.retry_at.min(self.ctx.now + 1_000_000);
         }
         for trader in &mut edges.fix_traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
-            trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
+            trader.retry_at = trader.retry_at.min(self.ctx.now + 1_000_000);
         }
-        let now = self.now;
+        let now = self.ctx.now;
         for node in first..first + nodes {
             let is_healthy = healthy >> node & 1 == 1;
             let Actor::Edge(edge) = &mut self.nodes[node].actor else { continue };
@@ -383,7 +384,7 @@ impl World {
                         What::Calendar => true,
                         What::Feed(_) => false,
                     };
-                    is_first || self.rng.below(4) > 0
+                    is_first || self.ctx.rng.below(4) > 0
                 }
                 Actor::Handle(owner) => healthy >> owner & 1 == 1,
                 _ => false,
@@ -439,7 +440,7 @@ impl World {
     fn pending_timers(&self, healthy: NodeSet) -> Option<String> {
         let of = |node: usize| Some(&self.nodes[node].actor).filter(|_| healthy >> node & 1 == 1);
         let wall = |node| match of(node)? {
-            Actor::Replica(machine) => Some(machine.wall(self.now)),
+            Actor::Replica(machine) => Some(machine.wall(self.ctx.now)),
             _ => None,
         };
         let behind = (0..self.nodes.len()).filter_map(wall).min().unwrap_or(0);
@@ -456,7 +457,7 @@ impl World {
 
     /// All clients leave for good, and a gateway with them, where another one runs.
     fn leave_edges(&mut self, healthy: NodeSet) {
-        let now = self.now;
+        let now = self.ctx.now;
         let Some(edges) = &mut self.edges else { return };
         edges.is_left = true;
         for at in 0..edges.traders.len() {
@@ -487,7 +488,7 @@ impl World {
 
     /// Whether the fault phase has ended.
     fn is_calm(&self) -> bool {
-        self.phase != RunPhase::Storm
+        self.ctx.phase != RunPhase::Storm
     }
 }
 

@@ -38,7 +38,7 @@ impl World {
         if let Actor::Edge(edge) = &mut self.nodes[node].actor {
             edge.lacks_beginning = true;
             if matches!(edge.what, What::Gateway(_)) {
-                self.oracle.coverage.count(Event::GatewaysLate);
+                self.ctx.oracle.coverage.count(Event::GatewaysLate);
             }
         }
         Goes::Ends("the stream's beginning is gone".into())
@@ -54,7 +54,7 @@ impl World {
             Some(EdgeProcess::Copy(process)) => self.turn_copy(&mut edges, node, process, draws),
             Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, node, process, draws),
             Some(EdgeProcess::Calendar(process)) => {
-                let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+                let (now, wall) = (self.ctx.now, self.ctx.now + self.ctx.plan.wall_ns);
                 let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
                 Ok(match process.order.turn(&mut process.publisher.core, None) {
                     None => Goes::On(work),
@@ -78,14 +78,14 @@ impl World {
 
     /// A process has ended by itself: its supervisor starts it again.
     fn on_edge_ended(&mut self, node: usize, why: String) {
-        let (now, is_calm) = (self.now, self.is_calm());
+        let (now, is_calm) = (self.ctx.now, self.is_calm());
         let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
         let again = match edge.what {
             What::Calendar => {
                 let is_marked = !why.contains("Unknown");
                 if is_marked {
                     edge.order = None;
-                    self.oracle.coverage.count(Event::DaysMarked);
+                    self.ctx.oracle.coverage.count(Event::DaysMarked);
                 }
                 if is_marked { Nanos::MAX } else { now + AGAIN_NS }
             }
@@ -94,7 +94,7 @@ impl World {
             _ => now + AGAIN_NS,
         };
         self.end_process(node, again);
-        self.tell(node, || Happening::Note(format!("ends: {why}")));
+        self.ctx.tell(node, || Happening::Note(format!("ends: {why}")));
     }
 
     fn turn_gateway(
@@ -104,7 +104,7 @@ impl World {
         process: &mut GatewayProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        let (now, wall) = (self.ctx.now, self.ctx.now + self.ctx.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
         core.clocks.gateway = wall;
@@ -112,10 +112,10 @@ impl World {
         let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
         for event in events {
             if event == PublisherEvent::OutcomesUnknown {
-                self.oracle.coverage.count(Event::PublishersLost);
+                self.ctx.oracle.coverage.count(Event::PublishersLost);
                 return Ok(Goes::Ends("its publisher is lost".into()));
             }
-            self.oracle.on_edge_outcome(node, &event)?;
+            self.ctx.oracle.on_edge_outcome(node, &event)?;
             core.on_publisher(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
         }
         let (mut ended, mut lacks_beginning, mut retracts) = (None, false, 0);
@@ -140,7 +140,7 @@ impl World {
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        (0..retracts).for_each(|_| self.oracle.coverage.count(Event::GatewayRetracts));
+        (0..retracts).for_each(|_| self.ctx.oracle.coverage.count(Event::GatewayRetracts));
         if lacks_beginning {
             return Ok(self.ends_without_beginning(node));
         }
@@ -158,7 +158,7 @@ impl World {
                 GatewayError::Fenced(_) => Event::GatewaysFenced,
                 error => return Err(format!("EDGE: {error}")),
             };
-            self.oracle.coverage.count(event);
+            self.ctx.oracle.coverage.count(event);
             return Ok(Goes::Ends(error.to_string()));
         }
         let is_stopped = process.core.has_left() && process.publisher.core.is_drained();
@@ -176,7 +176,7 @@ impl World {
         process: &mut GatewayProcess,
         draws: [u64; 2],
     ) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let GatewayProcess { publisher, core, rng, links, checks, touched, .. } = process;
         while checks.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, check)) = checks.pop_front()
@@ -231,7 +231,7 @@ impl World {
 
     /// Writes the core's data for its clients, as far as their connections take it.
     fn write(&mut self, edges: &mut Edges, process: &mut GatewayProcess) -> usize {
-        let now = self.now;
+        let now = self.ctx.now;
         let GatewayProcess { core, links, .. } = process;
         process.touched.clear();
         let mut work = 0;
@@ -260,7 +260,7 @@ impl World {
         process: &mut CopyProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        let (now, wall) = (self.ctx.now, self.ctx.now + self.ctx.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let CopyProcess { publisher, subscriber, source, copy, rng } = &mut *process;
         let mut end = None;
@@ -284,24 +284,24 @@ impl World {
         }
         if copy.is_shadow() && rng.below(64) == 0 {
             copy.take_over();
-            self.oracle.coverage.count(Event::CopyTakeovers);
+            self.ctx.oracle.coverage.count(Event::CopyTakeovers);
         }
-        (0..copy.take_fired()).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
+        (0..copy.take_fired()).for_each(|_| self.ctx.oracle.coverage.count(Event::TimersFired));
         let mut is_lost = false;
         let (mut has_diverged, mut broken) = (false, Ok(()));
         work += publisher.poll(now, wall, BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
             if broken.is_ok() {
-                broken = self.oracle.on_edge_outcome(node, &event);
+                broken = self.ctx.oracle.on_edge_outcome(node, &event);
             }
             copy.on_publisher(&event);
         });
         broken?;
         if is_lost {
             // Its state goes on with a new handle.
-            self.oracle.coverage.count(Event::PublishersLost);
-            *publisher = plain_publisher(&self.plan, node, &self.nodes[node].keys.publisher, rng);
+            self.ctx.oracle.coverage.count(Event::PublishersLost);
+            *publisher = plain_publisher(&self.ctx.plan, node, &self.nodes[node].keys.publisher, rng);
             copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
             return Ok(Goes::On(work));
         }
@@ -319,7 +319,7 @@ impl World {
             if let Some(from) = edge.store(snapshot) {
                 process.copy.needs_from(from);
             }
-            self.oracle.coverage.count(Event::Snapshots);
+            self.ctx.oracle.coverage.count(Event::Snapshots);
         }
         Ok(Goes::On(work))
     }
@@ -335,7 +335,7 @@ impl World {
                 Ok(why)
             }
             CopyEnd::Retracted => {
-                self.oracle.coverage.count(Event::CopyRetracts);
+                self.ctx.oracle.coverage.count(Event::CopyRetracts);
                 Ok("what it has applied was taken back".into())
             }
         }
@@ -348,7 +348,7 @@ impl World {
         process: &mut FeedProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let FeedProcess { subscriber, source, feed, whole, has_begun } = process;
         let is_calm = self.is_calm();
@@ -397,7 +397,7 @@ impl World {
         }
         feed.turn(now, &mut send);
         if sent > 0 {
-            self.oracle.coverage.count(Event::FeedDatagrams);
+            self.ctx.oracle.coverage.count(Event::FeedDatagrams);
         }
         Ok(Goes::On(work))
     }
@@ -411,12 +411,12 @@ impl World {
             },
             _ => None,
         }
-        .filter(|_| self.nodes[node].paused_until <= self.now)
+        .filter(|_| self.nodes[node].paused_until <= self.ctx.now)
     }
 
     /// A client of FIX connects, reads, sends, or finds its connection gone.
     pub(super) fn turn_fix_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        let (now, wall) = (self.ctx.now, self.ctx.now + self.ctx.plan.wall_ns);
         let gateways = edges.plan.gateway_nodes() / super::HANDLES;
         let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
         let Edges { fix_traders, links, linked, rng, first, books, .. } = edges;
@@ -441,7 +441,7 @@ impl World {
             trader.disconnect(now, gateways);
             return Ok(());
         };
-        let coverage = &mut self.oracle.coverage;
+        let coverage = &mut self.ctx.oracle.coverage;
         let mut out = Vec::new();
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(80) as usize } else { 16 << 10 };
@@ -463,7 +463,7 @@ impl World {
 
     /// A client connects, reads, sends, or finds its connection gone.
     pub(super) fn turn_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let gateways = edges.plan.gateway_nodes() / super::HANDLES;
         let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
         let Edges { traders, links, linked, rng, first, books, machine, .. } = edges;
@@ -488,7 +488,7 @@ impl World {
             trader.disconnect(now, gateways);
             return Ok(());
         };
-        let coverage = &mut self.oracle.coverage;
+        let coverage = &mut self.ctx.oracle.coverage;
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(40) as usize } else { 16 << 10 };
             let bytes = link.down.read(now, most);
@@ -516,14 +516,14 @@ impl World {
 
     /// A receiver takes the datagrams that have arrived, and requests those that it lacks.
     pub(super) fn turn_receiver(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
-        let now = self.now;
+        let now = self.ctx.now;
         let is_calm = self.is_calm();
         let Edges { receivers, books, plan, rng, first, .. } = edges;
         let receiver: &mut FeedReceiver = &mut receivers[at];
         let before = receiver.received;
         receiver.hear(now, books, plan.feeds_channel)?;
         for _ in before..receiver.received {
-            self.oracle.coverage.count(Event::FeedMessages);
+            self.ctx.oracle.coverage.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
         let node = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
@@ -535,7 +535,7 @@ impl World {
             let from = SocketAddr::from(([10, 2, 0, at as u8], 9));
             let answer = process.feed.on_request(now, from, &request);
             if let Some(answer) = answer.map_err(|error| format!("EDGE: a feed fails: {error}"))? {
-                self.oracle.coverage.count(Event::FeedRequests);
+                self.ctx.oracle.coverage.count(Event::FeedRequests);
                 if is_calm || !rng.chance(plan.loss) {
                     receiver.send(now + 1 + rng.below(50_000), &answer);
                 }
