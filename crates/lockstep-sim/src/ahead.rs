@@ -9,12 +9,13 @@
 //!               └▶ heal ─▶ done └▶ heal ─▶ done
 //! ```
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::plan::Plan;
-use super::rng::Rng;
-use super::context::{RunContext, RunPhase};
-use super::world::{Actor, SimNode, World};
+use crate::check::Violation;
+use crate::context::{RunContext, RunPhase};
+use crate::coverage::Event;
+use crate::machines::Machines;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::world::World;
 use lockstep_wire::Nanos;
 
 /// One seed in so many is run ahead, ...
@@ -25,7 +26,7 @@ const MOMENTS_MAX: u64 = 3;
 impl Plan {
     /// Draws the times at which the world is copied; none in most runs, and none in those with an edge.
     /// Suspensions are not counted.
-    pub(super) fn draw_moments(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_moments(&mut self, rng: &mut Rng) {
         self.moments = Vec::new();
         if rng.below(SELDOM) > 0 || self.edges.is_some() {
             return;
@@ -37,8 +38,8 @@ impl Plan {
 
 impl World {
     /// Runs a copy ahead, if the time for it has come.
-    pub(super) fn look_ahead(&mut self) -> Result<(), Violation> {
-        let since_begin = self.ctx.now.saturating_sub(super::context::BEGIN_NS + self.ctx.slept_ns);
+    pub(crate) fn look_ahead(&mut self) -> Result<(), Violation> {
+        let since_begin = self.ctx.now.saturating_sub(crate::context::BEGIN_NS + self.ctx.slept_ns);
         while let Some(moment) = self.ctx.plan.moments.get(self.next_moment).copied()
             && moment <= since_begin
             && self.ctx.phase == RunPhase::Storm
@@ -70,21 +71,9 @@ impl World {
 
     /// The same world, with random numbers of its own; `None` where something cannot be copied.
     fn copied(&self, salt: u64) -> Option<Self> {
-        let actor = |node: &SimNode| match &node.actor {
-            Actor::Replica(machine) => Some(Actor::Replica(machine.clone())),
-            Actor::Publisher(process, work) => Some(Actor::Publisher(process.clone(), work.clone())),
-            Actor::Subscriber(process, reading) => Some(Actor::Subscriber(process.clone(), reading.clone())),
-            Actor::Participant(process, work, reading) => {
-                Some(Actor::Participant(process.clone(), work.clone(), reading.clone()))
-            }
-            Actor::Handle(owner) => Some(Actor::Handle(*owner)),
-            Actor::Second(second) => Some(Actor::Second(second.clone())),
-            Actor::Edge(_) => None,
-        };
-        let nodes = self.nodes.iter().map(|node| {
-            let (keys, notice) = (node.keys.clone(), node.notice.clone());
-            Some(SimNode { actor: actor(node)?, keys, notice, ..*node })
-        });
+        if self.edge.is_some() {
+            return None;
+        }
         Some(Self {
             ctx: RunContext {
                 plan: self.ctx.plan.clone(),
@@ -94,12 +83,12 @@ impl World {
                 story: self.ctx.story.clone(),
                 ..self.ctx
             },
-            clients_rng: self.clients_rng.clone(),
-            nodes: nodes.collect::<Option<_>>()?,
+            rooms: self.rooms.clone(),
+            machines: Machines { events: Vec::new(), ..self.machines.clone() },
+            clients: self.clients.clone(),
+            edge: None,
+            seconds: self.seconds.clone(),
             operator: self.operator.clone(),
-            old_notices: self.old_notices.clone(),
-            edges: None,
-            events: Vec::new(),
             ..*self
         })
     }

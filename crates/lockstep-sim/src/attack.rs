@@ -16,15 +16,16 @@
 //!
 //! An attacker on the path has no key, and drops, delays, turns round or repeats what it lets through.
 
-use super::coverage::Event;
-use super::keys;
-use super::kinds::Attacker;
-use super::plan::{Fault, Plan, PlannedFault};
-use super::populate::address;
-use super::rng::Rng;
-use super::story::Happening;
-use super::wire::{NodeSet, SimPacket, Tampering};
-use super::world::World;
+use crate::coverage::Event;
+use crate::keys;
+use crate::kinds::Attacker;
+use crate::operator::SimOperator;
+use crate::plan::{Fault, Plan, PlannedFault};
+use crate::populate::address;
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::wire::{NodeSet, SimPacket, Tampering};
+use crate::world::World;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
     Change, Epoch, HEADER_LEN, Header, Identity, KeyClass, Keys, Kind, MemberBody, OrderProof,
@@ -54,7 +55,7 @@ const TAMPERED_ALONE: [Kind; 12] = [
 
 impl Plan {
     /// Attacks; none in most runs.
-    pub(super) fn draw_attacks(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_attacks(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 {
             return;
         }
@@ -75,7 +76,7 @@ impl Plan {
     }
 
     /// Attackers on the path; none in most runs.
-    pub(super) fn draw_tampering(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_tampering(&mut self, rng: &mut Rng) {
         if rng.below(2 * SELDOM) > 0 {
             return;
         }
@@ -108,7 +109,7 @@ impl Plan {
 
 impl World {
     /// So many datagrams of an attacker.
-    pub(super) fn attack(&mut self, attacker: Attacker, count: u64) {
+    pub(crate) fn attack(&mut self, attacker: Attacker, count: u64) {
         self.ctx.tell(0, || Happening::Fault(format!("{count} datagrams of an attacker: {attacker:?}")));
         for _ in 0..count {
             if attacker == Attacker::Operator {
@@ -135,8 +136,10 @@ impl World {
 
     /// An order as the operator would give it now, without a signature that holds.
     fn forge_order(&mut self) {
-        let Some((state, members)) =
-            self.status().map(|stem| ((stem.epoch, stem.members_seq), stem.members.clone()))
+        let Some((state, members)) = self
+            .machines
+            .status(&self.ctx)
+            .map(|stem| ((stem.epoch, stem.members_seq), stem.members.clone()))
         else {
             return;
         };
@@ -147,18 +150,37 @@ impl World {
         match self.ctx.rng.below(3) {
             0 => {
                 let member = MemberBody::full(subject, address(subject.replica as usize - 1));
-                let bytes = self.change_order(state, Change::Remove, member, prove);
-                self.post_all(Some(Group::Submit), &bytes);
+                let bytes = SimOperator::change_order(
+                    &self.ctx,
+                    &self.machines,
+                    state,
+                    Change::Remove,
+                    member,
+                    prove,
+                );
+                self.ctx.post_all(Some(Group::Submit), &bytes);
             }
             1 => {
-                let bytes =
-                    self.query_order(state, false, (QueryKind::Handover, &subject.to_string()), prove);
-                self.post(to, None, &bytes);
+                let bytes = self.operator.query_order(
+                    &self.ctx,
+                    &self.machines,
+                    state,
+                    false,
+                    (QueryKind::Handover, &subject.to_string()),
+                    prove,
+                );
+                self.ctx.post(to, None, &bytes);
             }
             _ => {
-                let bytes =
-                    self.query_order(state, false, (QueryKind::DeclareDead, &subject.to_string()), prove);
-                self.post(to, None, &bytes);
+                let bytes = self.operator.query_order(
+                    &self.ctx,
+                    &self.machines,
+                    state,
+                    false,
+                    (QueryKind::DeclareDead, &subject.to_string()),
+                    prove,
+                );
+                self.ctx.post(to, None, &bytes);
             }
         }
         self.ctx.count(Event::OrdersForged);

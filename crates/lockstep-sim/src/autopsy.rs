@@ -1,23 +1,24 @@
 //! The end of a run: every journal is read as a whole, and compared with what the oracle saw.
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::storage::Flushed;
-use super::world::{Actor, World};
+use crate::check::Violation;
+use crate::context::RunContext;
+use crate::coverage::Event;
+use crate::machines::Machines;
+use crate::storage::Flushed;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::{Checkpoint, read_segments, verify};
 use lockstep_wire::{Header, Nanos};
 
-impl World {
+impl Machines {
     /// Opens the files of every machine that no fault damaged: those of a running process after a clean
     /// stop, the others as they are.
-    pub(super) fn dissect(&mut self) -> Result<(), Violation> {
-        (0..self.ctx.plan.replicas).try_for_each(|index| self.dissect_one(index))
+    pub(crate) fn dissect(&mut self, ctx: &mut RunContext) -> Result<(), Violation> {
+        (0..ctx.plan.replicas).try_for_each(|index| self.dissect_one(ctx, index))
     }
 
-    fn dissect_one(&mut self, index: usize) -> Result<(), Violation> {
-        let now = self.ctx.now;
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
+    fn dissect_one(&mut self, ctx: &mut RunContext, index: usize) -> Result<(), Violation> {
+        let now = ctx.now;
+        let Some(machine) = self.get_mut(index) else { return Ok(()) };
         if machine.is_lost() || machine.may_refuse() || machine.vanished.is_open() || machine.store.is_armed()
         {
             return Ok(());
@@ -56,10 +57,10 @@ impl World {
         }
         // A node that began behind a checkpoint, and has stored nothing since, has that alone.
         if !frames.is_empty() || sealed.is_empty() {
-            self.ctx.oracle.check_files(index, &frames, stops)?;
+            ctx.oracle.check_files(index, &frames, stops)?;
         }
-        sealed.iter().try_for_each(|tables| self.ctx.oracle.check_sealed(index, tables))?;
-        self.ctx.oracle.coverage.count(Event::JournalsRead);
+        sealed.iter().try_for_each(|tables| ctx.oracle.check_sealed(index, tables))?;
+        ctx.oracle.coverage.count(Event::JournalsRead);
         Ok(())
     }
 }

@@ -1,49 +1,48 @@
 //! The faults have ended: the healed nodes, and how the rest stays broken for ever.
 
-use super::check::Violation;
-use super::context::RunPhase;
-use super::coverage::Event;
-use super::device::SimDevice;
-use super::edge::EdgePlan;
-use super::machine::MachineState;
-use super::plan::DAY_NS;
-use super::replay;
-use super::story::Happening;
-use super::wire::{ALL_TRAFFIC, Broken, NodeSet};
-use super::world::{Actor, SimNode, World};
+use crate::check::Violation;
+use crate::context::{RunContext, RunPhase};
+use crate::coverage::Event;
+use crate::device::SimDevice;
+use crate::edge::EdgePlan;
+use crate::machine::MachineState;
+use crate::machines::MachineNode;
+use crate::quorum::Electorate;
+use crate::replay;
+use crate::story::Happening;
+use crate::wire::{ALL_TRAFFIC, Broken, NodeSet};
+use crate::world::{Room, World};
 use lockstep_replica::journal::Retention;
-use lockstep_wire::{Nanos, Seq};
-
-/// The number to which the remaining messages are reduced when the faults have ended.
-const LEFT_MAX: u64 = 10;
-/// Messages that each healthy publisher hands in when the faults have ended.
-const MORE: u64 = 3;
+use lockstep_wire::Nanos;
 
 impl World {
     /// The fault phase has ended: a quorum of replicas and some clients are healed, the rest is broken for
     /// ever.
-    pub(super) fn heal_cluster(&mut self) -> Result<(), Violation> {
+    pub(crate) fn heal_cluster(&mut self) -> Result<(), Violation> {
         self.ctx.network.heal();
-        self.end_second("the storm is over");
-        self.leave_ancestor();
-        self.nodes.iter_mut().for_each(|node| node.device = SimDevice::default());
+        self.seconds.end(&mut self.ctx, "the storm is over");
+        self.machines.leave_ancestor(&mut self.ctx);
+        for index in 0..self.count_nodes() {
+            self.node_mut(index).host_mut().device = SimDevice::default();
+        }
         let replicas = self.ctx.plan.replicas;
-        for node in &mut self.nodes {
-            if let Actor::Replica(machine) = &mut node.actor {
-                self.ctx.oracle.coverage.count_all(machine.reconfigure());
-            }
+        for node in &mut self.machines.nodes {
+            self.ctx.oracle.coverage.count_all(node.machine.reconfigure());
         }
         // Frames that have left a witness's ring are available only where other replicas store them: the
         // takeover waits for those.
-        let oldest = self.oldest_of_witnesses();
-        let stored = self.stored_by_all();
+        let oldest = self.electorate().oldest_of_witnesses();
+        let stored = self.electorate().stored_by_all(self.ctx.now.saturating_add(self.ctx.live_ns()));
         let archiver = (0..replicas).find(|index| {
-            self.ctx.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.stored_next(*index) >= stored
+            self.ctx.plan.is_archiver(*index)
+                && self.machines.lost >> index & 1 == 0
+                && self.machines.stored_next(&self.ctx.oracle, *index) >= stored
         });
         let stored = if archiver.is_some() && !self.ctx.plan.archives_are_cut { 1 } else { stored };
         let alive: Vec<usize> = (0..replicas)
             .filter(|index| {
-                self.lost >> index & 1 == 0 && replay::joins_at(self, *index) >= oldest.max(stored)
+                self.machines.lost >> index & 1 == 0
+                    && self.machines.joins_at(&self.ctx, *index) >= oldest.max(stored)
             })
             .collect();
         // A history that only the lost replicas stored has ended.
@@ -54,11 +53,12 @@ impl World {
             self.ctx.phase = RunPhase::Dead(self.ctx.now);
             return Ok(());
         };
-        let changed = self.ctx.oracle.reference.tip().is_some_and(|tip| self.ctx.oracle.tree.has_changed(tip));
+        let changed =
+            self.ctx.oracle.reference.tip().is_some_and(|tip| self.ctx.oracle.tree.has_changed(tip));
         if changed {
             self.ctx.count(Event::MembersCalm);
         }
-        for index in replicas..self.nodes.len() {
+        for index in replicas..self.count_nodes() {
             // The first publisher and the first subscriber always.
             let first = index == replicas || index == replicas + self.ctx.plan.publishers;
             if first || self.ctx.rng.below(4) > 0 {
@@ -66,115 +66,63 @@ impl World {
             }
         }
         // A journal that lacks what the others have removed gets it from the archiver.
-        self.joiners = replay::joiners(self);
-        healthy |= archiver.map_or(0, |index| 1 << index) | self.joiners;
+        self.machines.joiners = self.machines.joiners(&self.ctx);
+        healthy |= archiver.map_or(0, |index| 1 << index) | self.machines.joiners;
         let edges = self.ctx.plan.edges.as_ref().map_or(0, EdgePlan::nodes);
         let first = self.ctx.plan.nodes() - edges;
         let all_edges = ((1 << edges) - 1) << first;
-        healthy = healthy & !all_edges | self.draw_healthy_edges();
+        healthy = healthy & !all_edges | self.draw_healthy_edge();
         self.ctx.phase = RunPhase::Calm(healthy, self.ctx.now);
         self.ctx.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
-        for index in 0..self.nodes.len() {
-            let is_edge =
-                matches!(self.nodes[index].actor, Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_));
+        for index in 0..self.count_nodes() {
+            let is_edge = matches!(self.rooms[index], Room::Edge | Room::Seconds);
             if healthy >> index & 1 == 1 || is_edge {
                 self.heal(index);
             } else {
                 self.break_for_ever(index, healthy);
             }
         }
-        self.heal_edges(healthy);
+        if let Some(edge) = &mut self.edge {
+            edge.heal(&self.ctx, healthy);
+        }
         Ok(())
     }
 
-    /// The seq from which on no retention removes anything: the entries stamped on the present UTC day. 1
-    /// without retention.
-    fn stored_by_all(&self) -> Seq {
-        if self.ctx.plan.retention == Retention::default() {
-            return 1;
-        }
-        let tree = &self.ctx.oracle.tree;
-        let day = |node| tree.stem(node).timestamp / DAY_NS;
-        let logs = (0..self.ctx.plan.replicas).filter_map(|node| self.ctx.oracle.log_tip(node));
-        // The day may turn in the healed phase, whichever replica leads then.
-        let walls = self.nodes.iter().filter_map(|node| match &node.actor {
-            Actor::Replica(machine) => Some(machine.wall(self.ctx.now.saturating_add(self.live_ns())) / DAY_NS),
-            _ => None,
-        });
-        let today = logs.map(day).chain(walls).max().unwrap_or(0);
-        let committed = tree.path(None, self.ctx.oracle.reference.tip());
-        let first = committed.into_iter().find(|node| day(*node) >= today);
-        first.map_or(self.ctx.oracle.commit_next(), |node| tree.stem(node).first)
+    /// The electorate, as it is now.
+    pub(crate) fn electorate(&self) -> Electorate<'_> {
+        let (RunContext { plan, oracle, .. }, commands) = (&self.ctx, &self.operator.commands);
+        Electorate { plan, oracle, machines: &self.machines, commands }
     }
 
-    /// The oldest seq that every witness has in its ring, or will have after its restart.
-    fn oldest_of_witnesses(&self) -> Seq {
-        let witnesses = self.witnesses();
-        let rings = self.nodes.iter().filter_map(|node| match &node.actor {
-            Actor::Replica(machine) if witnesses.contains(&machine.identity) => machine.oldest_seq(),
-            _ => None,
-        });
-        rings.max().unwrap_or(1)
+    /// The nodes that are healed, of those that are `alive`; `None` if they are no quorum.
+    fn draw_quorum(&mut self, alive: Vec<usize>) -> Option<NodeSet> {
+        let RunContext { plan, oracle, rng, .. } = &mut self.ctx;
+        let (machines, commands) = (&self.machines, &self.operator.commands);
+        Electorate { plan, oracle, machines, commands }.draw(rng, alive)
     }
 
-    /// Whether a takeover waits for a replica that is broken for ever: it led on, half connected, and no
-    /// healed one that stores segments has what the rings of the witnesses around it have dropped.
-    pub(super) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
-        let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
-        let holds = |index: usize| match &self.nodes[index].actor {
-            Actor::Replica(machine) => {
-                !witnesses.contains(&machine.identity) && self.stored_next(index) >= oldest
-            }
-            _ => false,
-        };
-        !witnesses.is_empty()
-            && !(0..self.ctx.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
+    /// The healed nodes of the edge.
+    fn draw_healthy_edge(&mut self) -> NodeSet {
+        self.edge.as_ref().map_or(0, |edge| edge.draw_healthy(&mut self.ctx))
     }
 
     /// Whether an edge waits for the start of a trading day (DECISIONS 11), or a replica for its operator.
-    pub(super) fn waits_for_another_day(&self) -> bool {
-        let lacks = |node: &SimNode| match &node.actor {
-            Actor::Edge(edge) => edge.lacks_beginning(),
-            Actor::Replica(machine) => self.ctx.plan.archives_are_cut && replay::is_overtaken(machine),
-            _ => false,
-        };
-        self.ctx.plan.retention != Retention::default() && self.nodes.iter().any(lacks)
+    pub(crate) fn waits_for_another_day(&self) -> bool {
+        let is_overtaken = |node: &MachineNode| replay::is_overtaken(&node.machine);
+        self.ctx.plan.retention != Retention::default()
+            && (self.edge.as_ref().is_some_and(|edge| edge.lacks_beginning())
+                || self.ctx.plan.archives_are_cut && self.machines.nodes.iter().any(is_overtaken))
     }
 
     fn heal(&mut self, index: usize) {
-        let (now, short_ns) = (self.ctx.now, self.short_ns());
-        let node = &mut self.nodes[index];
-        (node.paused_until, node.wake_at) = (0, now);
-        match &mut node.actor {
-            Actor::Replica(machine) => {
-                (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
-                if let MachineState::Down(_, until) = &mut machine.state {
-                    *until = now;
-                }
-                // Planned in the fault phase: to die in a call or installing, to stop, to lose power then.
-                for ordeal in [&mut machine.ordeal, &mut node.dies_installing].into_iter().flatten() {
-                    ordeal.lasting = ordeal.lasting.min(short_ns);
-                }
-                if let Some((_, until)) = &mut machine.stopping {
-                    *until = (*until).min(now.saturating_add(short_ns));
-                }
-                machine.darkens = machine.darkens.map(|lasting| lasting.min(short_ns));
-            }
-            Actor::Publisher(..) | Actor::Subscriber(..) | Actor::Participant(..) => {}
-            Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
-        }
-        let is_down = !node.actor.runs();
-        if let Some(work) = node.actor.work_mut().filter(|work| work.restart_at != Nanos::MAX) {
-            if is_down {
-                work.restart_at = now;
-            }
-            if !work.fenced {
-                // Not so many that the rings wrap once more.
-                work.left = work.left.min(LEFT_MAX) + MORE;
-            }
-        }
-        if let Some(reading) = node.actor.reading_mut() {
-            reading.restart_at = now;
+        let (now, short_ns) = (self.ctx.now, self.ctx.short_ns());
+        let node = self.node_mut(index);
+        let is_down = !node.runs();
+        (node.host_mut().paused_until, node.host_mut().wake_at) = (0, now);
+        match self.rooms[index] {
+            Room::Machines => self.machines.nodes[index].heal(now, short_ns),
+            Room::Clients => self.clients.heal(now, index, is_down),
+            Room::Edge | Room::Seconds => {}
         }
     }
 
@@ -187,7 +135,7 @@ impl World {
         let friend = 1 << (self.ctx.rng.next_u64() % 32);
         let word = match how {
             0 if index < self.ctx.plan.replicas => {
-                if let Actor::Replica(machine) = &mut self.nodes[index].actor {
+                if let Some(machine) = self.machines.get_mut(index) {
                     machine.kill_if_up(forever);
                     if let MachineState::Down(_, until) = &mut machine.state {
                         *until = forever;
@@ -196,7 +144,7 @@ impl World {
                 "crashed"
             }
             0 | 1 => {
-                self.nodes[index].paused_until = forever;
+                self.node_mut(index).host_mut().paused_until = forever;
                 "paused"
             }
             2 => {

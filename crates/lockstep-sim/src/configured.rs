@@ -11,9 +11,9 @@
 //! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/it/seeds.rs`
 //! checks each of them. A relation that is missing there would show here.
 
-use super::kinds::Configured;
-use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::rng::Rng;
+use crate::kinds::Configured;
+use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_wire::Nanos;
@@ -95,12 +95,12 @@ impl Configured {
 
 impl Plan {
     /// The heartbeat interval of an idle leader, where nothing else is configured.
-    pub(super) fn heartbeat_interval_ns(&self) -> Nanos {
+    pub(crate) fn heartbeat_interval_ns(&self) -> Nanos {
         HEARTBEAT_NS * self.pace
     }
 
     /// Each replica's configuration; in most runs that of the cluster. In some it changes while they run.
-    pub(super) fn draw_configured(&mut self, rng: &mut Rng, is_uniform: bool) {
+    pub(crate) fn draw_configured(&mut self, rng: &mut Rng, is_uniform: bool) {
         let mut base = Configured::of(self);
         self.configured = vec![base; self.replicas];
         if is_uniform || rng.below(4) > 0 {
@@ -135,7 +135,7 @@ impl Plan {
             let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            let what = Fault::Reboot(FaultNode::Replica(any), super::plan::DiskPlan::Intact, lasting);
+            let what = Fault::Reboot(FaultNode::Replica(any), crate::plan::DiskPlan::Intact, lasting);
             self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -149,7 +149,7 @@ impl Plan {
     }
 
     /// The smallest ring that any replica ever has.
-    pub(super) fn smallest_ring_bytes(&self) -> usize {
+    pub(crate) fn smallest_ring_bytes(&self) -> usize {
         let later = self.faults.iter().filter_map(|fault| match fault.what {
             Fault::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
             _ => None,

@@ -2,30 +2,31 @@
 //! and the story. No room holds another one; whatever two of them share stands here, or is given to a
 //! function beside this.
 
-use super::check::{Oracle, Violation};
-use super::coverage::Event;
-use super::kinds::SimClock;
-use super::net::To;
-use super::plan::Plan;
-use super::rng::Rng;
-use super::story::{Happening, Story};
-use super::wire::{NetworkModel, NodeSet, Route, SimNetwork};
+use crate::check::{Oracle, Violation};
+use crate::coverage::Event;
+use crate::plan::Plan;
+use crate::rng::Rng;
+use crate::story::{Happening, Story};
+use crate::wire::{NodeSet, Route, SimNetwork};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
-use lockstep_core::engine::ports::PARK_NS_MAX;
-use lockstep_wire::{Nanos, Seq};
+use lockstep_core::engine::ports::{Group, PARK_NS_MAX};
+use lockstep_wire::Nanos;
 
 /// The run's clock at the beginning.
-pub(super) const BEGIN_NS: Nanos = 1_000_000;
+pub(crate) const BEGIN_NS: Nanos = 1_000_000;
 /// A healed quorum must have finished after this long.
-pub(super) const LIVE_NS: Nanos = 1_000_000_000;
+const LIVE_NS: Nanos = 1_000_000_000;
 /// Every wait of the cores in seconds of their own has ended after this.
-pub(super) const PATIENT_NS: Nanos = 60_000_000_000;
+const PATIENT_NS: Nanos = 60_000_000_000;
 /// The longest interval between two polls.
-pub(super) const IDLE_NS_MAX: Nanos = 100_000;
+const IDLE_NS_MAX: Nanos = 100_000;
+
+/// The operator's node number in the network: no process has it.
+pub(crate) const OPERATOR: usize = 31;
 
 /// The phases of a run: first safety is checked, then liveness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum RunPhase {
+pub(crate) enum RunPhase {
     /// Faults strike.
     Storm,
     /// These nodes are healed since then; the others stay broken for ever.
@@ -35,35 +36,107 @@ pub(super) enum RunPhase {
 }
 
 /// See the module.
-pub(super) struct RunContext {
-    pub(super) plan: Plan,
-    pub(super) rng: Rng,
-    pub(super) now: Nanos,
-    pub(super) network: SimNetwork,
-    pub(super) oracle: Oracle,
-    pub(super) phase: RunPhase,
-    pub(super) story: Option<Story>,
+pub(crate) struct RunContext {
+    pub(crate) plan: Plan,
+    pub(crate) rng: Rng,
+    pub(crate) now: Nanos,
+    pub(crate) network: SimNetwork,
+    pub(crate) oracle: Oracle,
+    pub(crate) phase: RunPhase,
+    pub(crate) story: Option<Story>,
     /// The length of all suspensions that have begun.
-    pub(super) slept_ns: Nanos,
+    pub(crate) slept_ns: Nanos,
     /// The end of the last of them.
-    pub(super) dawn: Nanos,
+    pub(crate) dawn: Nanos,
 }
 
 impl RunContext {
     /// Writes a line of the story, if there is one.
-    pub(super) fn tell(&mut self, lane: usize, what: impl FnOnce() -> Happening) {
+    pub(crate) fn tell(&mut self, lane: usize, what: impl FnOnce() -> Happening) {
         if let Some(story) = &mut self.story {
             story.tell(self.now, lane, what());
         }
     }
 
     /// Counts an event of the run.
-    pub(super) fn count(&mut self, event: Event) {
+    pub(crate) fn count(&mut self, event: Event) {
         self.oracle.coverage.count(event);
     }
 
     /// Whether most faults are over.
-    pub(super) fn is_calm(&self) -> bool {
+    pub(crate) fn is_calm(&self) -> bool {
         self.phase != RunPhase::Storm
+    }
+
+    /// Whether no fault makes a leader unavailable any more.
+    fn is_quiet(&self) -> bool {
+        self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
+    }
+
+    /// Counts the kinds of clocks in the plan.
+    pub(crate) fn count_clocks(&mut self) {
+        let coverage = &mut self.oracle.coverage;
+        let uneven = self.plan.clocks.iter().filter(|clock| !clock.is_exact());
+        coverage.count_all(uneven.map(|_| Event::ClocksUneven));
+        let broken = self.plan.clocks.iter().filter(|clock| clock.is_broken());
+        coverage.count_all(broken.map(|_| Event::ClocksBroken));
+    }
+
+    /// STABILITY: what a replica tells, where nothing has happened that a leader may be missed for.
+    pub(crate) fn check_stable(&self, index: usize, event: &NodeEvent) -> Result<(), Violation> {
+        let is_quiet = self.phase == RunPhase::Storm && self.is_quiet();
+        let is_stable = !matches!(
+            event,
+            NodeEvent::LeaderSuspected { .. }
+                | NodeEvent::LeaderReturned { .. }
+                | NodeEvent::Candidate { .. }
+                | NodeEvent::SteppedDown { .. }
+                | NodeEvent::TakeoverWaits { .. }
+        );
+        if is_stable || !is_quiet {
+            return Ok(());
+        }
+        Err(format!("STABILITY: nothing fails, and replica {index} tells {event:?}"))
+    }
+
+    /// Takeovers until now.
+    pub(crate) fn takeovers(&self) -> u64 {
+        self.oracle.coverage.get(Event::Takeovers)
+    }
+
+    /// The longest duration of a fault that was planned in the fault phase of a long run and strikes only
+    /// after it.
+    pub(crate) fn short_ns(&self) -> Nanos {
+        if self.plan.is_long() { self.plan.timeout_ns } else { Nanos::MAX }
+    }
+
+    /// The longest interval between two polls, and the factor by which it grows in each idle turn.
+    pub(crate) fn idleness(&self) -> (Nanos, Nanos) {
+        if self.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
+    }
+
+    /// A healed quorum must have finished after this long.
+    pub(crate) fn live_ns(&self) -> Nanos {
+        let patient_ns = if self.plan.is_long() { PATIENT_NS } else { 0 };
+        LIVE_NS * self.plan.pace + patient_ns
+    }
+
+    /// A datagram of the operator to all replicas.
+    pub(crate) fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
+        (0..self.plan.replicas).for_each(|to| self.post(to, group, bytes));
+    }
+
+    /// A datagram of the operator.
+    pub(crate) fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
+        self.network.next_number();
+        let route = Route { from: OPERATOR, to, group };
+        self.network.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.coverage);
+    }
+
+    /// No progress of this node is expected any more.
+    pub(crate) fn await_no_more(&mut self, node: usize) {
+        if let RunPhase::Calm(healthy, since) = self.phase {
+            self.phase = RunPhase::Calm(healthy & !(1 << node), since);
+        }
     }
 }

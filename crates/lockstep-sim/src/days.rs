@@ -16,17 +16,16 @@
 //!   plan's time: at_ns counts only the time awake ─▶ a plan with one suspension less is a shorter one
 //! ```
 
-use super::check::Violation;
-use super::context::{IDLE_NS_MAX, LIVE_NS, PATIENT_NS};
-use super::coverage::Event;
-use super::fault_phase::ms;
-use super::kinds::Suspension;
-use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::rng::Rng;
-use super::story::Happening;
-use super::world::{Actor, World};
-use super::year::nightfall;
-use lockstep_core::engine::ports::PARK_NS_MAX;
+use crate::check::Violation;
+use crate::coverage::Event;
+use crate::fault_phase::ms;
+use crate::kinds::Suspension;
+use crate::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::world::Room;
+use crate::world::World;
+use crate::year::nightfall;
 use lockstep_wire::Nanos;
 
 /// One seed in so many is long.
@@ -57,12 +56,12 @@ impl Plan {
     }
 
     /// A time that is no part of the cluster's timing, and still longer in long runs.
-    pub(super) fn patient(&self, ns: Nanos) -> Nanos {
+    pub(crate) fn patient(&self, ns: Nanos) -> Nanos {
         ns * self.pace.min(PATIENCE_MAX)
     }
 
     /// In few runs everything drawn so far becomes slower.
-    pub(super) fn draw_pace(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_pace(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 || self.edges.is_some() || self.quiet_from.is_some() {
             return;
         }
@@ -82,7 +81,7 @@ impl Plan {
     }
 
     /// The suspensions of a long run.
-    pub(super) fn draw_suspensions(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_suspensions(&mut self, rng: &mut Rng) {
         if !self.is_long() {
             return;
         }
@@ -109,27 +108,10 @@ impl Plan {
 }
 
 impl World {
-    /// The longest duration of a fault that was planned in the fault phase of a long run and strikes only
-    /// after it.
-    pub(super) fn short_ns(&self) -> Nanos {
-        if self.ctx.plan.is_long() { self.ctx.plan.timeout_ns } else { Nanos::MAX }
-    }
-
-    /// The longest interval between two polls, and the factor by which it grows in each idle turn.
-    pub(super) fn idleness(&self) -> (Nanos, Nanos) {
-        if self.ctx.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
-    }
-
-    /// A healed quorum must have finished after this long.
-    pub(super) fn live_ns(&self) -> Nanos {
-        let patient_ns = if self.ctx.plan.is_long() { PATIENT_NS } else { 0 };
-        LIVE_NS * self.ctx.plan.pace + patient_ns
-    }
-
     /// All processes are suspended.
-    pub(super) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
+    pub(crate) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
         nightfall(self, lasting)?;
-        self.end_second("night falls");
+        self.seconds.end(&mut self.ctx, "night falls");
         let dawn = self.ctx.now + lasting;
         (self.ctx.slept_ns, self.ctx.dawn) = (self.ctx.slept_ns + lasting, dawn);
         self.ctx.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
@@ -139,12 +121,12 @@ impl World {
             Suspension::Stopped => Event::SuspensionsStopped,
             Suspension::Dark => Event::SuspensionsDark,
         });
-        for index in 0..self.nodes.len() {
+        for index in 0..self.count_nodes() {
             let late = self.ctx.rng.below(DAWN * self.ctx.plan.timeout_ns);
-            let is_replica = matches!(self.nodes[index].actor, Actor::Replica(_));
+            let is_replica = self.rooms[index] == Room::Machines;
             if how == Suspension::Asleep || !is_replica {
-                let node = &mut self.nodes[index];
-                node.paused_until = node.paused_until.max(dawn + late);
+                let host = self.node_mut(index).host_mut();
+                host.paused_until = host.paused_until.max(dawn + late);
                 continue;
             }
             match how {
@@ -155,20 +137,10 @@ impl World {
                 Suspension::Stopped => {
                     self.crash(FaultNode::Replica(index), EndPlan::Stopped, lasting + late)?
                 }
-                Suspension::Dark => self.stop_and_darken(1 << index, lasting + late),
+                Suspension::Dark => self.machines.stop_and_darken(&mut self.ctx, 1 << index, lasting + late),
                 Suspension::Asleep => {}
             }
         }
         Ok(())
-    }
-
-    /// Whether a suspension lasts, through which stopped processes stay down: then `index` is polled again
-    /// at its end.
-    pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
-        let is_long_suspension = self.ctx.now < self.ctx.dawn;
-        if is_long_suspension {
-            self.nodes[index].paused_until = self.ctx.dawn;
-        }
-        is_long_suspension
     }
 }

@@ -2,15 +2,15 @@
 //! a group that was not joined; it drops a burst; it is a ring in memory that overruns its reader; and old
 //! datagrams return to their sender, or come from another cluster.
 
-use super::coverage::Event;
-use super::fault_phase::ms;
-use super::kinds::DeviceFault;
-use super::plan::{Fault, Plan, PlannedFault};
-use super::rng::Rng;
-use super::story::Happening;
-use super::wire::Route;
-use super::world::World;
+use crate::coverage::Event;
+use crate::fault_phase::ms;
 use crate::keys;
+use crate::kinds::DeviceFault;
+use crate::plan::{Fault, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::wire::Route;
+use crate::world::World;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{Header, Nanos};
 
@@ -20,7 +20,7 @@ const SELDOM: u64 = 4;
 const APART_NS: u64 = 200_000;
 /// A device with its fault, and the end of that fault.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct SimDevice {
+pub(crate) struct SimDevice {
     fault: Option<(DeviceFault, Nanos)>,
 }
 
@@ -30,12 +30,12 @@ impl SimDevice {
     }
 
     /// Whether it has no fault.
-    pub(super) fn is_well(&self, now: Nanos) -> bool {
+    pub(crate) fn is_well(&self, now: Nanos) -> bool {
         self.fault(now).is_none()
     }
 
     /// Datagrams that a send call takes at most.
-    pub(super) fn takes(&self, now: Nanos) -> usize {
+    pub(crate) fn takes(&self, now: Nanos) -> usize {
         match self.fault(now) {
             Some(DeviceFault::Takes(most)) => most,
             _ => usize::MAX,
@@ -44,7 +44,7 @@ impl SimDevice {
 
     /// The reason for which an arriving datagram is lost, if it is; `waiting` wait already. With the last
     /// reason, all of these are lost too.
-    pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
+    pub(crate) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
         match (self.fault(now)?, group) {
             (DeviceFault::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
             (DeviceFault::Drops(left @ 1..), _) => {
@@ -60,12 +60,12 @@ impl SimDevice {
 impl Plan {
     /// The time of a busy turn. A process whose device takes nothing tries again in each turn: in long runs
     /// that are as few as of everything else, or an hour of it has more turns than all the rest.
-    pub(super) fn turn_of(&self, device: &SimDevice, now: Nanos) -> Nanos {
+    pub(crate) fn turn_of(&self, device: &SimDevice, now: Nanos) -> Nanos {
         if device.takes(now) == 0 { self.patient(self.turn_ns) } else { self.turn_ns }
     }
 
     /// Devices that fail; none in most runs.
-    pub(super) fn draw_devices(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_devices(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 {
             return;
         }
@@ -95,17 +95,17 @@ impl Plan {
 
 impl World {
     /// The device of this node fails for a while.
-    pub(super) fn inject(&mut self, node: usize, device_fault: DeviceFault, lasting: Nanos) {
-        self.nodes[node].device.fault = Some((device_fault, self.ctx.now + lasting));
+    pub(crate) fn inject(&mut self, node: usize, device_fault: DeviceFault, lasting: Nanos) {
+        self.node_mut(node).host_mut().device.fault = Some((device_fault, self.ctx.now + lasting));
         self.ctx.tell(node, || Happening::Fault(format!("device: {device_fault:?} {}", ms(lasting))));
     }
 
     /// Datagrams of the past return to their senders.
-    pub(super) fn echo(&mut self, count: u64) {
+    pub(crate) fn echo(&mut self, count: u64) {
         for _ in 0..count {
             let Some(mut letter) = self.ctx.network.old_packet() else { return };
             // The operator has no device here.
-            if letter.route.from >= self.nodes.len() {
+            if letter.route.from >= self.count_nodes() {
                 continue;
             }
             letter.route = Route { from: letter.route.to, to: letter.route.from, ..letter.route };
@@ -116,7 +116,7 @@ impl World {
     }
 
     /// Another cluster in the same group sends what this one sent long ago.
-    pub(super) fn speak_as_other_cluster(&mut self, count: u64) {
+    pub(crate) fn speak_as_other_cluster(&mut self, count: u64) {
         for _ in 0..count {
             let Some(mut letter) = self.ctx.network.old_packet() else { return };
             let Some(header) = Header::peek(&letter.bytes) else { continue };

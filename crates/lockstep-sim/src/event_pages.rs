@@ -1,7 +1,8 @@
 //! The record of events of a machine, as a node's recorder has it, and its pages for those that ask.
 
-use super::machine::Machine;
-use super::world::{Actor, World};
+use crate::context::RunContext;
+use crate::machine::Machine;
+use crate::machines::Machines;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::event_record::record;
 use lockstep_wire::{EVENT_ROWS_MAX, EventRow, EventsBody, Nanos};
@@ -12,7 +13,7 @@ const RECORDED_MAX: usize = 16;
 
 /// The newest events of a process.
 #[derive(Clone, Default)]
-pub(super) struct RecordedEvents {
+pub(crate) struct RecordedEvents {
     rows: VecDeque<EventRow>,
     next: u64,
 }
@@ -39,7 +40,7 @@ impl RecordedEvents {
 
 impl Machine {
     /// Records the events of a turn, and answers those that asked for some in it.
-    pub(super) fn answer_event_queries(&mut self, events: &[ReplicaEvent], now: Nanos, wall: Nanos) {
+    pub(crate) fn answer_event_queries(&mut self, events: &[ReplicaEvent], now: Nanos, wall: Nanos) {
         events.iter().for_each(|event| self.recorded.record(*event, now, wall));
         let ring = self.starts;
         while let Some(query) = self.replica_mut().and_then(|replica| replica.next_event_query()) {
@@ -52,11 +53,11 @@ impl Machine {
     }
 }
 
-impl World {
+impl Machines {
     /// As [`Machine::answer_event_queries`], with the events of the machine at `index`.
-    pub(super) fn answer_event_queries(&mut self, index: usize, events: &[ReplicaEvent]) {
-        let now = self.ctx.now;
-        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
+    pub(crate) fn answer_event_queries(&mut self, ctx: &RunContext, index: usize, events: &[ReplicaEvent]) {
+        let now = ctx.now;
+        if let Some(machine) = self.get_mut(index) {
             let (shown, wall) = (machine.clock.at(now), machine.wall(now));
             machine.answer_event_queries(events, shown, wall);
         }

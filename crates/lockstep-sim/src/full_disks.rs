@@ -7,12 +7,12 @@
 //!   full, the rest: ── promise, receive, store nothing, suspect nobody ─ room ─▶ a commit
 //! ```
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::machine::Machine;
-use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::rng::Rng;
-use super::wire::NetworkModel;
+use crate::check::Violation;
+use crate::coverage::Event;
+use crate::machine::Machine;
+use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::wire::NetworkModel;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::window::Window;
 use lockstep_memory::world::MemoryPorts;
@@ -38,7 +38,7 @@ impl Plan {
     }
 
     /// Full disks instead of everything else, in few runs. Returns whether this is one.
-    pub(super) fn draw_full_disks(&mut self, rng: &mut Rng) -> bool {
+    pub(crate) fn draw_full_disks(&mut self, rng: &mut Rng) -> bool {
         if rng.below(SELDOM) > 0 || self.founders < 3 || self.founders != self.replicas || self.witness {
             return false;
         }
@@ -64,14 +64,14 @@ impl Plan {
 }
 
 /// Whether a replica has found its journal full, and it is.
-pub(super) fn is_full(replica: &ReplicaEngine<MemoryPorts>) -> bool {
+pub(crate) fn is_full(replica: &ReplicaEngine<MemoryPorts>) -> bool {
     replica.core.conditions.holds(Condition::JournalFull) && !replica.tail().has_room()
 }
 
 /// Checks a turn of a replica whose journal is full: it does not ask to be elected (ELECT-3), and does not
 /// suspect a leader because its own log does not grow (SUSPECT-3). A turn that filled the journal may have
 /// asked before.
-pub(super) fn judge(
+pub(crate) fn judge(
     machine: &Machine,
     index: usize,
     was_full: bool,
@@ -95,7 +95,7 @@ pub(super) fn judge(
 }
 
 /// The coverage event of it.
-pub(super) fn count(event: &NodeEvent) -> Option<Event> {
+pub(crate) fn count(event: &NodeEvent) -> Option<Event> {
     match event {
         NodeEvent::Condition { condition: Condition::EpochsUncommitted, holds, .. } => {
             Some(if *holds { Event::RowsOfEpochs } else { Event::RowsCommitted })

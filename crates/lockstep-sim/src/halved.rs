@@ -11,12 +11,12 @@
 //! Each state between two steps is one that the next command starts from: no replica is listed twice, no
 //! journal of which the cluster has heard is formatted again, and the members get on.
 
-use super::coverage::Event;
-use super::operator::OperatorStep;
-use super::plan::{Fault, FaultNode, Plan, PlannedFault};
-use super::replay::lose_members_journal;
-use super::rng::Rng;
-use super::world::{Actor, World};
+use crate::coverage::Event;
+use crate::operator::OperatorStep;
+use crate::plan::{Fault, FaultNode, Plan, PlannedFault};
+use crate::replay::lose_members_journal;
+use crate::rng::Rng;
+use crate::world::World;
 use lockstep_wire::{Identity, Nanos};
 
 /// One seed in so many has such orders, ...
@@ -31,7 +31,7 @@ impl Plan {
     }
 
     /// Orders that are given half, and again; none in most runs.
-    pub(super) fn draw_halved(&mut self) {
+    pub(crate) fn draw_halved(&mut self) {
         let mut rng = Rng::new(self.seed ^ STREAM);
         if rng.below(SELDOM) > 0 || self.edges.is_some() || self.founders < 2 {
             return;
@@ -62,18 +62,18 @@ fn steps_of(rng: &mut Rng, node: usize, old: Identity) -> Vec<OperatorStep> {
 
 /// The journal of a member is lost; the command that replaces it dies after so many steps, and is given again
 /// after `again` (0: never).
-pub(super) fn order_half(world: &mut World, target: FaultNode, steps: u64, again: Nanos) {
+pub(crate) fn order_half(world: &mut World, target: FaultNode, steps: u64, again: Nanos) {
     let Some(node) = lose_members_journal(world, target) else { return };
-    let Actor::Replica(machine) = &world.nodes[node].actor else { return };
+    let Some(machine) = world.machines.get(node) else { return };
     let old = machine.identity;
     let (first, second) = (steps_of(&mut world.ctx.rng, node, old), steps_of(&mut world.ctx.rng, node, old));
-    world.order(&first, 0);
+    world.operator.order(&mut world.ctx, &first, 0);
     if (steps as usize) < first.len() {
         world.operator.end_last_after(steps as usize);
         world.ctx.count(Event::OrdersHalved);
     }
     if again > 0 {
-        world.order(&second, again);
+        world.operator.order(&mut world.ctx, &second, again);
         world.ctx.count(Event::OrdersAgain);
     }
 }

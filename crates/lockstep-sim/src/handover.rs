@@ -2,8 +2,10 @@
 //! resumes; until then nothing is stamped. That the named replica has the whole log is checked where the
 //! leader reports that it steps down (`check::answers`).
 
-use super::check::Violation;
-use super::world::{Actor, SimNode, World};
+use crate::check::Violation;
+use crate::context::RunContext;
+use crate::machines::MachineNode;
+use crate::machines::Machines;
 use lockstep_wire::{Epoch, Identity, Nanos, Seq};
 
 /// How long a handover may take, in timeouts.
@@ -11,7 +13,7 @@ const TIMEOUTS: u64 = 16;
 
 /// A leader that is to hand over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Draining {
+pub(crate) struct Draining {
     led: Epoch,
     /// The end of its log; `None` where a frame was open, which is stamped all the same.
     end: Option<Seq>,
@@ -20,24 +22,22 @@ pub(super) struct Draining {
     late: Option<Nanos>,
 }
 
-impl World {
+impl Machines {
     /// The replica at `index` was commanded to hand over, to this identity or to the one with the longest
     /// log.
-    pub(super) fn watch_handover(&mut self, index: usize, to: Option<Identity>) {
-        let Actor::Replica(machine) = &self.nodes[index].actor else { return };
-        let until = machine.clock.at(self.ctx.now) + TIMEOUTS * machine.configured.timeout_ns;
+    pub(crate) fn watch_handover(&mut self, ctx: &mut RunContext, index: usize, to: Option<Identity>) {
+        let Some(machine) = self.get(index) else { return };
+        let until = machine.clock.at(ctx.now) + TIMEOUTS * machine.configured.timeout_ns;
         let Some(replica) = machine.replica() else { return };
         let end = replica.tables().map(|_| replica.tail().end().next);
         let led = replica.tail().end().epoch;
-        self.ctx.oracle.on_handover(index, to);
+        ctx.oracle.on_handover(index, to);
         self.nodes[index].draining = Some(Draining { led, end, until, late: None });
     }
 
     /// HANDOVER: nothing is stamped meanwhile, and it is over in time.
-    pub(super) fn check_handover(&mut self, index: usize) -> Result<(), Violation> {
-        let SimNode { actor: Actor::Replica(machine), draining, .. } = &mut self.nodes[index] else {
-            return Ok(());
-        };
+    pub(crate) fn check_handover(&mut self, ctx: &RunContext, index: usize) -> Result<(), Violation> {
+        let MachineNode { machine, draining, .. } = &mut self.nodes[index];
         let (Some(drain), Some(replica)) = (draining.as_mut(), machine.replica()) else {
             *draining = None;
             return Ok(());
@@ -48,7 +48,7 @@ impl World {
             return Ok(());
         }
         // The entry that records the commit of a change may be stamped all the same.
-        let stood = |stood: Seq| self.ctx.oracle.tree.only_records_commit(self.ctx.oracle.log_tip(index), stood);
+        let stood = |stood: Seq| ctx.oracle.tree.only_records_commit(ctx.oracle.log_tip(index), stood);
         if drain.end.is_some_and(|end| !stood(end)) {
             return Err(format!(
                 "HANDOVER: replica {index} hands over, and stamps up to {}: {drain:?}",
@@ -56,7 +56,7 @@ impl World {
             ));
         }
         // By its own clock.
-        let now = machine.clock.at(self.ctx.now);
+        let now = machine.clock.at(ctx.now);
         if now >= drain.until {
             let late = *drain.late.get_or_insert(now);
             if now > late + 4 * machine.configured.heartbeat.interval_ns {

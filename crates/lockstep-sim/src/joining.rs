@@ -10,8 +10,8 @@
 //!
 //! Once the faults have ended, whoever holds no entry is healthy, and must reach the end of the log.
 
-use super::plan::{DAY_MS, DAY_NS, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
-use super::rng::Rng;
+use crate::plan::{DAY_MS, DAY_NS, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
+use crate::rng::Rng;
 use lockstep_replica::journal::Retention;
 
 /// One seed in so many has joining nodes, ...
@@ -27,7 +27,7 @@ impl Plan {
     }
 
     /// Nodes that join behind retention; none in most runs.
-    pub(super) fn draw_joining(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_joining(&mut self, rng: &mut Rng) {
         let has_retention = self.retention != Retention::default();
         let seldom = if has_retention { SELDOM_WITH_RETENTION } else { SELDOM };
         if self.edges.is_some() || rng.below(seldom) > 0 {

@@ -43,12 +43,12 @@ impl SimClock {
     }
 
     /// Whether it is broken.
-    pub(super) fn is_broken(self) -> bool {
+    pub(crate) fn is_broken(self) -> bool {
         self.ppm.abs() > PPM_MAX
     }
 
     /// Whether it runs at the run's rate.
-    pub(super) fn is_exact(self) -> bool {
+    pub(crate) fn is_exact(self) -> bool {
         self.ppm == 0
     }
 }

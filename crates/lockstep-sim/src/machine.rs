@@ -1,21 +1,21 @@
 //! The machine of a replica: its memory, its clock, and the process that runs there. The faults of its disk
 //! are in `storage`.
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::disk::SimDisk;
-use super::event_pages::RecordedEvents;
-use super::kinds::{Configured, SimClock};
-use super::net::SimNet;
-use super::plan::Plan;
-use super::replay::{Fetching, ReplayServing};
-use super::rng::Rng;
-use super::rollback::JournalCopy;
-use super::second::Carried;
-use super::storage::StorageFault;
-use super::vanished::Vanished;
+use crate::check::Violation;
+use crate::coverage::Event;
+use crate::disk::SimDisk;
+use crate::event_pages::RecordedEvents;
+use crate::kinds::{Configured, SimClock};
+use crate::net::SimNet;
+use crate::plan::Plan;
+use crate::replay::{Fetching, ReplayServing};
+use crate::rng::Rng;
+use crate::rollback::JournalCopy;
+use crate::second::Carried;
+use crate::storage::StorageFault;
+use crate::vanished::Vanished;
 use lockstep_core::proto::commit::Durability;
-pub(super) use lockstep_memory::world::CLUSTER;
+pub(crate) use lockstep_memory::world::CLUSTER;
 use lockstep_memory::world::MemoryPorts;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::TailSource;
@@ -29,13 +29,13 @@ use lockstep_wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The interval at which a chore of the side thread is polled.
-pub(super) const CHORE_NS: Nanos = 1_000_000;
+pub(crate) const CHORE_NS: Nanos = 1_000_000;
 /// The longest datagram.
-pub(super) const MTU: usize = 1500;
+pub(crate) const MTU: usize = 1500;
 
 /// The state of a machine.
 #[derive(Clone)]
-pub(super) enum MachineState {
+pub(crate) enum MachineState {
     /// The process.
     Up(Box<ReplicaEngine<MemoryPorts>>),
     /// Nothing, until then; with the tail's memory if that has survived.
@@ -46,90 +46,90 @@ pub(super) enum MachineState {
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct Machine {
-    pub(super) identity: Identity,
+pub(crate) struct Machine {
+    pub(crate) identity: Identity,
     /// The configuration of the process, or of the next one.
-    pub(super) configured: Configured,
+    pub(crate) configured: Configured,
     /// The configuration of the next process, if it changes.
-    pub(super) next_configured: Option<Configured>,
+    pub(crate) next_configured: Option<Configured>,
     /// After a clean stop the next process is given the tail's other path.
-    pub(super) moves_tail: bool,
+    pub(crate) moves_tail: bool,
     /// The ring at the tail's other path.
     other_tail: Option<MemoryTail>,
     /// The tail is at another path than in the run before.
-    pub(super) is_tail_elsewhere: bool,
+    pub(crate) is_tail_elsewhere: bool,
     /// Its process writes to the device what earlier runs acknowledged or promised from memory.
-    pub(super) proves: bool,
+    pub(crate) proves: bool,
     /// Events of its side thread that are not counted yet.
-    pub(super) noted: Vec<Event>,
+    pub(crate) noted: Vec<Event>,
     /// Bytes of the ring that the process uses.
-    pub(super) ring_bytes: usize,
-    pub(super) state: MachineState,
-    pub(super) store: SimDisk,
+    pub(crate) ring_bytes: usize,
+    pub(crate) state: MachineState,
+    pub(crate) store: SimDisk,
     /// The side thread, while the process runs.
-    pub(super) side: Option<SideThread>,
-    pub(super) boot: u64,
+    pub(crate) side: Option<SideThread>,
+    pub(crate) boot: u64,
     /// Its monotonic clock.
-    pub(super) clock: SimClock,
+    pub(crate) clock: SimClock,
     /// The wall clocks at the start, ...
     wall_ns: Nanos,
     /// ... and the lead of this one over the others, in nanoseconds.
-    pub(super) wall_ahead: i64,
-    pub(super) disk_full_until: Nanos,
+    pub(crate) wall_ahead: i64,
+    pub(crate) disk_full_until: Nanos,
     /// Its room until then, in bytes.
-    pub(super) disk_full_bytes: u64,
-    pub(super) disk_slow_until: Nanos,
+    pub(crate) disk_full_bytes: u64,
+    pub(crate) disk_slow_until: Nanos,
     /// The journal was damaged while no process ran.
-    pub(super) damaged: bool,
+    pub(crate) damaged: bool,
     /// It runs on a journal with damage that is not found yet.
-    pub(super) harmed: bool,
+    pub(crate) harmed: bool,
     /// Memory with the only copy of something is lost.
-    pub(super) forgot: bool,
+    pub(crate) forgot: bool,
     /// The device has failed a call once: the journal may refuse to continue, and must not forget.
-    pub(super) failed: bool,
+    pub(crate) failed: bool,
     /// The consequence of a death of the process in a call of its disk.
-    pub(super) ordeal: Option<StorageFault>,
+    pub(crate) ordeal: Option<StorageFault>,
     /// The process was requested to stop: the time that it may take, and the time of its next start.
-    pub(super) stopping: Option<(Nanos, Nanos)>,
+    pub(crate) stopping: Option<(Nanos, Nanos)>,
     /// After a clean stop the machine loses power for this long.
-    pub(super) darkens: Option<Nanos>,
+    pub(crate) darkens: Option<Nanos>,
     /// Whether this identity has led.
-    pub(super) led: bool,
+    pub(crate) led: bool,
     /// The replay that its process reads from the journals of others.
-    pub(super) fetching: Option<Fetching>,
+    pub(crate) fetching: Option<Fetching>,
     /// The replay server of its journal.
-    pub(super) giving: ReplayServing,
+    pub(crate) giving: ReplayServing,
     /// No process has run since a loss of power; one may have died during its start.
-    pub(super) cold: bool,
+    pub(crate) cold: bool,
     /// The newest segment at the last suffix replacement of this run.
-    pub(super) replaced_in: Option<u64>,
+    pub(crate) replaced_in: Option<u64>,
     /// A copy of its folder.
-    pub(super) copy: Option<JournalCopy>,
+    pub(crate) copy: Option<JournalCopy>,
     /// Its journal is a restored copy on which no process has started yet.
-    pub(super) rolled_back: bool,
+    pub(crate) rolled_back: bool,
     /// A copy of its folder and of its tail, for another machine; ...
-    pub(super) carried: Option<Box<Carried>>,
+    pub(crate) carried: Option<Box<Carried>>,
     /// ... which is made anew if the process stops cleanly.
-    pub(super) carries: bool,
+    pub(crate) carries: bool,
     /// Processes that have started here.
-    pub(super) starts: u64,
+    pub(crate) starts: u64,
     /// The events of the process.
-    pub(super) recorded: RecordedEvents,
+    pub(crate) recorded: RecordedEvents,
     /// The events that its side thread has reported.
-    pub(super) remarks: Vec<SideEvent>,
+    pub(crate) remarks: Vec<SideEvent>,
     /// Segments of which a bit has changed while the process ran, with their original bytes where those are
     /// known.
-    pub(super) rotten: BTreeMap<u64, Option<Vec<u8>>>,
+    pub(crate) rotten: BTreeMap<u64, Option<Vec<u8>>>,
     /// The segments that changed while no process ran.
-    pub(super) damaged_segments: BTreeSet<u64>,
+    pub(crate) damaged_segments: BTreeSet<u64>,
     /// Files that have vanished.
-    pub(super) vanished: Vanished,
+    pub(crate) vanished: Vanished,
     /// How often other nodes were asked in vain for the missing part of a segment.
-    pub(super) asked: u32,
+    pub(crate) asked: u32,
 }
 
 /// The result of a start.
-pub(super) enum Started {
+pub(crate) enum Started {
     /// It runs, with these tables.
     Runs(Box<Checkpoint>),
     /// It ran already.
@@ -146,7 +146,7 @@ pub(super) enum Started {
 
 impl Machine {
     /// A machine with the fresh journal of `identity`.
-    pub(super) fn new(plan: &Plan, configured: Configured, identity: Identity) -> Result<Self, Violation> {
+    pub(crate) fn new(plan: &Plan, configured: Configured, identity: Identity) -> Result<Self, Violation> {
         let mut store = SimDisk::default();
         store.set_power(true);
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
@@ -196,7 +196,7 @@ impl Machine {
         })
     }
 
-    pub(super) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         Settings {
             cluster: CLUSTER,
             replica: self.identity.replica,
@@ -208,7 +208,7 @@ impl Machine {
     }
 
     /// Applies `first` to the tail before any leader exists: the genesis of the history.
-    pub(super) fn bear(
+    pub(crate) fn bear(
         &mut self,
         first: impl FnOnce(&mut lockstep_replica::journal::Tail<MemoryTail>) -> Result<(), String>,
     ) -> Result<(), Violation> {
@@ -222,7 +222,7 @@ impl Machine {
     }
 
     /// Starts the process on the present disk and memory.
-    pub(super) fn start(
+    pub(crate) fn start(
         &mut self,
         plan: &Plan,
         node: usize,
@@ -289,7 +289,7 @@ impl Machine {
     }
 
     /// Puts the configuration of the next process in force, where none runs. Returns the events to count.
-    pub(super) fn reconfigure(&mut self) -> Vec<Event> {
+    pub(crate) fn reconfigure(&mut self) -> Vec<Event> {
         let MachineState::Down(..) = self.state else { return Vec::new() };
         let mut events = Vec::new();
         if self.replaced_in.take().is_some_and(|number| self.store.newest_segment() > number) {
@@ -330,7 +330,7 @@ impl Machine {
     }
 
     /// The next process is given the tail's other path, with a ring that the last process did not use.
-    pub(super) fn move_tail(&mut self) {
+    pub(crate) fn move_tail(&mut self) {
         let MachineState::Down(memory, _) = &mut self.state else { return };
         std::mem::swap(memory, &mut self.other_tail);
         (self.cold, self.is_tail_elsewhere) = (true, !self.is_tail_elsewhere);
@@ -339,17 +339,17 @@ impl Machine {
 
     /// Whether its journal was rolled back and its ring was lost with the machine's power before a process
     /// started again: then an older copy cannot be told from the newest, and no process may start on it.
-    pub(super) fn is_unknowable(&self) -> bool {
+    pub(crate) fn is_unknowable(&self) -> bool {
         self.rolled_back && self.has_rebooted() && self.is_on_device()
     }
 
     /// Whether there was only one path for the tail in this boot.
-    pub(super) fn has_one_tail(&self) -> bool {
+    pub(crate) fn has_one_tail(&self) -> bool {
         !self.is_tail_elsewhere && self.other_tail.is_none() && !self.moves_tail
     }
 
     /// The rings at both paths are gone.
-    pub(super) fn lose_tails(&mut self) {
+    pub(crate) fn lose_tails(&mut self) {
         (self.other_tail, self.is_tail_elsewhere, self.moves_tail) = (None, false, false);
     }
 
@@ -373,19 +373,19 @@ impl Machine {
     }
 
     /// The time of its wall clock.
-    pub(super) fn wall(&self, now: Nanos) -> Nanos {
+    pub(crate) fn wall(&self, now: Nanos) -> Nanos {
         (self.clock.at(now) + self.wall_ns).saturating_add_signed(self.wall_ahead)
     }
 
     /// Whether it may find damage, or call its journal incomplete.
-    pub(super) fn may_refuse(&self) -> bool {
+    pub(crate) fn may_refuse(&self) -> bool {
         let lacks = !self.rotten.is_empty() || self.vanished.may_refuse();
         self.damaged || self.harmed || self.forgot || self.failed || lacks
     }
 
     /// The oldest seq that it can repair, or could after a restart now: a recovered ring begins with a block
     /// or a segment.
-    pub(super) fn oldest_seq(&self) -> Option<Seq> {
+    pub(crate) fn oldest_seq(&self) -> Option<Seq> {
         match &self.state {
             MachineState::Up(replica) => Some(replica.tail().oldest_seq()),
             MachineState::Down(memory, _) => {
@@ -398,7 +398,7 @@ impl Machine {
     }
 
     /// The process, while it runs.
-    pub(super) fn replica(&self) -> Option<&ReplicaEngine<MemoryPorts>> {
+    pub(crate) fn replica(&self) -> Option<&ReplicaEngine<MemoryPorts>> {
         match &self.state {
             MachineState::Up(replica) => Some(replica),
             _ => None,
@@ -406,7 +406,7 @@ impl Machine {
     }
 
     /// The process, while it runs.
-    pub(super) fn replica_mut(&mut self) -> Option<&mut ReplicaEngine<MemoryPorts>> {
+    pub(crate) fn replica_mut(&mut self) -> Option<&mut ReplicaEngine<MemoryPorts>> {
         match &mut self.state {
             MachineState::Up(replica) => Some(replica),
             _ => None,
@@ -414,27 +414,27 @@ impl Machine {
     }
 
     /// Whether something in its journal has changed while no process ran.
-    pub(super) fn is_damaged(&self) -> bool {
+    pub(crate) fn is_damaged(&self) -> bool {
         self.damaged || self.harmed
     }
 
     /// Whether its next process finds only what the disk has.
-    pub(super) fn has_rebooted(&self) -> bool {
+    pub(crate) fn has_rebooted(&self) -> bool {
         matches!(self.state, MachineState::Down(None, _)) || self.cold
     }
 
     /// Whether no process will ever run here again.
-    pub(super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         matches!(self.state, MachineState::Lost)
     }
 
     /// The replay server, and the files that it reads.
-    pub(super) fn giving(&mut self) -> (&mut ReplayServing, &SimDisk) {
+    pub(crate) fn giving(&mut self) -> (&mut ReplayServing, &SimDisk) {
         (&mut self.giving, &self.store)
     }
 
     /// The process dies; its tail's memory stays. Half a frame may follow the tail's end.
-    pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
+    pub(crate) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
         self.stopping = None;
         self.store.revive();
         let state = std::mem::replace(&mut self.state, MachineState::Lost);
@@ -467,7 +467,7 @@ impl Machine {
     }
 
     /// Ends the process or the pending start; the disk and the tail's memory stay.
-    pub(super) fn end(&mut self, until: Nanos) {
+    pub(crate) fn end(&mut self, until: Nanos) {
         self.kill_if_up(until);
         self.store.revive();
         if let MachineState::Down(_, begins) = &mut self.state {
@@ -476,14 +476,14 @@ impl Machine {
     }
 
     /// The process dies, if there is one.
-    pub(super) fn kill_if_up(&mut self, until: Nanos) {
+    pub(crate) fn kill_if_up(&mut self, until: Nanos) {
         if matches!(self.state, MachineState::Up(_)) {
             self.kill(until, None);
         }
     }
 
     /// The journal is lost.
-    pub(super) fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.side = None;
         self.state = MachineState::Lost;
     }

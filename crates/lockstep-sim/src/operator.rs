@@ -2,18 +2,20 @@
 //! repeated until the members show it; the death of one of two is a query to the other. The operator sees
 //! the present state in the status, here in the leader's own log.
 
-use super::check::log_tree::Stem;
-use super::coverage::Event;
-use super::keys;
-use super::machine::{CLUSTER, Machine, MachineState};
-use super::plan::{EndPlan, FaultNode};
-use super::populate::address;
-use super::rejoining::Rejoiners;
-use super::story::Happening;
-use super::wire::{ALL_TRAFFIC, Broken, Route};
-use super::world::{Actor, World};
-use super::year::pursued_ns;
 use crate::check::Violation;
+use crate::check::log_tree::Stem;
+use crate::context::{OPERATOR, RunContext};
+use crate::coverage::Event;
+use crate::keys;
+use crate::machine::{CLUSTER, Machine, MachineState};
+use crate::machines::Machines;
+use crate::plan::{EndPlan, FaultNode};
+use crate::populate::address;
+use crate::rejoining::Rejoiners;
+use crate::story::Happening;
+use crate::wire::{ALL_TRAFFIC, Broken};
+use crate::world::World;
+use crate::year::pursued_ns;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
@@ -25,14 +27,12 @@ use lockstep_wire::{
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-/// The operator's node number in the network: no process has it.
-pub(super) const OPERATOR: usize = 31;
 /// The node whose keys the operator has.
 const HOST: usize = 0;
 
 /// One step of an operator; the next one waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum OperatorStep {
+pub(crate) enum OperatorStep {
     /// The identity at this node becomes a member; with `patient`, it first stores the whole stream.
     Add { node: usize, witness: bool, patient: bool },
     /// This one leaves the membership.
@@ -47,6 +47,9 @@ pub(super) enum OperatorStep {
     Declare { survivor: usize, dead: Identity, truly: bool },
 }
 
+/// A change that was commanded: the membership that it follows, the change, the member, and the datagram.
+pub(crate) type Command = (Seq, Change, Identity, Vec<u8>);
+
 /// Steps in order, and the time until which they are pursued.
 #[derive(Clone)]
 struct Errand {
@@ -59,11 +62,10 @@ struct Errand {
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct SimOperator {
+pub(crate) struct SimOperator {
     errands: Vec<Errand>,
-    /// Every change that was ever commanded: the membership that it follows, the change, the member, and the
-    /// datagram.
-    pub(super) commands: Vec<(Seq, Change, Identity, Vec<u8>)>,
+    /// Every change that was ever commanded.
+    pub(crate) commands: Vec<Command>,
     /// Survivor and dead, as commanded.
     declared: Vec<(Identity, Identity)>,
     /// By token: whether the member declared dead was alive.
@@ -71,17 +73,17 @@ pub(super) struct SimOperator {
     /// How many orders were signed.
     signed: u64,
     /// Those who rejoin by themselves.
-    pub(super) rejoiners: Rejoiners,
+    pub(crate) rejoiners: Rejoiners,
 }
 
 impl SimOperator {
     /// The time of the next action.
-    pub(super) fn next_at(&self) -> Nanos {
+    pub(crate) fn next_at(&self) -> Nanos {
         self.errands.iter().map(|errand| errand.next_at).min().unwrap_or(Nanos::MAX)
     }
 
     /// Whether the journal at a node is to be formatted anew.
-    pub(super) fn renews(&self, node: usize) -> bool {
+    pub(crate) fn renews(&self, node: usize) -> bool {
         self.errands.iter().any(|errand| errand.steps.contains(&OperatorStep::Renew(node)))
     }
 
@@ -98,21 +100,21 @@ impl SimOperator {
     }
 
     /// Does nothing for so long: all commands go on afterwards.
-    pub(super) fn sleep(&mut self, lasting: Nanos) {
+    pub(crate) fn sleep(&mut self, lasting: Nanos) {
         for errand in &mut self.errands {
             (errand.next_at, errand.until) = (errand.next_at + lasting, errand.until + lasting);
         }
     }
 
     /// The process of the command that was begun last dies after so many of its steps.
-    pub(super) fn end_last_after(&mut self, steps: usize) {
+    pub(crate) fn end_last_after(&mut self, steps: usize) {
         if let Some(errand) = self.errands.last_mut() {
             errand.left = steps;
         }
     }
 
     /// Gives no more commands.
-    pub(super) fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.errands.clear();
     }
 }
@@ -131,111 +133,137 @@ fn log_order(query_kind: QueryKind, time: Nanos) -> (String, QueryKind, Event, &
     }
 }
 
-impl World {
+impl SimOperator {
     /// Begins these steps, the first one after a while.
-    pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
-        self.command_until(steps, after, self.ctx.now + pursued_ns(&self.ctx.plan));
+    pub(crate) fn order(&mut self, ctx: &mut RunContext, steps: &[OperatorStep], after: Nanos) {
+        self.command_until(ctx, steps, after, ctx.now + pursued_ns(&ctx.plan));
     }
 
     /// The same, pursued until `until`.
-    pub(super) fn command_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
-        self.ctx.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
-        let next_at = self.ctx.now + after;
+    pub(crate) fn command_until(
+        &mut self,
+        ctx: &mut RunContext,
+        steps: &[OperatorStep],
+        after: Nanos,
+        until: Nanos,
+    ) {
+        ctx.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
+        let next_at = ctx.now + after;
         let steps: VecDeque<_> = steps.iter().copied().collect();
-        self.operator.errands.push(Errand { left: steps.len(), steps, next_at, until });
+        self.errands.push(Errand { left: steps.len(), steps, next_at, until });
     }
 
     /// The operator's turn.
-    pub(super) fn operate(&mut self) -> Result<(), Violation> {
-        let now = self.ctx.now;
-        let mut errands = std::mem::take(&mut self.operator.errands);
+    pub(crate) fn operate(&mut self, ctx: &mut RunContext, machines: &mut Machines) -> Result<(), Violation> {
+        let now = ctx.now;
+        let mut errands = std::mem::take(&mut self.errands);
         for errand in errands.iter_mut().filter(|errand| errand.next_at <= now) {
-            errand.next_at = now + self.ctx.plan.timeout_ns / 4;
+            errand.next_at = now + ctx.plan.timeout_ns / 4;
             if let Some(step) = errand.steps.front()
-                && self.try_step(*step)?
+                && self.try_step(ctx, machines, *step)?
             {
                 errand.steps.pop_front();
                 errand.left -= 1;
             }
         }
         errands.retain(|errand| errand.left > 0 && now < errand.until);
-        self.operator.errands.append(&mut errands);
+        self.errands.append(&mut errands);
         Ok(())
     }
 
     /// Takes the present action for a step. Returns whether the step has ended.
-    fn try_step(&mut self, step: OperatorStep) -> Result<bool, Violation> {
+    fn try_step(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &mut Machines,
+        step: OperatorStep,
+    ) -> Result<bool, Violation> {
         match step {
             // A journal that the cluster may have heard of is not formatted again.
-            OperatorStep::Renew(node) if self.lost >> node & 1 == 0 => Ok(true),
-            OperatorStep::Renew(node) => self.renew(node).map(|()| true),
-            OperatorStep::Rejoin(node) => gives_up(self, node),
-            OperatorStep::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
-            OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
+            OperatorStep::Renew(node) if machines.lost >> node & 1 == 0 => Ok(true),
+            OperatorStep::Renew(node) => machines.renew(ctx, node).map(|()| true),
+            OperatorStep::Rejoin(node) => self.gives_up(ctx, machines, node),
+            OperatorStep::Declare { survivor, dead, truly } => {
+                Ok(self.declare(ctx, machines, survivor, dead, truly))
+            }
+            OperatorStep::Remove(identity) => {
+                Ok(self.change(ctx, machines, Change::Remove, identity, false, 0))
+            }
             OperatorStep::Swap { node, patient } => {
-                let Some(identity) = self.identity_at(node) else { return Ok(true) };
-                if patient && self.stored_next(node) < self.ctx.oracle.commit_next() {
+                let Some(identity) = machines.identity_at(node) else { return Ok(true) };
+                if patient && machines.stored_next(&ctx.oracle, node) < ctx.oracle.commit_next() {
                     return Ok(false);
                 }
-                Ok(self.change(Change::Replace, identity, false, 0))
+                Ok(self.change(ctx, machines, Change::Replace, identity, false, 0))
             }
             OperatorStep::Add { node, witness, patient } => {
-                let Some(identity) = self.identity_at(node) else { return Ok(true) };
-                let holds = self.stored_next(node) >= self.ctx.oracle.commit_next();
+                let Some(identity) = machines.identity_at(node) else { return Ok(true) };
+                let holds = machines.stored_next(&ctx.oracle, node) >= ctx.oracle.commit_next();
                 if patient && !holds {
                     return Ok(false);
                 }
-                Ok(self.change(Change::Add, identity, witness, u64::from(!holds)))
+                Ok(self.change(ctx, machines, Change::Add, identity, witness, u64::from(!holds)))
             }
         }
     }
 
-    /// The identity at a node that is not lost.
-    pub(super) fn identity_at(&self, node: usize) -> Option<Identity> {
-        match &self.nodes[node].actor {
-            Actor::Replica(machine) if self.lost >> node & 1 == 0 => Some(machine.identity),
-            _ => None,
+    /// Whether the replica at `node` gives its journal up now; it looks again where it does not. Of one whose
+    /// journal somebody else has renewed there is nothing to be given up.
+    fn gives_up(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &Machines,
+        node: usize,
+    ) -> Result<bool, Violation> {
+        if machines.lost >> node & 1 == 0 {
+            return Ok(true);
         }
+        self.ask_all(ctx, machines, QueryKind::Status);
+        let begins = self.rejoiners.may_begin(node, ctx.now, ctx.plan.timeout_ns)?;
+        if begins {
+            ctx.count(Event::Rejoins);
+        }
+        Ok(begins)
     }
 
-    /// The node of this identity, if it is not lost.
-    pub(super) fn node_of(&self, identity: Identity) -> Option<usize> {
-        (0..self.ctx.plan.replicas).find(|node| self.identity_at(*node) == Some(identity))
-    }
-
-    /// The end of the leader's log.
-    pub(super) fn status(&self) -> Option<&Stem> {
-        let leader = self.resolve(FaultNode::Leader)?;
-        self.ctx.oracle.log_tip(leader).map(|tip| self.ctx.oracle.tree.stem(tip))
-    }
-
-    fn change(&mut self, change: Change, identity: Identity, witness: bool, early: u64) -> bool {
-        let Some(status) = self.status() else { return false };
+    fn change(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &Machines,
+        change: Change,
+        identity: Identity,
+        witness: bool,
+        early: u64,
+    ) -> bool {
+        let Some(status) = machines.status(ctx) else { return false };
         let (after, is_listed) = (status.members_seq, status.members.contains(&identity));
         if is_listed == (change != Change::Remove) {
             // Seen committed, or seen again.
-            return self.ctx.oracle.commit_next() > after;
+            return ctx.oracle.commit_next() > after;
         }
         let home = address(identity.replica as usize - 1);
         let member = match witness {
             true => MemberBody::witness(identity, home),
             false => MemberBody::full(identity, home),
         };
-        let (state, nonce) = ((status.epoch, after), self.operator.nonce());
-        let out = self.change_order(state, change, member, |order| keys::operator_key().prove(order, nonce));
+        let (state, nonce) = ((status.epoch, after), self.nonce());
+        let out = Self::change_order(ctx, machines, state, change, member, |order| {
+            keys::operator_key().prove(order, nonce)
+        });
         for _ in 0..early {
-            self.ctx.oracle.coverage.count(Event::LearnersAdded);
+            ctx.oracle.coverage.count(Event::LearnersAdded);
         }
-        self.ctx.oracle.on_command(after, identity);
-        self.operator.commands.push((after, change, identity, out.clone()));
-        self.post_all(Some(Group::Submit), &out);
-        self.ask_all(QueryKind::Status);
+        ctx.oracle.on_command(after, identity);
+        self.commands.push((after, change, identity, out.clone()));
+        ctx.post_all(Some(Group::Submit), &out);
+        self.ask_all(ctx, machines, QueryKind::Status);
         false
     }
 
     /// The datagram that orders a change of the membership, for an epoch and a membership.
-    pub(super) fn change_order(
-        &self,
+    pub(crate) fn change_order(
+        ctx: &RunContext,
+        machines: &Machines,
         (epoch, after): (Epoch, Seq),
         change: Change,
         member: MemberBody,
@@ -245,7 +273,7 @@ impl World {
         let length = write_membership(&mut payload, after, change, member, &[]);
         let proof = prove(&OrderStatement {
             order: OperatorOrder::Membership,
-            history: self.ctx.oracle.history(),
+            history: ctx.oracle.history(),
             epoch,
             membership_seq: after,
             subject: Some(member.identity()),
@@ -256,8 +284,9 @@ impl World {
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length + ORDER_PROOF_LEN]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        let (history, epoch) = (self.ctx.oracle.history(), epoch.0);
-        self.nodes[HOST]
+        let (history, epoch) = (ctx.oracle.history(), epoch.0);
+        machines.nodes[HOST]
+            .host
             .keys
             .operator
             .seal(out, Header { history, epoch, count: 1, ..header(Kind::Submission) });
@@ -265,8 +294,10 @@ impl World {
     }
 
     /// The datagram that orders what a query does, for an epoch and a membership.
-    pub(super) fn query_order(
+    pub(crate) fn query_order(
         &mut self,
+        ctx: &RunContext,
+        machines: &Machines,
         (epoch, membership_seq): (Epoch, Seq),
         lives: bool,
         (query_kind, name): (QueryKind, &str),
@@ -275,7 +306,7 @@ impl World {
         let proof = query_kind.order().map(|order| {
             prove(&OrderStatement {
                 order,
-                history: self.ctx.oracle.history(),
+                history: ctx.oracle.history(),
                 epoch,
                 membership_seq,
                 subject: name.parse().ok(),
@@ -283,66 +314,68 @@ impl World {
             })
         });
         let mut out = [0; SMALL_LEN_MAX];
-        let token = self.operator.token(lives);
+        let token = self.token(lives);
         let header = Header { epoch: epoch.0, first_seq: membership_seq, ..header(Kind::Query) };
         let query = (query_kind, name);
-        let length =
-            write_order(&mut out, &self.nodes[HOST].keys.operator, header, token, query, proof.as_ref());
+        let length = write_order(
+            &mut out,
+            &machines.nodes[HOST].host.keys.operator,
+            header,
+            token,
+            query,
+            proof.as_ref(),
+        );
         out[..length].to_vec()
     }
 
     /// The operator orders what the leader does to its log: that it rises to the newest version, or that time
     /// goes back from where its log has it.
-    pub(super) fn order_log(&mut self, query_kind: QueryKind) {
-        let leader = self.resolve(FaultNode::Leader);
-        let state = self.status().map(|stem| (stem.epoch, stem.members_seq, stem.timestamp));
+    pub(crate) fn order_log(&mut self, ctx: &mut RunContext, machines: &Machines, query_kind: QueryKind) {
+        let leader = machines.resolve(FaultNode::Leader);
+        let state = machines.status(ctx).map(|stem| (stem.epoch, stem.members_seq, stem.timestamp));
         let (Some(leader), Some((epoch, after, time))) = (leader, state) else { return };
         let (name, ask, event, what) = log_order(query_kind, time);
-        let nonce = self.operator.nonce();
+        let nonce = self.nonce();
         let prove = |order: &OrderStatement<'_>| keys::operator_key().prove(order, nonce);
-        let bytes = self.query_order((epoch, after), true, (query_kind, &name), prove);
-        self.post(leader, None, &bytes);
-        self.ask_all(ask);
-        self.ctx.count(event);
-        self.ctx.tell(leader, || Happening::Fault(what.to_string()));
+        let bytes = self.query_order(ctx, machines, (epoch, after), true, (query_kind, &name), prove);
+        ctx.post(leader, None, &bytes);
+        self.ask_all(ctx, machines, ask);
+        ctx.count(event);
+        ctx.tell(leader, || Happening::Fault(what.to_string()));
     }
 
     /// Copies of a past command arrive.
-    pub(super) fn command_late(&mut self) {
-        let at = self.ctx.rng.below(self.operator.commands.len() as u64) as usize;
-        if let Some((.., bytes)) = self.operator.commands.get(at).cloned() {
-            self.ctx.oracle.coverage.count(Event::OrdersLate);
-            self.post_all(Some(Group::Submit), &bytes);
+    pub(crate) fn command_late(&mut self, ctx: &mut RunContext) {
+        let at = ctx.rng.below(self.commands.len() as u64) as usize;
+        if let Some((.., bytes)) = self.commands.get(at).cloned() {
+            ctx.oracle.coverage.count(Event::OrdersLate);
+            ctx.post_all(Some(Group::Submit), &bytes);
         }
     }
 
     /// Asks all of them; of those for the status each fourth asks for events, by a query of the same length.
-    fn ask_all(&mut self, query_kind: QueryKind) {
+    fn ask_all(&mut self, ctx: &mut RunContext, machines: &Machines, query_kind: QueryKind) {
         let mut out = [0; SMALL_LEN_MAX];
-        let token = self.operator.token(false);
+        let token = self.token(false);
         let is_fourth = query_kind == QueryKind::Status && token % 4 == 3;
         let query_kind = if is_fourth { QueryKind::Events } else { query_kind };
-        let length =
-            write_query(&mut out, &self.nodes[HOST].keys.replica, header(Kind::Query), token, query_kind, "");
-        self.post_all(None, &out[..length]);
-    }
-
-    pub(super) fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
-        (0..self.ctx.plan.replicas).for_each(|to| self.post(to, group, bytes));
-    }
-
-    pub(super) fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
-        self.ctx.network.next_number();
-        let route = Route { from: OPERATOR, to, group };
-        self.ctx.network.send(&self.ctx.plan.network, self.ctx.now, route, bytes, &mut self.ctx.oracle.coverage);
+        let length = write_query(
+            &mut out,
+            &machines.nodes[HOST].host.keys.replica,
+            header(Kind::Query),
+            token,
+            query_kind,
+            "",
+        );
+        ctx.post_all(None, &out[..length]);
     }
 
     /// A reply to the operator arrives.
-    pub(super) fn answer(&mut self, bytes: &[u8]) {
-        let coverage = &mut self.ctx.oracle.coverage;
-        let denied = match Datagram::decode(bytes, &self.nodes[HOST].keys.replica) {
+    pub(crate) fn answer(&mut self, ctx: &mut RunContext, machines: &Machines, bytes: &[u8]) {
+        let coverage = &mut ctx.oracle.coverage;
+        let denied = match Datagram::decode(bytes, &machines.nodes[HOST].host.keys.replica) {
             Ok(Datagram::Status(header, body, rows, ..)) => {
-                self.operator.rejoiners.note(self.ctx.now, header, &body, rows);
+                self.rejoiners.note(ctx.now, header, &body, rows);
                 body.denied
             }
             Ok(Datagram::Events(_, _, rows)) => {
@@ -352,7 +385,7 @@ impl World {
                 0
             }
             Ok(Datagram::CommandResult(_, body)) => {
-                let lives = self.operator.asked.get(body.token as usize);
+                let lives = self.asked.get(body.token as usize);
                 if body.reject == 0 {
                     coverage.count(if lives == Some(&true) {
                         Event::LivingDeclared
@@ -371,93 +404,99 @@ impl World {
         }
     }
 
-    fn declare(&mut self, survivor: usize, dead: Identity, truly: bool) -> bool {
-        let Some(one) = self.identity_at(survivor) else { return true };
-        let tip = self.ctx.oracle.log_tip(survivor).map(|tip| self.ctx.oracle.tree.stem(tip));
+    fn declare(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &Machines,
+        survivor: usize,
+        dead: Identity,
+        truly: bool,
+    ) -> bool {
+        let Some(one) = machines.identity_at(survivor) else { return true };
+        let tip = ctx.oracle.log_tip(survivor).map(|tip| ctx.oracle.tree.stem(tip));
         // The state that the order is given for, as the survivor's status has it.
         let state = tip.map_or((Epoch::NONE, 0), |stem| (stem.epoch, stem.members_seq));
-        if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.nodes[survivor].led.is_some() {
+        if tip.is_some_and(|stem| !stem.members.contains(&dead)) && machines.nodes[survivor].led.is_some() {
             return true;
         }
         // If each of two members received the command that the other is dead, both would stop: an operator
         // may not do that.
-        if self.operator.declared.contains(&(dead, one)) {
+        if self.declared.contains(&(dead, one)) {
             return true;
         }
-        if !self.operator.declared.contains(&(one, dead)) {
-            self.operator.declared.push((one, dead));
+        if !self.declared.contains(&(one, dead)) {
+            self.declared.push((one, dead));
         }
         // Its command result may be lost.
-        self.ctx.oracle.reference.on_declared(one, dead);
-        let (name, nonce) = (dead.to_string(), self.operator.nonce());
+        ctx.oracle.reference.on_declared(one, dead);
+        let (name, nonce) = (dead.to_string(), self.nonce());
         let order = (QueryKind::DeclareDead, name.as_str());
-        let out = self.query_order(state, !truly, order, |order| keys::operator_key().prove(order, nonce));
-        self.post(survivor, None, &out);
+        let out = self.query_order(ctx, machines, state, !truly, order, |order| {
+            keys::operator_key().prove(order, nonce)
+        });
+        ctx.post(survivor, None, &out);
         false
     }
 
+    /// A member leaves, any one.
+    pub(crate) fn remove(&mut self, ctx: &mut RunContext, machines: &Machines, target: FaultNode) {
+        if let Some(identity) = machines.resolve(target).and_then(|node| machines.identity_at(node)) {
+            self.order(ctx, &[OperatorStep::Remove(identity)], 0);
+        }
+    }
+}
+
+impl Machines {
+    /// The end of the leader's log.
+    pub(crate) fn status<'a>(&self, ctx: &'a RunContext) -> Option<&'a Stem> {
+        let leader = self.resolve(FaultNode::Leader)?;
+        ctx.oracle.log_tip(leader).map(|tip| ctx.oracle.tree.stem(tip))
+    }
+
     /// A new journal, with a new incarnation, for a machine whose old one is lost for good.
-    fn renew(&mut self, node: usize) -> Result<(), Violation> {
-        let (plan, now) = (&self.ctx.plan, self.ctx.now);
-        let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
-        self.ctx.oracle.on_forgotten(machine.identity);
-        self.ctx.oracle.on_renewed(node);
+    pub(crate) fn renew(&mut self, ctx: &mut RunContext, node: usize) -> Result<(), Violation> {
+        let (plan, now) = (&ctx.plan, ctx.now);
+        let Some(machine) = self.get_mut(node) else { return Ok(()) };
+        ctx.oracle.on_forgotten(machine.identity);
+        ctx.oracle.on_renewed(node);
         let old = machine.identity;
-        **machine =
+        *machine =
             Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
         if let MachineState::Down(_, until) = &mut machine.state {
             *until = now + plan.timeout_ns / 2;
         }
         self.lost &= !(1 << node);
         (self.nodes[node].led, self.nodes[node].notice) = (None, Vec::new());
-        self.ctx.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
+        ctx.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
         Ok(())
     }
+}
 
-    /// A member leaves, any one.
-    pub(super) fn remove(&mut self, target: FaultNode) {
-        if let Some(identity) = self.resolve(target).and_then(|node| self.identity_at(node)) {
-            self.order(&[OperatorStep::Remove(identity)], 0);
-        }
-    }
-
+impl World {
     /// Of two members one dies for long, or is cut off; and the other receives the command that it is dead.
-    pub(super) fn remove_declared_dead(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
-        let members = self.members_in_force();
-        let nodes: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();
+    pub(crate) fn remove_declared_dead(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
+        let members = self.machines.members_in_force(&self.ctx);
+        let nodes: Vec<_> = members.iter().filter_map(|member| self.machines.node_of(*member)).collect();
         let &[one, other] = &nodes[..] else { return Ok(()) };
         let (survivor, gone) = if first { (one, other) } else { (other, one) };
-        let (Some(dead), timeout_ns) = (self.identity_at(gone), self.ctx.plan.timeout_ns) else { return Ok(()) };
+        let (Some(dead), timeout_ns) = (self.machines.identity_at(gone), self.ctx.plan.timeout_ns) else {
+            return Ok(());
+        };
         let declare = OperatorStep::Declare { survivor, dead, truly };
         if truly {
             self.crash(FaultNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
-            self.lost |= 1 << gone;
+            self.machines.lost |= 1 << gone;
             let add = OperatorStep::Add { node: gone, witness: false, patient: true };
-            self.order(&[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);
+            self.operator.order(&mut self.ctx, &[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);
             return Ok(());
         }
         let until = self.ctx.now + 12 * timeout_ns;
         let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: false };
         self.ctx.network.break_path(cut(1 << gone, !(1 << gone)));
         self.ctx.network.break_path(cut(!(1 << gone), 1 << gone));
-        self.order(&[declare], 2 * timeout_ns);
+        self.operator.order(&mut self.ctx, &[declare], 2 * timeout_ns);
         Ok(())
     }
-}
-
-/// Whether the replica at `node` gives its journal up now; it looks again where it does not. Of one whose
-/// journal somebody else has renewed there is nothing to be given up.
-fn gives_up(world: &mut World, node: usize) -> Result<bool, Violation> {
-    if world.lost >> node & 1 == 0 {
-        return Ok(true);
-    }
-    world.ask_all(QueryKind::Status);
-    let (now, timeout_ns) = (world.ctx.now, world.ctx.plan.timeout_ns);
-    let begins = world.operator.rejoiners.may_begin(node, now, timeout_ns)?;
-    if begins {
-        world.ctx.count(Event::Rejoins);
-    }
-    Ok(begins)
 }
 
 fn header(kind: Kind) -> Header {
@@ -471,6 +510,6 @@ fn header(kind: Kind) -> Header {
 }
 
 /// Whether a datagram to this address is for the operator.
-pub(super) fn is_operator(to: SocketAddrV4) -> bool {
+pub(crate) fn is_operator(to: SocketAddrV4) -> bool {
     to == address(OPERATOR)
 }

@@ -1,14 +1,14 @@
 //! The payloads of simulated publishers: each shows its publisher and how it continues.
 
-use super::machine::MTU;
+use crate::machine::MTU;
 use lockstep_wire::{ENTRY_HEADER_LEN, HEADER_LEN, frame_len_max};
 
 /// The longest payload that is not sent in parts.
-pub(super) const PART_LEN: usize = frame_len_max(MTU) - HEADER_LEN - ENTRY_HEADER_LEN;
+pub(crate) const PART_LEN: usize = frame_len_max(MTU) - HEADER_LEN - ENTRY_HEADER_LEN;
 
 /// The `number`th payload of process `who`, in `len` bytes. In one of several parts each word follows from
 /// its place, so that parts that are joined wrongly are detected.
-pub(super) fn of(who: usize, number: u64, len: usize) -> Vec<u8> {
+pub(crate) fn of(who: usize, number: u64, len: usize) -> Vec<u8> {
     let mut payload = vec![number as u8; len];
     if len >= 16 {
         payload[..8].copy_from_slice(&(who as u64).to_le_bytes());
@@ -24,7 +24,7 @@ pub(super) fn of(who: usize, number: u64, len: usize) -> Vec<u8> {
 }
 
 /// Whether a delivered payload is whole: one that [`of`] makes.
-pub(super) fn is_whole(payload: &[u8]) -> bool {
+pub(crate) fn is_whole(payload: &[u8]) -> bool {
     if payload.len() <= PART_LEN {
         return true;
     }
@@ -34,12 +34,12 @@ pub(super) fn is_whole(payload: &[u8]) -> bool {
 
 /// The parts in which a payload is sent: whole, or in as few parts as possible, all of one length but the
 /// last.
-pub(super) fn parts(payload: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
+pub(crate) fn parts(payload: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
     let count = payload.len().div_ceil(PART_LEN).max(1);
     payload.chunks(payload.len().div_ceil(count).max(1))
 }
 
 /// The last part of a payload.
-pub(super) fn last_part(payload: &[u8]) -> &[u8] {
+pub(crate) fn last_part(payload: &[u8]) -> &[u8] {
     parts(payload).last().unwrap_or_default()
 }

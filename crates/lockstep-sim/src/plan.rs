@@ -5,12 +5,12 @@ mod draw;
 
 pub use draw::has_rejoiners;
 
-use super::disk::DiskFault;
-use super::edge::{EdgeFault, EdgePlan};
-use super::kinds::{Attacker, Configured, DeviceFault, RotationStep, SimClock, Suspension, VanishedFile};
-use super::rng::Rng;
-use super::unfinished;
-use super::wire::{NetworkModel, NodeSet, Tampering, Traffic};
+use crate::disk::DiskFault;
+use crate::edge::{EdgeFault, EdgePlan};
+use crate::kinds::{Attacker, Configured, DeviceFault, RotationStep, SimClock, Suspension, VanishedFile};
+use crate::rng::Rng;
+use crate::unfinished;
+use crate::wire::{NetworkModel, NodeSet, Tampering, Traffic};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::parts::PartsBounds;
 use lockstep_core::proto::window::Window;
@@ -19,12 +19,12 @@ use lockstep_wire::{Identity, MemberBody, Nanos, VERSION};
 use std::net::SocketAddrV4;
 
 /// The year 2023: the start of wall clocks.
-pub(super) const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+pub(crate) const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 /// A trading day.
-pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
+pub(crate) const DAY_NS: Nanos = 86_400_000_000_000;
 
 /// The same, in milliseconds.
-pub(super) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
+pub(crate) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
 
 /// The replica that a fault strikes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -186,7 +186,7 @@ pub enum Fault {
 
 impl Fault {
     /// The duration, of a fault that has one.
-    pub(super) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
+    pub(crate) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
         match self {
             Self::Crash(.., lasting)
             | Self::Reboot(.., lasting)

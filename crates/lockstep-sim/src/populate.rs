@@ -1,24 +1,31 @@
 //! The processes at the beginning of a run.
 
-use super::check::log_tree::Tree;
-use super::check::{Oracle, Violation};
-use super::coverage::Event;
-use super::device::SimDevice;
-use super::keys::{self, HostKeys};
-use super::kinds::Configured;
-use super::machine::{MTU, Machine, MachineState, Started};
-use super::net::SimNet;
-use super::operator::SimOperator;
-use super::plan::{Fault, Plan};
-use super::reader::{SimReplaySource, replay_limits};
-use super::rng::Rng;
-use super::sleeper::SleepOutcome;
-use super::story::{Happening, Story};
-use super::wire::SimNetwork;
-use super::context::{BEGIN_NS, RunContext, RunPhase};
-use super::world::{Actor, ReaderSlot, SimNode, World, WorldWork};
-use super::year::{Diary, hand_in_every_ns};
+use crate::check::log_tree::Tree;
+use crate::check::{Oracle, Violation};
+use crate::clients::ClientProcess;
+use crate::clients::Clients;
+use crate::clients::WorldWork;
+use crate::context::{BEGIN_NS, RunContext, RunPhase};
+use crate::coverage::Event;
+use crate::edge::Edges;
 use crate::edge::MachineUnderTest;
+use crate::host::Host;
+use crate::keys::{self};
+use crate::kinds::Configured;
+use crate::machine::{MTU, Machine, MachineState, Started};
+use crate::machines::MachineNode;
+use crate::machines::Machines;
+use crate::net::SimNet;
+use crate::operator::SimOperator;
+use crate::plan::{Fault, Plan};
+use crate::reader::replay_limits;
+use crate::rng::Rng;
+use crate::second::Seconds;
+use crate::story::{Happening, Story};
+use crate::wire::SimNetwork;
+use crate::world::Room;
+use crate::world::World;
+use crate::year::{Diary, hand_in_every_ns};
 use lockstep_core::engine::leader_contact::leaderless_ns_max;
 use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::parts::PartsLimits;
@@ -28,9 +35,9 @@ use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLi
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::presence::probe_period_ns;
-pub(super) use lockstep_memory::place::address;
+pub(crate) use lockstep_memory::place::address;
 use lockstep_memory::place::identity;
-pub(super) use lockstep_memory::world::HISTORY;
+pub(crate) use lockstep_memory::world::HISTORY;
 use lockstep_memory::world::repairers;
 use lockstep_replica::bootstrap::bootstrap_version;
 use lockstep_replica::replica::ReplicaLimits;
@@ -51,7 +58,7 @@ fn receiver(plan: &Plan, node: usize, me: Identity, keys: &Keys) -> ReceiverLimi
     }
 }
 
-pub(super) fn replica_limits(
+pub(crate) fn replica_limits(
     plan: &Plan,
     node: usize,
     (configured, me, keys): (&Configured, Identity, &Keys),
@@ -114,7 +121,7 @@ fn publisher_limits(plan: &Plan, node: usize, keys: &Keys, rng: &mut Rng) -> Pub
 }
 
 /// A publisher's handle without a name, which seals with `keys`.
-pub(super) fn plain_publisher(
+pub(crate) fn plain_publisher(
     plan: &Plan,
     node: usize,
     keys: &Keys,
@@ -131,7 +138,7 @@ fn open(core: &mut PublisherCore, work: &mut WorldWork, rng: &mut Rng) {
 }
 
 /// A publisher's process that opens the name of `work`.
-pub(super) fn publisher(
+pub(crate) fn publisher(
     plan: &Plan,
     node: usize,
     work: &mut WorldWork,
@@ -163,7 +170,7 @@ fn subscriber_limits(
 }
 
 /// A subscriber's process that begins at `start`, and reads journals if it `replays`.
-pub(super) fn subscriber(
+pub(crate) fn subscriber(
     plan: &Plan,
     (node, keys): (usize, &Keys),
     delivery: Delivery,
@@ -182,7 +189,7 @@ pub(super) fn subscriber(
 
 /// A participant's process: a publisher that opens the name of `work`, and a subscriber that begins at
 /// `start`.
-fn participant(
+pub(crate) fn participant(
     plan: &Plan,
     node: usize,
     work: &mut WorldWork,
@@ -202,7 +209,7 @@ fn participant(
 }
 
 /// The seq that a start names.
-pub(super) fn named(start: Start) -> Option<Seq> {
+pub(crate) fn named(start: Start) -> Option<Seq> {
     match start {
         Start::From(seq) => Some(seq),
         Start::Cursor(cursor) => Some(cursor.seq),
@@ -212,72 +219,119 @@ pub(super) fn named(start: Start) -> Option<Seq> {
 
 impl World {
     /// The world at the beginning, with all its nodes.
-    pub(super) fn new(
+    pub(crate) fn new(
         plan: &Plan,
         tells: bool,
         machine: Rc<dyn MachineUnderTest>,
     ) -> Result<Self, Violation> {
         let mut rng = Rng::new(plan.seed);
         let network = SimNetwork::new(rng.fork());
+        let clients = Clients::new(rng.fork());
+        let mut ctx = RunContext {
+            plan: plan.clone(),
+            rng,
+            now: BEGIN_NS,
+            network,
+            oracle: Oracle::default(),
+            phase: RunPhase::Storm,
+            story: tells.then(Story::default),
+            slept_ns: 0,
+            dawn: 0,
+        };
+        ctx.oracle.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
+        ctx.count_clocks();
         let mut world = Self {
-            clients_rng: rng.fork(),
-            ctx: RunContext {
-                plan: plan.clone(),
-                rng,
-                now: BEGIN_NS,
-                network,
-                oracle: Oracle::default(),
-                phase: RunPhase::Storm,
-                story: tells.then(Story::default),
-                slept_ns: 0,
-                dawn: 0,
-            },
-            nodes: Vec::new(),
+            seconds: Seconds::new(&ctx, 0),
+            ctx,
+            rooms: Vec::new(),
+            machines: Machines::default(),
+            clients,
+            edge: None,
+            operator: SimOperator::default(),
             next_fault: 0,
             next_moment: 0,
-            fences: 0,
-            lost: 0,
-            joiners: 0,
-            operator: SimOperator::default(),
-            old_notices: Vec::new(),
-            events: Vec::new(),
-            runs: 0,
             steps: 0,
             trace_digest: 0,
-            edges: None,
             diary: Diary::default(),
         };
-        world.ctx.oracle.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
-        world.count_clocks();
+        world.place_machines()?;
+        world.place_clients();
+        world.place_edge(machine);
+        world.place_rivals();
+        if plan.has_second() {
+            world.seconds = Seconds::new(&world.ctx, world.count_nodes());
+            world.node_of(Room::Seconds, "second process".to_string());
+        }
+        Ok(world)
+    }
+
+    /// A node more in a room, under this name in the story. Returns its number.
+    fn node_of(&mut self, room: Room, name: String) -> usize {
+        if let Some(story) = &mut self.ctx.story {
+            story.lanes.push(name);
+        }
+        self.rooms.push(room);
+        self.rooms.len() - 1
+    }
+
+    /// The replicas' machines; the first one has the genesis of the history.
+    fn place_machines(&mut self) -> Result<(), Violation> {
+        let plan = self.ctx.plan.clone();
         let members: Vec<_> =
             (0..plan.founders).map(|node| plan.member(node, identity(node), address(node))).collect();
         for node in 0..plan.replicas {
-            let mut machine = Machine::new(plan, plan.configured[node], identity(node))?;
+            let mut machine = Machine::new(&plan, plan.configured[node], identity(node))?;
             if node == 0 {
                 let history = (HISTORY, plan.version);
                 machine.bear(|tail| bootstrap_version(tail, keys::replica(), history, &members))?;
             }
-            world.node(Actor::Replica(Box::new(machine)), format!("replica {}", node + 1));
-            world.start_replica(node)?;
+            self.node_of(Room::Machines, format!("replica {}", node + 1));
+            self.machines.add(&self.ctx, machine);
+            self.machines.start_replica(&mut self.ctx, node)?;
         }
+        Ok(())
+    }
+
+    /// The publishers, the participants among them, and the subscribers.
+    fn place_clients(&mut self) {
+        let plan = self.ctx.plan.clone();
         for index in 0..plan.publishers {
-            let work = WorldWork::new(format!("gateway-{index}"), plan.messages, hand_in_every_ns(plan));
+            let work = WorldWork::new(format!("gateway-{index}"), plan.messages, hand_in_every_ns(&plan));
             if index < plan.participants {
-                let reading = world.draw_reading(index);
-                world.node(Actor::Participant(None, work, reading), format!("participant {index}"));
+                let reading = self.clients.draw_reading(&plan, index);
+                self.client(ClientProcess::Participant(None, work, reading), format!("participant {index}"));
             } else {
-                world.node(Actor::Publisher(None, work), format!("publisher {index}"));
+                self.client(ClientProcess::Publisher(None, work), format!("publisher {index}"));
             }
-            world.start_client(plan.replicas + index);
+            self.clients.start(&mut self.ctx, plan.replicas + index);
         }
         for index in 0..plan.subscribers {
-            let node = world.nodes.len();
-            let reading = world.draw_reading(index);
+            let reading = self.clients.draw_reading(&plan, index);
             let word = if reading.delivery == Delivery::Committed { "committed" } else { "stamped" };
-            world.node(Actor::Subscriber(None, reading), format!("{word} {index}"));
-            world.start_client(node);
+            let node = self.client(ClientProcess::Subscriber(None, reading), format!("{word} {index}"));
+            self.clients.start(&mut self.ctx, node);
         }
-        world.place_edges(machine);
+    }
+
+    fn client(&mut self, process: ClientProcess, name: String) -> usize {
+        let node = self.node_of(Room::Clients, name);
+        self.clients.add(&self.ctx, node, process);
+        node
+    }
+
+    /// The edge, where the plan has one.
+    fn place_edge(&mut self, machine: Rc<dyn MachineUnderTest>) {
+        if let Some((edge, names)) = Edges::of_plan(&self.ctx, self.count_nodes(), machine) {
+            self.edge = Some(edge);
+            for name in names {
+                self.node_of(Room::Edge, name);
+            }
+        }
+    }
+
+    /// The processes that open the names of others, once their time has come.
+    fn place_rivals(&mut self) {
+        let plan = self.ctx.plan.clone();
         for fault in &plan.faults {
             if let Fault::Fence(owner) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);
@@ -285,125 +339,87 @@ impl World {
                     restart_at: Nanos::MAX,
                     ..WorldWork::new(name, plan.messages / 2 + 1, 100_000)
                 };
-                world.node(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
+                let name = format!("rival of {}", owner - plan.replicas);
+                self.client(ClientProcess::Publisher(None, work), name);
             }
         }
-        world.place_second();
-        Ok(world)
     }
+}
 
-    /// The work of the subscriber at `index` among those of its kind.
-    fn draw_reading(&mut self, index: usize) -> ReaderSlot {
-        let delivery = if index.is_multiple_of(2) { Delivery::Committed } else { Delivery::Stamped };
-        let start = match self.clients_rng.below(4) {
-            0 => Start::Live,
-            1 => Start::From(1 + self.clients_rng.below(self.ctx.plan.messages)),
-            _ => Start::From(1),
-        };
-        ReaderSlot::new(delivery, start)
-    }
-
-    /// Counts the kinds of clocks in the plan.
-    fn count_clocks(&mut self) {
-        let coverage = &mut self.ctx.oracle.coverage;
-        let uneven = self.ctx.plan.clocks.iter().filter(|clock| !clock.is_exact());
-        coverage.count_all(uneven.map(|_| Event::ClocksUneven));
-        let broken = self.ctx.plan.clocks.iter().filter(|clock| clock.is_broken());
-        coverage.count_all(broken.map(|_| Event::ClocksBroken));
-    }
-
-    pub(super) fn node(&mut self, actor: Actor, name: String) {
-        if let Some(story) = &mut self.ctx.story {
-            story.lanes.push(name);
-        }
-        self.nodes.push(SimNode {
-            actor,
-            keys: HostKeys::of(&self.ctx.plan),
-            paused_until: 0,
-            device: SimDevice::default(),
-            wake_at: self.ctx.now,
-            idle_ns: 0,
-            vain_turns: 0,
-            led: None,
-            draining: None,
-            notice: Vec::new(),
-            dies_installing: None,
-        });
-    }
-
+impl Machines {
     /// A replica's process starts on the files and memory of its machine.
-    pub(super) fn start_replica(&mut self, node: usize) -> Result<(), Violation> {
-        let Some((machine, keys)) = self.nodes[node].machine() else { return Ok(()) };
+    pub(crate) fn start_replica(&mut self, ctx: &mut RunContext, node: usize) -> Result<(), Violation> {
+        let MachineNode { machine, host: Host { keys, .. }, .. } = &mut self.nodes[node];
         if machine.is_unknowable() {
             machine.forget();
-            self.ctx.oracle.on_forgotten(machine.identity);
-            self.ctx.tell(node, || {
+            ctx.oracle.on_forgotten(machine.identity);
+            ctx.tell(node, || {
                 Happening::Note("is not started: rolled back, and its ring is gone".to_string())
             });
             return Ok(());
         }
-        self.ctx.oracle.coverage.count_all(machine.reconfigure());
+        ctx.oracle.coverage.count_all(machine.reconfigure());
         let memory_survived =
             matches!(machine.state, MachineState::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
         let (configured, identity) = (machine.configured, machine.identity);
-        let wall = machine.wall(self.ctx.now);
+        let wall = machine.wall(ctx.now);
         let process = (&configured, identity, &keys.replica);
-        let limits = replica_limits(&self.ctx.plan, node, process, wall, &mut self.ctx.rng);
-        let started = machine.start(&self.ctx.plan, node, limits)?;
+        let limits = replica_limits(&ctx.plan, node, process, wall, &mut ctx.rng);
+        let started = machine.start(&ctx.plan, node, limits)?;
         self.runs += 1;
         let what = match &started {
             Started::Ran => return Ok(()),
             Started::Runs(tables) => {
                 if std::mem::take(&mut machine.rolled_back) {
-                    self.ctx.oracle.coverage.count(Event::RolledBackWhole);
+                    ctx.oracle.coverage.count(Event::RolledBackWhole);
                 }
                 let shortened = machine
                     .replica()
-                    .is_some_and(|replica| self.ctx.oracle.is_shortened(node, replica.tail(), memory_survived));
+                    .is_some_and(|replica| ctx.oracle.is_shortened(node, replica.tail(), memory_survived));
                 let judged = machine.replica().map_or(Ok(()), |replica| {
                     let found = (configured.durability, replica.tail());
-                    self.ctx.oracle.on_replica_started(node, identity, self.runs, found, memory_survived)
+                    ctx.oracle.on_replica_started(node, identity, self.runs, found, memory_survived)
                 });
                 match judged {
                     // The damage is undetected: this replica would report less than it has acknowledged.
                     Err(why) if damaged && shortened => {
                         machine.forget();
-                        self.ctx.oracle.on_forgotten(machine.identity);
-                        self.ctx.oracle.coverage.count(Event::DamageUnseen);
+                        ctx.oracle.on_forgotten(machine.identity);
+                        ctx.oracle.coverage.count(Event::DamageUnseen);
                         format!("does not see its damage: {why}")
                     }
                     judged => {
                         judged?;
-                        self.ctx.oracle.on_tables_recovered(node, tables)?;
+                        ctx.oracle.on_tables_recovered(node, tables)?;
                         if let Some(replica) = machine.replica().filter(|_| !damaged) {
                             replica.invariants();
-                            self.ctx.oracle.check_tables(node, replica)?;
+                            ctx.oracle.check_tables(node, replica)?;
                         }
                         "starts".to_string()
                     }
                 }
             }
             Started::Died => {
-                self.on_died(node);
+                self.on_died(ctx, node);
                 return Ok(());
             }
             Started::Failed(why) => {
                 let why = why.clone();
-                self.on_device_failed(node, why);
+                self.on_device_failed(ctx, node, why);
                 return Ok(());
             }
             Started::Silent(why) => {
                 if machine.is_tail_elsewhere {
-                    self.ctx.oracle.coverage.count(Event::OtherTailsRefused);
+                    ctx.oracle.coverage.count(Event::OtherTailsRefused);
                 }
-                self.ctx.oracle.on_forgotten(machine.identity);
-                self.ctx.oracle.coverage.count(Event::Forgetful);
+                ctx.oracle.on_forgotten(machine.identity);
+                ctx.oracle.coverage.count(Event::Forgetful);
                 format!("stays silent: {why}")
             }
             Started::Damaged(why) => {
-                self.ctx.oracle.on_forgotten(machine.identity);
-                self.ctx.oracle.coverage.count(Event::DamageFound);
+                ctx.oracle.on_forgotten(machine.identity);
+                ctx.oracle.coverage.count(Event::DamageFound);
                 format!("does not start: {why}")
             }
         };
@@ -411,48 +427,12 @@ impl World {
         if is_lost {
             self.lost |= 1 << node;
             // A lost member was not of the healed quorum; the loss of a learner was unknown until now.
-            if !self.members_in_force().contains(&identity) {
-                self.await_no_more(node);
+            if !self.members_in_force(ctx).contains(&identity) {
+                ctx.await_no_more(node);
             }
         }
-        self.nodes[node].wake_at = self.ctx.now;
-        self.ctx.tell(node, || Happening::Note(what));
+        self.nodes[node].host.wake_at = ctx.now;
+        ctx.tell(node, || Happening::Note(what));
         Ok(())
-    }
-
-    /// A publisher's or subscriber's process starts.
-    pub(super) fn start_client(&mut self, node: usize) {
-        let rng = &mut self.clients_rng;
-        let SimNode { actor, keys, .. } = &mut self.nodes[node];
-        match actor {
-            Actor::Publisher(process, work) => {
-                work.begin();
-                *process = Some(publisher(&self.ctx.plan, node, work, &keys.publisher, rng));
-                self.ctx.oracle.on_publisher_started(node);
-            }
-            Actor::Subscriber(process, reading) => {
-                reading.restart_at = 0;
-                let (delivery, start) = (reading.delivery, reading.start);
-                let place = (node, &keys.reader);
-                *process = Some(subscriber(&self.ctx.plan, place, delivery, start, self.ctx.plan.replays, rng));
-            }
-            Actor::Participant(process, work, reading) => {
-                work.begin();
-                let (reads, keys) = ((reading.delivery, reading.start), &keys.publisher);
-                *process = Some(participant(&self.ctx.plan, node, work, reads, keys, rng));
-                self.ctx.oracle.on_publisher_started(node);
-                self.ctx.oracle.coverage.count(Event::Participants);
-            }
-            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
-        }
-        if let Some(reading) = self.nodes[node].actor.reading_mut() {
-            (reading.source, reading.slept) = (SimReplaySource::default(), SleepOutcome::default());
-            let cursor = match reading.start {
-                Start::Cursor(cursor) => Some(cursor),
-                _ => None,
-            };
-            self.ctx.oracle.on_subscriber_started(node, reading.delivery, named(reading.start), cursor);
-        }
-        self.nodes[node].wake_at = self.ctx.now;
     }
 }

@@ -7,13 +7,9 @@
 //!                           quiet_from
 //! ```
 
-use super::check::Violation;
-use super::context::RunPhase;
-use super::plan::{Fault, Plan, PlannedFault};
-use super::rng::Rng;
-use super::wire::NetworkModel;
-use super::world::World;
-use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
+use crate::plan::{Fault, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::wire::NetworkModel;
 
 /// One seed in so many is quiet.
 const SELDOM: u64 = 64;
@@ -28,7 +24,7 @@ const REPLAYED: u64 = 64;
 
 impl Plan {
     /// A quiet run instead of everything else, in few runs.
-    pub(super) fn draw_quiet(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_quiet(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0
             || self.founders < 3
             || self.founders != self.replicas
@@ -53,24 +49,5 @@ impl Plan {
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
         self.quiet_from = Some(from);
-    }
-}
-
-impl World {
-    /// STABILITY: what a replica tells, where nothing has happened that a leader may be missed for.
-    pub(super) fn check_stable(&self, index: usize, event: &NodeEvent) -> Result<(), Violation> {
-        let is_quiet = self.ctx.phase == RunPhase::Storm && self.is_quiet();
-        let is_stable = !matches!(
-            event,
-            NodeEvent::LeaderSuspected { .. }
-                | NodeEvent::LeaderReturned { .. }
-                | NodeEvent::Candidate { .. }
-                | NodeEvent::SteppedDown { .. }
-                | NodeEvent::TakeoverWaits { .. }
-        );
-        if is_stable || !is_quiet {
-            return Ok(());
-        }
-        Err(format!("STABILITY: nothing fails, and replica {index} tells {event:?}"))
     }
 }

@@ -9,19 +9,22 @@
 //!              found on the one with most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ healed
 //! ```
 
-use super::check::{ReportedFounding, Violation};
-use super::context::RunPhase;
-use super::coverage::Event;
-use super::disk::{DiskFault, SimDisk};
-use super::machine::{Machine, MachineState};
-use super::operator::OperatorStep;
-use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::populate::address;
-use super::rng::Rng;
-use super::story::Happening;
-use super::wire::NodeSet;
-use super::world::{Actor, World};
-use super::year::{hand_in_every_ns, pursued_ns};
+use crate::check::{ReportedFounding, Violation};
+use crate::clients::ClientProcess;
+use crate::context::RunContext;
+use crate::coverage::Event;
+use crate::disk::{DiskFault, SimDisk};
+use crate::machine::{Machine, MachineState};
+use crate::machines::Machines;
+use crate::operator::OperatorStep;
+use crate::operator::SimOperator;
+use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::populate::address;
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::wire::NodeSet;
+use crate::world::World;
+use crate::year::{hand_in_every_ns, pursued_ns};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -53,13 +56,13 @@ const TRIES: u64 = 4;
 
 impl Plan {
     /// The length of the first act: the second follows the loss of the quorum.
-    pub(super) fn first_act_ns(&self) -> Nanos {
+    pub(crate) fn first_act_ns(&self) -> Nanos {
         let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, Fault::QuorumLoss(..)));
         quorum_loss.map_or(self.fault_phase_ns, |quorum_loss| quorum_loss.at_ns)
     }
 
     /// In few runs a quorum is lost at the end of the fault phase, and a second act follows.
-    pub(super) fn draw_quorum_loss(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_quorum_loss(&mut self, rng: &mut Rng) {
         let is_plain = self.edges.is_none() && !self.witness && self.retention == Retention::default();
         if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
             return;
@@ -69,7 +72,7 @@ impl Plan {
 
     /// In some runs in which nodes join behind retention: what is left begins late, and so does the history
     /// that is founded on it, and everybody else joins it.
-    pub(super) fn draw_late_restore(&mut self) {
+    pub(crate) fn draw_late_restore(&mut self) {
         let mut rng = Rng::new(self.seed ^ STREAM_LATE);
         let may = self.has_joiners() && !self.witness && self.founders + self.archivers == self.replicas;
         if may && rng.below(SELDOM_LATE) == 0 {
@@ -84,7 +87,7 @@ impl Plan {
 
     /// A quorum is lost at this time of a year. Archivers keep their power: no plan formats one anew, and a
     /// source that is gone costs a joining node more than a day of this year.
-    pub(super) fn draw_restore(&mut self, rng: &mut Rng, at_ns: Nanos) {
+    pub(crate) fn draw_restore(&mut self, rng: &mut Rng, at_ns: Nanos) {
         let what = match self.draw_loss(rng) {
             Fault::QuorumLoss(gone, dark) => Fault::QuorumLoss(gone, dark & !(!0 << self.founders)),
             other => other,
@@ -246,7 +249,7 @@ impl Machine {
 /// stay silent, and those whose journal is damaged do not start: the operator formats each anew and puts it
 /// in the place of its old identity.
 fn go_on(world: &mut World, all: &[Survey]) {
-    (0..world.ctx.plan.replicas).for_each(|index| world.restart_within(index, 4));
+    (0..world.ctx.plan.replicas).for_each(|index| world.machines.restart_within(&mut world.ctx, index, 4));
     let (timeout_ns, until) = (world.ctx.plan.timeout_ns, aftermath(&world.ctx.plan, world.ctx.now));
     let founders = world.ctx.plan.founders;
     let is_whole = |node: usize, machine: &Machine| match all.iter().find(|one| one.node == node) {
@@ -254,18 +257,18 @@ fn go_on(world: &mut World, all: &[Survey]) {
         None => machine.is_lost(),
     };
     for node in 0..founders {
-        if world.machine(node).is_none_or(|machine| is_whole(node, machine)) {
+        if world.machines.get(node).is_none_or(|machine| is_whole(node, machine)) {
             continue;
         }
         let after = (REPLACED + world.ctx.rng.below(20)) * timeout_ns;
         let swap = OperatorStep::Swap { node, patient: true };
-        world.command_until(&[OperatorStep::Renew(node), swap], after, until);
+        world.operator.command_until(&mut world.ctx, &[OperatorStep::Renew(node), swap], after, until);
     }
 }
 
 impl World {
     /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
-    pub(super) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
+    pub(crate) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
         if self.ctx.oracle.founding().is_some() {
             return Ok(());
         }
@@ -275,66 +278,21 @@ impl World {
         self.ctx.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
         for index in 0..self.ctx.plan.replicas {
             if gone >> index & 1 == 1 {
-                self.erase(index);
+                self.machines.erase(&mut self.ctx, index);
             } else if dark >> index & 1 == 1 {
                 let within = self.ctx.rng.below(2) == 0;
-                self.lose_power(index, (within, false), 0);
+                self.machines.lose_power(&mut self.ctx, index, (within, false), 0);
             }
-            self.stop_for_good(index);
+            self.machines.stop_for_good(index);
         }
         self.ctx.count(Event::Ruins);
         self.recover()
     }
 
-    /// The journal of this node is lost for good.
-    fn erase(&mut self, index: usize) {
-        self.lost |= 1 << index;
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
-        machine.forget();
-        machine.store = SimDisk::default();
-        self.ctx.oracle.on_forgotten(machine.identity);
-    }
-
-    fn stop_for_good(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        let notice = std::mem::take(&mut node.notice);
-        (node.led, node.paused_until) = (None, 0);
-        if !notice.is_empty() {
-            self.old_notices.push((index, notice));
-        }
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
-        machine.end(Nanos::MAX);
-        machine.store.disarm();
-        machine.store.set_capacity_bytes(u64::MAX);
-        (machine.ordeal, machine.stopping, machine.darkens) = (None, None, None);
-        (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
-    }
-
-    fn machine(&mut self, index: usize) -> Option<&mut Machine> {
-        self.nodes[index].machine().map(|(machine, _)| machine)
-    }
-
-    /// Inspects every remaining journal.
-    fn survey(&self) -> Vec<Survey> {
-        let mut all = Vec::new();
-        for node in 0..self.ctx.plan.replicas {
-            let Actor::Replica(machine) = &self.nodes[node].actor else { continue };
-            let Some(inspection) = machine.look() else { continue };
-            let complete = inspection.completeness() == &Completeness::Complete;
-            let members: Vec<_> = inspection.checkpoint().members.iter().map(MemberBody::identity).collect();
-            let says_all = complete
-                && members == [inspection.superblock().identity]
-                && inspection.high_next() <= inspection.end().next;
-            let identity = inspection.superblock().identity;
-            all.push(Survey { node, end: inspection.end(), identity, complete, says_all, members });
-        }
-        all
-    }
-
     /// The operator recovers as `docs/RECOVER.md` describes under "No quorum".
     fn recover(&mut self) -> Result<(), Violation> {
         for tries in 0.. {
-            let all = self.survey();
+            let all = self.machines.survey();
             let Some(longest) = all.iter().max_by_key(|survey| survey.reach()) else {
                 self.ctx.tell(0, || Happening::Note("no journal holds anything".to_string()));
                 return Ok(());
@@ -347,7 +305,9 @@ impl World {
                 go_on(self, &all);
                 return Ok(());
             }
-            self.ctx.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
+            self.ctx
+                .oracle
+                .check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
             let history = LATER + tries;
             let report = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
             let Some((node, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
@@ -373,9 +333,13 @@ impl World {
             true => self.ctx.rng.below(plan.founders as u64) as usize,
             false => chosen,
         };
-        let draws =
-            [self.ctx.rng.below(3), self.ctx.rng.log_uniform(1, 64) - 1, self.ctx.rng.next_u64(), self.ctx.rng.below(2)];
-        let Some((machine, keys)) = self.nodes[node].machine() else { return Ok(None) };
+        let draws = [
+            self.ctx.rng.below(3),
+            self.ctx.rng.log_uniform(1, 64) - 1,
+            self.ctx.rng.next_u64(),
+            self.ctx.rng.below(2),
+        ];
+        let Some((machine, keys)) = self.machines.with_keys(node) else { return Ok(None) };
         let (old, wall) = (machine.identity, machine.wall(now));
         let identity = Identity { incarnation: old.incarnation + FOUNDERS + history as u32, ..old };
         let founder = Founder {
@@ -393,9 +357,15 @@ impl World {
             }
             machine.found(&founder, wall)
         } else {
-            self.found_from(chosen, node, (&founder, wall), dies.then_some((draws[1], draws[2])))
+            self.machines.found_from(
+                &mut self.ctx,
+                chosen,
+                node,
+                (&founder, wall),
+                dies.then_some((draws[1], draws[2])),
+            )
         };
-        let Some(machine) = self.machine(node) else { return Ok(None) };
+        let Some(machine) = self.machines.get_mut(node) else { return Ok(None) };
         let died = machine.store.is_dead();
         machine.store.revive();
         machine.store.disarm();
@@ -405,10 +375,10 @@ impl World {
             return Err(format!("RECOVER: no history is founded on the journal of {old}: {error}"));
         }
         if died && draws[3] == 1 && node == chosen {
-            self.lose_power(node, (false, false), Nanos::MAX / 2);
-            self.stop_for_good(node);
+            self.machines.lose_power(&mut self.ctx, node, (false, false), Nanos::MAX / 2);
+            self.machines.stop_for_good(node);
         }
-        let Some(machine) = self.machine(node) else { return Ok(None) };
+        let Some(machine) = self.machines.get_mut(node) else { return Ok(None) };
         let is_founders = machine.owner() == Some(identity);
         if !is_founders && node != chosen {
             // Half a copy, which the next try starts again, here or elsewhere.
@@ -416,29 +386,6 @@ impl World {
             machine.store = SimDisk::default();
         }
         Ok(is_founders.then_some((node, identity)))
-    }
-
-    /// `recover --from`, with a copy of the archiver's journal, which was stopped cleanly.
-    fn found_from(
-        &mut self,
-        chosen: usize,
-        node: usize,
-        (founder, wall): (&Founder, Nanos),
-        dies: Option<(u64, u64)>,
-    ) -> Result<(), JournalOpenError> {
-        let Some(archiver) = self.machine(chosen) else { return Ok(()) };
-        archiver.settle(wall)?;
-        let Some(inspection) = archiver.look() else { return Ok(()) };
-        let (previous, files) = (*inspection.superblock(), archiver.store.clone());
-        let old = self.machine(node).map(|machine| machine.identity);
-        old.into_iter().for_each(|old| self.ctx.oracle.on_forgotten(old));
-        let Some(machine) = self.machine(node) else { return Ok(()) };
-        machine.take_files(files)?;
-        if let Some((calls, salt)) = dies {
-            machine.store.arm(DiskFault::Death, calls, salt);
-        }
-        machine.store.set_power(true);
-        found(&mut machine.store, &previous, founder).map(drop)
     }
 
     fn on_founded(
@@ -449,10 +396,11 @@ impl World {
     ) -> Result<(), Violation> {
         let (timeout_ns, now) = (self.ctx.plan.timeout_ns, self.ctx.now);
         self.ctx.oracle.on_founding(founder, &report)?;
-        self.ctx.tell(node, || Happening::Fault(format!("{founder} founds a history at {}", report.end.next)));
-        self.lost = 0;
+        self.ctx
+            .tell(node, || Happening::Fault(format!("{founder} founds a history at {}", report.end.next)));
+        self.machines.lost = 0;
         for index in 0..self.ctx.plan.replicas {
-            let Some(machine) = self.machine(index) else { continue };
+            let Some(machine) = self.machines.get_mut(index) else { continue };
             if index != node && machine.look().is_none() {
                 // It is empty, or was set aside: no process starts on it.
                 machine.forget();
@@ -462,95 +410,170 @@ impl World {
                 machine.become_founder(founder);
                 self.ctx.oracle.on_forgotten(identity);
                 self.ctx.oracle.on_renewed(index);
-                self.restart_within(index, 4);
+                self.machines.restart_within(&mut self.ctx, index, 4);
                 continue;
             }
             if self.ctx.plan.is_archiver(index) {
-                self.lost |= NodeSet::from(is_lost) << index;
-                self.restart_within(index, 20);
+                self.machines.lost |= NodeSet::from(is_lost) << index;
+                self.machines.restart_within(&mut self.ctx, index, 20);
                 continue;
             }
             // It returns with its old journal first, or not at all.
-            self.lost |= 1 << index;
+            self.machines.lost |= 1 << index;
             if self.ctx.rng.below(3) > 0 {
-                self.restart_within(index, 20);
+                self.machines.restart_within(&mut self.ctx, index, 20);
             }
             let after = (REPLACED + self.ctx.rng.below(20)) * timeout_ns;
+            let until = aftermath(&self.ctx.plan, now);
             let add = OperatorStep::Add { node: index, witness: false, patient: self.ctx.rng.below(4) > 0 };
-            self.command_until(&[OperatorStep::Renew(index), add], after, aftermath(&self.ctx.plan, now));
+            self.operator.command_until(&mut self.ctx, &[OperatorStep::Renew(index), add], after, until);
         }
-        for index in self.ctx.plan.replicas..self.ctx.plan.replicas + self.ctx.plan.publishers + self.ctx.plan.subscribers {
-            if let Some(work) = self.nodes[index].actor.work_mut().filter(|work| !work.fenced) {
+        for index in self.ctx.plan.replicas
+            ..self.ctx.plan.replicas + self.ctx.plan.publishers + self.ctx.plan.subscribers
+        {
+            let work = self.clients.get_mut(index).and_then(ClientProcess::work_mut);
+            if let Some(work) = work.filter(|work| !work.fenced) {
                 (work.left, work.every_ns) = (work.left + MORE, more_every_ns(&self.ctx.plan));
             }
             if self.ctx.rng.below(3) == 0 {
-                self.crash_client(index);
+                self.clients.crash(&mut self.ctx, index);
             }
         }
         Ok(())
     }
+}
+
+impl Machines {
+    /// The journal of this node is lost for good.
+    fn erase(&mut self, ctx: &mut RunContext, index: usize) {
+        self.lost |= 1 << index;
+        let Some(machine) = self.get_mut(index) else { return };
+        machine.forget();
+        machine.store = SimDisk::default();
+        ctx.oracle.on_forgotten(machine.identity);
+    }
+
+    fn stop_for_good(&mut self, index: usize) {
+        let node = &mut self.nodes[index];
+        let notice = std::mem::take(&mut node.notice);
+        (node.led, node.host.paused_until) = (None, 0);
+        if !notice.is_empty() {
+            self.old_notices.push((index, notice));
+        }
+        let Some(machine) = self.get_mut(index) else { return };
+        machine.end(Nanos::MAX);
+        machine.store.disarm();
+        machine.store.set_capacity_bytes(u64::MAX);
+        (machine.ordeal, machine.stopping, machine.darkens) = (None, None, None);
+        (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
+    }
+
+    /// Inspects every remaining journal.
+    fn survey(&self) -> Vec<Survey> {
+        let mut all = Vec::new();
+        for node in 0..self.nodes.len() {
+            let Some(machine) = self.get(node) else { continue };
+            let Some(inspection) = machine.look() else { continue };
+            let complete = inspection.completeness() == &Completeness::Complete;
+            let members: Vec<_> = inspection.checkpoint().members.iter().map(MemberBody::identity).collect();
+            let says_all = complete
+                && members == [inspection.superblock().identity]
+                && inspection.high_next() <= inspection.end().next;
+            let identity = inspection.superblock().identity;
+            all.push(Survey { node, end: inspection.end(), identity, complete, says_all, members });
+        }
+        all
+    }
+
+    /// `recover --from`, with a copy of the archiver's journal, which was stopped cleanly.
+    fn found_from(
+        &mut self,
+        ctx: &mut RunContext,
+        chosen: usize,
+        node: usize,
+        (founder, wall): (&Founder, Nanos),
+        dies: Option<(u64, u64)>,
+    ) -> Result<(), JournalOpenError> {
+        let Some(archiver) = self.get_mut(chosen) else { return Ok(()) };
+        archiver.settle(wall)?;
+        let Some(inspection) = archiver.look() else { return Ok(()) };
+        let (previous, files) = (*inspection.superblock(), archiver.store.clone());
+        let old = self.get_mut(node).map(|machine| machine.identity);
+        old.into_iter().for_each(|old| ctx.oracle.on_forgotten(old));
+        let Some(machine) = self.get_mut(node) else { return Ok(()) };
+        machine.take_files(files)?;
+        if let Some((calls, salt)) = dies {
+            machine.store.arm(DiskFault::Death, calls, salt);
+        }
+        machine.store.set_power(true);
+        found(&mut machine.store, &previous, founder).map(drop)
+    }
 
     /// The process at this node is started within so many timeouts.
-    fn restart_within(&mut self, index: usize, timeouts: u64) {
-        let at = self.ctx.now + self.ctx.rng.below(timeouts * self.ctx.plan.timeout_ns);
-        let Some(machine) = self.machine(index) else { return };
+    fn restart_within(&mut self, ctx: &mut RunContext, index: usize, timeouts: u64) {
+        let at = ctx.now + ctx.rng.below(timeouts * ctx.plan.timeout_ns);
+        let Some(machine) = self.get_mut(index) else { return };
         if let MachineState::Down(_, until) = &mut machine.state {
             *until = at;
         }
     }
 
     /// A replica has stopped because the group is in another history, with `events` as its last ones.
-    pub(super) fn on_left_behind(&mut self, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
-        let (now, timeout_ns) = (self.ctx.now, self.ctx.plan.timeout_ns);
-        self.ctx.oracle.check_left_behind(index, events)?;
-        let is_present = self.ctx.oracle.is_present(index);
-        self.ctx.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
-        self.ctx.tell(index, || Happening::Note(format!("stops: {events:?}")));
-        let Some(machine) = self.machine(index) else { return Ok(()) };
+    pub(crate) fn on_left_behind(
+        &mut self,
+        ctx: &mut RunContext,
+        operator: &mut SimOperator,
+        index: usize,
+        events: &[NodeEvent],
+    ) -> Result<(), Violation> {
+        let (now, timeout_ns) = (ctx.now, ctx.plan.timeout_ns);
+        ctx.oracle.check_left_behind(index, events)?;
+        let is_present = ctx.oracle.is_present(index);
+        ctx.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
+        ctx.tell(index, || Happening::Note(format!("stops: {events:?}")));
+        let Some(machine) = self.get_mut(index) else { return Ok(()) };
         if is_present {
             // The cause was an old datagram of a past leader: it is restarted.
             machine.kill(now + timeout_ns, None);
-            self.announce_death(index);
+            self.announce_death(ctx, index);
             return Ok(());
         }
         machine.forget();
         self.lost |= 1 << index;
         (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
-        self.ctx.oracle.on_renewed(index);
-        if !self.ctx.plan.is_archiver(index) && !self.operator.renews(index) {
+        ctx.oracle.on_renewed(index);
+        if !ctx.plan.is_archiver(index) && !operator.renews(index) {
             let add = OperatorStep::Add { node: index, witness: false, patient: true };
-            self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, aftermath(&self.ctx.plan, now));
+            operator.command_until(
+                ctx,
+                &[OperatorStep::Renew(index), add],
+                timeout_ns,
+                aftermath(&ctx.plan, now),
+            );
         }
-        self.await_no_more(index);
+        ctx.await_no_more(index);
         Ok(())
     }
 
-    /// No progress of this node is expected any more.
-    pub(super) fn await_no_more(&mut self, node: usize) {
-        if let RunPhase::Calm(healthy, since) = self.ctx.phase {
-            self.ctx.phase = RunPhase::Calm(healthy & !(1 << node), since);
-        }
-    }
-
     /// The fault phase has ended: the operator stops every node that still runs in the ancestor history.
-    pub(super) fn leave_ancestor(&mut self) {
-        if self.ctx.oracle.founding().is_none() {
+    pub(crate) fn leave_ancestor(&mut self, ctx: &mut RunContext) {
+        if ctx.oracle.founding().is_none() {
             return;
         }
-        for index in 0..self.ctx.plan.replicas {
+        for index in 0..ctx.plan.replicas {
             if self.lost >> index & 1 == 1 {
                 self.stop_for_good(index);
-                if let Some(machine) = self.machine(index) {
+                if let Some(machine) = self.get_mut(index) {
                     machine.forget();
                 }
-                self.ctx.oracle.on_renewed(index);
+                ctx.oracle.on_renewed(index);
             }
         }
     }
 }
 
 /// Whether the last events of a node report that it was left behind.
-pub(super) fn is_left_behind(events: &[NodeEvent]) -> bool {
+pub(crate) fn is_left_behind(events: &[NodeEvent]) -> bool {
     events.iter().any(|event| {
         matches!(event, NodeEvent::Founded { goes_on: false, .. } | NodeEvent::OtherHistory { .. })
     })

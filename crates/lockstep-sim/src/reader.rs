@@ -1,11 +1,13 @@
 //! Replay from journals to readers: the other end of `engine::replay`, as a replay server sends it.
 
-use super::machine::CLUSTER;
-use super::populate::address;
-use super::replay::{ReplayChunk, answer, denial, next_request};
-use super::wire::NodeSet;
-use super::world::{Actor, SimNode, World};
+use crate::context::RunContext;
 use crate::coverage::Event;
+use crate::machine::CLUSTER;
+use crate::machines::MachineNode;
+use crate::machines::Machines;
+use crate::populate::address;
+use crate::replay::{ReplayChunk, answer, denial, next_request};
+use crate::wire::NodeSet;
 use lockstep_core::engine::receiver::ReceiverLimits;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
 use lockstep_core::engine::subscriber::SubscriberCore;
@@ -20,20 +22,20 @@ const MARK_NS: Nanos = 500_000;
 
 /// One reader's connection to a journal.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SimReplaySource {
+pub(crate) struct SimReplaySource {
     /// The replay source.
     repairer: Option<usize>,
     order: Option<CatchUpPlan>,
     answered: bool,
     marked_at: Nanos,
     /// Arrived and not taken yet.
-    pub(super) buffered: Vec<u8>,
+    pub(crate) buffered: Vec<u8>,
     /// The nodes that could not be reached when they were asked last: they may have what the others lack.
-    pub(super) unreached: NodeSet,
+    pub(crate) unreached: NodeSet,
 }
 
 /// The limits of replays to this receiver.
-pub(super) fn replay_limits(replicas: usize, receiver: &ReceiverLimits) -> ReplayLimits {
+pub(crate) fn replay_limits(replicas: usize, receiver: &ReceiverLimits) -> ReplayLimits {
     let me = receiver.me;
     ReplayLimits {
         retry_ns_min: 500_000,
@@ -45,22 +47,23 @@ pub(super) fn replay_limits(replicas: usize, receiver: &ReceiverLimits) -> Repla
     }
 }
 
-impl World {
+impl Machines {
     /// Moves everything that the source journal has for the reader at `index` to `source.kept`; the caller
     /// hands that to the reader.
-    pub(super) fn read_journal(
+    pub(crate) fn read_journal(
         &mut self,
+        ctx: &mut RunContext,
         index: usize,
         core: &mut SubscriberCore,
         source: &mut SimReplaySource,
     ) {
-        let (now, shown) = (self.ctx.now, self.ctx.plan.clock(index).at(self.ctx.now));
+        let (now, shown) = (ctx.now, ctx.plan.clock(index).at(ctx.now));
         match core.poll_replay(shown) {
             Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
-                let repairer = (0..self.ctx.plan.replicas).find(|node| address(*node) == to);
-                let keys = repairer.map(|node| &self.nodes[node].keys.replica);
+                let repairer = (0..ctx.plan.replicas).find(|node| address(*node) == to);
+                let keys = repairer.map(|node| &self.nodes[node].host.keys.replica);
                 source.close();
                 match request.as_deref().zip(keys).map(|(bytes, keys)| Datagram::decode(bytes, keys)) {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
@@ -78,13 +81,13 @@ impl World {
         if !source.buffered.is_empty() {
             return;
         }
-        match source.note(repairer, self.ask(index, repairer, &order)) {
+        match source.note(repairer, self.ask(ctx, index, repairer, &order)) {
             None => {
                 source.close();
                 core.on_replay_lost(shown);
             }
             Some(ReplayChunk::Denied(end, seq)) => {
-                self.ctx.oracle.coverage.count(Event::ReplaysDenied);
+                ctx.oracle.coverage.count(Event::ReplaysDenied);
                 source.say(sent_by(&self.nodes[repairer]), denial(order.from, end, seq));
                 source.repairer = None;
             }
@@ -92,7 +95,7 @@ impl World {
             Some(ReplayChunk::Base(_)) => {}
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
-                    self.ctx.oracle.coverage.count(Event::ReaderReplays);
+                    ctx.oracle.coverage.count(Event::ReaderReplays);
                     source.say(sent_by(&self.nodes[repairer]), answer(order.from));
                     source.answered = true;
                 }
@@ -111,14 +114,9 @@ impl World {
 }
 
 /// The repairer at a node, the history of its log, and its keys.
-fn sent_by(SimNode { actor, keys, .. }: &SimNode) -> (Identity, u64, &Keys) {
-    match actor {
-        Actor::Replica(machine) => {
-            let history = machine.replica().map_or(0, |replica| replica.core.lineage().history());
-            (machine.identity, history, &keys.replica)
-        }
-        _ => (Identity::default(), 0, &keys.replica),
-    }
+fn sent_by(MachineNode { machine, host, .. }: &MachineNode) -> (Identity, u64, &Keys) {
+    let history = machine.replica().map_or(0, |replica| replica.core.lineage().history());
+    (machine.identity, history, &host.keys.replica)
 }
 
 impl SimReplaySource {

@@ -7,8 +7,8 @@
 //!   journal lost ─ looks ─ looks ─ REJOIN-1 ─▶ formatted anew ─ catches up ─▶ Replace ─▶ member
 //! ```
 
-use super::check::{RejoinClaim, Violation};
-use super::rng::Rng;
+use crate::check::{RejoinClaim, Violation};
+use crate::rng::Rng;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::rejoin::{RejoinEvidence, RejoinWatch, SeenMember};
 use lockstep_wire::{AGE_NEVER, Header, Identity, Nanos, Seq, StatusBody, StatusMember, StatusMembers};
@@ -34,7 +34,7 @@ struct SeenCluster {
 
 /// What the processes of replicas without a journal have seen.
 #[derive(Clone, Default)]
-pub(super) struct Rejoiners {
+pub(crate) struct Rejoiners {
     cluster: Option<SeenCluster>,
     /// By node.
     watches: BTreeMap<usize, RejoinWatch>,
@@ -44,7 +44,7 @@ pub(super) struct Rejoiners {
 
 impl Rejoiners {
     /// A status arrives.
-    pub(super) fn note(&mut self, now: Nanos, header: &Header, body: &StatusBody, rows: StatusMembers<'_>) {
+    pub(crate) fn note(&mut self, now: Nanos, header: &Header, body: &StatusBody, rows: StatusMembers<'_>) {
         if Role::from_u32(u32::from(body.role)) != Some(Role::Leader) {
             return;
         }
@@ -62,14 +62,14 @@ impl Rejoiners {
     }
 
     /// The journal at this node is lost now: when its host has the keys of a replica.
-    pub(super) fn on_lost(&mut self, node: usize, now: Nanos, seed: u64, timeout_ns: Nanos) {
+    pub(crate) fn on_lost(&mut self, node: usize, now: Nanos, seed: u64, timeout_ns: Nanos) {
         let mut rng = Rng::new(seed ^ KEYLESS_STREAM ^ (node as u64) << 32);
         let waits = rng.below(KEYLESS_SELDOM) == 0;
         self.keys_at.insert(node, now + if waits { rng.log_uniform(timeout_ns, 32 * timeout_ns) } else { 0 });
     }
 
     /// Whether the replica at this node gives its journal up now.
-    pub(super) fn may_begin(
+    pub(crate) fn may_begin(
         &mut self,
         node: usize,
         now: Nanos,

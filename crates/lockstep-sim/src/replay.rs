@@ -6,17 +6,20 @@
 //! on the way (the disk may have altered it before). It is answered after a while, in some runs after a long
 //! one.
 
-use super::check::{Violation, on_storing};
-use super::coverage::Event;
-use super::disk::DiskFault;
-use super::keys;
-use super::machine::{Machine, MachineState};
-use super::operator::OperatorStep;
-use super::plan::FaultNode;
-use super::storage::{Flushed, StorageFault};
-use super::story::Happening;
-use super::wire::NodeSet;
-use super::world::{Actor, SimNode, World};
+use crate::check::{Violation, on_storing};
+use crate::context::RunContext;
+use crate::coverage::Event;
+use crate::disk::DiskFault;
+use crate::keys;
+use crate::machine::{Machine, MachineState};
+use crate::machines::MachineNode;
+use crate::machines::Machines;
+use crate::operator::OperatorStep;
+use crate::plan::FaultNode;
+use crate::storage::{Flushed, StorageFault};
+use crate::story::Happening;
+use crate::wire::NodeSet;
+use crate::world::World;
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
 use lockstep_replica::journal::Checkpoint;
 use lockstep_replica::journal::base::offered;
@@ -37,7 +40,7 @@ const SILENCE_NS: Nanos = 200_000_000;
 
 /// The replay that a machine reads from others.
 #[derive(Clone, Debug)]
-pub(super) struct Fetching {
+pub(crate) struct Fetching {
     order: CatchUpPlan,
     replay: ReplayReader,
     /// The replay source.
@@ -45,7 +48,7 @@ pub(super) struct Fetching {
     /// The time at which that source answers.
     answered_at: Nanos,
     /// Every source has removed what follows the own log.
-    pub(super) is_overtaken: bool,
+    pub(crate) is_overtaken: bool,
     /// The checkpoint that came, until it is on the disk, which may be full for a while.
     base: Option<Box<Checkpoint>>,
 }
@@ -103,13 +106,13 @@ impl Fetching {
 
 /// The replay server of a machine.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ReplayServing {
-    pub(super) segment_index: SegmentIndex,
-    pub(super) written: Written,
+pub(crate) struct ReplayServing {
+    pub(crate) segment_index: SegmentIndex,
+    pub(crate) written: Written,
 }
 
 /// A reply of a source.
-pub(super) enum ReplayChunk {
+pub(crate) enum ReplayChunk {
     /// Frames from there on, perhaps none at present.
     Frames(Vec<u8>),
     /// It cannot help; with the oldest seq that it has, or where its history begins with
@@ -120,13 +123,13 @@ pub(super) enum ReplayChunk {
 }
 
 /// The body of an answer to a request for what begins at `from`: frames follow.
-pub(super) fn answer(from: Seq) -> ReplayBody {
+pub(crate) fn answer(from: Seq) -> ReplayBody {
     ReplayBody { next: from, oldest_seq: 0, end: 0, reserved: 0 }
 }
 
 /// The body of a refusal of that request, as a node's server sends it: a history that was founded on an
 /// earlier seq is named by that one.
-pub(super) fn denial(from: Seq, end: ReplayEndReason, seq: Seq) -> ReplayBody {
+pub(crate) fn denial(from: Seq, end: ReplayEndReason, seq: Seq) -> ReplayBody {
     let (next, oldest_seq) = if end == ReplayEndReason::BeyondCommit { (seq, 0) } else { (from, seq) };
     ReplayBody { next, oldest_seq, end: end as u32, reserved: 0 }
 }
@@ -138,7 +141,7 @@ fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
 }
 
 /// The request that follows the frames in `bytes`; `None` if there is none.
-pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
+pub(crate) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
     let (mut at, mut order) = (0, None);
     while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], keys::judge()) {
         (at, order) = (at + len, Some(behind(&frame)));
@@ -180,52 +183,62 @@ impl Machine {
     }
 }
 
-impl World {
+impl Machines {
     /// A replica's replay continues, if it has one or needs one. Returns the work that was done.
-    pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
-        let now = self.ctx.now;
-        let Some((machine, keys)) = self.nodes[index].machine() else { return Ok(0) };
+    pub(crate) fn replay(
+        &mut self,
+        ctx: &mut RunContext,
+        index: usize,
+        draw: u64,
+    ) -> Result<usize, Violation> {
+        let now = ctx.now;
+        let Some((machine, keys)) = self.with_keys(index) else { return Ok(0) };
         let supply = machine.fetching.as_ref().map(|fetching| fetching.replay.supply());
         let (shown, me) = (machine.clock.at(now), machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         match replica.poll_catch_up(shown, supply) {
             CatchUpRequest::Begin(order) => {
-                let others = (0..self.ctx.plan.replicas).filter(|node| *node != index);
+                let others = (0..ctx.plan.replicas).filter(|node| *node != index);
                 let fetching = machine
                     .fetching
                     .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
                 fetching.order = order;
                 fetching.is_overtaken &= !fetching.replay.restart(now);
-                self.ctx.oracle.coverage.count(Event::Replays);
-                self.ctx.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
+                ctx.oracle.coverage.count(Event::Replays);
+                ctx.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }
             CatchUpRequest::End => machine.fetching = None,
             CatchUpRequest::GoOn => {}
         }
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Some(machine) = self.get_mut(index) else { return Ok(0) };
         let Some(mut fetching) = machine.fetching.take() else { return Ok(0) };
-        let work = self.fetch(index, &mut fetching);
-        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
+        let work = self.fetch(ctx, index, &mut fetching);
+        if let Some(machine) = self.get_mut(index) {
             machine.fetching = Some(fetching);
         }
         work
     }
 
-    fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
-        let now = self.ctx.now;
+    fn fetch(
+        &mut self,
+        ctx: &mut RunContext,
+        index: usize,
+        fetching: &mut Fetching,
+    ) -> Result<usize, Violation> {
+        let now = ctx.now;
         if let Some(checkpoint) = fetching.base.take() {
-            return try_installing(self, index, fetching, checkpoint);
+            return self.try_installing(ctx, index, fetching, checkpoint);
         }
         if let Some(ReplayStep::Open(to)) = fetching.replay.poll(now) {
             fetching.repairer = usize::from(to.ip().octets()[3]);
-            fetching.answered_at = now + self.ctx.plan.replay_opens_ns;
+            fetching.answered_at = now + ctx.plan.replay_opens_ns;
         }
         fetching.ask_otherwise(now);
         if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
             return Ok(0);
         }
         let repairer = fetching.repairer;
-        let chunk = self.ask(index, repairer, &fetching.order);
+        let chunk = self.ask(ctx, index, repairer, &fetching.order);
         fetching.on_chunk(now, &chunk);
         if let Some(ReplayChunk::Base(checkpoint)) = chunk {
             fetching.replay.finish();
@@ -234,16 +247,16 @@ impl World {
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, oldest)) = chunk {
-                self.ctx.oracle.coverage.count(Event::ReplaysDenied);
-                self.ctx.tell(index, || {
+                ctx.oracle.coverage.count(Event::ReplaysDenied);
+                ctx.tell(index, || {
                     Happening::Note(format!("seat {repairer} gives no replay: {} ({oldest})", why.name()))
                 });
             }
             return Ok(0);
         };
-        let Actor::Replica(machine) = &self.nodes[repairer].actor else { return Ok(0) };
+        let Some(machine) = self.get(repairer) else { return Ok(0) };
         let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
-        let Some((machine, keys)) = self.nodes[index].machine() else { return Ok(0) };
+        let Some((machine, keys)) = self.with_keys(index) else { return Ok(0) };
         let shown = machine.clock.at(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         let (mut at, mut taken) = (0, 0);
@@ -258,18 +271,24 @@ impl World {
             }
             (fetching.order, fetching.is_overtaken) = (behind(&frame), false);
             (at, taken) = (at + len, taken + 1);
-            self.ctx.oracle.coverage.count(Event::ReplayedFrames);
+            ctx.oracle.coverage.count(Event::ReplayedFrames);
         }
         Ok(taken)
     }
 
     /// The reply of node `repairer` to node `index`; `None` if it cannot be reached, or does not serve.
-    pub(super) fn ask(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
-        let is_away = repairer == index || self.nodes[repairer].paused_until > self.ctx.now;
-        if is_away || !self.ctx.network.connects(self.ctx.now, index, repairer) {
+    pub(crate) fn ask(
+        &mut self,
+        ctx: &RunContext,
+        index: usize,
+        repairer: usize,
+        order: &CatchUpPlan,
+    ) -> Option<ReplayChunk> {
+        let is_away = repairer == index || self.nodes[repairer].host.paused_until > ctx.now;
+        if is_away || !ctx.network.connects(ctx.now, index, repairer) {
             return None;
         }
-        let Actor::Replica(machine) = &mut self.nodes[repairer].actor else { return None };
+        let Some(machine) = self.get_mut(repairer) else { return None };
         if machine.replica().is_none_or(|replica| replica.core.is_witness()) {
             return None;
         }
@@ -284,63 +303,158 @@ impl World {
     }
 }
 
-/// Frames that node `repairer` sends to node `index`, none if it refuses.
-pub(super) fn request(world: &mut World, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
-    match world.ask(index, repairer, order) {
-        Some(ReplayChunk::Frames(bytes)) => bytes,
-        Some(ReplayChunk::Denied(..) | ReplayChunk::Base(_)) | None => Vec::new(),
+impl Machines {
+    /// Frames that node `repairer` sends to node `index`, none if it refuses.
+    pub(crate) fn request(
+        &mut self,
+        ctx: &mut RunContext,
+        index: usize,
+        repairer: usize,
+        order: &CatchUpPlan,
+    ) -> Vec<u8> {
+        match self.ask(ctx, index, repairer, order) {
+            Some(ReplayChunk::Frames(bytes)) => bytes,
+            Some(ReplayChunk::Denied(..) | ReplayChunk::Base(_)) | None => Vec::new(),
+        }
+    }
+
+    /// Up to where the log of the others may have lost its beginning for a node: one that has no record begins
+    /// behind a checkpoint, wherever that is.
+    pub(crate) fn joins_at(&self, ctx: &RunContext, node: usize) -> Seq {
+        match self.get(node) {
+            Some(machine) if ctx.plan.archives_are_cut && is_bare(machine) => Seq::MAX,
+            _ => self.stored_next(&ctx.oracle, node),
+        }
+    }
+
+    /// The nodes that hold no entry, and whose journal is not lost, as the faults end: they join.
+    pub(crate) fn joiners(&self, ctx: &RunContext) -> NodeSet {
+        let joins = |node: &usize| self.lost >> node & 1 == 0 && self.joins_at(ctx, *node) == Seq::MAX;
+        (0..ctx.plan.replicas).filter(joins).fold(0, |nodes, node| nodes | 1 << node)
+    }
+
+    /// A run has ended: whoever was to join has joined, unless retention was faster.
+    pub(crate) fn count_joined(&mut self, ctx: &mut RunContext) {
+        for node in (0..ctx.plan.replicas).filter(|node| self.joiners >> node & 1 == 1) {
+            let Some(machine) = self.get(node) else { continue };
+            let event = if is_overtaken(machine) { Event::Overtaken } else { Event::JoinedCalm };
+            ctx.oracle.coverage.count(event);
+        }
+    }
+
+    /// The checkpoint that a node was given is stored, or waits for a disk that takes it. Returns the work that
+    /// was done.
+    fn try_installing(
+        &mut self,
+        ctx: &mut RunContext,
+        index: usize,
+        fetching: &mut Fetching,
+        checkpoint: Box<Checkpoint>,
+    ) -> Result<usize, Violation> {
+        let work = self.install(ctx, index, &checkpoint)?;
+        let Some(machine) = self.get(index) else { return Ok(work) };
+        let waits = machine.replica().is_some_and(|replica| replica.may_begin_behind(&checkpoint));
+        fetching.base = Some(checkpoint).filter(|_| work == 0 && waits);
+        Ok(work)
+    }
+
+    /// A node that has no record begins with the tables that another one gave it, once they are on its disk.
+    /// Returns the work that was done.
+    pub(crate) fn install(
+        &mut self,
+        ctx: &mut RunContext,
+        index: usize,
+        checkpoint: &Checkpoint,
+    ) -> Result<usize, Violation> {
+        let MachineNode { machine, dies_installing, .. } = &mut self.nodes[index];
+        let Some(replica) = machine.replica().filter(|replica| replica.may_begin_behind(checkpoint)) else {
+            return Ok(0);
+        };
+        on_storing(&mut ctx.oracle, index, checkpoint.end)?;
+        let begins_again = replica.tail().end().next > 1;
+        if let Some(ordeal) = dies_installing.take_if(|_| !machine.store.is_armed()) {
+            machine.arm(DiskFault::Death, 0, ordeal.lasting, ordeal);
+        }
+        match machine.install(checkpoint) {
+            Ok(Flushed::Died) => {
+                ctx.oracle.coverage.count(Event::InstallsDied);
+                self.on_died(ctx, index);
+            }
+            Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => self.on_device_failed(ctx, index, why),
+            // What nobody planned is found by the next turn of the side thread.
+            Ok(Flushed::GoesOn) | Err(_) => {}
+        }
+        let next = checkpoint.end.next;
+        let Some(machine) = self.get(index) else { return Ok(0) };
+        if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
+            return Ok(0);
+        }
+        ctx.oracle.coverage.count(Event::Installed);
+        if begins_again {
+            ctx.oracle.coverage.count(Event::InstalledAgain);
+        }
+        ctx.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
+        Ok(1)
     }
 }
 
 /// The journal of a node is lost, if it may be; the node, if it is.
-pub(super) fn lose_journal(world: &mut World, target: FaultNode) -> Option<usize> {
-    let node = world.resolve(target)?;
-    if world.lost >> node & 1 == 0 {
-        world.forget(FaultNode::Replica(node));
+pub(crate) fn lose_journal(world: &mut World, target: FaultNode) -> Option<usize> {
+    let node = world.machines.resolve(target)?;
+    if world.machines.lost >> node & 1 == 0 {
+        world.machines.forget(&mut world.ctx, FaultNode::Replica(node));
     }
-    (world.lost >> node & 1 == 1).then_some(node)
+    (world.machines.lost >> node & 1 == 1).then_some(node)
 }
 
 /// The same of one that may be a member.
-pub(super) fn lose_members_journal(world: &mut World, target: FaultNode) -> Option<usize> {
-    let node = world.resolve(target).filter(|node| !world.ctx.plan.is_archiver(*node))?;
+pub(crate) fn lose_members_journal(world: &mut World, target: FaultNode) -> Option<usize> {
+    let node = world.machines.resolve(target).filter(|node| !world.ctx.plan.is_archiver(*node))?;
     lose_journal(world, FaultNode::Replica(node))
 }
 
 /// The journal of a member is lost, or was: its next incarnation takes its place.
-pub(super) fn replace(world: &mut World, target: FaultNode) {
+pub(crate) fn replace(world: &mut World, target: FaultNode) {
     let Some(node) = lose_members_journal(world, target) else { return };
-    let Actor::Replica(machine) = &world.nodes[node].actor else { return };
+    let Some(machine) = world.machines.get(node) else { return };
     let patient = world.ctx.rng.below(4) > 0;
     let old = machine.identity;
     if world.ctx.rng.below(2) == 0 {
-        return world.order(&[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }], 0);
+        return world.operator.order(
+            &mut world.ctx,
+            &[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }],
+            0,
+        );
     }
     let add = OperatorStep::Add { node, witness: false, patient };
-    world.order(&[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
+    world.operator.order(&mut world.ctx, &[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
 }
 
 /// The journal of a member is lost, and the member rejoins by itself.
-pub(super) fn lose_and_rejoin(world: &mut World, target: FaultNode) {
+pub(crate) fn lose_and_rejoin(world: &mut World, target: FaultNode) {
     if let Some(node) = lose_members_journal(world, target) {
         let (now, seed, timeout_ns) = (world.ctx.now, world.ctx.plan.seed, world.ctx.plan.timeout_ns);
         world.operator.rejoiners.on_lost(node, now, seed, timeout_ns);
         let swap = OperatorStep::Swap { node, patient: true };
-        world.order(&[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap], 0);
+        world.operator.order(
+            &mut world.ctx,
+            &[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap],
+            0,
+        );
     }
 }
 
 /// The journal of one that is no founder is lost, and formatted anew.
-pub(super) fn reformat(world: &mut World, target: FaultNode) {
+pub(crate) fn reformat(world: &mut World, target: FaultNode) {
     if let Some(node) = lose_journal(world, target) {
-        world.order(&[OperatorStep::Renew(node)], 0);
+        world.operator.order(&mut world.ctx, &[OperatorStep::Renew(node)], 0);
     }
 }
 
 /// The next process that begins behind a checkpoint here dies in the call that stores it.
-pub(super) fn die_installing(world: &mut World, target: FaultNode, lasting: Nanos) {
-    if let Some(node) = world.resolve(target) {
-        world.nodes[node].dies_installing = Some(StorageFault { power: false, lasting });
+pub(crate) fn die_installing(world: &mut World, target: FaultNode, lasting: Nanos) {
+    if let Some(node) = world.machines.resolve(target) {
+        world.machines.nodes[node].dies_installing = Some(StorageFault { power: false, lasting });
     }
 }
 
@@ -359,81 +473,7 @@ fn is_bare(machine: &Machine) -> bool {
 
 /// Whether retention has removed what follows the log of a node while it was reading: it has records, and
 /// none has what comes next. It says so (LS1107), and its operator formats it again.
-pub(super) fn is_overtaken(machine: &Machine) -> bool {
+pub(crate) fn is_overtaken(machine: &Machine) -> bool {
     let has_records = machine.replica().is_some_and(|replica| !replica.tail().is_untouched());
     has_records && machine.fetching.as_ref().is_some_and(|fetching| fetching.is_overtaken)
-}
-
-/// Up to where the log of the others may have lost its beginning for a node: one that has no record begins
-/// behind a checkpoint, wherever that is.
-pub(super) fn joins_at(world: &World, node: usize) -> Seq {
-    match &world.nodes[node].actor {
-        Actor::Replica(machine) if world.ctx.plan.archives_are_cut && is_bare(machine) => Seq::MAX,
-        _ => world.stored_next(node),
-    }
-}
-
-/// The nodes that hold no entry, and whose journal is not lost, as the faults end: they join.
-pub(super) fn joiners(world: &World) -> NodeSet {
-    let joins = |node: &usize| world.lost >> node & 1 == 0 && joins_at(world, *node) == Seq::MAX;
-    (0..world.ctx.plan.replicas).filter(joins).fold(0, |nodes, node| nodes | 1 << node)
-}
-
-/// A run has ended: whoever was to join has joined, unless retention was faster.
-pub(super) fn count_joined(world: &mut World) {
-    for node in (0..world.ctx.plan.replicas).filter(|node| world.joiners >> node & 1 == 1) {
-        let Actor::Replica(machine) = &world.nodes[node].actor else { continue };
-        let event = if is_overtaken(machine) { Event::Overtaken } else { Event::JoinedCalm };
-        world.ctx.oracle.coverage.count(event);
-    }
-}
-
-/// The checkpoint that a node was given is stored, or waits for a disk that takes it. Returns the work that
-/// was done.
-fn try_installing(
-    world: &mut World,
-    index: usize,
-    fetching: &mut Fetching,
-    checkpoint: Box<Checkpoint>,
-) -> Result<usize, Violation> {
-    let work = install(world, index, &checkpoint)?;
-    let Actor::Replica(machine) = &world.nodes[index].actor else { return Ok(work) };
-    let waits = machine.replica().is_some_and(|replica| replica.may_begin_behind(&checkpoint));
-    fetching.base = Some(checkpoint).filter(|_| work == 0 && waits);
-    Ok(work)
-}
-
-/// A node that has no record begins with the tables that another one gave it, once they are on its disk.
-/// Returns the work that was done.
-pub(super) fn install(world: &mut World, index: usize, checkpoint: &Checkpoint) -> Result<usize, Violation> {
-    let SimNode { actor, dies_installing, .. } = &mut world.nodes[index];
-    let Actor::Replica(machine) = actor else { return Ok(0) };
-    let Some(replica) = machine.replica().filter(|replica| replica.may_begin_behind(checkpoint)) else {
-        return Ok(0);
-    };
-    on_storing(&mut world.ctx.oracle, index, checkpoint.end)?;
-    let begins_again = replica.tail().end().next > 1;
-    if let Some(ordeal) = dies_installing.take_if(|_| !machine.store.is_armed()) {
-        machine.arm(DiskFault::Death, 0, ordeal.lasting, ordeal);
-    }
-    match machine.install(checkpoint) {
-        Ok(Flushed::Died) => {
-            world.ctx.oracle.coverage.count(Event::InstallsDied);
-            world.on_died(index);
-        }
-        Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => world.on_device_failed(index, why),
-        // What nobody planned is found by the next turn of the side thread.
-        Ok(Flushed::GoesOn) | Err(_) => {}
-    }
-    let next = checkpoint.end.next;
-    let Actor::Replica(machine) = &world.nodes[index].actor else { return Ok(0) };
-    if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
-        return Ok(0);
-    }
-    world.ctx.oracle.coverage.count(Event::Installed);
-    if begins_again {
-        world.ctx.oracle.coverage.count(Event::InstalledAgain);
-    }
-    world.ctx.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
-    Ok(1)
 }

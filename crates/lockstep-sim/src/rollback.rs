@@ -8,13 +8,13 @@
 //!   run 1 ── copy ─ killed ─ run 2 ─ killed ─▶ copy put back, ring of run 2 there: refused
 //! ```
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::disk::SimDisk;
-use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::rng::Rng;
-use super::story::Happening;
-use super::world::{Actor, World};
+use crate::check::Violation;
+use crate::coverage::Event;
+use crate::disk::SimDisk;
+use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::world::World;
 use lockstep_wire::{Identity, Nanos};
 
 /// One seed in so many has journals that are rolled back.
@@ -22,7 +22,7 @@ const SELDOM: u64 = 48;
 
 /// A copy of a journal's folder, with its owner and boot.
 #[derive(Clone, Debug)]
-pub(super) struct JournalCopy {
+pub(crate) struct JournalCopy {
     files: SimDisk,
     identity: Identity,
     boot: u64,
@@ -35,7 +35,7 @@ impl Plan {
     }
 
     /// Copies of journals, and the times at which they are restored.
-    pub(super) fn draw_copies(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_copies(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 || self.replicas < 3 || self.edges.is_some() || self.may_found() {
             return;
         }
@@ -53,9 +53,9 @@ impl Plan {
 
 impl World {
     /// The folder of a journal is copied while its replica runs.
-    pub(super) fn copy_journal(&mut self, target: FaultNode) {
-        let Some(index) = self.resolve(target) else { return };
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
+    pub(crate) fn copy_journal(&mut self, target: FaultNode) {
+        let Some(index) = self.machines.resolve(target) else { return };
+        let Some(machine) = self.machines.get_mut(index) else { return };
         if machine.replica().is_none() || machine.may_refuse() || machine.store.is_armed() {
             return;
         }
@@ -65,9 +65,13 @@ impl World {
     }
 
     /// The process is killed, and its journal is replaced by the copy; its ring stays.
-    pub(super) fn roll_back(&mut self, target: FaultNode, lasting: Nanos) -> Result<(), Violation> {
-        let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return Ok(()) };
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
+    pub(crate) fn roll_back(&mut self, target: FaultNode, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) =
+            self.machines.resolve(target).filter(|index| self.machines.may_lose(&self.ctx, *index))
+        else {
+            return Ok(());
+        };
+        let Some(machine) = self.machines.get_mut(index) else { return Ok(()) };
         let is_of_this_boot = |copy: &JournalCopy| {
             (copy.identity, copy.boot) == (machine.identity, machine.boot) && machine.has_one_tail()
         };
@@ -76,11 +80,11 @@ impl World {
             return Ok(());
         };
         self.crash(FaultNode::Replica(index), EndPlan::Clean, lasting)?;
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
+        let Some(machine) = self.machines.get_mut(index) else { return Ok(()) };
         machine.store = copy.files;
         (machine.forgot, machine.rolled_back) = (true, true);
         // Detected or not, no check relies on it any more.
-        self.lost |= 1 << index;
+        self.machines.lost |= 1 << index;
         self.ctx.count(Event::RolledBack);
         self.ctx.tell(index, || Happening::Fault("its journal is what was copied".to_string()));
         Ok(())

@@ -15,18 +15,20 @@
 //! either of them and the other nodes are subject to the run's network model. A member is reached at the
 //! address that the log lists, which is that of the first one; a reply goes to the node that asked.
 
-use super::check::{SentDatagram, Violation};
-use super::coverage::Event;
-use super::disk::SimDisk;
-use super::machine::{Machine, MachineState, Started};
-use super::net::SimNet;
-use super::plan::{DAY_MS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::populate::replica_limits;
-use super::rng::Rng;
-use super::storage::Flushed;
-use super::story::Happening;
-use super::world::{Actor, World};
+use crate::check::{SentDatagram, Violation};
+use crate::context::RunContext;
+use crate::coverage::Event;
+use crate::disk::SimDisk;
+use crate::host::{Host, SimProcess};
 use crate::keys;
+use crate::machine::{Machine, MachineState, Started};
+use crate::machines::Machines;
+use crate::net::SimNet;
+use crate::plan::{DAY_MS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::populate::replica_limits;
+use crate::rng::Rng;
+use crate::storage::Flushed;
+use crate::story::Happening;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_replica::journal::Superblock;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -41,7 +43,7 @@ const PROBES_MAX: u64 = 2;
 
 /// A copy of a journal and its tail, with its identity.
 #[derive(Clone, Debug)]
-pub(super) struct Carried {
+pub(crate) struct Carried {
     files: SimDisk,
     ring: Option<MemoryTail>,
     identity: Identity,
@@ -49,29 +51,13 @@ pub(super) struct Carried {
 
 /// A second process, on a machine of its own.
 #[derive(Clone)]
-pub(super) struct Second {
+pub(crate) struct Second {
     machine: Machine,
     /// The node of the first one, and the number of its process.
     first: usize,
     start: u64,
     /// It has stopped by then.
     until: Nanos,
-}
-
-impl Second {
-    pub(super) fn net_mut(&mut self) -> Option<&mut SimNet> {
-        self.machine.replica_mut().map(|replica| replica.net_mut())
-    }
-
-    pub(super) fn next_deadline(&self) -> Option<Nanos> {
-        self.machine.replica().map(|replica| self.machine.clock.reaches(replica.next_deadline()))
-    }
-
-    pub(super) fn invariants(&self) {
-        if let Some(replica) = self.machine.replica() {
-            replica.invariants();
-        }
-    }
 }
 
 impl Plan {
@@ -81,7 +67,7 @@ impl Plan {
     }
 
     /// Copies for another machine, and the times at which they are started there.
-    pub(super) fn draw_seconds(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_seconds(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 || self.edges.is_some() || self.may_found() {
             return;
         }
@@ -126,74 +112,93 @@ impl Machine {
     }
 }
 
-impl World {
-    /// Adds the node of a second process, where the plan has one.
-    pub(super) fn place_second(&mut self) {
-        if self.ctx.plan.has_second() {
-            self.node(Actor::Second(None), "second process".to_string());
+/// The room of a second process, on a host of its own: it touches what all rooms share, and looks at the
+/// machine of the first one.
+#[derive(Clone)]
+pub(crate) struct Seconds {
+    host: Host,
+    /// Its node, where the plan has one.
+    node: usize,
+    second: Option<Box<Second>>,
+}
+
+impl SimProcess for Seconds {
+    fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn host_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    fn runs(&self) -> bool {
+        self.second.is_some()
+    }
+
+    fn starts_at(&self) -> Nanos {
+        Nanos::MAX
+    }
+
+    fn net_mut(&mut self, _handle: usize) -> Option<&mut SimNet> {
+        self.second.as_mut()?.machine.replica_mut().map(|replica| replica.net_mut())
+    }
+
+    fn invariants(&self) {
+        if let Some(replica) = self.second.as_ref().and_then(|second| second.machine.replica()) {
+            replica.invariants();
         }
     }
 
-    fn second_node(&self) -> Option<usize> {
-        self.nodes.iter().rposition(|node| matches!(node.actor, Actor::Second(_)))
+    fn next_deadline(&self) -> Option<Nanos> {
+        let machine = &self.second.as_ref()?.machine;
+        machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
     }
+}
 
-    fn second(&self) -> Option<&Second> {
-        match &self.nodes.last()?.actor {
-            Actor::Second(second) => second.as_deref(),
-            _ => None,
-        }
-    }
-
-    /// Whether the node is a replica's process, the first one or a second one: it receives submissions.
-    pub(super) fn is_replica(&self, node: usize) -> bool {
-        node < self.ctx.plan.replicas || matches!(self.nodes[node].actor, Actor::Second(_))
-    }
-
-    /// Whether one of these is the second process of the other's identity.
-    pub(super) fn is_pair(&self, one: usize, other: usize) -> bool {
-        let last = self.nodes.len() - 1;
-        let first = self.second().map(|second| second.first);
-        first.is_some_and(|first| (one, other) == (first, last) || (one, other) == (last, first))
-    }
-
+impl Machines {
     /// The files of a replica are copied for another machine.
-    pub(super) fn carry(&mut self, target: FaultNode) {
+    pub(crate) fn carry(&mut self, ctx: &mut RunContext, target: FaultNode) {
         let Some(index) = self.resolve(target) else { return };
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
+        let Some(machine) = self.get_mut(index) else { return };
         machine.carries = machine.carry();
         if machine.carries {
-            self.ctx.tell(index, || Happening::Fault("is copied for another machine".to_string()));
+            ctx.tell(index, || Happening::Fault("is copied for another machine".to_string()));
         }
     }
 
     /// A replica has stopped cleanly: its files are copied once more, if that was planned.
-    pub(super) fn carry_stopped(&mut self, index: usize) {
-        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
+    pub(crate) fn carry_stopped(&mut self, ctx: &mut RunContext, index: usize) {
+        let Some(machine) = self.get_mut(index) else { return };
         if machine.carries && machine.carry() {
-            self.ctx.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
+            ctx.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
         }
     }
+}
 
-    /// The process at `index` runs, receives and sends.
-    fn is_well(&self, index: usize) -> bool {
-        let node = &self.nodes[index];
-        node.actor.runs() && node.paused_until <= self.ctx.now && node.device.is_well(self.ctx.now)
+impl Seconds {
+    /// None yet; its node is `node`, where the plan has one.
+    pub(crate) fn new(ctx: &RunContext, node: usize) -> Self {
+        Self { host: Host::new(&ctx.plan, ctx.now), node, second: None }
+    }
+
+    /// Whether one of these is the second process of the other's identity.
+    pub(crate) fn is_pair(&self, one: usize, other: usize) -> bool {
+        let first = self.second.as_ref().map(|second| second.first);
+        first.is_some_and(|first| (one, other) == (first, self.node) || (one, other) == (self.node, first))
     }
 
     /// Starts a second process on the copied files.
-    pub(super) fn begin_second(
+    pub(crate) fn begin(
         &mut self,
+        ctx: &mut RunContext,
+        machines: &Machines,
         target: FaultNode,
         with_ring: bool,
         ahead_ms: i64,
     ) -> Result<(), Violation> {
-        let (Some(first), Some(node), None) = (self.resolve(target), self.second_node(), self.second())
-        else {
-            return Ok(());
-        };
-        let is_well = self.is_well(first) && self.lost >> first & 1 == 0;
-        let Actor::Replica(machine) = &self.nodes[first].actor else { return Ok(()) };
+        let (Some(first), None) = (machines.resolve(target), &self.second) else { return Ok(()) };
+        let is_well = machines.is_well(ctx, first) && machines.lost >> first & 1 == 0;
+        let Some(machine) = machines.get(first) else { return Ok(()) };
         let has_probed = machine.replica().is_some_and(|replica| replica.core.has_probed());
         let Some(carried) = machine.carried.clone().filter(|carried| carried.identity == machine.identity)
         else {
@@ -203,43 +208,44 @@ impl World {
             return Ok(());
         }
         let (configured, identity, start) = (machine.configured, machine.identity, machine.starts);
-        let mut other = Machine::new(&self.ctx.plan, configured, identity)?;
+        let mut other = Machine::new(&ctx.plan, configured, identity)?;
         other.store = carried.files;
         other.boot = OTHER_BOOT + machine.boot;
         other.wall_ahead = machine.wall_ahead + ahead_ms * 1_000_000;
         // It may be refused as incomplete.
         other.forgot = true;
-        other.state = MachineState::Down(carried.ring.filter(|_| with_ring), self.ctx.now);
+        other.state = MachineState::Down(carried.ring.filter(|_| with_ring), ctx.now);
         let is_complete = other.is_on_device();
         let is_clean = matches!(Superblock::load(&other.store), Ok(Ok(copies)) if copies.newest.run.clean);
-        let process = (&configured, identity, &self.nodes[first].keys.replica);
-        let limits = replica_limits(&self.ctx.plan, first, process, other.wall(self.ctx.now), &mut self.ctx.rng);
+        let process = (&configured, identity, &machines.nodes[first].host.keys.replica);
+        let limits = replica_limits(&ctx.plan, first, process, other.wall(ctx.now), &mut ctx.rng);
         let look_ns = limits.identity_probe_ns;
-        match other.start(&self.ctx.plan, first, limits)? {
+        match other.start(&ctx.plan, first, limits)? {
             Started::Runs(_) if !is_complete => {
                 return Err(format!(
                     "S9: a copy of the journal of {identity} lacks what its first process said, and starts elsewhere"
                 ));
             }
             Started::Runs(_) => {
-                self.ctx.count(Event::Seconds);
+                ctx.count(Event::Seconds);
                 if is_clean {
-                    self.ctx.count(Event::SecondsClean);
+                    ctx.count(Event::SecondsClean);
                 }
                 if ahead_ms < 0 {
-                    self.ctx.count(Event::SecondsBehind);
+                    ctx.count(Event::SecondsBehind);
                 }
-                let until = self.ctx.now + PROBES_MAX * look_ns;
+                let until = ctx.now + PROBES_MAX * look_ns;
                 let second = Second { machine: other, first, start, until };
-                self.nodes[node].actor = Actor::Second(Some(Box::new(second)));
-                let place = &mut self.nodes[node];
+                self.second = Some(Box::new(second));
                 // A suspension of the process before is not its own.
-                (place.wake_at, place.idle_ns, place.paused_until) = (self.ctx.now, 0, self.ctx.now);
-                self.ctx.tell(node, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
+                (self.host.wake_at, self.host.idle_ns, self.host.paused_until) = (ctx.now, 0, ctx.now);
+                ctx.tell(self.node, || {
+                    Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead"))
+                });
             }
             Started::Silent(why) | Started::Damaged(why) => {
-                self.ctx.count(Event::SecondsRefused);
-                self.ctx.tell(node, || Happening::Note(format!("does not start as {identity}: {why}")));
+                ctx.count(Event::SecondsRefused);
+                ctx.tell(self.node, || Happening::Note(format!("does not start as {identity}: {why}")));
             }
             Started::Ran | Started::Died | Started::Failed(_) => {}
         }
@@ -247,38 +253,35 @@ impl World {
     }
 
     /// The operator ends the second process, if there is one.
-    pub(super) fn end_second(&mut self, why: &str) {
-        if let (Some(node), Some(_)) = (self.second_node(), self.second()) {
-            self.nodes[node].actor = Actor::Second(None);
-            self.ctx.count(Event::SecondsLeft);
-            self.ctx.tell(node, || Happening::Fault(format!("is ended: {why}")));
+    pub(crate) fn end(&mut self, ctx: &mut RunContext, why: &str) {
+        if self.second.take().is_some() {
+            ctx.count(Event::SecondsLeft);
+            ctx.tell(self.node, || Happening::Fault(format!("is ended: {why}")));
         }
     }
 
-    /// Ends the second process, if it is at `index` and the first one has become silent meanwhile: no other
-    /// node could inform it that it is the second.
-    pub(super) fn ends_second(&mut self, index: usize) -> bool {
-        let (Actor::Second(_), Some(second)) = (&self.nodes[index].actor, self.second()) else {
-            return false;
-        };
+    /// Ends the second process, if the first one has become silent meanwhile: no other node could inform it
+    /// that it is the second.
+    pub(crate) fn ends(&mut self, ctx: &mut RunContext, machines: &Machines) -> bool {
+        let Some(second) = &self.second else { return false };
         let (first, start) = (second.first, second.start);
-        let runs_on = matches!(&self.nodes[first].actor, Actor::Replica(machine) if machine.starts == start);
-        let ends = !runs_on || !self.is_well(first);
+        let runs_on = machines.get(first).is_some_and(|machine| machine.starts == start);
+        let ends = !runs_on || !machines.is_well(ctx, first);
         if ends {
-            self.end_second("the first one has fallen silent");
+            self.end(ctx, "the first one has fallen silent");
         }
         ends
     }
 
     /// A turn of the second process. It stops in time because it finds the first one.
-    pub(super) fn turn_second(&mut self, index: usize) -> Result<usize, Violation> {
-        let now = self.ctx.now;
-        let Actor::Second(Some(second)) = &mut self.nodes[index].actor else { return Ok(0) };
+    pub(crate) fn turn(&mut self, ctx: &mut RunContext) -> Result<usize, Violation> {
+        let now = ctx.now;
+        let Some(second) = &mut self.second else { return Ok(0) };
         let (identity, until) = (second.machine.identity, second.until);
         match second.machine.flush(now)? {
             Flushed::GoesOn => {}
             Flushed::Damaged(why) | Flushed::Failed(why) => {
-                self.end_second(&why);
+                self.end(ctx, &why);
                 return Ok(0);
             }
             Flushed::Died => return Ok(0),
@@ -293,7 +296,7 @@ impl World {
         }
         let is_stopped = replica.core.is_stopped();
         for event in &events {
-            self.ctx.tell(index, || Happening::Note(format!("{event:?}")));
+            ctx.tell(self.node, || Happening::Note(format!("{event:?}")));
         }
         if !is_stopped {
             return match now < until {
@@ -303,23 +306,25 @@ impl World {
                 }
             };
         }
-        self.nodes[index].actor = Actor::Second(None);
+        self.second = None;
         if events.iter().any(|event| matches!(event, NodeEvent::DuplicateIdentityOlder { .. })) {
-            self.ctx.count(Event::SecondsStopped);
+            ctx.count(Event::SecondsStopped);
         } else if !events.iter().any(|event| matches!(event, NodeEvent::Overrun { .. })) {
             return Err(format!("STOPPED: the second process of {identity} stopped by itself: {events:?}"));
         }
         Ok(work)
     }
 
-    /// Checks a datagram of the process at `index`: a second process of an identity probes, and sends
-    /// nothing that counts (S12).
-    pub(super) fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
-        let Actor::Second(_) = &self.nodes[index].actor else { return self.ctx.oracle.check_sent(index, sent) };
+    /// Checks a datagram of a second process of an identity: it probes, and sends nothing that counts (S12).
+    pub(crate) fn check_datagram(
+        ctx: &mut RunContext,
+        index: usize,
+        sent: &SentDatagram<'_>,
+    ) -> Result<(), Violation> {
         match Datagram::decode(sent.bytes, keys::judge()) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
             Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
-                self.ctx.oracle.check_sent(index, sent)
+                ctx.oracle.check_sent(index, sent)
             }
             _ => {
                 let kind = Header::peek(sent.bytes).and_then(|header| Kind::from_u8(header.kind));

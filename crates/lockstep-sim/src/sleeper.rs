@@ -9,11 +9,10 @@
 //!   others:  ─────────────────────── elect ── c d e f g … (the rings come round) ─────────────────────────────────▶
 //! ```
 
-use super::coverage::Event;
-use super::plan::{Fault, Plan, PlannedFault};
-use super::rng::Rng;
-use super::wire::{ALL_TRAFFIC, NodeSet};
-use super::world::World;
+use crate::coverage::Event;
+use crate::plan::{Fault, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::wire::{ALL_TRAFFIC, NodeSet};
 use lockstep_wire::Seq;
 
 /// One seed in so many has such a reader, of those that may.
@@ -23,7 +22,7 @@ const MESSAGES: u64 = 150;
 
 /// The events of a reader's suspension.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct SleepOutcome {
+pub(crate) struct SleepOutcome {
     /// It is suspended: takeovers until then.
     since: Option<u64>,
     /// Another replica led when it continued.
@@ -35,25 +34,25 @@ pub(super) struct SleepOutcome {
 
 impl SleepOutcome {
     /// It is stopped, after so many takeovers.
-    pub(super) fn begin(&mut self, takeovers: u64) {
+    pub(crate) fn begin(&mut self, takeovers: u64) {
         self.since.get_or_insert(takeovers);
     }
 
     /// It continues, after so many takeovers.
-    pub(super) fn go_on(&mut self, takeovers: u64) {
+    pub(crate) fn go_on(&mut self, takeovers: u64) {
         if let Some(since) = self.since.take() {
             self.takeover = takeovers > since;
         }
     }
 
     /// It retracts everything from `from` on.
-    pub(super) fn retract(&mut self, from: Seq) {
+    pub(crate) fn retract(&mut self, from: Seq) {
         let (first, slept) = self.undone.unwrap_or((from, false));
         self.undone = Some((first.min(from), slept || self.takeover));
     }
 
     /// It receives the message at `seq`, from a journal or not. Returns the event to count.
-    pub(super) fn take(&mut self, seq: Seq, by_replay: bool) -> Option<Event> {
+    pub(crate) fn take(&mut self, seq: Seq, by_replay: bool) -> Option<Event> {
         self.takeover = false;
         let (_, slept) = self.undone.take_if(|(from, _)| seq >= *from)?;
         match (by_replay, slept) {
@@ -67,7 +66,7 @@ impl SleepOutcome {
 impl Plan {
     /// A reader that is suspended, in few runs; in those that have one no other fault strikes leaders until
     /// then.
-    pub(super) fn draw_sleeper(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_sleeper(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0
             || self.founders < 3
             || self.founders != self.replicas
@@ -90,12 +89,5 @@ impl Plan {
         let lasting = self.fault_phase_ns / 2 + rng.below(self.fault_phase_ns / 4);
         self.faults.push(PlannedFault { at_ns, what: Fault::PauseClient(stamped, lasting) });
         self.faults.sort_by_key(|fault| fault.at_ns);
-    }
-}
-
-impl World {
-    /// Takeovers until now.
-    pub(super) fn takeovers(&self) -> u64 {
-        self.ctx.oracle.coverage.get(Event::Takeovers)
     }
 }

@@ -1,12 +1,12 @@
 //! The disk and the side thread of a machine: turns, calls in which the process dies or the device fails,
 //! loss of power, damage while no process runs.
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::disk::{DiskFault, SimDisk};
-use super::machine::{Machine, MachineState};
-use super::plan::FaultKind;
-use super::rng::Rng;
+use crate::check::Violation;
+use crate::coverage::Event;
+use crate::disk::{DiskFault, SimDisk};
+use crate::machine::{Machine, MachineState};
+use crate::plan::FaultKind;
+use crate::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::packed::read_segment;
@@ -46,7 +46,7 @@ fn frames(store: &SimDisk) -> Vec<Vec<u8>> {
 }
 
 /// The result of the side thread's work.
-pub(super) enum Flushed {
+pub(crate) enum Flushed {
     /// It continues, or waits.
     GoesOn,
     /// The process died in a call.
@@ -59,16 +59,16 @@ pub(super) enum Flushed {
 
 /// The consequence of the death of a process in a call of its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct StorageFault {
+pub(crate) struct StorageFault {
     /// The machine loses its power with it.
-    pub(super) power: bool,
+    pub(crate) power: bool,
     /// The time for which nothing runs.
-    pub(super) lasting: Nanos,
+    pub(crate) lasting: Nanos,
 }
 
 impl Machine {
     /// The side thread's turn: urgent work first, then the rest.
-    pub(super) fn flush(&mut self, now: Nanos) -> Result<Flushed, Violation> {
+    pub(crate) fn flush(&mut self, now: Nanos) -> Result<Flushed, Violation> {
         if now < self.disk_slow_until {
             return Ok(Flushed::GoesOn);
         }
@@ -133,7 +133,7 @@ impl Machine {
     }
 
     /// The process, which has no record, begins behind `checkpoint`: its files first, then its log.
-    pub(super) fn install(&mut self, checkpoint: &Checkpoint) -> Result<Flushed, Violation> {
+    pub(crate) fn install(&mut self, checkpoint: &Checkpoint) -> Result<Flushed, Violation> {
         let Self { state: MachineState::Up(replica), store, side: Some(side), .. } = self else {
             return Ok(Flushed::GoesOn);
         };
@@ -169,7 +169,7 @@ impl Machine {
     }
 
     /// The process stops cleanly: the segments have everything, and the superblock records it.
-    pub(super) fn stop(&mut self, now: Nanos, until: Nanos) -> Result<Flushed, Violation> {
+    pub(crate) fn stop(&mut self, now: Nanos, until: Nanos) -> Result<Flushed, Violation> {
         (self.disk_full_until, self.disk_slow_until) = (now, now);
         loop {
             match self.side_turn(now, true) {
@@ -185,20 +185,20 @@ impl Machine {
     }
 
     /// The disk is nearly full until then.
-    pub(super) fn fill_disk(&mut self, now: Nanos, lasting: Nanos) {
+    pub(crate) fn fill_disk(&mut self, now: Nanos, lasting: Nanos) {
         self.disk_full_until = now + lasting;
         self.disk_full_bytes = self.store.used_bytes() + ROOM[(lasting % ROOM.len() as u64) as usize];
     }
 
     /// Plans `disk_fault` for the call of the disk after the next `calls`.
-    pub(super) fn arm(&mut self, disk_fault: DiskFault, calls: u64, salt: u64, ordeal: StorageFault) {
+    pub(crate) fn arm(&mut self, disk_fault: DiskFault, calls: u64, salt: u64, ordeal: StorageFault) {
         self.store.arm(disk_fault, calls, salt);
         self.ordeal = Some(ordeal);
     }
 
     /// The machine loses its power: memory is lost, and any part of what the disk had only cached; `within`
     /// a call of the side thread or between two. Returns whether something cached is lost.
-    pub(super) fn lose_power(
+    pub(crate) fn lose_power(
         &mut self,
         now: Nanos,
         until: Nanos,
@@ -229,7 +229,7 @@ impl Machine {
     }
 
     /// A bit of a sealed segment changes; returns its number, if there is one.
-    pub(super) fn rot(&mut self, rng: &mut Rng) -> Option<u64> {
+    pub(crate) fn rot(&mut self, rng: &mut Rng) -> Option<u64> {
         let MachineState::Up(_) = &self.state else { return None };
         let files = self.store.list().ok()?;
         let number_of = |file: &FileName| match file {
@@ -254,7 +254,7 @@ impl Machine {
 
     /// A segment was mended: it must equal the original. The mark of its last group may differ, and records
     /// that a takeover has replaced may be lost: then the log of all segments must be the one that it was.
-    pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
+    pub(crate) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
         self.damaged_segments.remove(&number);
         let Some(was) = self.rotten.remove(&number).flatten() else { return Ok(()) };
         // The judge's own: no fault that waits for the process strikes them, nor is its death theirs.
@@ -280,14 +280,14 @@ impl Machine {
     /// Whether the device has everything that was acknowledged or promised, by the superblock: nothing is
     /// lost with the memory. The weaker one of its copies alone is a start that was interrupted before it
     /// sent anything.
-    pub(super) fn is_on_device(&self) -> bool {
+    pub(crate) fn is_on_device(&self) -> bool {
         let Ok(Ok(copies)) = Superblock::load(&self.store) else { return false };
         let is_safe = |copy: Superblock| copy.run.clean || copy.run.weakest_durability == Durability::Power;
         is_safe(copies.newest) || copies.older.is_some_and(is_safe)
     }
 
     /// Something in the journal changes while no process runs. Returns whether there was anything to change.
-    pub(super) fn inject(&mut self, disk_fault: FaultKind, rng: &mut Rng) -> bool {
+    pub(crate) fn inject(&mut self, disk_fault: FaultKind, rng: &mut Rng) -> bool {
         let MachineState::Down(memory, _) = &mut self.state else { return false };
         let harmed = match (disk_fault, memory) {
             (FaultKind::TailBit, Some(memory)) => {

@@ -1,7 +1,7 @@
 //! The events of one run, in order: for people. Recorded only on request.
 
-use super::net::To;
 use crate::keys;
+use crate::net::To;
 use lockstep_wire::{
     BallotBody, Datagram, Epoch, HEADER_LEN, Header, Kind, Nanos, RepairReject, RepairRejectBody,
 };

@@ -11,16 +11,16 @@
 //! The node looks for its files once in a chore's interval. After a few of them whatever is gone has been
 //! named or is there again, or the run fails.
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::fault_phase::ms;
-use super::kinds::VanishedFile;
-use super::machine::CHORE_NS;
-use super::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
-use super::rng::Rng;
-use super::story::Happening;
-use super::world::{Actor, World};
+use crate::check::Violation;
+use crate::coverage::Event;
 use crate::disk::SimDisk;
+use crate::fault_phase::ms;
+use crate::kinds::VanishedFile;
+use crate::machine::CHORE_NS;
+use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::world::World;
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::side::SideThread;
@@ -43,7 +43,7 @@ impl Plan {
     }
 
     /// The files that vanish; none in most runs.
-    pub(super) fn draw_vanished(&mut self) {
+    pub(crate) fn draw_vanished(&mut self) {
         let mut rng = Rng::new(self.seed ^ STREAM);
         if rng.below(SELDOM) > 0 || self.edges.is_some() {
             return;
@@ -70,7 +70,7 @@ impl Plan {
 
 /// The files that have vanished from one journal.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Vanished {
+pub(crate) struct Vanished {
     /// Segments, until retention removes what lies behind them.
     segments: BTreeSet<u64>,
     /// Those of them that the present process has not named.
@@ -88,17 +88,17 @@ pub(super) struct Vanished {
 
 impl Vanished {
     /// Whether a process may refuse to start on the journal, or stop.
-    pub(super) fn may_refuse(&self) -> bool {
+    pub(crate) fn may_refuse(&self) -> bool {
         !self.segments.is_empty() || self.base.is_some() || self.has_half
     }
 
     /// Whether files are gone that a process has yet to compute.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         !self.derived.is_empty()
     }
 
     /// A process starts: it has named nothing yet.
-    pub(super) fn begin(&mut self) {
+    pub(crate) fn begin(&mut self) {
         self.unnamed.clone_from(&self.segments);
         self.base = self.base.map(|(number, _)| (number, false));
         (self.looks, self.next_look) = (0, 0);
@@ -119,7 +119,7 @@ impl Vanished {
     }
 
     /// The side thread has had its turn: it may have named files, or made them anew.
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         now: Nanos,
         (side, store): (&SideThread, &SimDisk),
@@ -245,17 +245,17 @@ fn of_segment(files: &[FileName], number: u64) -> Option<FileName> {
 }
 
 /// A file of a journal vanishes. `stops`: its process is killed before.
-pub(super) fn vanish(
+pub(crate) fn vanish(
     world: &mut World,
     target: FaultNode,
     file: VanishedFile,
     (stops, lasting): (bool, Nanos),
 ) -> Result<(), Violation> {
-    let Some(index) = world.resolve(target) else { return Ok(()) };
+    let Some(index) = world.machines.resolve(target) else { return Ok(()) };
     // A file that is computed anew is no loss; without any other the journal may be refused.
     let is_derived = matches!(file, VanishedFile::Index | VanishedFile::Checkpoint);
-    let may_lose = is_derived || world.may_lose(index);
-    let Actor::Replica(machine) = &world.nodes[index].actor else { return Ok(()) };
+    let may_lose = is_derived || world.machines.may_lose(&world.ctx, index);
+    let Some(machine) = world.machines.get(index) else { return Ok(()) };
     let is_whole = !machine.may_refuse() && !machine.store.is_armed() && machine.replica().is_some();
     if !is_whole || !may_lose {
         return Ok(());
@@ -263,11 +263,11 @@ pub(super) fn vanish(
     if stops {
         world.crash(FaultNode::Replica(index), EndPlan::Clean, lasting)?;
     }
-    let Actor::Replica(machine) = &mut world.nodes[index].actor else { return Ok(()) };
+    let Some(machine) = world.machines.get_mut(index) else { return Ok(()) };
     let rng = &mut world.ctx.rng;
     let Some(file) = machine.vanished.take(&mut machine.store, file, !stops, rng) else { return Ok(()) };
     if !is_derived {
-        world.lost |= 1 << index;
+        world.machines.lost |= 1 << index;
     }
     world.ctx.count(Event::Vanished);
     world.ctx.tell(index, || Happening::Fault(format!("{file} vanishes {}", ms(lasting))));

@@ -1,194 +1,60 @@
-//! One run: processes, the network between them, the faults, and the two phases.
+//! One run: the rooms with their processes, the network between them, the faults, and the two phases. The
+//! world is the composition: it knows which room has which node, hands each what arrives, puts what it sends
+//! into the network, and lets the next one act.
 
-mod actor;
+mod deliveries;
 mod end;
 pub mod recorded;
 
-use super::check::{Oracle, Violation, digest};
-use super::context::{BEGIN_NS, RunContext, RunPhase};
-use super::coverage::Event;
-use super::device::SimDevice;
-use super::edge::{EdgeNode, Edges, MachineUnderTest, OwnMachine};
-use super::handover::Draining;
-use super::keys::HostKeys;
-use super::machine::Machine;
-use super::net::{SimNet, To};
-use super::operator::{OPERATOR, SimOperator, is_operator};
-use super::outcome::{Outcome, RunFailure};
-use super::plan::Plan;
-use super::populate::address;
-use super::reader::SimReplaySource;
-use super::replay;
-use super::rng::Rng;
-use super::second::Second;
-use super::sleeper::SleepOutcome;
-use super::storage::StorageFault;
-use super::story::{Happening, Story};
-use super::wire::{NetworkModel, NodeSet, Route, SimPacket};
-use super::year::Diary;
-use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
+use crate::check::Violation;
+use crate::clients::{ClientTurn, Clients};
+use crate::context::{BEGIN_NS, RunContext, RunPhase};
+use crate::coverage::Event;
+use crate::edge::{EdgeTurn, Edges, MachineUnderTest, OwnMachine};
+use crate::host::SimProcess;
+use crate::machines::Machines;
+use crate::operator::SimOperator;
+use crate::outcome::{Outcome, RunFailure};
+use crate::plan::Plan;
+use crate::second::Seconds;
+use crate::story::{Happening, Story};
+use crate::wire::NodeSet;
+use crate::year::Diary;
 use lockstep_core::engine::idle_turn::check_idle_turn;
-use lockstep_core::engine::participant::ParticipantEngine;
-use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::PublisherEngine;
-use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
-use lockstep_wire::{Cursor, Epoch, Nanos, PublisherId, Seq};
+use lockstep_wire::Nanos;
 use std::rc::Rc;
 
-/// The process of a node.
-pub(super) enum Actor {
-    /// A replica's machine.
-    Replica(Box<Machine>),
-    /// A publisher's process, if it runs.
-    Publisher(Option<Box<PublisherEngine<SimNet>>>, WorldWork),
-    /// A subscriber's process, if it runs.
-    Subscriber(Option<Box<SubscriberEngine<SimNet>>>, ReaderSlot),
-    /// A participant's process, if it runs, which publishes and reads.
-    Participant(Option<Box<ParticipantEngine<SimNet>>>, WorldWork, ReaderSlot),
-    /// A process of the edge, if it runs.
-    Edge(Box<EdgeNode>),
-    /// The second handle of the process at this node.
-    Handle(usize),
-    /// A second process of a replica's identity, if it runs.
-    Second(Option<Box<Second>>),
-}
-
-/// A node of the network.
-pub(super) struct SimNode {
-    pub(super) actor: Actor,
-    /// The keys of its processes.
-    pub(super) keys: HostKeys,
-    /// Stopped (SIGSTOP) until then; its sockets continue to fill.
-    pub(super) paused_until: Nanos,
-    /// The fault of its device.
-    pub(super) device: SimDevice,
-    /// The next turn.
-    pub(super) wake_at: Nanos,
-    /// It had no work for this long, and so polls less often.
-    pub(super) idle_ns: Nanos,
-    /// So many turns in a row had no work, and were called at once for a deadline.
-    pub(super) vain_turns: u32,
-    /// The epoch that it leads, ...
-    pub(super) led: Option<Epoch>,
-    /// It is to hand over.
-    pub(super) draining: Option<Draining>,
-    /// ... and its watcher's death notice.
-    pub(super) notice: Vec<u8>,
-    /// The next process that begins behind a checkpoint dies in the call that stores it.
-    pub(super) dies_installing: Option<StorageFault>,
-}
-
-/// The remaining work of a publisher.
-#[derive(Clone)]
-pub(super) struct WorldWork {
-    pub(super) name: String,
-    pub(super) left: u64,
-    pub(super) id: Option<PublisherId>,
-    /// The time at which the next message is handed in, and the interval.
-    pub(super) next_at: Nanos,
-    pub(super) every_ns: Nanos,
-    /// The exclusive bound of what was reported to it as final.
-    pub(super) delivered_next: Seq,
-    /// Another process has its name.
-    pub(super) fenced: bool,
-    pub(super) restart_at: Nanos,
-    /// Makes payloads unique.
-    pub(super) handed_in: u64,
-    /// The nonce under which its name was opened last.
-    pub(super) nonce: [u64; 2],
-    /// It is to close its name; it has closed it; the close was reported to it, and it opens the name again.
-    pub(super) closes: bool,
-    pub(super) closing: bool,
-    pub(super) closed: bool,
-}
-
-impl WorldWork {
-    pub(super) fn new(name: String, left: u64, every_ns: Nanos) -> Self {
-        Self {
-            name,
-            left,
-            id: None,
-            next_at: 0,
-            every_ns,
-            delivered_next: 1,
-            fenced: false,
-            restart_at: 0,
-            handed_in: 0,
-            nonce: [0; 2],
-            closes: false,
-            closing: false,
-            closed: false,
-        }
-    }
-
-    /// A new process takes over the work.
-    pub(super) fn begin(&mut self) {
-        (self.id, self.delivered_next, self.fenced, self.restart_at) = (None, 1, false, 0);
-        (self.closes, self.closing, self.closed) = (false, false, false);
-    }
-}
-
-/// The work of a subscriber.
-#[derive(Clone)]
-pub(super) struct ReaderSlot {
-    pub(super) delivery: Delivery,
-    pub(super) start: Start,
-    pub(super) restart_at: Nanos,
-    /// Its subscription has ended.
-    pub(super) ended: bool,
-    /// The journal that it reads from.
-    pub(super) source: SimReplaySource,
-    /// Its long pauses.
-    pub(super) slept: SleepOutcome,
-}
-
-impl ReaderSlot {
-    pub(super) fn new(delivery: Delivery, start: Start) -> Self {
-        let (source, slept) = (SimReplaySource::default(), SleepOutcome::default());
-        Self { delivery, start, restart_at: 0, ended: false, source, slept }
-    }
-
-    /// The process has ended, and its successor goes on behind what was delivered: everything below `resume`.
-    pub(super) fn resume(&mut self, cursor: Option<Cursor>, resume: Option<Seq>, may_found: bool) {
-        self.ended = false;
-        // Where a history may be founded, a seq alone does not identify its stream.
-        self.start = match (self.delivery, resume) {
-            (Delivery::Committed, Some(_)) if may_found => cursor.map_or(Start::From(1), Start::Cursor),
-            (Delivery::Committed, Some(seq)) => Start::From(seq),
-            (Delivery::Stamped, Some(_)) => Start::From(1),
-            (_, None) => Start::Live,
-        };
-    }
+/// The room that a node is in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    /// See [`Machines`].
+    Machines,
+    /// See [`Clients`].
+    Clients,
+    /// See [`Edges`].
+    Edge,
+    /// See [`Seconds`].
+    Seconds,
 }
 
 /// See the module.
-pub(super) struct World {
-    pub(super) ctx: RunContext,
-    pub(super) clients_rng: Rng,
-    pub(super) nodes: Vec<SimNode>,
-    pub(super) next_fault: usize,
-    /// The next moment from which a copy is run ahead.
-    pub(super) next_moment: usize,
-    /// Rivals that were started.
-    pub(super) fences: usize,
-    /// Replicas whose identity never counts again.
-    pub(super) lost: NodeSet,
-    /// Nodes that held no entry when the faults ended, and are to join.
-    pub(super) joiners: NodeSet,
-    pub(super) operator: SimOperator,
-    /// Death notices that were prepared for past epochs, with their nodes.
-    pub(super) old_notices: Vec<(usize, Vec<u8>)>,
-    /// The events that the replica reports to its operator in its turn.
-    pub(super) events: Vec<NodeEvent>,
-    /// Processes of replicas that have started.
-    pub(super) runs: u64,
-    pub(super) steps: u64,
-    pub(super) trace_digest: u64,
+pub(crate) struct World {
+    pub(crate) ctx: RunContext,
+    /// The room of each node.
+    pub(crate) rooms: Vec<Room>,
+    pub(crate) machines: Machines,
+    pub(crate) clients: Clients,
     /// The edge around the core, in some runs.
-    pub(super) edges: Option<Box<Edges>>,
+    pub(crate) edge: Option<Box<Edges>>,
+    pub(crate) seconds: Seconds,
+    pub(crate) operator: SimOperator,
+    pub(crate) next_fault: usize,
+    /// The next moment from which a copy is run ahead.
+    pub(crate) next_moment: usize,
+    pub(crate) steps: u64,
+    pub(crate) trace_digest: u64,
     /// The days that are over, in a run of a year.
-    pub(super) diary: Diary,
+    pub(crate) diary: Diary,
 }
 
 /// Invariants are checked once in so many turns with work, and once in so many of all.
@@ -207,7 +73,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
 }
 
 /// The same, with copies of another machine at the edge.
-pub(super) fn run_with(
+pub(crate) fn run_with(
     plan: &Plan,
     tells: bool,
     machine: Rc<dyn MachineUnderTest>,
@@ -222,7 +88,7 @@ pub(super) fn run_with(
     loop {
         match world.look_ahead().and_then(|()| world.step()) {
             Ok(false) => {}
-            Ok(true) => match world.dissect() {
+            Ok(true) => match world.machines.dissect(&mut world.ctx) {
                 Ok(()) => break,
                 Err(violation) => {
                     world.ctx.tell(0, || Happening::Broken(violation.clone()));
@@ -239,7 +105,7 @@ pub(super) fn run_with(
         RunPhase::Calm(_, since) => world.ctx.now - since,
         _ => 0,
     };
-    replay::count_joined(&mut world);
+    world.machines.count_joined(&mut world.ctx);
     Ok(Outcome {
         steps: world.steps,
         virtual_ns: world.ctx.now - BEGIN_NS,
@@ -252,7 +118,7 @@ pub(super) fn run_with(
 
 impl World {
     /// The next event, and all checks after it. Returns whether the run has ended.
-    pub(super) fn step(&mut self) -> Result<bool, Violation> {
+    pub(crate) fn step(&mut self) -> Result<bool, Violation> {
         self.steps += 1;
         if self.steps > STEPS_MAX {
             // Behind long nights whoever waits for an operator asks so often.
@@ -262,7 +128,8 @@ impl World {
         }
         let (node, ready_at) = self.next_ready();
         let arrival = self.ctx.network.next_arrival().unwrap_or(Nanos::MAX);
-        let (fault, edge) = (self.next_fault_at(), self.next_edge_at());
+        let edge = self.edge.as_ref().map_or(Nanos::MAX, |edge| edge.next_at(&self.ctx));
+        let fault = self.next_fault_at();
         self.ctx.now = self.ctx.now.max(ready_at.min(arrival).min(fault).min(edge));
         if self.ctx.now == Nanos::MAX {
             return Err("LIVENESS: nothing will ever happen any more".to_string());
@@ -271,9 +138,12 @@ impl World {
         if fault <= self.ctx.now {
             self.strike()?;
         } else if edge <= self.ctx.now {
-            self.act_edges()?;
+            self.act_edge()?;
         } else if ready_at <= self.ctx.now {
             self.act(node)?;
+        }
+        for _ in 0..std::mem::take(&mut self.machines.leaders_ended) {
+            self.clients.count_opens(&mut self.ctx);
         }
         match self.ctx.phase {
             RunPhase::Storm => Ok(false),
@@ -282,8 +152,8 @@ impl World {
                 let done = self.steps.is_multiple_of(16)
                     && self.is_done(healthy)
                     && self.edge_lacks(healthy)?.is_none();
-                if !done && self.ctx.now >= since + self.live_ns() {
-                    if self.waits_for_the_broken(healthy) {
+                if !done && self.ctx.now >= since + self.ctx.live_ns() {
+                    if self.electorate().waits_for_the_broken(healthy) {
                         self.ctx.oracle.coverage.count(Event::TakeoversThatWait);
                     } else if !self.waits_for_another_day() {
                         let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
@@ -298,185 +168,167 @@ impl World {
 
     /// The node with the next turn, and its time.
     fn next_ready(&self) -> (usize, Nanos) {
-        let ready = self.nodes.iter().enumerate().map(|(index, node)| (index, node.ready_at()));
+        let ready = (0..self.rooms.len()).map(|index| (index, self.node(index).ready_at()));
         ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
     }
 
-    /// Moves packets that have arrived to the sockets.
-    fn receive(&mut self) {
-        while let Some(letter) = self.ctx.network.arrive(self.ctx.now, &mut self.ctx.oracle.coverage) {
-            let SimPacket { route, number, sent_at, bytes } = letter;
-            let wakes = self.ctx.now + 1 + self.ctx.rng.below(self.ctx.plan.turn_ns);
-            let (now, owner) = (self.ctx.now, self.owner(route.to));
-            let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
-            if let Some(event) = self.nodes[owner].device.loses(now, route.group, waiting) {
-                self.ctx.oracle.coverage.count(event);
-                if event == Event::RingsOverrun
-                    && let Some(net) = self.net_mut(route.to)
-                {
-                    net.groups.clear();
-                }
-                continue;
-            }
-            let Some(net) = self.net_mut(route.to) else { continue };
-            let from = route.group.is_none().then(|| address(route.from));
-            let is_joined = route.group.is_none_or(|group| net.joins(group));
-            if net.arrive(bytes, from, route.group) {
-                let node = &mut self.nodes[owner];
-                node.wake_at = node.wake_at.min(wakes);
-                let from = route.from;
-                if from == OPERATOR {
-                    continue;
-                }
-                self.ctx.tell(route.to, || Happening::Arrived { number, from, sent_at });
-            } else if is_joined {
-                self.ctx.oracle.coverage.count(Event::Overflowed);
-            }
-        }
+    /// The clients and receivers of the edge have their turns.
+    fn act_edge(&mut self) -> Result<(), Violation> {
+        self.edge.as_mut().map_or(Ok(()), |edge| edge.act(&mut self.ctx))
+    }
+
+    /// The work of the edge that is not done yet, in words; `None` if everything is.
+    fn edge_lacks(&mut self, healthy: NodeSet) -> Result<Option<String>, Violation> {
+        let Self { ctx, machines, edge, .. } = self;
+        edge.as_mut().map_or(Ok(None), |edge| edge.lacking(ctx, machines, healthy))
+    }
+
+    /// How many nodes there are.
+    pub(crate) fn count_nodes(&self) -> usize {
+        self.rooms.len()
+    }
+
+    /// The process at a node.
+    ///
+    /// # Panics
+    /// No room has that node.
+    pub(crate) fn node(&self, index: usize) -> &dyn SimProcess {
+        let node = match self.rooms[index] {
+            Room::Machines => self.machines.nodes.get(index).map(|node| node as &dyn SimProcess),
+            Room::Clients => self.clients.node(index).map(|node| node as &dyn SimProcess),
+            Room::Edge => self.edge.as_ref().and_then(|edge| edge.node(index)),
+            Room::Seconds => Some(&self.seconds as &dyn SimProcess),
+        };
+        node.unwrap_or_else(|| panic!("no process at node {index}"))
+    }
+
+    /// The process at a node.
+    ///
+    /// # Panics
+    /// No room has that node.
+    pub(crate) fn node_mut(&mut self, index: usize) -> &mut dyn SimProcess {
+        let node = match self.rooms[index] {
+            Room::Machines => self.machines.nodes.get_mut(index).map(|node| node as &mut dyn SimProcess),
+            Room::Clients => self.clients.node_mut(index).map(|node| node as &mut dyn SimProcess),
+            Room::Edge => self.edge.as_mut().and_then(|edge| edge.node_mut(index)),
+            Room::Seconds => Some(&mut self.seconds as &mut dyn SimProcess),
+        };
+        node.unwrap_or_else(|| panic!("no process at node {index}"))
     }
 
     /// A process has its turn, or starts.
     fn act(&mut self, index: usize) -> Result<(), Violation> {
-        if !self.nodes[index].actor.runs() {
-            if self.sleeps_on(index) {
-                return Ok(());
-            }
-            if let Actor::Replica(_) = self.nodes[index].actor {
-                self.ctx.oracle.coverage.count(Event::Restarts);
-                return self.start_replica(index);
-            }
-            if let Actor::Edge(_) = self.nodes[index].actor {
-                self.start_edge(index);
-                return Ok(());
-            }
-            self.start_client(index);
+        if !self.node(index).runs() {
+            return if self.sleeps_on(index) { Ok(()) } else { self.start(index) };
+        }
+        if self.rooms[index] == Room::Seconds && self.seconds.ends(&mut self.ctx, &self.machines) {
             return Ok(());
         }
-        if self.ends_second(index) {
-            return Ok(());
-        }
-        let takes = self.nodes[index].device.takes(self.ctx.now);
+        let takes = self.node(index).host().device.takes(self.ctx.now);
         if let Some(net) = self.net_mut(index) {
             net.takes = takes;
         }
         let work = self.turn(index)?;
-        check_idle_turn(work, CLIENT_LIMIT_MIN, || self.nodes[index].actor.is_left());
+        check_idle_turn(work, CLIENT_LIMIT_MIN, || self.node(index).is_left());
         self.send(index, usize::MAX)?;
         if self.has_second_handle(index) {
             self.send(index + 1, usize::MAX)?;
         }
         self.check(index, work)?;
         self.sleep(index, work);
-        self.stop_if_drained(index)
+        if self.rooms[index] == Room::Machines {
+            self.machines.stop_if_drained(&mut self.ctx, index)?;
+        }
+        Ok(())
+    }
+
+    /// A process starts.
+    fn start(&mut self, index: usize) -> Result<(), Violation> {
+        match self.rooms[index] {
+            Room::Machines => {
+                self.ctx.count(Event::Restarts);
+                self.machines.start_replica(&mut self.ctx, index)?;
+            }
+            Room::Clients => self.clients.start(&mut self.ctx, index),
+            Room::Edge => {
+                if let Some(edge) = &mut self.edge {
+                    edge.start(&mut self.ctx, index);
+                }
+            }
+            Room::Seconds => {}
+        }
+        Ok(())
+    }
+
+    /// Calls the process at `index`. Returns the work that it did.
+    pub(crate) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
+        let Self { ctx, machines, clients, edge, seconds, operator, .. } = self;
+        let draws = [ctx.rng.next_u64(), ctx.rng.next_u64()];
+        match self.rooms[index] {
+            Room::Machines => machines.turn_replica(ctx, operator, index, draws),
+            Room::Seconds => seconds.turn(ctx),
+            Room::Clients => {
+                if let Some(edge) = edge.as_mut().filter(|_| clients.reads(index)) {
+                    edge.judge_books(ctx)?;
+                }
+                let ClientTurn { work, ends } = clients.turn(ctx, machines, index, draws)?;
+                if ends {
+                    self.send(index, usize::MAX)?;
+                    self.clients.end(&self.ctx, index);
+                }
+                Ok(work)
+            }
+            Room::Edge => {
+                let Some(edge) = edge else { return Ok(0) };
+                match edge.turn(ctx, machines, index, draws)? {
+                    EdgeTurn::On(work) => Ok(work),
+                    EdgeTurn::Ends(why) => {
+                        self.send(index, usize::MAX)?;
+                        if let Some(edge) = &mut self.edge {
+                            edge.on_ended(&mut self.ctx, index, why);
+                        }
+                        Ok(0)
+                    }
+                }
+            }
+        }
+    }
+
+    /// What a suspension outlasts stays down: whether that is so, and `index` is polled again at its end.
+    fn sleeps_on(&mut self, index: usize) -> bool {
+        let (dawn, sleeps) = (self.ctx.dawn, self.ctx.now < self.ctx.dawn);
+        if sleeps {
+            self.node_mut(index).host_mut().paused_until = dawn;
+        }
+        sleeps
     }
 
     /// Sets the time of the next poll: soon after work, later when the process is idle.
     fn sleep(&mut self, index: usize, work: usize) {
-        let turn_ns = self.ctx.plan.turn_of(&self.nodes[index].device, self.ctx.now);
-        let (idle_ns_max, growth) = self.idleness();
+        let now = self.ctx.now;
+        let turn_ns = self.ctx.plan.turn_of(&self.node(index).host().device, now);
+        let (idle_ns_max, growth) = self.ctx.idleness();
         let (is_long, clock) = (self.ctx.plan.is_long(), self.ctx.plan.clock(index));
         let has_second = self.has_second_handle(index);
         let mut arrives = |at| self.net_mut(at).is_some_and(|net| net.has_arrivals());
         let has_arrivals = arrives(index) || has_second && arrives(index + 1);
-        let node = &mut self.nodes[index];
+        let node = self.node(index);
         // A reader whose subscription has ended receives nothing any more, and would be called without end.
-        let is_over = is_long && node.actor.is_over();
-        let busy = work > 0 || has_arrivals && !is_over || is_long && node.actor.is_work_pending();
-        node.idle_ns = if busy { turn_ns } else { (node.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
-        node.wake_at = self.ctx.now + 1 + node.idle_ns / 2 + self.ctx.rng.below(node.idle_ns / 2 + 1);
-        if is_long && let Some(deadline) = node.actor.client_deadline(clock).filter(|at| *at > self.ctx.now) {
-            node.wake_at = node.wake_at.min(deadline);
+        let is_over = is_long && node.is_over();
+        let busy = work > 0 || has_arrivals && !is_over || is_long && node.is_work_pending();
+        let idle_ns = node.host().idle_ns;
+        let idle_ns = if busy { turn_ns } else { (idle_ns * growth).clamp(turn_ns, idle_ns_max) };
+        let client_deadline = if is_long { node.client_deadline(clock) } else { None };
+        let deadline = node.next_deadline();
+        let wake_at = now + 1 + idle_ns / 2 + self.ctx.rng.below(idle_ns / 2 + 1);
+        let host = self.node_mut(index).host_mut();
+        (host.idle_ns, host.wake_at) = (idle_ns, wake_at);
+        if let Some(deadline) = client_deadline.filter(|at| *at > now) {
+            host.wake_at = host.wake_at.min(deadline);
         }
-        if let Some(deadline) = node.actor.next_deadline() {
-            node.wake_by(deadline, (self.ctx.now, work), self.ctx.now + 1 + turn_ns / 8);
+        if let Some(deadline) = deadline {
+            host.wake_by(deadline, (now, work), now + 1 + turn_ns / 8);
         }
-    }
-
-    /// Puts the datagrams that the process sent, up to the first `count`, into the network; the oracle reads
-    /// them first.
-    pub(super) fn send(&mut self, index: usize, count: usize) -> Result<(), Violation> {
-        let Some(net) = self.net_mut(index) else { return Ok(()) };
-        let mut sent = std::mem::take(&mut net.sent);
-        if std::mem::take(&mut net.refused) {
-            let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
-            self.ctx.oracle.coverage.count(event);
-        }
-        sent.truncate(count);
-        let network_model = match self.ctx.phase {
-            RunPhase::Storm => self.ctx.plan.network,
-            _ => NetworkModel { delay_ns: self.ctx.plan.network.delay_ns, ..NetworkModel::default() },
-        };
-        self.check_log(index)?;
-        for (to, bytes) in &sent {
-            let number = self.ctx.network.next_number();
-            if let Some(story) = &mut self.ctx.story {
-                story.record_sent(self.ctx.now, index, number, to, bytes);
-            }
-            self.ctx.oracle.coverage.count_kind(bytes);
-            let sent = super::check::SentDatagram { to: *to, from: address(index), bytes };
-            self.check_datagram(index, &sent)?;
-            self.trace_digest = digest(&bytes[..bytes.len().min(104)])
-                ^ self.trace_digest.rotate_left(7)
-                ^ self.ctx.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            if matches!(to, To::Unicast(to) if is_operator(*to)) {
-                self.answer(bytes);
-            }
-            for other in 0..self.nodes.len() {
-                let group = match to {
-                    To::Unicast(to) if *to == address(other) => None,
-                    To::Group(group) => Some(*group),
-                    To::Unicast(_) => continue,
-                };
-                let route = Route { from: index, to: other, group };
-                if other == index {
-                    self.loop_back(index, group, bytes);
-                } else if self.is_pair(index, other) {
-                    // A datagram between the two processes of one identity always arrives: see `second`.
-                    let letter = SimPacket { route, number, sent_at: self.ctx.now, bytes: bytes.clone() };
-                    self.ctx.network.post(self.ctx.now + network_model.delay_ns, letter);
-                } else if group != Some(Group::Submit) || self.is_replica(other) {
-                    self.ctx.network.send(&network_model, self.ctx.now, route, bytes, &mut self.ctx.oracle.coverage);
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The kernel hands a sender its own multicast at once.
-    fn loop_back(&mut self, index: usize, group: Option<Group>, bytes: &[u8]) {
-        if let (true, Some(group)) = (self.ctx.plan.loopback, group)
-            && let Some(net) = self.net_mut(index)
-        {
-            net.arrive(bytes.to_vec(), None, Some(group));
-        }
-    }
-
-    /// The node of the process that has the handle at `index`.
-    fn owner(&self, index: usize) -> usize {
-        match self.nodes[index].actor {
-            Actor::Handle(owner) => owner,
-            _ => index,
-        }
-    }
-
-    fn has_second_handle(&self, index: usize) -> bool {
-        matches!(self.nodes.get(index + 1), Some(SimNode { actor: Actor::Handle(owner), .. }) if *owner == index)
-    }
-
-    /// The device of the handle at `index`, if its process runs.
-    fn net_mut(&mut self, index: usize) -> Option<&mut SimNet> {
-        let owner = self.owner(index);
-        self.nodes[owner].actor.net_mut(index - owner)
-    }
-
-    /// Checks the log of a replica before any of its datagrams about it.
-    fn check_log(&mut self, index: usize) -> Result<(), Violation> {
-        if let Actor::Replica(machine) = &self.nodes[index].actor
-            && let Some(replica) = machine.replica()
-        {
-            self.ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
-        }
-        Ok(())
     }
 
     /// Checks the state of a process after its turn, and the commit that it knows.
@@ -484,63 +336,15 @@ impl World {
         // Damage stays: a later check finds it.
         let looks =
             work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(CHECK_STEPS);
-        match &self.nodes[index].actor {
-            Actor::Replica(machine) => {
-                let may_differ = machine.may_refuse();
-                for event in std::mem::take(&mut self.events) {
-                    self.check_stable(index, &event)?;
-                    self.ctx.oracle.check_node_event(index, &event, may_differ)?;
-                }
-                self.check_handover(index)?;
-                let Actor::Replica(machine) = &self.nodes[index].actor else { return Ok(()) };
-                match machine.replica() {
-                    // A ring with a flipped bit is no evidence.
-                    Some(_) if machine.is_damaged() => Ok(()),
-                    Some(replica) => {
-                        if looks {
-                            replica.invariants();
-                        }
-                        self.ctx.oracle.check_tables(index, replica)
-                    }
-                    None => Ok(()),
-                }
-            }
-            Actor::Subscriber(Some(process), _) => {
+        match self.rooms[index] {
+            Room::Machines => self.machines.check(&mut self.ctx, index, looks),
+            Room::Clients => self.clients.check(&mut self.ctx, index, looks),
+            Room::Edge | Room::Seconds => {
                 if looks {
-                    process.core.invariants();
-                }
-                self.ctx.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
-            }
-            Actor::Publisher(Some(process), work) => {
-                if looks {
-                    process.core.invariants();
-                }
-                self.ctx.oracle.check_publisher(index, work.delivered_next)
-            }
-            Actor::Participant(Some(process), work, _) => {
-                if looks {
-                    process.invariants();
-                }
-                let subscriber = &process.subscriber;
-                self.ctx.oracle.check_subscriber(index, subscriber.commit_next(), subscriber.history())?;
-                self.ctx.oracle.check_publisher(index, work.delivered_next)
-            }
-            Actor::Edge(edge) => {
-                if let Some(process) = edge.process.as_ref().filter(|_| looks) {
-                    process.invariants();
+                    self.node(index).invariants();
                 }
                 Ok(())
             }
-            Actor::Second(second) => {
-                if let Some(second) = second.as_ref().filter(|_| looks) {
-                    second.invariants();
-                }
-                Ok(())
-            }
-            Actor::Publisher(None, _)
-            | Actor::Subscriber(None, _)
-            | Actor::Participant(None, ..)
-            | Actor::Handle(_) => Ok(()),
         }
     }
 }

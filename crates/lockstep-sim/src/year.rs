@@ -12,19 +12,19 @@
 //! A leak of a few bytes a day, a table that only grows, a member that never comes back: no short run sees
 //! them.
 
-use super::check::Violation;
-use super::context::BEGIN_NS;
-use super::coverage::Event;
-use super::edge::{EdgeFault, EdgePlan};
-use super::keys;
-use super::machine::Machine;
-use super::operator::OperatorStep;
-use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
-use super::replay;
-use super::rng::Rng;
-use super::wire::{NetworkModel, NodeSet};
-use super::world::{Actor, World};
+use crate::check::Violation;
+use crate::context::BEGIN_NS;
+use crate::coverage::Event;
+use crate::edge::{EdgeFault, EdgePlan};
+use crate::keys;
 use crate::kinds::{RotationStep, Suspension};
+use crate::machine::Machine;
+use crate::operator::OperatorStep;
+use crate::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
+use crate::replay;
+use crate::rng::Rng;
+use crate::wire::{NetworkModel, NodeSet};
+use crate::world::World;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
@@ -100,12 +100,12 @@ impl Plan {
 }
 
 /// How long an operator pursues an errand. Days of a year are short, and nights interrupt it.
-pub(super) fn pursued_ns(plan: &Plan) -> Nanos {
+pub(crate) fn pursued_ns(plan: &Plan) -> Nanos {
     if plan.months > 0 { 400 * plan.timeout_ns } else { 40 * plan.timeout_ns }
 }
 
 /// The time between two moments at which a publisher hands in, which is up to three messages each time.
-pub(super) fn hand_in_every_ns(plan: &Plan) -> Nanos {
+pub(crate) fn hand_in_every_ns(plan: &Plan) -> Nanos {
     let (awake_ns, share) =
         if plan.months == 0 { (plan.first_act_ns(), 1) } else { (plan.fault_phase_ns, 3) };
     share * awake_ns / plan.messages.max(1)
@@ -254,7 +254,7 @@ impl Sizes {
 
 /// Notes of the days that are over.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Diary {
+pub(crate) struct Diary {
     /// The history and its commit on the evening before.
     evening: (u64, Seq),
     /// Until this day a cluster is restored.
@@ -267,7 +267,7 @@ pub(super) struct Diary {
 
 /// A night of a year falls: the day has got on; and at the end of a month everybody is there, and nothing has
 /// grown.
-pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violation> {
+pub(crate) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violation> {
     if world.ctx.plan.months == 0 {
         return Ok(());
     }
@@ -297,7 +297,7 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
         if formatted >> index & 1 == 1 {
             continue;
         }
-        let Actor::Replica(machine) = &world.nodes[index].actor else { continue };
+        let Some(machine) = world.machines.get(index) else { continue };
         let sizes = check_strength(world, index, machine, known)
             .map_err(|why| format!("YEAR: at the end of month {month} replica {index} {why}"))?;
         if month > SETTLED {
@@ -316,17 +316,19 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
 /// Nodes that say that no journal has what their log lacks (LS1107) are formatted by their operator, and join
 /// again. Returns those of this evening.
 fn format_overtaken(world: &mut World) -> NodeSet {
-    let is_overtaken = |node: &usize| match &world.nodes[*node].actor {
-        Actor::Replica(machine) => replay::is_overtaken(machine) && world.may_lose(*node),
+    let is_overtaken = |node: &usize| match world.machines.get(*node) {
+        Some(machine) => replay::is_overtaken(machine) && world.machines.may_lose(&world.ctx, *node),
         _ => false,
     };
-    let overtaken = (0..world.ctx.plan.replicas).filter(is_overtaken).fold(0, |nodes, node| nodes | 1 << node);
+    let overtaken =
+        (0..world.ctx.plan.replicas).filter(is_overtaken).fold(0, |nodes, node| nodes | 1 << node);
     let formatted = overtaken & !world.diary.overtaken;
     for node in (0..world.ctx.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
         world.ctx.count(Event::Overtaken);
         if replay::lose_journal(world, FaultNode::Replica(node)).is_some() {
             let steps = [OperatorStep::Renew(node), OperatorStep::Swap { node, patient: true }];
-            world.order(if node < world.ctx.plan.founders { &steps } else { &steps[..1] }, 0);
+            let steps = if node < world.ctx.plan.founders { &steps } else { &steps[..1] };
+            world.operator.order(&mut world.ctx, steps, 0);
         }
     }
     world.diary.overtaken = overtaken;

@@ -1,8 +1,8 @@
 //! The committed log of a run, for those who judge it from outside.
 
 use super::World;
-use crate::context::RunPhase;
 use crate::check::log_tree::{Fact, Tree};
+use crate::context::RunPhase;
 use crate::edge::OwnMachine;
 use crate::plan::Plan;
 use lockstep_wire::Seq;

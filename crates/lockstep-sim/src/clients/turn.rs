@@ -1,14 +1,15 @@
 //! One turn of one client: a publisher, a subscriber, or a participant, which is both.
 
-use super::check::{Oracle, Violation};
-use super::context::RunPhase;
-use super::coverage::Event;
-use super::payload;
-use super::sleeper::SleepOutcome;
-use super::story::Happening;
-use super::wire::NodeSet;
-use super::world::{Actor, ReaderSlot, World, WorldWork};
+use super::{ClientProcess, ClientTurn, Clients, ReaderSlot, WorldWork};
+use crate::check::{Oracle, Violation};
+use crate::context::RunContext;
+use crate::coverage::Event;
+use crate::machines::Machines;
 use crate::net::SimNet;
+use crate::payload;
+use crate::sleeper::SleepOutcome;
+use crate::story::Happening;
+use crate::wire::NodeSet;
 use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberCore, SubscriberEngine, SubscriberEvent};
@@ -16,64 +17,99 @@ use lockstep_wire::{Nanos, ReplayEndReason, Seq};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
-impl World {
-    pub(super) fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, pace) = (self.ctx.now, self.pace());
-        let shown = self.ctx.plan.clock(index).at(now);
-        let wall = shown + self.ctx.plan.wall_ns;
-        let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
-        hand_in(index, &mut process.core, work, &mut self.ctx.oracle, draws, (now, pace))?;
-        let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut self.ctx.oracle);
+impl Clients {
+    /// Calls the client at `index`.
+    pub(crate) fn turn(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &mut Machines,
+        index: usize,
+        draws: [u64; 2],
+    ) -> Result<ClientTurn, Violation> {
+        match self.get(index) {
+            Some(ClientProcess::Publisher(..)) => self.turn_publisher(ctx, index, draws),
+            Some(ClientProcess::Subscriber(..)) => {
+                let work = self.turn_subscriber(ctx, machines, index, draws)?;
+                Ok(ClientTurn { work, ends: false })
+            }
+            Some(ClientProcess::Participant(..)) => {
+                let work = self.turn_participant(ctx, machines, index, draws)?;
+                Ok(ClientTurn { work, ends: self.is_half_due(ctx.now, index) })
+            }
+            None => Ok(ClientTurn { work: 0, ends: false }),
+        }
+    }
+
+    fn turn_publisher(
+        &mut self,
+        ctx: &mut RunContext,
+        index: usize,
+        draws: [u64; 2],
+    ) -> Result<ClientTurn, Violation> {
+        let (now, pace) = (ctx.now, pace(ctx));
+        let shown = ctx.plan.clock(index).at(now);
+        let wall = shown + ctx.plan.wall_ns;
+        let Some(ClientProcess::Publisher(Some(process), work)) = self.get_mut(index) else {
+            return Ok(ClientTurn { work: 0, ends: false });
+        };
+        hand_in(index, &mut process.core, work, &mut ctx.oracle, draws, (now, pace))?;
+        let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut ctx.oracle);
         let done =
             process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| turn.on_event(oracle, event));
         let lost = turn.end(&mut process.core, draws)?;
         if lost {
             // It starts again: its successor learns the outcomes of its messages from the stream.
             work.restart_at = now + 1;
-            self.ctx.oracle.coverage.count(Event::PublishersLost);
-            self.send(index, usize::MAX)?;
-            if let Actor::Publisher(process, _) = &mut self.nodes[index].actor {
-                *process = None;
-            }
+            ctx.oracle.coverage.count(Event::PublishersLost);
         }
-        Ok(done)
+        Ok(ClientTurn { work: done, ends: lost })
     }
 
-    pub(super) fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let now = self.ctx.plan.clock(index).at(self.ctx.now);
-        self.check_model()?;
-        let takeovers = self.takeovers();
-        let Actor::Subscriber(process, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+    fn turn_subscriber(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &mut Machines,
+        index: usize,
+        draws: [u64; 2],
+    ) -> Result<usize, Violation> {
+        let now = ctx.plan.clock(index).at(ctx.now);
+        let takeovers = ctx.takeovers();
+        let Some(ClientProcess::Subscriber(process, reading)) = self.get_mut(index) else { return Ok(0) };
         let Some(mut process) = process.take() else { return Ok(0) };
         reading.slept.go_on(takeovers);
         let mut source = std::mem::take(&mut reading.source);
-        self.read_journal(index, &mut process.core, &mut source);
-        let Actor::Subscriber(node, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        machines.read_journal(ctx, index, &mut process.core, &mut source);
+        let Some(ClientProcess::Subscriber(node, reading)) = self.get_mut(index) else { return Ok(0) };
         reading.source = source;
         let limit = 1 + (draws[0] % 8) as usize;
-        let outcome = read(index, now, &mut process, reading, &mut self.ctx.oracle, limit, draws[1] % 16);
+        let outcome = read(index, now, &mut process, reading, &mut ctx.oracle, limit, draws[1] % 16);
         *node = Some(process);
         let (done, lines) = outcome?;
         for line in lines {
-            self.ctx.tell(index, || Happening::Note(line));
+            ctx.tell(index, || Happening::Note(line));
         }
         Ok(done)
     }
 
     /// A participant is judged as a publisher and as a subscriber: by what each half reports.
-    pub(super) fn turn_participant(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let (now, pace) = (self.ctx.now, self.pace());
-        let shown = self.ctx.plan.clock(index).at(now);
-        let wall = shown + self.ctx.plan.wall_ns;
-        self.check_model()?;
-        let takeovers = self.takeovers();
-        let Actor::Participant(process, _, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+    fn turn_participant(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &mut Machines,
+        index: usize,
+        draws: [u64; 2],
+    ) -> Result<usize, Violation> {
+        let (now, pace) = (ctx.now, pace(ctx));
+        let shown = ctx.plan.clock(index).at(now);
+        let wall = shown + ctx.plan.wall_ns;
+        let takeovers = ctx.takeovers();
+        let Some(ClientProcess::Participant(process, _, reading)) = self.get_mut(index) else { return Ok(0) };
         let Some(mut process) = process.take() else { return Ok(0) };
         reading.slept.go_on(takeovers);
         let mut source = std::mem::take(&mut reading.source);
-        self.read_journal(index, &mut process.subscriber, &mut source);
-        let Actor::Participant(node, work, reading) = &mut self.nodes[index].actor else { return Ok(0) };
-        let (process, oracle) = (node.insert(process), &mut self.ctx.oracle);
+        machines.read_journal(ctx, index, &mut process.subscriber, &mut source);
+        let Some(ClientProcess::Participant(node, work, reading)) = self.get_mut(index) else { return Ok(0) };
+        let (process, oracle) = (node.insert(process), &mut ctx.oracle);
         reading.source = source;
         let was_lost = process.publisher.is_lost();
         if !was_lost {
@@ -100,21 +136,20 @@ impl World {
         let lines = reads.end(core, reading.delivery, &mut reading.ended)?;
         let lost = publishes.end(&mut process.publisher, draws)?;
         for line in lines {
-            self.ctx.tell(index, || Happening::Note(line));
+            ctx.tell(index, || Happening::Note(line));
         }
         if lost {
-            self.on_half_lost(index, draws[0]);
+            self.on_half_lost(ctx, index, draws[0]);
         }
-        self.restart_half(index)?;
         Ok(done)
     }
 
     /// The half that publishes is lost: the stream is read on, until the process is started again.
-    fn on_half_lost(&mut self, index: usize, drawn: u64) {
-        let restart_at = self.ctx.now + 1 + drawn % self.ctx.plan.timeout_ns;
-        let coverage = &mut self.ctx.oracle.coverage;
+    fn on_half_lost(&mut self, ctx: &mut RunContext, index: usize, drawn: u64) {
+        let restart_at = ctx.now + 1 + drawn % ctx.plan.timeout_ns;
+        let coverage = &mut ctx.oracle.coverage;
         coverage.count(Event::PublishersLost);
-        if let Actor::Participant(_, work, reading) = &mut self.nodes[index].actor {
+        if let Some(ClientProcess::Participant(_, work, reading)) = self.get_mut(index) {
             work.restart_at = restart_at;
             if !reading.ended {
                 coverage.count(Event::HalvesLost);
@@ -122,33 +157,22 @@ impl World {
         }
     }
 
-    /// A participant without its publisher ends, and starts again, when it is time.
-    fn restart_half(&mut self, index: usize) -> Result<(), Violation> {
-        let (now, may_found) = (self.ctx.now, self.ctx.plan.may_found());
-        let is_due = matches!(&self.nodes[index].actor, Actor::Participant(Some(process), work, _)
-            if process.publisher.is_lost() && now >= work.restart_at);
-        if is_due {
-            self.send(index, usize::MAX)?;
-            let resume = self.ctx.oracle.delivered_next(index);
-            if let Actor::Participant(process, work, reading) = &mut self.nodes[index].actor {
-                let cursor = process.take().and_then(|process| process.subscriber.cursor());
-                work.restart_at = now + 1;
-                reading.resume(cursor, resume, may_found);
-            }
-        }
-        Ok(())
+    /// Whether a participant without its publisher ends now, to start again.
+    fn is_half_due(&self, now: Nanos, index: usize) -> bool {
+        matches!(self.get(index), Some(ClientProcess::Participant(Some(process), work, _))
+            if process.publisher.is_lost() && now >= work.restart_at)
     }
+}
 
-    /// How publishers hand messages in now.
-    fn pace(&self) -> Pace {
-        let calm = self.ctx.phase != RunPhase::Storm;
-        Pace {
-            calm,
-            may_be_empty: !self.ctx.plan.has_rivals(),
-            // Messages handed in then must not make small rings wrap: a node that is behind would never
-            // catch up.
-            may_be_large: !calm || self.ctx.plan.smallest_ring_bytes() >= 128 << 10,
-        }
+/// How publishers hand messages in now.
+fn pace(ctx: &RunContext) -> Pace {
+    let calm = ctx.is_calm();
+    Pace {
+        calm,
+        may_be_empty: !ctx.plan.has_rivals(),
+        // Messages handed in then must not make small rings wrap: a node that is behind would never
+        // catch up.
+        may_be_large: !calm || ctx.plan.smallest_ring_bytes() >= 128 << 10,
     }
 }
 
