@@ -5,12 +5,11 @@
 //! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but
 //! patience.
 
-use crate::coverage::Event;
+use crate::fault::{ClockStepFault, Fault, PlannedFault};
+use crate::kinds::FaultNode;
 use crate::kinds::{PPM_MAX, SimClock};
-use crate::plan::{DAY_NS, Fault, FaultNode, Plan, PlannedFault};
+use crate::plan::Plan;
 use crate::rng::Rng;
-use crate::story::Happening;
-use crate::world::World;
 use lockstep_wire::Nanos;
 
 /// One that is broken: 5 %.
@@ -60,7 +59,7 @@ impl Plan {
         for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)].into_iter().filter(|(_, by_ms)| *by_ms != 0) {
             self.faults.extend((0..count).map(|place| {
                 let target = FaultNode::Replica((first + place) % self.replicas);
-                PlannedFault { at_ns, what: Fault::ClockStep(target, by_ms) }
+                PlannedFault { at_ns, what: Fault::ClockStep(ClockStepFault { target, by_ms }) }
             }));
         }
     }
@@ -69,17 +68,4 @@ impl Plan {
     pub(crate) fn clock(&self, node: usize) -> SimClock {
         self.clocks.get(node).copied().unwrap_or_default()
     }
-}
-
-/// The wall clock of a replica jumps.
-pub(crate) fn step_clock(world: &mut World, target: FaultNode, by_ms: i64) {
-    let Some(index) = world.machines.resolve(target) else { return };
-    if let Some(machine) = world.machines.get_mut(index) {
-        machine.wall_ahead += by_ms * 1_000_000;
-    }
-    world.ctx.count(Event::ClockSteps);
-    if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
-        world.ctx.count(Event::ClockStepsOfDays);
-    }
-    world.ctx.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
 }

@@ -11,8 +11,11 @@
 //! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/it/seeds.rs`
 //! checks each of them. A relation that is missing there would show here.
 
+use crate::fault::{Fault, OtherTailFault, PlannedFault, RebootFault, ReconfigureFault};
 use crate::kinds::Configured;
-use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::kinds::DiskPlan;
+use crate::kinds::{EndPlan, FaultNode};
+use crate::plan::Plan;
 use crate::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::heartbeat::HeartbeatLimits;
@@ -124,9 +127,11 @@ impl Plan {
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let end = if rng.below(2) == 0 { EndPlan::Stopped } else { EndPlan::Clean };
             let what = match rng.below(4) {
-                0 => Fault::OtherTail(target, end, lasting),
-                1 => Fault::Reconfigure(target, base, end, lasting),
-                _ => Fault::Reconfigure(target, base.draw(rng), end, lasting),
+                0 => Fault::OtherTail(OtherTailFault { target, end, lasting }),
+                1 => Fault::Reconfigure(ReconfigureFault { target, configured: base, end, lasting }),
+                _ => {
+                    Fault::Reconfigure(ReconfigureFault { target, configured: base.draw(rng), end, lasting })
+                }
             };
             self.faults.push(PlannedFault { at_ns, what });
         }
@@ -135,7 +140,11 @@ impl Plan {
             let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            let what = Fault::Reboot(FaultNode::Replica(any), crate::plan::DiskPlan::Intact, lasting);
+            let what = Fault::Reboot(RebootFault {
+                target: FaultNode::Replica(any),
+                disk: DiskPlan::Intact,
+                lasting,
+            });
             self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -145,13 +154,13 @@ impl Plan {
     pub fn varies(&self) -> bool {
         let is_other = |configured: &Configured| *configured != Configured::of(self);
         self.configured.iter().any(is_other)
-            || self.faults.iter().any(|fault| matches!(fault.what, Fault::Reconfigure(..)))
+            || self.faults.iter().any(|fault| matches!(fault.what, Fault::Reconfigure(_)))
     }
 
     /// The smallest ring that any replica ever has.
     pub(crate) fn smallest_ring_bytes(&self) -> usize {
         let later = self.faults.iter().filter_map(|fault| match fault.what {
-            Fault::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
+            Fault::Reconfigure(ReconfigureFault { configured, .. }) => Some(configured.ring_bytes),
             _ => None,
         });
         let now = self.configured.iter().map(|configured| configured.ring_bytes);

@@ -4,12 +4,14 @@
 
 use crate::check::{Oracle, Violation};
 use crate::coverage::Event;
+use crate::net::To;
 use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::story::{Happening, Story};
 use crate::wire::{NodeSet, Route, SimNetwork};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::engine::ports::{Group, PARK_NS_MAX};
+use lockstep_wire::Header;
 use lockstep_wire::Nanos;
 
 /// The run's clock at the beginning.
@@ -138,5 +140,29 @@ impl RunContext {
         if let RunPhase::Calm(healthy, since) = self.phase {
             self.phase = RunPhase::Calm(healthy & !(1 << node), since);
         }
+    }
+
+    /// The watcher of `index` sends its prepared notice, three times.
+    pub(crate) fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
+        let network_model = self.plan.network;
+        for copy in 0..3 {
+            let number = self.network.next_number();
+            let at = self.now + after_ns + 100_000 * copy;
+            if let Some(story) = &mut self.story {
+                story.record_sent(self.now, index, number, &To::Group(Group::Control), notice);
+            }
+            for other in (0..self.plan.replicas).filter(|other| *other != index) {
+                let route = Route { from: index, to: other, group: Some(Group::Control) };
+                self.network.send(&network_model, at, route, notice, &mut self.oracle.coverage);
+            }
+        }
+    }
+
+    /// The same, with the epoch's own secret.
+    pub(crate) fn announce_truly(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
+        if let Some(header) = Header::peek(notice) {
+            self.oracle.on_death(header.epoch());
+        }
+        self.announce(index, notice, after_ns);
     }
 }

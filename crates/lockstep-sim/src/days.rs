@@ -16,16 +16,8 @@
 //!   plan's time: at_ns counts only the time awake ─▶ a plan with one suspension less is a shorter one
 //! ```
 
-use crate::check::Violation;
-use crate::coverage::Event;
-use crate::fault_phase::ms;
-use crate::kinds::Suspension;
-use crate::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::plan::{DAY_NS, Plan};
 use crate::rng::Rng;
-use crate::story::Happening;
-use crate::world::Room;
-use crate::world::World;
-use crate::year::nightfall;
 use lockstep_wire::Nanos;
 
 /// One seed in so many is long.
@@ -39,15 +31,8 @@ const AWAKE_NS_MIN: Nanos = 10_000_000_000;
 const PACE_MAX: u64 = 1_800;
 /// The greatest factor of times that are no part of the cluster's timing (resends, queries).
 const PATIENCE_MAX: u64 = 200;
-/// The most suspensions in one run.
-const SUSPENSIONS_MAX: u64 = 4;
-/// The length of a suspension, at least and at most.
-const SUSPENSION_NS_MIN: Nanos = 60_000_000_000;
-const SUSPENSION_NS_MAX: Nanos = 3 * DAY_NS;
 /// The duration of a fault that lasts to the end of the fault phase: longer than any run.
 const TO_THE_END: Nanos = 365 * DAY_NS;
-/// Each process continues within so many timeouts after a suspension.
-const DAWN: u64 = 3;
 
 impl Plan {
     /// Whether it lasts for days.
@@ -78,69 +63,5 @@ impl Plan {
         self.pace = pace;
         self.timeout_ns *= pace;
         self.fault_phase_ns *= pace * stretch;
-    }
-
-    /// The suspensions of a long run.
-    pub(crate) fn draw_suspensions(&mut self, rng: &mut Rng) {
-        if !self.is_long() {
-            return;
-        }
-        let nights = 1 + rng.below(SUSPENSIONS_MAX);
-        for long_suspension in 0..nights {
-            // The last one may end with the fault phase: a quorum that wakes up is healed, and must make
-            // progress.
-            let at_ns = match long_suspension {
-                0 if rng.below(2) == 0 => self.fault_phase_ns - 1,
-                _ => rng.below(self.fault_phase_ns),
-            };
-            let how = rng.pick(&[
-                Suspension::Asleep,
-                Suspension::Asleep,
-                Suspension::Killed,
-                Suspension::Stopped,
-                Suspension::Dark,
-            ]);
-            let lasting = rng.log_uniform(SUSPENSION_NS_MIN, SUSPENSION_NS_MAX);
-            self.faults.push(PlannedFault { at_ns, what: Fault::LongSuspension(how, lasting) });
-        }
-        self.faults.sort_by_key(|fault| fault.at_ns);
-    }
-}
-
-impl World {
-    /// All processes are suspended.
-    pub(crate) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
-        nightfall(self, lasting)?;
-        self.seconds.end(&mut self.ctx, "night falls");
-        let dawn = self.ctx.now + lasting;
-        (self.ctx.slept_ns, self.ctx.dawn) = (self.ctx.slept_ns + lasting, dawn);
-        self.ctx.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
-        self.ctx.count(match how {
-            Suspension::Asleep => Event::Suspensions,
-            Suspension::Killed => Event::SuspensionsKilled,
-            Suspension::Stopped => Event::SuspensionsStopped,
-            Suspension::Dark => Event::SuspensionsDark,
-        });
-        for index in 0..self.count_nodes() {
-            let late = self.ctx.rng.below(DAWN * self.ctx.plan.timeout_ns);
-            let is_replica = self.rooms[index] == Room::Machines;
-            if how == Suspension::Asleep || !is_replica {
-                let host = self.node_mut(index).host_mut();
-                host.paused_until = host.paused_until.max(dawn + late);
-                continue;
-            }
-            match how {
-                Suspension::Killed => {
-                    let end = if self.ctx.rng.below(4) == 0 { EndPlan::TornTail } else { EndPlan::Clean };
-                    self.crash(FaultNode::Replica(index), end, lasting + late)?;
-                }
-                Suspension::Stopped => {
-                    self.crash(FaultNode::Replica(index), EndPlan::Stopped, lasting + late)?
-                }
-                Suspension::Dark => self.machines.stop_and_darken(&mut self.ctx, 1 << index, lasting + late),
-                Suspension::Asleep => {}
-            }
-        }
-        Ok(())
     }
 }

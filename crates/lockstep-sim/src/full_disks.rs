@@ -9,8 +9,10 @@
 
 use crate::check::Violation;
 use crate::coverage::Event;
+use crate::fault::{CrashFault, DiskFullFault, Fault, PlannedFault};
+use crate::kinds::{EndPlan, FaultNode};
 use crate::machine::Machine;
-use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::wire::NetworkModel;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
@@ -33,7 +35,7 @@ impl Plan {
     /// Whether disks are full for twice as long as the fault phase lasts: nothing else draws that.
     pub fn has_full_disks(&self) -> bool {
         self.faults.iter().any(
-            |fault| matches!(fault.what, Fault::DiskFull(_, lasting) if lasting == 2 * self.fault_phase_ns),
+            |fault| matches!(fault.what, Fault::DiskFull(DiskFullFault { lasting, .. }) if lasting == 2 * self.fault_phase_ns),
         )
     }
 
@@ -50,14 +52,20 @@ impl Plan {
         self.faults.clear();
         let lucky = rng.below(self.replicas as u64) as usize;
         for index in (0..self.replicas).filter(|index| *index != lucky) {
-            let what = Fault::DiskFull(FaultNode::Replica(index), 2 * self.fault_phase_ns);
+            let what = Fault::DiskFull(DiskFullFault {
+                target: FaultNode::Replica(index),
+                lasting: 2 * self.fault_phase_ns,
+            });
             self.faults.push(PlannedFault { at_ns: 0, what });
         }
         for death in 0..DEATHS {
             let at_ns = FILLED_NS + death * APART * self.timeout_ns + rng.below(self.timeout_ns);
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let end = if rng.below(4) == 0 { EndPlan::MidTurn(rng.below(4) as u32) } else { EndPlan::Clean };
-            self.faults.push(PlannedFault { at_ns, what: Fault::Crash(FaultNode::Leader, end, lasting) });
+            self.faults.push(PlannedFault {
+                at_ns,
+                what: Fault::Crash(CrashFault { target: FaultNode::Leader, end, lasting }),
+            });
         }
         true
     }

@@ -10,7 +10,11 @@
 //!
 //! Once the faults have ended, whoever holds no entry is healthy, and must reach the end of the log.
 
-use crate::plan::{DAY_MS, DAY_NS, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
+use crate::fault::{
+    AddFault, ClockStepFault, DiesInstallingFault, Fault, PlannedFault, ReformatFault, ReplaceFault,
+};
+use crate::kinds::FaultNode;
+use crate::plan::{DAY_MS, DAY_NS, Plan, WALL_NS};
 use crate::rng::Rng;
 use lockstep_replica::journal::Retention;
 
@@ -52,7 +56,8 @@ impl Plan {
             // The day turns once more: what follows the first checkpoint goes as well.
             let at_ns = self.fault_phase_ns * (7 + rng.below(3)) / 10;
             for node in 0..self.replicas {
-                let what = Fault::ClockStep(FaultNode::Replica(node), DAY_MS);
+                let what =
+                    Fault::ClockStep(ClockStepFault { target: FaultNode::Replica(node), by_ms: DAY_MS });
                 self.faults.push(PlannedFault { at_ns, what });
             }
         }
@@ -68,17 +73,20 @@ impl Plan {
         };
         let target = FaultNode::Replica(node);
         let what = match node < self.founders {
-            true => Fault::Replace(target),
-            false => Fault::Reformat(target),
+            true => Fault::Replace(ReplaceFault { target }),
+            false => Fault::Reformat(ReformatFault { target }),
         };
         self.faults.push(PlannedFault { at_ns, what });
         if !self.is_archiver(node) && node >= self.founders {
-            let what = Fault::Add(node, rng.below(4) == 0, rng.below(4) > 0);
+            let what = Fault::Add(AddFault { node, witness: rng.below(4) == 0, patient: rng.below(4) > 0 });
             self.faults.push(PlannedFault { at_ns: at_ns + self.timeout_ns, what });
         }
         if rng.below(2) == 0 {
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
-            self.faults.push(PlannedFault { at_ns, what: Fault::DiesInstalling(target, lasting) });
+            self.faults.push(PlannedFault {
+                at_ns,
+                what: Fault::DiesInstalling(DiesInstallingFault { target, lasting }),
+            });
         }
     }
 }

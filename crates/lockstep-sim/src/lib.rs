@@ -16,7 +16,6 @@
 #![forbid(unsafe_code)]
 
 mod ahead;
-mod attack;
 mod autopsy;
 mod calm;
 pub mod check;
@@ -31,9 +30,9 @@ mod device;
 pub mod edge;
 mod event_pages;
 pub mod explore;
+pub mod fault;
 mod fault_phase;
 mod full_disks;
-mod halved;
 mod handover;
 mod host;
 mod joining;
@@ -54,8 +53,8 @@ mod populate;
 pub mod proof;
 mod quiet;
 mod quorum;
-mod quorum_loss;
 mod reader;
+mod recovery;
 mod rejoining;
 mod replay;
 mod rollback;
@@ -74,9 +73,10 @@ pub mod world;
 pub mod year;
 
 pub use edge::{EdgeFault, EdgePlan};
+pub use fault::{Fault, PlannedFault, has_rejoiners};
 pub use kinds::{Configured, DeviceFault, SimClock, Suspension, VanishedFile};
 pub use lockstep_memory::{disk, net, rng};
 pub use outcome::{Outcome, RunFailure};
-pub use plan::{Fault, Plan, PlannedFault, has_rejoiners};
+pub use plan::Plan;
 pub use unfinished::discards_unfinished;
 pub use world::run;

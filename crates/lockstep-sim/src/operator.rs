@@ -7,14 +7,13 @@ use crate::check::log_tree::Stem;
 use crate::context::{OPERATOR, RunContext};
 use crate::coverage::Event;
 use crate::keys;
+use crate::kinds::FaultNode;
 use crate::machine::{CLUSTER, Machine, MachineState};
 use crate::machines::Machines;
-use crate::plan::{EndPlan, FaultNode};
+
 use crate::populate::address;
 use crate::rejoining::Rejoiners;
 use crate::story::Happening;
-use crate::wire::{ALL_TRAFFIC, Broken};
-use crate::world::World;
 use crate::year::pursued_ns;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
@@ -468,33 +467,6 @@ impl Machines {
         self.lost &= !(1 << node);
         (self.nodes[node].led, self.nodes[node].notice) = (None, Vec::new());
         ctx.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
-        Ok(())
-    }
-}
-
-impl World {
-    /// Of two members one dies for long, or is cut off; and the other receives the command that it is dead.
-    pub(crate) fn remove_declared_dead(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
-        let members = self.machines.members_in_force(&self.ctx);
-        let nodes: Vec<_> = members.iter().filter_map(|member| self.machines.node_of(*member)).collect();
-        let &[one, other] = &nodes[..] else { return Ok(()) };
-        let (survivor, gone) = if first { (one, other) } else { (other, one) };
-        let (Some(dead), timeout_ns) = (self.machines.identity_at(gone), self.ctx.plan.timeout_ns) else {
-            return Ok(());
-        };
-        let declare = OperatorStep::Declare { survivor, dead, truly };
-        if truly {
-            self.crash(FaultNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
-            self.machines.lost |= 1 << gone;
-            let add = OperatorStep::Add { node: gone, witness: false, patient: true };
-            self.operator.order(&mut self.ctx, &[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);
-            return Ok(());
-        }
-        let until = self.ctx.now + 12 * timeout_ns;
-        let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: false };
-        self.ctx.network.break_path(cut(1 << gone, !(1 << gone)));
-        self.ctx.network.break_path(cut(!(1 << gone), 1 << gone));
-        self.operator.order(&mut self.ctx, &[declare], 2 * timeout_ns);
         Ok(())
     }
 }

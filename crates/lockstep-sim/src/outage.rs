@@ -1,20 +1,18 @@
 //! Faults of machines and disks: one machine or many lose power; a process dies in a call of its disk; a
 //! device fails, or is full.
 
-use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::disk::DiskFault;
-use crate::fault_phase::{ms, on_changed};
+use crate::kinds::FaultNode;
 use crate::machine::MachineState;
 use crate::machines::Machines;
-use crate::plan::{DiskPlan, EndPlan, Fault, FaultNode};
+use crate::story::ms;
+
 use crate::storage::StorageFault;
 use crate::story::Happening;
 use crate::wire::NodeSet;
-use crate::world::World;
 use lockstep_core::engine::replay::{ReplayItem, piece};
-use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::side::SideThread;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::Nanos;
@@ -23,9 +21,24 @@ use lockstep_wire::Nanos;
 const QUERIES_MAX: u32 = 32;
 
 impl Machines {
+    /// The journal of a node is lost, if it may be; the node, if it is.
+    pub(crate) fn lose_journal(&mut self, ctx: &mut RunContext, target: FaultNode) -> Option<usize> {
+        let node = self.resolve(target)?;
+        if self.lost >> node & 1 == 0 {
+            self.forget(ctx, FaultNode::Replica(node));
+        }
+        (self.lost >> node & 1 == 1).then_some(node)
+    }
+
+    /// The same of one that may be a member.
+    pub(crate) fn lose_members_journal(&mut self, ctx: &mut RunContext, target: FaultNode) -> Option<usize> {
+        let node = self.resolve(target).filter(|node| !ctx.plan.is_archiver(*node))?;
+        self.lose_journal(ctx, FaultNode::Replica(node))
+    }
+
     /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was
     /// stopped cleanly.
-    fn may_forget(&self, ctx: &RunContext, index: usize) -> bool {
+    pub(crate) fn may_forget(&self, ctx: &RunContext, index: usize) -> bool {
         let is_safe = match self.get(index) {
             Some(machine) => machine.is_on_device(),
             _ => false,
@@ -117,12 +130,12 @@ impl Machines {
         }
     }
 
-    fn arm(
+    /// Its disk fails, or its process dies, in the call after so many.
+    pub(crate) fn arm(
         &mut self,
         ctx: &mut RunContext,
         index: usize,
-        disk_fault: DiskFault,
-        calls: u64,
+        (disk_fault, calls): (DiskFault, u64),
         ordeal: StorageFault,
     ) {
         let salt = ctx.rng.next_u64();
@@ -185,135 +198,5 @@ impl Machines {
             machine.asked = 0;
             side.bring_nothing("nobody gives it".to_string());
         }
-    }
-}
-
-impl World {
-    /// Whether the machine may lose its memory at any time from now on: all its acks and promises will be on
-    /// the device.
-    fn is_safe_for_good(&self, index: usize) -> bool {
-        let later = self.ctx.plan.faults.iter().filter_map(|fault| match fault.what {
-            Fault::Reconfigure(_, configured, ..) => Some(configured),
-            _ => None,
-        });
-        let all_power = later.chain(self.ctx.plan.configured.get(index).copied());
-        all_power.into_iter().all(|configured| configured.durability == Durability::Power)
-    }
-
-    /// A process dies or is stopped, and the next one is given the tail's other path.
-    pub(crate) fn move_tail(
-        &mut self,
-        target: FaultNode,
-        end: EndPlan,
-        lasting: Nanos,
-    ) -> Result<(), Violation> {
-        let Some(index) = self.machines.resolve(target) else { return Ok(()) };
-        if !self.node(index).runs() || end != EndPlan::Stopped && !self.machines.may_forget(&self.ctx, index)
-        {
-            return Ok(());
-        }
-        self.crash(FaultNode::Replica(index), end, lasting)?;
-        let Some(machine) = self.machines.get_mut(index) else { return Ok(()) };
-        machine.moves_tail = true;
-        if end != EndPlan::Stopped {
-            self.machines.moved_tail(&mut self.ctx, index);
-        }
-        Ok(())
-    }
-
-    /// The machine loses its power, and its memory with it.
-    pub(crate) fn reboot(
-        &mut self,
-        target: FaultNode,
-        disk: DiskPlan,
-        lasting: Nanos,
-    ) -> Result<(), Violation> {
-        let Some(index) =
-            self.machines.resolve(target).filter(|index| self.machines.may_forget(&self.ctx, *index))
-        else {
-            return Ok(());
-        };
-        self.machines.lose_power(
-            &mut self.ctx,
-            index,
-            (disk == DiskPlan::Torn, disk == DiskPlan::WithTail),
-            lasting,
-        );
-        Ok(())
-    }
-
-    /// All of these lose power at once.
-    pub(crate) fn black_out(&mut self, machines: NodeSet, lasting: Nanos) {
-        let mut dark = 0;
-        for index in (0..self.ctx.plan.replicas).filter(|index| machines >> index & 1 == 1) {
-            if self.machines.may_forget(&self.ctx, index) {
-                let within = self.ctx.rng.below(2) == 0;
-                let until = lasting + self.ctx.rng.below(self.ctx.plan.timeout_ns);
-                self.machines.lose_power(&mut self.ctx, index, (within, false), until);
-                dark += 1;
-            }
-        }
-        if dark > 1 {
-            self.ctx.count(Event::BlackOuts);
-        }
-        if dark == self.ctx.plan.replicas {
-            self.ctx.count(Event::BlackOutsOfAll);
-        }
-    }
-
-    /// The process dies in a call of its disk, and perhaps the machine with it.
-    pub(crate) fn arm_death(&mut self, target: FaultNode, calls: u64, power: bool, lasting: Nanos) {
-        let Some(index) = self.machines.resolve(target).filter(|index| {
-            !power || self.is_safe_for_good(*index) || self.machines.may_lose(&self.ctx, *index)
-        }) else {
-            return;
-        };
-        if power && !self.is_safe_for_good(index) {
-            self.machines.lost |= 1 << index;
-        }
-        self.machines.arm(&mut self.ctx, index, DiskFault::Death, calls, StorageFault { power, lasting });
-    }
-
-    /// The device fails a call.
-    pub(crate) fn arm_failure(
-        &mut self,
-        target: FaultNode,
-        disk_fault: DiskFault,
-        calls: u64,
-        lasting: Nanos,
-    ) {
-        // It may refuse to continue then.
-        let Some(index) =
-            self.machines.resolve(target).filter(|index| self.machines.may_lose(&self.ctx, *index))
-        else {
-            return;
-        };
-        self.machines.lost |= 1 << index;
-        self.machines.arm(&mut self.ctx, index, disk_fault, calls, StorageFault { power: false, lasting });
-    }
-
-    /// A bit of a sealed segment changes while its replica runs.
-    pub(crate) fn rot(&mut self, target: FaultNode) {
-        let Some(index) =
-            self.machines.resolve(target).filter(|index| self.machines.may_lose(&self.ctx, *index))
-        else {
-            return;
-        };
-        let Some(machine) = self.machines.get_mut(index) else { return };
-        let Some(number) = machine.rot(&mut self.ctx.rng) else { return };
-        // It may be read before it is mended, and then the replica may refuse to continue.
-        on_changed(self, index, Event::Rot);
-        self.ctx.tell(index, || Happening::Fault(format!("a bit of its segment {number} changes")));
-    }
-
-    /// The disk is nearly full for a while.
-    pub(crate) fn fill_disk(&mut self, target: FaultNode, lasting: Nanos) {
-        let Some(index) = self.machines.resolve(target) else { return };
-        let now = self.ctx.now;
-        if let Some(machine) = self.machines.get_mut(index) {
-            machine.fill_disk(now, lasting);
-        }
-        self.ctx.count(Event::DisksFull);
-        self.ctx.tell(index, || Happening::Fault(format!("disk full {}", ms(lasting))));
     }
 }

@@ -3,14 +3,13 @@
 
 mod draw;
 
-pub use draw::has_rejoiners;
-
-use crate::disk::DiskFault;
-use crate::edge::{EdgeFault, EdgePlan};
-use crate::kinds::{Attacker, Configured, DeviceFault, RotationStep, SimClock, Suspension, VanishedFile};
+use crate::edge::EdgePlan;
+use crate::fault::draw_rejoining;
+use crate::fault::{Fault, PauseClientFault, PlannedFault};
+use crate::kinds::{Configured, SimClock};
 use crate::rng::Rng;
 use crate::unfinished;
-use crate::wire::{NetworkModel, NodeSet, Tampering, Traffic};
+use crate::wire::NetworkModel;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::parts::PartsBounds;
 use lockstep_core::proto::window::Window;
@@ -25,233 +24,6 @@ pub(crate) const DAY_NS: Nanos = 86_400_000_000_000;
 
 /// The same, in milliseconds.
 pub(crate) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
-
-/// The replica that a fault strikes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FaultNode {
-    /// The leader at that time.
-    Leader,
-    /// This one.
-    Replica(usize),
-}
-
-/// The way in which a process ends.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum EndPlan {
-    /// Between two turns.
-    Clean,
-    /// Within a turn: only so many of its last datagrams were sent.
-    MidTurn(u32),
-    /// Half a frame lies behind the tail's end.
-    TornTail,
-    /// By a clean stop: the journal is marked clean.
-    Stopped,
-}
-
-/// The part of a machine that is lost with its memory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum DiskPlan {
-    /// Nothing.
-    Intact,
-    /// Some sectors of the write under way.
-    Torn,
-    /// Nothing, and the tail was on a disk: it is there again, as it was before this boot or torn.
-    WithTail,
-}
-
-/// The damage of a journal while its process was down.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum FaultKind {
-    /// A bit of the tail's memory.
-    TailBit,
-    /// A bit of a segment.
-    SegmentBit,
-    /// A block of a segment holds the content of another place.
-    StaleBlock,
-}
-
-/// One fault. A `Nanos` in it is its duration.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Fault {
-    /// A process dies and is started again.
-    Crash(FaultNode, EndPlan, Nanos),
-    /// A machine loses its power, and its memory with it.
-    Reboot(FaultNode, DiskPlan, Nanos),
-    /// A journal is lost.
-    Amnesia(FaultNode, Nanos),
-    /// A process dies, and its journal is damaged before it is started again.
-    Damage(FaultNode, FaultKind, Nanos),
-    /// A process is paused.
-    Pause(FaultNode, Nanos),
-    /// A publisher or subscriber is paused.
-    PauseClient(usize, Nanos),
-    /// A path is cut; in both directions if the flag is set.
-    Cut(NodeSet, NodeSet, Traffic, bool, Nanos),
-    /// The leader is cut off: in both directions, or only what it receives, or only what it sends.
-    Isolate(FaultNode, bool, bool, Nanos),
-    /// Packets of a path are delayed.
-    Clog(NodeSet, NodeSet, Nanos),
-    /// A disk is full.
-    DiskFull(FaultNode, Nanos),
-    /// All of these machines lose power at once.
-    Power(NodeSet, Nanos),
-    /// A process dies or is stopped, and the next one starts with this configuration.
-    Reconfigure(FaultNode, Configured, EndPlan, Nanos),
-    /// A process dies or is stopped, and the next one is given the tail's other path.
-    OtherTail(FaultNode, EndPlan, Nanos),
-    /// These processes are requested to stop; each machine loses power once its process has stopped.
-    Dark(NodeSet, Nanos),
-    /// After so many calls of its disk a process dies within the next one, and with the flag the machine
-    /// too.
-    Last(FaultNode, u64, bool, Nanos),
-    /// After so many calls a device fails one call.
-    DiskFails(FaultNode, DiskFault, u64, Nanos),
-    /// A bit of a sealed segment changes while its replica runs.
-    Rot(FaultNode),
-    /// This file of a journal vanishes; with the flag while no process runs, which is started again later.
-    Vanish(FaultNode, VanishedFile, bool, Nanos),
-    /// A disk accepts no write for a while.
-    SlowFlush(FaultNode, Nanos),
-    /// A wall clock jumps by so many milliseconds.
-    ClockStep(FaultNode, i64),
-    /// The replica at this node is to become a member: as a witness or not, once it has caught up or at
-    /// once.
-    Add(usize, bool, bool),
-    /// This one is to leave the membership.
-    Remove(FaultNode),
-    /// The journal of this one is lost; its next incarnation takes its place.
-    Replace(FaultNode),
-    /// The journal of this one is lost; the command that replaces it dies after so many steps, and is given
-    /// again after a while, or never.
-    Halved(FaultNode, u64, Nanos),
-    /// The journal of a member is lost, and it rejoins by itself.
-    Rejoin(FaultNode),
-    /// The journal of this one, which is no founder, is lost, and formatted anew.
-    Reformat(FaultNode),
-    /// The next process that begins behind a checkpoint at this node dies in the call that stores it.
-    DiesInstalling(FaultNode, Nanos),
-    /// One is to join and one is to leave at the same moment.
-    TwoOrders(usize, FaultNode),
-    /// A command of the past arrives again.
-    LateOrder,
-    /// One of two members receives the command that its peer is dead. The flags choose the member, and
-    /// whether the peer is dead or only cut off.
-    RemoveDeclaredDead(bool, bool),
-    /// The leader is commanded to hand over, to this replica or to the one with the longest log.
-    Handover(Option<usize>),
-    /// The operator orders the log to rise to the newest version.
-    Upgrade,
-    /// The operator orders the stream's time back, which ran ahead or did not.
-    TimeOrder,
-    /// These nodes take a step of a rotation of keys.
-    Rotate(NodeSet, RotationStep),
-    /// A watcher's notice of a past epoch, or of the present one, arrives again.
-    OldDown,
-    /// A node announces the leader's death without knowing its secret.
-    ForgedDown,
-    /// So many datagrams of the past arrive again.
-    Replay(u64),
-    /// A publisher or subscriber dies and is started again.
-    ClientCrash(usize),
-    /// Another process opens a publisher's name.
-    Fence(usize),
-    /// A publisher closes its name, and opens it again.
-    Close(usize),
-    /// A fault of the edge.
-    Edge(EdgeFault),
-    /// The device of this node fails.
-    Ail(usize, DeviceFault, Nanos),
-    /// So many datagrams of the past return to their senders.
-    Echo(u64),
-    /// So many datagrams of the past arrive as another cluster's.
-    OtherCluster(u64),
-    /// So many datagrams of an attacker.
-    Attack(Attacker, u64),
-    /// An attacker on the path does this to datagrams of these kinds, by bit.
-    Tamper(NodeSet, NodeSet, u32, Tampering, Nanos),
-    /// The journals of the first are lost for good, the second lose their power; and the operator recovers.
-    QuorumLoss(NodeSet, NodeSet),
-    /// All processes are suspended.
-    LongSuspension(Suspension, Nanos),
-    /// The folder of a journal is copied.
-    Copy(FaultNode),
-    /// A process dies, and its journal is the copy that was made last.
-    RollBack(FaultNode, Nanos),
-    /// A journal and its tail are copied for another machine; once more if the process stops cleanly.
-    Carry(FaultNode),
-    /// A second process starts on the copy that was made for another machine: with the tail or without it,
-    /// under a wall clock that is ahead by so many milliseconds.
-    Second(FaultNode, bool, i64),
-}
-
-impl Fault {
-    /// The duration, of a fault that has one.
-    pub(crate) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
-        match self {
-            Self::Crash(.., lasting)
-            | Self::Reboot(.., lasting)
-            | Self::Amnesia(.., lasting)
-            | Self::Damage(.., lasting)
-            | Self::Pause(.., lasting)
-            | Self::PauseClient(.., lasting)
-            | Self::Cut(.., lasting)
-            | Self::Isolate(.., lasting)
-            | Self::Clog(.., lasting)
-            | Self::DiskFull(.., lasting)
-            | Self::Power(.., lasting)
-            | Self::Reconfigure(.., lasting)
-            | Self::OtherTail(.., lasting)
-            | Self::Dark(.., lasting)
-            | Self::Last(.., lasting)
-            | Self::DiskFails(.., lasting)
-            | Self::SlowFlush(.., lasting)
-            | Self::Vanish(.., lasting)
-            | Self::Halved(.., lasting)
-            | Self::Ail(.., lasting)
-            | Self::Tamper(.., lasting)
-            | Self::LongSuspension(.., lasting)
-            | Self::DiesInstalling(.., lasting)
-            | Self::RollBack(.., lasting) => Some(lasting),
-            Self::Rot(_)
-            | Self::ClockStep(..)
-            | Self::Add(..)
-            | Self::Remove(_)
-            | Self::Replace(_)
-            | Self::Rejoin(_)
-            | Self::Reformat(_)
-            | Self::TwoOrders(..)
-            | Self::LateOrder
-            | Self::RemoveDeclaredDead(..)
-            | Self::Handover(_)
-            | Self::Upgrade
-            | Self::TimeOrder
-            | Self::Rotate(..)
-            | Self::OldDown
-            | Self::ForgedDown
-            | Self::Replay(_)
-            | Self::ClientCrash(_)
-            | Self::Fence(_)
-            | Self::Close(_)
-            | Self::Edge(_)
-            | Self::Echo(_)
-            | Self::OtherCluster(_)
-            | Self::Attack(..)
-            | Self::QuorumLoss(..)
-            | Self::Copy(_)
-            | Self::Carry(_)
-            | Self::Second(..) => None,
-        }
-    }
-}
-
-/// A fault and its time, in nanoseconds from the beginning; suspensions are not counted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct PlannedFault {
-    /// The time.
-    pub at_ns: Nanos,
-    /// The fault.
-    pub what: Fault,
-}
 
 /// The meaning of one seed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -405,7 +177,10 @@ impl Plan {
             (plan.messages, plan.ring_bytes) = (150, 32 << 10);
             let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
             let at_ns = plan.fault_phase_ns / 8;
-            plan.faults.push(PlannedFault { at_ns, what: Fault::PauseClient(sleeper, plan.fault_phase_ns) });
+            plan.faults.push(PlannedFault {
+                at_ns,
+                what: Fault::PauseClient(PauseClientFault { client: sleeper, lasting: plan.fault_phase_ns }),
+            });
         }
         if changes {
             plan.draw_changes(&mut rng);
@@ -418,7 +193,7 @@ impl Plan {
         plan.draw_vanished();
         plan.draw_halved();
         unfinished::draw(&mut plan);
-        draw::rejoining(&mut plan);
+        draw_rejoining(&mut plan);
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
         plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));
@@ -473,7 +248,7 @@ impl Plan {
 
     /// Whether the stream may continue in a history that is founded on it.
     pub fn may_found(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, Fault::QuorumLoss(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::QuorumLoss(_)))
     }
 
     /// Whether this node is an archiver.

@@ -9,6 +9,7 @@ use crate::context::{BEGIN_NS, RunContext, RunPhase};
 use crate::coverage::Event;
 use crate::edge::Edges;
 use crate::edge::MachineUnderTest;
+use crate::fault::{Fault, FenceFault};
 use crate::host::Host;
 use crate::keys::{self};
 use crate::kinds::Configured;
@@ -17,7 +18,7 @@ use crate::machines::MachineNode;
 use crate::machines::Machines;
 use crate::net::SimNet;
 use crate::operator::SimOperator;
-use crate::plan::{Fault, Plan};
+use crate::plan::Plan;
 use crate::reader::replay_limits;
 use crate::rng::Rng;
 use crate::second::Seconds;
@@ -333,7 +334,7 @@ impl World {
     fn place_rivals(&mut self) {
         let plan = self.ctx.plan.clone();
         for fault in &plan.faults {
-            if let Fault::Fence(owner) = fault.what {
+            if let Fault::Fence(FenceFault { publisher: owner }) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);
                 let work = WorldWork {
                     restart_at: Nanos::MAX,

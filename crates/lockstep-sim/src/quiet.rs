@@ -7,7 +7,8 @@
 //!                           quiet_from
 //! ```
 
-use crate::plan::{Fault, Plan, PlannedFault};
+use crate::fault::{Fault, ForgedDownFault, HandoverFault, PlannedFault, ReplayFault};
+use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::wire::NetworkModel;
 
@@ -39,12 +40,16 @@ impl Plan {
         let hands_over = rng.below(2) == 0;
         let from = if hands_over { HANDED_OVER_AT * self.timeout_ns } else { 0 };
         if hands_over {
-            let what = Fault::Handover(None);
+            let what = Fault::Handover(HandoverFault { to: None });
             self.faults.push(PlannedFault { at_ns: HANDOVER_AT * self.timeout_ns, what });
         }
         for _ in 0..REPLAYS {
             let at_ns = from + rng.below(self.fault_phase_ns - from);
-            let what = if rng.below(3) == 0 { Fault::ForgedDown } else { Fault::Replay(REPLAYED) };
+            let what = if rng.below(3) == 0 {
+                Fault::ForgedDown(ForgedDownFault)
+            } else {
+                Fault::Replay(ReplayFault { count: REPLAYED })
+            };
             self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);

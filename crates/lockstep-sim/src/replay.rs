@@ -14,12 +14,9 @@ use crate::keys;
 use crate::machine::{Machine, MachineState};
 use crate::machines::MachineNode;
 use crate::machines::Machines;
-use crate::operator::OperatorStep;
-use crate::plan::FaultNode;
-use crate::storage::{Flushed, StorageFault};
+use crate::storage::Flushed;
 use crate::story::Happening;
 use crate::wire::NodeSet;
-use crate::world::World;
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
 use lockstep_replica::journal::Checkpoint;
 use lockstep_replica::journal::base::offered;
@@ -395,66 +392,6 @@ impl Machines {
         }
         ctx.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
         Ok(1)
-    }
-}
-
-/// The journal of a node is lost, if it may be; the node, if it is.
-pub(crate) fn lose_journal(world: &mut World, target: FaultNode) -> Option<usize> {
-    let node = world.machines.resolve(target)?;
-    if world.machines.lost >> node & 1 == 0 {
-        world.machines.forget(&mut world.ctx, FaultNode::Replica(node));
-    }
-    (world.machines.lost >> node & 1 == 1).then_some(node)
-}
-
-/// The same of one that may be a member.
-pub(crate) fn lose_members_journal(world: &mut World, target: FaultNode) -> Option<usize> {
-    let node = world.machines.resolve(target).filter(|node| !world.ctx.plan.is_archiver(*node))?;
-    lose_journal(world, FaultNode::Replica(node))
-}
-
-/// The journal of a member is lost, or was: its next incarnation takes its place.
-pub(crate) fn replace(world: &mut World, target: FaultNode) {
-    let Some(node) = lose_members_journal(world, target) else { return };
-    let Some(machine) = world.machines.get(node) else { return };
-    let patient = world.ctx.rng.below(4) > 0;
-    let old = machine.identity;
-    if world.ctx.rng.below(2) == 0 {
-        return world.operator.order(
-            &mut world.ctx,
-            &[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }],
-            0,
-        );
-    }
-    let add = OperatorStep::Add { node, witness: false, patient };
-    world.operator.order(&mut world.ctx, &[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
-}
-
-/// The journal of a member is lost, and the member rejoins by itself.
-pub(crate) fn lose_and_rejoin(world: &mut World, target: FaultNode) {
-    if let Some(node) = lose_members_journal(world, target) {
-        let (now, seed, timeout_ns) = (world.ctx.now, world.ctx.plan.seed, world.ctx.plan.timeout_ns);
-        world.operator.rejoiners.on_lost(node, now, seed, timeout_ns);
-        let swap = OperatorStep::Swap { node, patient: true };
-        world.operator.order(
-            &mut world.ctx,
-            &[OperatorStep::Rejoin(node), OperatorStep::Renew(node), swap],
-            0,
-        );
-    }
-}
-
-/// The journal of one that is no founder is lost, and formatted anew.
-pub(crate) fn reformat(world: &mut World, target: FaultNode) {
-    if let Some(node) = lose_journal(world, target) {
-        world.operator.order(&mut world.ctx, &[OperatorStep::Renew(node)], 0);
-    }
-}
-
-/// The next process that begins behind a checkpoint here dies in the call that stores it.
-pub(crate) fn die_installing(world: &mut World, target: FaultNode, lasting: Nanos) {
-    if let Some(node) = world.machines.resolve(target) {
-        world.machines.nodes[node].dies_installing = Some(StorageFault { power: false, lasting });
     }
 }
 

@@ -21,12 +21,11 @@ use crate::coverage::Event;
 use crate::disk::SimDisk;
 use crate::host::{Host, SimProcess};
 use crate::keys;
+use crate::kinds::FaultNode;
 use crate::machine::{Machine, MachineState, Started};
 use crate::machines::Machines;
 use crate::net::SimNet;
-use crate::plan::{DAY_MS, EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use crate::populate::replica_limits;
-use crate::rng::Rng;
 use crate::storage::Flushed;
 use crate::story::Happening;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
@@ -34,8 +33,6 @@ use lockstep_replica::journal::Superblock;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_wire::{Datagram, Header, Identity, Kind, Nanos};
 
-/// One seed in so many has a second process of an identity.
-const SELDOM: u64 = 24;
 /// Boots of the other machine are not those of the first.
 const OTHER_BOOT: u64 = 1 << 32;
 /// A second process that receives from the first one has stopped after so many probes.
@@ -58,41 +55,6 @@ pub(crate) struct Second {
     start: u64,
     /// It has stopped by then.
     until: Nanos,
-}
-
-impl Plan {
-    /// Whether a second process of an identity begins.
-    pub fn has_second(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, Fault::Second(..)))
-    }
-
-    /// Copies for another machine, and the times at which they are started there.
-    pub(crate) fn draw_seconds(&mut self, rng: &mut Rng) {
-        if rng.below(SELDOM) > 0 || self.edges.is_some() || self.may_found() {
-            return;
-        }
-        self.looks = true;
-        for _ in 0..1 + rng.below(4) {
-            let target = FaultNode::Replica(rng.below(self.replicas as u64) as usize);
-            let carried = rng.below(self.fault_phase_ns);
-            let begins = match rng.below(3) {
-                0 => carried,
-                1 => carried + rng.below(self.fault_phase_ns - carried),
-                _ => {
-                    let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 2);
-                    let what = Fault::Crash(target, EndPlan::Stopped, lasting);
-                    self.faults.push(PlannedFault { at_ns: carried, what });
-                    carried + lasting + (2 + rng.below(8)) * self.timeout_ns
-                }
-            };
-            let with_ring = rng.below(2) == 0;
-            let ahead_ms = rng.pick(&[0, -DAY_MS, -1_000, -1, 1, DAY_MS]);
-            self.faults.push(PlannedFault { at_ns: carried, what: Fault::Carry(target) });
-            self.faults
-                .push(PlannedFault { at_ns: begins, what: Fault::Second(target, with_ring, ahead_ms) });
-        }
-        self.faults.sort_by_key(|fault| fault.at_ns);
-    }
 }
 
 impl Machine {

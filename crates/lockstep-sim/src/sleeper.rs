@@ -10,7 +10,8 @@
 //! ```
 
 use crate::coverage::Event;
-use crate::plan::{Fault, Plan, PlannedFault};
+use crate::fault::{CutFault, Fault, PauseClientFault, PlannedFault};
+use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::wire::{ALL_TRAFFIC, NodeSet};
 use lockstep_wire::Seq;
@@ -82,12 +83,23 @@ impl Plan {
         let at_ns = self.timeout_ns + rng.below(self.timeout_ns);
         self.faults.retain(|fault| fault.at_ns > at_ns + 2 * self.timeout_ns);
         let lasting = 4 * self.timeout_ns;
-        self.faults
-            .push(PlannedFault { at_ns, what: Fault::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
+        self.faults.push(PlannedFault {
+            at_ns,
+            what: Fault::Cut(CutFault {
+                from: leader,
+                to: others,
+                traffic: ALL_TRAFFIC,
+                both: true,
+                lasting,
+            }),
+        });
         let at_ns = at_ns + 1 + rng.below(self.timeout_ns);
         let stamped = self.replicas + self.publishers + 1;
         let lasting = self.fault_phase_ns / 2 + rng.below(self.fault_phase_ns / 4);
-        self.faults.push(PlannedFault { at_ns, what: Fault::PauseClient(stamped, lasting) });
+        self.faults.push(PlannedFault {
+            at_ns,
+            what: Fault::PauseClient(PauseClientFault { client: stamped, lasting }),
+        });
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 }

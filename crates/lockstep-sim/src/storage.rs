@@ -4,8 +4,8 @@
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::disk::{DiskFault, SimDisk};
+use crate::kinds::FaultKind;
 use crate::machine::{Machine, MachineState};
-use crate::plan::FaultKind;
 use crate::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::memory::MemoryTail;

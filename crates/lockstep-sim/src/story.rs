@@ -180,3 +180,8 @@ impl fmt::Display for Story {
         Ok(())
     }
 }
+
+/// A duration in words.
+pub(crate) fn ms(lasting: Nanos) -> String {
+    format!("for {:.3} ms", lasting as f64 / 1e6)
+}

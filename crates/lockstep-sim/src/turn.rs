@@ -6,7 +6,7 @@ use crate::coverage::Event;
 use crate::full_disks;
 use crate::machines::Machines;
 use crate::operator::SimOperator;
-use crate::quorum_loss::is_left_behind;
+use crate::recovery::is_left_behind;
 use crate::storage::Flushed;
 use crate::story::Happening;
 use crate::world::World;

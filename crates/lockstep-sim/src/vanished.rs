@@ -14,59 +14,18 @@
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::disk::SimDisk;
-use crate::fault_phase::ms;
 use crate::kinds::VanishedFile;
 use crate::machine::CHORE_NS;
-use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
 use crate::rng::Rng;
-use crate::story::Happening;
-use crate::world::World;
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::side::SideThread;
 use lockstep_wire::Nanos;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One seed in so many loses files, ...
-const SELDOM: u64 = 24;
-/// ... drawn from this stream. No seed that failed once, and no witness of a mutation, draws one: their plans
-/// are what they were.
-const STREAM: u64 = 0x10b7;
 /// Looks of a node after which a file that is gone is named, or is there again; and one more for each that is
 /// computed, as a look computes those of one segment.
 const LOOKS: u32 = 6;
-
-impl Plan {
-    /// Whether files of journals vanish.
-    pub fn loses_files(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, Fault::Vanish(..)))
-    }
-
-    /// The files that vanish; none in most runs.
-    pub(crate) fn draw_vanished(&mut self) {
-        let mut rng = Rng::new(self.seed ^ STREAM);
-        if rng.below(SELDOM) > 0 || self.edges.is_some() {
-            return;
-        }
-        // Enough for several segments.
-        (self.messages, self.segment_len) = (150, 32 << 10);
-        for _ in 0..1 + rng.below(4) {
-            let at_ns = self.fault_phase_ns * (2 + rng.below(8)) / 10;
-            let target = FaultNode::Replica(rng.below(self.replicas as u64) as usize);
-            let file = rng.pick(&[
-                VanishedFile::Sealed,
-                VanishedFile::Newest,
-                VanishedFile::Index,
-                VanishedFile::Checkpoint,
-                VanishedFile::Base,
-                VanishedFile::Superblock,
-            ]);
-            let stops = rng.below(2) == 0;
-            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            self.faults.push(PlannedFault { at_ns, what: Fault::Vanish(target, file, stops, lasting) });
-        }
-    }
-}
 
 /// The files that have vanished from one journal.
 #[derive(Clone, Debug, Default)]
@@ -175,7 +134,7 @@ impl Vanished {
     }
 
     /// Takes a file of that kind away. Returns its name, if there was one.
-    fn take(
+    pub(crate) fn take(
         &mut self,
         store: &mut SimDisk,
         file: VanishedFile,
@@ -242,34 +201,4 @@ fn number_of(file: FileName) -> Option<u64> {
 /// The file that has this segment.
 fn of_segment(files: &[FileName], number: u64) -> Option<FileName> {
     [FileName::Segment(number), FileName::Packed(number)].into_iter().find(|file| files.contains(file))
-}
-
-/// A file of a journal vanishes. `stops`: its process is killed before.
-pub(crate) fn vanish(
-    world: &mut World,
-    target: FaultNode,
-    file: VanishedFile,
-    (stops, lasting): (bool, Nanos),
-) -> Result<(), Violation> {
-    let Some(index) = world.machines.resolve(target) else { return Ok(()) };
-    // A file that is computed anew is no loss; without any other the journal may be refused.
-    let is_derived = matches!(file, VanishedFile::Index | VanishedFile::Checkpoint);
-    let may_lose = is_derived || world.machines.may_lose(&world.ctx, index);
-    let Some(machine) = world.machines.get(index) else { return Ok(()) };
-    let is_whole = !machine.may_refuse() && !machine.store.is_armed() && machine.replica().is_some();
-    if !is_whole || !may_lose {
-        return Ok(());
-    }
-    if stops {
-        world.crash(FaultNode::Replica(index), EndPlan::Clean, lasting)?;
-    }
-    let Some(machine) = world.machines.get_mut(index) else { return Ok(()) };
-    let rng = &mut world.ctx.rng;
-    let Some(file) = machine.vanished.take(&mut machine.store, file, !stops, rng) else { return Ok(()) };
-    if !is_derived {
-        world.machines.lost |= 1 << index;
-    }
-    world.ctx.count(Event::Vanished);
-    world.ctx.tell(index, || Happening::Fault(format!("{file} vanishes {}", ms(lasting))));
-    Ok(())
 }

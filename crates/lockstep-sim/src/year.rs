@@ -16,11 +16,16 @@ use crate::check::Violation;
 use crate::context::BEGIN_NS;
 use crate::coverage::Event;
 use crate::edge::{EdgeFault, EdgePlan};
+use crate::fault::{
+    ClientCrashFault, ClockStepFault, CloseFault, CrashFault, Fault, HandoverFault, IsolateFault,
+    LongSuspensionFault, PauseFault, PlannedFault, ReplaceFault, RotateFault, UpgradeFault,
+};
 use crate::keys;
+use crate::kinds::{EndPlan, FaultNode};
 use crate::kinds::{RotationStep, Suspension};
 use crate::machine::Machine;
 use crate::operator::OperatorStep;
-use crate::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
+use crate::plan::{DAY_NS, Plan, WALL_NS};
 use crate::replay;
 use crate::rng::Rng;
 use crate::wire::{NetworkModel, NodeSet};
@@ -145,10 +150,10 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     // A member in each month, where no other one is about to join.
     if date == 3 && !restores {
         let node = rng.below(plan.founders as u64) as usize;
-        faults.push((at(rng), Fault::Replace(FaultNode::Replica(node))));
+        faults.push((at(rng), Fault::Replace(ReplaceFault { target: FaultNode::Replica(node) })));
     }
     if (month, date) == (1, 10) {
-        faults.push((at(rng), Fault::Upgrade));
+        faults.push((at(rng), Fault::Upgrade(UpgradeFault)));
     }
     if plan.edges.is_some() {
         // The day of before ends, and this one begins.
@@ -167,7 +172,10 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     };
     let nights = if day % WEEK + 1 == WEEK { 3 } else { 1 };
     let lasting = nights * DAY_NS - AWAKE * plan.timeout_ns;
-    faults.push((begins + AWAKE * plan.timeout_ns - 1, Fault::LongSuspension(how, lasting)));
+    faults.push((
+        begins + AWAKE * plan.timeout_ns - 1,
+        Fault::LongSuspension(LongSuspensionFault { how, lasting }),
+    ));
     plan.faults.extend(faults.into_iter().map(|(at_ns, what)| PlannedFault { at_ns, what }));
 }
 
@@ -186,7 +194,8 @@ fn draw_rotations(plan: &mut Plan, rng: &mut Rng) {
             let (some, day) = (rng.next_u64() as NodeSet, month * MONTH + ROTATED + 2 * number as u64);
             for (hosts, day) in [(some, day), (!some, day + 1)] {
                 let at_ns = day * AWAKE * plan.timeout_ns + rng.below(STORMY * plan.timeout_ns);
-                plan.faults.push(PlannedFault { at_ns, what: Fault::Rotate(hosts, step) });
+                plan.faults
+                    .push(PlannedFault { at_ns, what: Fault::Rotate(RotateFault { nodes: hosts, step }) });
             }
         }
     }
@@ -199,16 +208,16 @@ fn fault_of_day(plan: &Plan, rng: &mut Rng) -> Fault {
     let lasting = rng.log_uniform(plan.timeout_ns / 16, plan.timeout_ns * 2);
     let client = plan.replicas + rng.below(plan.publishers as u64) as usize;
     match rng.below(10) {
-        0 => Fault::Crash(target, EndPlan::Clean, lasting),
-        1 => Fault::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
-        2 => Fault::Crash(target, EndPlan::TornTail, lasting),
-        3 => Fault::Crash(target, EndPlan::Stopped, lasting),
-        4 => Fault::Pause(target, lasting),
-        5 => Fault::Handover(None),
-        6 => Fault::ClientCrash(client),
-        7 => Fault::Close(client),
-        8 => Fault::Isolate(target, true, rng.below(2) == 0, lasting),
-        _ => Fault::ClockStep(target, rng.pick(&[-1_000, -1, 1, 1_000])),
+        0 => Fault::Crash(CrashFault { target, end: EndPlan::Clean, lasting }),
+        1 => Fault::Crash(CrashFault { target, end: EndPlan::MidTurn(rng.below(4) as u32), lasting }),
+        2 => Fault::Crash(CrashFault { target, end: EndPlan::TornTail, lasting }),
+        3 => Fault::Crash(CrashFault { target, end: EndPlan::Stopped, lasting }),
+        4 => Fault::Pause(PauseFault { target, lasting }),
+        5 => Fault::Handover(HandoverFault { to: None }),
+        6 => Fault::ClientCrash(ClientCrashFault { client }),
+        7 => Fault::Close(CloseFault { publisher: client }),
+        8 => Fault::Isolate(IsolateFault { target, deaf: true, mute: rng.below(2) == 0, lasting }),
+        _ => Fault::ClockStep(ClockStepFault { target, by_ms: rng.pick(&[-1_000, -1, 1, 1_000]) }),
     }
 }
 
@@ -325,7 +334,7 @@ fn format_overtaken(world: &mut World) -> NodeSet {
     let formatted = overtaken & !world.diary.overtaken;
     for node in (0..world.ctx.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
         world.ctx.count(Event::Overtaken);
-        if replay::lose_journal(world, FaultNode::Replica(node)).is_some() {
+        if world.machines.lose_journal(&mut world.ctx, FaultNode::Replica(node)).is_some() {
             let steps = [OperatorStep::Renew(node), OperatorStep::Swap { node, patient: true }];
             let steps = if node < world.ctx.plan.founders { &steps } else { &steps[..1] };
             world.operator.order(&mut world.ctx, steps, 0);

@@ -244,7 +244,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
     for plan in (0..seeds).map(Plan::of_seed).filter(Plan::varies) {
         let seed = plan.seed;
         let later = plan.faults.iter().filter_map(|fault| match &fault.what {
-            Fault::Reconfigure(_, configured, ..) => Some(configured),
+            Fault::Reconfigure(ReconfigureFault { configured, .. }) => Some(configured),
             _ => None,
         });
         for configured in later.chain(&plan.configured) {

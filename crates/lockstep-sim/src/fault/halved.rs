@@ -11,10 +11,13 @@
 //! Each state between two steps is one that the next command starts from: no replica is listed twice, no
 //! journal of which the cluster has heard is formatted again, and the members get on.
 
+use super::Strike;
+use super::{Fault, PlannedFault};
+use crate::check::Violation;
 use crate::coverage::Event;
+use crate::kinds::FaultNode;
 use crate::operator::OperatorStep;
-use crate::plan::{Fault, FaultNode, Plan, PlannedFault};
-use crate::replay::lose_members_journal;
+use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::world::World;
 use lockstep_wire::{Identity, Nanos};
@@ -24,10 +27,45 @@ const SELDOM: u64 = 24;
 /// ... drawn from this stream. No seed that failed once, and no witness of a mutation, draws one.
 const STREAM: u64 = 0x10dc;
 
+/// The journal of a member is lost; the command that replaces it is given half, and again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct HalvedFault {
+    /// The replica that it strikes.
+    pub target: FaultNode,
+    /// The command dies after so many of its steps, ...
+    pub steps: u64,
+    /// ... and is given again after this (0: never).
+    pub again: Nanos,
+}
+
+impl Strike for HalvedFault {
+    fn apply(self, world: &mut World) -> Result<(), Violation> {
+        let Self { target, steps, again } = self;
+        let World { ctx, machines, operator, .. } = world;
+        let Some(node) = machines.lose_members_journal(ctx, target) else { return Ok(()) };
+        let Some(old) = machines.get(node).map(|machine| machine.identity) else { return Ok(()) };
+        let (first, second) = (steps_of(&mut ctx.rng, node, old), steps_of(&mut ctx.rng, node, old));
+        operator.order(ctx, &first, 0);
+        if (steps as usize) < first.len() {
+            operator.end_last_after(steps as usize);
+            ctx.count(Event::OrdersHalved);
+        }
+        if again > 0 {
+            operator.order(ctx, &second, again);
+            ctx.count(Event::OrdersAgain);
+        }
+        Ok(())
+    }
+
+    fn lasting_mut(&mut self) -> Option<&mut Nanos> {
+        Some(&mut self.again)
+    }
+}
+
 impl Plan {
     /// Whether orders are given half or twice.
     pub fn repeats_orders(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, Fault::Halved(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, Fault::Halved(_)))
     }
 
     /// Orders that are given half, and again; none in most runs.
@@ -44,7 +82,7 @@ impl Plan {
                 1 => 1,
                 _ => rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 16),
             };
-            let what = Fault::Halved(target, 1 + rng.below(3), again);
+            let what = Fault::Halved(HalvedFault { target, steps: 1 + rng.below(3), again });
             self.faults.push(PlannedFault { at_ns, what });
         }
     }
@@ -57,23 +95,5 @@ fn steps_of(rng: &mut Rng, node: usize, old: Identity) -> Vec<OperatorStep> {
     match rng.below(2) {
         0 => vec![renew, OperatorStep::Swap { node, patient }],
         _ => vec![OperatorStep::Remove(old), renew, OperatorStep::Add { node, witness: false, patient }],
-    }
-}
-
-/// The journal of a member is lost; the command that replaces it dies after so many steps, and is given again
-/// after `again` (0: never).
-pub(crate) fn order_half(world: &mut World, target: FaultNode, steps: u64, again: Nanos) {
-    let Some(node) = lose_members_journal(world, target) else { return };
-    let Some(machine) = world.machines.get(node) else { return };
-    let old = machine.identity;
-    let (first, second) = (steps_of(&mut world.ctx.rng, node, old), steps_of(&mut world.ctx.rng, node, old));
-    world.operator.order(&mut world.ctx, &first, 0);
-    if (steps as usize) < first.len() {
-        world.operator.end_last_after(steps as usize);
-        world.ctx.count(Event::OrdersHalved);
-    }
-    if again > 0 {
-        world.operator.order(&mut world.ctx, &second, again);
-        world.ctx.count(Event::OrdersAgain);
     }
 }

@@ -9,31 +9,26 @@
 //!              found on the one with most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ healed
 //! ```
 
+use super::Strike;
+use super::{ClientCrashFault, CrashFault, HandoverFault, PauseClientFault, PauseFault, ReplayFault};
+use super::{Fault, PlannedFault};
 use crate::check::{ReportedFounding, Violation};
 use crate::clients::ClientProcess;
-use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::disk::{DiskFault, SimDisk};
-use crate::machine::{Machine, MachineState};
-use crate::machines::Machines;
+use crate::kinds::{EndPlan, FaultNode};
+use crate::machine::Machine;
 use crate::operator::OperatorStep;
-use crate::operator::SimOperator;
-use crate::plan::{EndPlan, Fault, FaultNode, Plan, PlannedFault};
+use crate::plan::Plan;
 use crate::populate::address;
+use crate::recovery::{AFTERMATH, Survey, aftermath};
 use crate::rng::Rng;
 use crate::story::Happening;
 use crate::wire::NodeSet;
 use crate::world::World;
-use crate::year::{hand_in_every_ns, pursued_ns};
-use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
-use lockstep_core::proto::log::LogEnd;
-use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::journal::ports::{FileName, Store};
-use lockstep_replica::journal::proof::RingEvidence;
-use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
-use lockstep_replica::journal::{
-    Completeness, Founder, Inspection, JournalOpenError, Retention, Superblock, found, holdings, inspect,
-};
+use crate::year::hand_in_every_ns;
+use lockstep_replica::journal::ports::Store;
+use lockstep_replica::journal::{Founder, Retention};
 use lockstep_wire::{Identity, MemberBody, Nanos};
 
 /// One seed in so many loses its quorum, of those that may.
@@ -45,8 +40,6 @@ const STREAM_LATE: u64 = 0xe2d2;
 const LATER: u64 = 0xb2;
 /// The difference between a founder's incarnation and the one before.
 const FOUNDERS: u32 = 0x1000;
-/// The time after the loss of the quorum, in timeouts.
-const AFTERMATH: u64 = 100;
 /// The time from which old members are replaced, in timeouts.
 const REPLACED: u64 = 45;
 /// The messages that publishers hand in after it.
@@ -54,10 +47,46 @@ const MORE: u64 = 6;
 /// The most tries of a recovery that dies; the last one does not die.
 const TRIES: u64 = 4;
 
+/// Journals are lost for good, machines without power, and the operator recovers.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct QuorumLossFault {
+    /// The journals of these are lost for good, ...
+    pub gone: NodeSet,
+    /// ... and these lose their power.
+    pub dark: NodeSet,
+}
+
+impl Strike for QuorumLossFault {
+    /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
+    fn apply(self, world: &mut World) -> Result<(), Violation> {
+        let Self { gone, dark } = self;
+        if world.ctx.oracle.founding().is_some() {
+            return Ok(());
+        }
+        world.operator.rest();
+        world.operator.commands.clear();
+        world.ctx.network.outlive();
+        world
+            .ctx
+            .tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
+        for index in 0..world.ctx.plan.replicas {
+            if gone >> index & 1 == 1 {
+                world.machines.erase(&mut world.ctx, index);
+            } else if dark >> index & 1 == 1 {
+                let within = world.ctx.rng.below(2) == 0;
+                world.machines.lose_power(&mut world.ctx, index, (within, false), 0);
+            }
+            world.machines.stop_for_good(index);
+        }
+        world.ctx.count(Event::Ruins);
+        world.recover()
+    }
+}
+
 impl Plan {
     /// The length of the first act: the second follows the loss of the quorum.
     pub(crate) fn first_act_ns(&self) -> Nanos {
-        let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, Fault::QuorumLoss(..)));
+        let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, Fault::QuorumLoss(_)));
         quorum_loss.map_or(self.fault_phase_ns, |quorum_loss| quorum_loss.at_ns)
     }
 
@@ -89,7 +118,9 @@ impl Plan {
     /// source that is gone costs a joining node more than a day of this year.
     pub(crate) fn draw_restore(&mut self, rng: &mut Rng, at_ns: Nanos) {
         let what = match self.draw_loss(rng) {
-            Fault::QuorumLoss(gone, dark) => Fault::QuorumLoss(gone, dark & !(!0 << self.founders)),
+            Fault::QuorumLoss(QuorumLossFault { gone, dark }) => {
+                Fault::QuorumLoss(QuorumLossFault { gone, dark: dark & !(!0 << self.founders) })
+            }
             other => other,
         };
         self.faults.push(PlannedFault { at_ns, what });
@@ -108,7 +139,7 @@ impl Plan {
             2 if self.archivers > 0 => (members, 0),
             _ => (gone, 0),
         };
-        Fault::QuorumLoss(gone, dark)
+        Fault::QuorumLoss(QuorumLossFault { gone, dark })
     }
 
     fn draw_loss_and_aftermath(&mut self, rng: &mut Rng) {
@@ -125,13 +156,13 @@ impl Plan {
             };
             let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
             let what = match rng.below(7) {
-                0 => Fault::Crash(target, EndPlan::Clean, lasting),
-                1 => Fault::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
-                2 => Fault::Pause(target, lasting),
-                3 => Fault::PauseClient(client, lasting),
-                4 => Fault::ClientCrash(client),
-                5 => Fault::Handover(None),
-                _ => Fault::Replay(1 + rng.below(32)),
+                0 => Fault::Crash(CrashFault { target, end: EndPlan::Clean, lasting }),
+                1 => Fault::Crash(CrashFault { target, end: EndPlan::MidTurn(rng.below(4) as u32), lasting }),
+                2 => Fault::Pause(PauseFault { target, lasting }),
+                3 => Fault::PauseClient(PauseClientFault { client, lasting }),
+                4 => Fault::ClientCrash(ClientCrashFault { client }),
+                5 => Fault::Handover(HandoverFault { to: None }),
+                _ => Fault::Replay(ReplayFault { count: 1 + rng.below(32) }),
             };
             self.faults.push(PlannedFault { at_ns, what });
         }
@@ -142,107 +173,6 @@ impl Plan {
 /// The time between two messages of a publisher behind it.
 fn more_every_ns(plan: &Plan) -> Nanos {
     if plan.months > 0 { hand_in_every_ns(plan) } else { 10 * plan.timeout_ns }
-}
-
-/// Until when the operator tries to bring it to full strength.
-fn aftermath(plan: &Plan, now: Nanos) -> Nanos {
-    now + if plan.months > 0 { pursued_ns(plan) } else { AFTERMATH * plan.timeout_ns }
-}
-
-/// The result of inspecting one machine's journal.
-struct Survey {
-    node: usize,
-    end: LogEnd,
-    identity: Identity,
-    complete: bool,
-    /// The log is known to have reached no further, and no other replica had a vote.
-    says_all: bool,
-    members: Vec<Identity>,
-}
-
-impl Survey {
-    /// The order by which `recover --compare` ranks.
-    fn reach(&self) -> (lockstep_wire::Epoch, u64, bool) {
-        (self.end.epoch, self.end.next, self.complete)
-    }
-}
-
-impl Machine {
-    /// An inspection like that of `recover`: with the ring where that proves the journal complete, else of
-    /// the segments alone.
-    fn look(&self) -> Option<Inspection> {
-        if self.is_damaged() || self.failed || !self.rotten.is_empty() || self.vanished.may_refuse() {
-            return None;
-        }
-        let memory = match &self.state {
-            MachineState::Down(memory, _) => memory.as_ref(),
-            _ => None,
-        };
-        let inspection = inspect(&self.store, memory, self.settings()).ok()?;
-        let alone =
-            inspection.completeness() != &Completeness::Complete && inspection.ring() == &RingEvidence::Own;
-        let inspection =
-            if alone { inspect(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { inspection };
-        Some(inspection).filter(|inspection| inspection.damage().is_empty() && inspection.end().next > 1)
-    }
-
-    /// Writes the part of a proven ring that the segments lack to them, and stops the journal cleanly.
-    fn settle(&mut self, wall: Nanos) -> Result<(), JournalOpenError> {
-        let Some(inspection) = self.look() else { return Ok(()) };
-        let MachineState::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
-        if inspection.ring() != &RingEvidence::Own || inspection.completeness() != &Completeness::Complete {
-            return Ok(());
-        }
-        let lineage = holdings(&self.store, &inspection)?.lineage;
-        let committed = inspection.checkpoint().commit_next;
-        let opened = inspection.begin(&mut self.store, memory)?;
-        let (mut tail, mut remarks) = (opened.tail, Vec::new());
-        let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(true));
-        let inputs = Inputs { now: 0, wall, stop: true, lineage, committed, ring_only: false, device: false };
-        loop {
-            match side.turn(&mut self.store, tail.memory_mut(), &inputs, &mut remarks) {
-                SideStep::Again | SideStep::Pause(_) => {}
-                SideStep::Stopped => return Ok(()),
-                SideStep::Failed(error) => return Err(JournalOpenError::Settings(error.to_string())),
-            }
-        }
-    }
-
-    /// `recover --accept-loss` on the own journal.
-    fn found(&mut self, founder: &Founder, wall: Nanos) -> Result<(), JournalOpenError> {
-        self.settle(wall)?;
-        let Some(inspection) = self.look() else { return Ok(()) };
-        self.store.set_power(true);
-        found(&mut self.store, inspection.superblock(), founder).map(drop)
-    }
-
-    /// A copy of another journal's files, synced and without its superblock, replaces this journal.
-    fn take_files(&mut self, files: SimDisk) -> Result<(), JournalOpenError> {
-        (self.store, self.state) = (files, MachineState::Down(None, Nanos::MAX));
-        // What the former files lacked, these do not.
-        (self.rotten, self.damaged_segments, self.vanished) = Default::default();
-        for file in self.store.list()? {
-            match file {
-                FileName::Superblock | FileName::Spare => self.store.remove(file)?,
-                file => self.store.sync(file)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// The owner of the journal.
-    fn owner(&self) -> Option<Identity> {
-        Some(Superblock::load(&self.store).ok()?.ok()?.newest.identity)
-    }
-
-    /// Makes the journal the founder's.
-    fn become_founder(&mut self, founder: Identity) {
-        if self.is_lost() {
-            self.state = MachineState::Down(None, Nanos::MAX);
-        }
-        (self.identity, self.led, self.forgot, self.failed) = (founder, false, false, false);
-        (self.remarks, self.asked) = (Vec::new(), 0);
-    }
 }
 
 /// A quorum is complete and goes on. Founders whose journal is not prove nothing when they are started, and
@@ -267,28 +197,6 @@ fn go_on(world: &mut World, all: &[Survey]) {
 }
 
 impl World {
-    /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
-    pub(crate) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
-        if self.ctx.oracle.founding().is_some() {
-            return Ok(());
-        }
-        self.operator.rest();
-        self.operator.commands.clear();
-        self.ctx.network.outlive();
-        self.ctx.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
-        for index in 0..self.ctx.plan.replicas {
-            if gone >> index & 1 == 1 {
-                self.machines.erase(&mut self.ctx, index);
-            } else if dark >> index & 1 == 1 {
-                let within = self.ctx.rng.below(2) == 0;
-                self.machines.lose_power(&mut self.ctx, index, (within, false), 0);
-            }
-            self.machines.stop_for_good(index);
-        }
-        self.ctx.count(Event::Ruins);
-        self.recover()
-    }
-
     /// The operator recovers as `docs/RECOVER.md` describes under "No quorum".
     fn recover(&mut self) -> Result<(), Violation> {
         for tries in 0.. {
@@ -441,140 +349,4 @@ impl World {
         }
         Ok(())
     }
-}
-
-impl Machines {
-    /// The journal of this node is lost for good.
-    fn erase(&mut self, ctx: &mut RunContext, index: usize) {
-        self.lost |= 1 << index;
-        let Some(machine) = self.get_mut(index) else { return };
-        machine.forget();
-        machine.store = SimDisk::default();
-        ctx.oracle.on_forgotten(machine.identity);
-    }
-
-    fn stop_for_good(&mut self, index: usize) {
-        let node = &mut self.nodes[index];
-        let notice = std::mem::take(&mut node.notice);
-        (node.led, node.host.paused_until) = (None, 0);
-        if !notice.is_empty() {
-            self.old_notices.push((index, notice));
-        }
-        let Some(machine) = self.get_mut(index) else { return };
-        machine.end(Nanos::MAX);
-        machine.store.disarm();
-        machine.store.set_capacity_bytes(u64::MAX);
-        (machine.ordeal, machine.stopping, machine.darkens) = (None, None, None);
-        (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
-    }
-
-    /// Inspects every remaining journal.
-    fn survey(&self) -> Vec<Survey> {
-        let mut all = Vec::new();
-        for node in 0..self.nodes.len() {
-            let Some(machine) = self.get(node) else { continue };
-            let Some(inspection) = machine.look() else { continue };
-            let complete = inspection.completeness() == &Completeness::Complete;
-            let members: Vec<_> = inspection.checkpoint().members.iter().map(MemberBody::identity).collect();
-            let says_all = complete
-                && members == [inspection.superblock().identity]
-                && inspection.high_next() <= inspection.end().next;
-            let identity = inspection.superblock().identity;
-            all.push(Survey { node, end: inspection.end(), identity, complete, says_all, members });
-        }
-        all
-    }
-
-    /// `recover --from`, with a copy of the archiver's journal, which was stopped cleanly.
-    fn found_from(
-        &mut self,
-        ctx: &mut RunContext,
-        chosen: usize,
-        node: usize,
-        (founder, wall): (&Founder, Nanos),
-        dies: Option<(u64, u64)>,
-    ) -> Result<(), JournalOpenError> {
-        let Some(archiver) = self.get_mut(chosen) else { return Ok(()) };
-        archiver.settle(wall)?;
-        let Some(inspection) = archiver.look() else { return Ok(()) };
-        let (previous, files) = (*inspection.superblock(), archiver.store.clone());
-        let old = self.get_mut(node).map(|machine| machine.identity);
-        old.into_iter().for_each(|old| ctx.oracle.on_forgotten(old));
-        let Some(machine) = self.get_mut(node) else { return Ok(()) };
-        machine.take_files(files)?;
-        if let Some((calls, salt)) = dies {
-            machine.store.arm(DiskFault::Death, calls, salt);
-        }
-        machine.store.set_power(true);
-        found(&mut machine.store, &previous, founder).map(drop)
-    }
-
-    /// The process at this node is started within so many timeouts.
-    fn restart_within(&mut self, ctx: &mut RunContext, index: usize, timeouts: u64) {
-        let at = ctx.now + ctx.rng.below(timeouts * ctx.plan.timeout_ns);
-        let Some(machine) = self.get_mut(index) else { return };
-        if let MachineState::Down(_, until) = &mut machine.state {
-            *until = at;
-        }
-    }
-
-    /// A replica has stopped because the group is in another history, with `events` as its last ones.
-    pub(crate) fn on_left_behind(
-        &mut self,
-        ctx: &mut RunContext,
-        operator: &mut SimOperator,
-        index: usize,
-        events: &[NodeEvent],
-    ) -> Result<(), Violation> {
-        let (now, timeout_ns) = (ctx.now, ctx.plan.timeout_ns);
-        ctx.oracle.check_left_behind(index, events)?;
-        let is_present = ctx.oracle.is_present(index);
-        ctx.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
-        ctx.tell(index, || Happening::Note(format!("stops: {events:?}")));
-        let Some(machine) = self.get_mut(index) else { return Ok(()) };
-        if is_present {
-            // The cause was an old datagram of a past leader: it is restarted.
-            machine.kill(now + timeout_ns, None);
-            self.announce_death(ctx, index);
-            return Ok(());
-        }
-        machine.forget();
-        self.lost |= 1 << index;
-        (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
-        ctx.oracle.on_renewed(index);
-        if !ctx.plan.is_archiver(index) && !operator.renews(index) {
-            let add = OperatorStep::Add { node: index, witness: false, patient: true };
-            operator.command_until(
-                ctx,
-                &[OperatorStep::Renew(index), add],
-                timeout_ns,
-                aftermath(&ctx.plan, now),
-            );
-        }
-        ctx.await_no_more(index);
-        Ok(())
-    }
-
-    /// The fault phase has ended: the operator stops every node that still runs in the ancestor history.
-    pub(crate) fn leave_ancestor(&mut self, ctx: &mut RunContext) {
-        if ctx.oracle.founding().is_none() {
-            return;
-        }
-        for index in 0..ctx.plan.replicas {
-            if self.lost >> index & 1 == 1 {
-                self.stop_for_good(index);
-                if let Some(machine) = self.get_mut(index) {
-                    machine.forget();
-                }
-                ctx.oracle.on_renewed(index);
-            }
-        }
-    }
-}
-
-/// Whether the last events of a node report that it was left behind.
-pub(crate) fn is_left_behind(events: &[NodeEvent]) -> bool {
-    events.iter().any(|event| {
-        matches!(event, NodeEvent::Founded { goes_on: false, .. } | NodeEvent::OtherHistory { .. })
-    })
 }
