@@ -24,9 +24,9 @@ use crate::keys;
 use crate::kinds::{EndPlan, FaultNode};
 use crate::kinds::{RotationStep, Suspension};
 use crate::machine::Machine;
+use crate::machines::catch_up;
 use crate::operator::OperatorStep;
 use crate::plan::{DAY_NS, Plan, WALL_NS};
-use crate::replay;
 use crate::rng::Rng;
 use crate::wire::{NetworkModel, NodeSet};
 use crate::world::World;
@@ -326,7 +326,7 @@ pub(crate) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
 /// again. Returns those of this evening.
 fn format_overtaken(world: &mut World) -> NodeSet {
     let is_overtaken = |node: &usize| match world.machines.get(*node) {
-        Some(machine) => replay::is_overtaken(machine) && world.machines.may_lose(&world.ctx, *node),
+        Some(machine) => catch_up::is_overtaken(machine) && world.machines.may_lose(&world.ctx, *node),
         _ => false,
     };
     let overtaken =

@@ -15,7 +15,7 @@ use lockstep_wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
 
 /// The first history of every run.
-const FIRST: u64 = crate::populate::HISTORY;
+const FIRST: u64 = crate::engines::HISTORY;
 
 /// The report to the operator, and the operator's command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,19 +1,21 @@
 //! The room of the clients: the processes of publishers, subscribers and participants, and their work. It
 //! touches what all rooms share; readers read the journals of machines, which are handed to them.
 
+pub(crate) mod payload;
+pub(crate) mod sleeper;
 mod turn;
 
 use crate::check::Violation;
+use crate::clients::sleeper::SleepOutcome;
 use crate::context::RunContext;
 use crate::coverage::Event;
+use crate::engines::{named, participant, publisher, subscriber};
 use crate::host::{Host, SimProcess};
 use crate::kinds::SimClock;
+use crate::machines::reader::SimReplaySource;
 use crate::net::SimNet;
 use crate::plan::Plan;
-use crate::populate::{named, participant, publisher, subscriber};
-use crate::reader::SimReplaySource;
 use crate::rng::Rng;
-use crate::sleeper::SleepOutcome;
 use crate::story::Happening;
 use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::publisher::PublisherEngine;

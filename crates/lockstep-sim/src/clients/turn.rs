@@ -2,12 +2,12 @@
 
 use super::{ClientProcess, ClientTurn, Clients, ReaderSlot, WorldWork};
 use crate::check::{Oracle, Violation};
+use crate::clients::payload;
+use crate::clients::sleeper::SleepOutcome;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::machines::Machines;
 use crate::net::SimNet;
-use crate::payload;
-use crate::sleeper::SleepOutcome;
 use crate::story::Happening;
 use crate::wire::NodeSet;
 use lockstep_core::engine::participant::ParticipantEvent;

@@ -3,7 +3,7 @@
 use super::Strike;
 use crate::check::Violation;
 use crate::kinds::FaultNode;
-use crate::storage::StorageFault;
+use crate::machine::storage::StorageFault;
 use crate::world::World;
 use lockstep_wire::Nanos;
 

@@ -4,8 +4,8 @@ use super::Strike;
 use crate::check::Violation;
 use crate::disk::DiskFault;
 use crate::kinds::FaultNode;
+use crate::machine::storage::StorageFault;
 use crate::rng::Rng;
-use crate::storage::StorageFault;
 use crate::world::World;
 use lockstep_wire::Nanos;
 

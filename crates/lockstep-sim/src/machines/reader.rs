@@ -2,11 +2,11 @@
 
 use crate::context::RunContext;
 use crate::coverage::Event;
+use crate::engines::address;
 use crate::machine::CLUSTER;
 use crate::machines::MachineNode;
 use crate::machines::Machines;
-use crate::populate::address;
-use crate::replay::{ReplayChunk, answer, denial, next_request};
+use crate::machines::catch_up::{ReplayChunk, answer, denial, next_request};
 use crate::wire::NodeSet;
 use lockstep_core::engine::receiver::ReceiverLimits;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};

@@ -1,15 +1,23 @@
 //! The room of the machines: the hosts of replicas, witnesses and archivers, with their journals, clocks and
 //! watchers. It touches what all rooms share, and no client and no gateway: those read journals here.
 
+mod autopsy;
+pub(crate) mod catch_up;
+pub(crate) mod handover;
+mod outage;
+pub(crate) mod reader;
+pub(crate) mod recovery;
+mod turn;
+
 use crate::check::Violation;
 use crate::context::RunContext;
-use crate::handover::Draining;
 use crate::host::{Host, SimProcess};
 use crate::keys::HostKeys;
 use crate::kinds::FaultNode;
+use crate::machine::storage::StorageFault;
 use crate::machine::{Machine, MachineState};
+use crate::machines::handover::Draining;
 use crate::net::SimNet;
-use crate::storage::StorageFault;
 use crate::wire::NodeSet;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_wire::{Epoch, Identity, Nanos};

@@ -1,7 +1,11 @@
 //! The meaning of a seed: the nodes, the network model, and every fault with its time. The faults are a list
 //! that is drawn before the run, so that a failing run can be repeated with a shorter one.
 
+mod configured;
+mod days;
 mod draw;
+mod joining;
+mod quiet;
 
 use crate::edge::EdgePlan;
 use crate::fault::draw_rejoining;

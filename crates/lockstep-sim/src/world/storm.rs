@@ -6,7 +6,7 @@ use crate::coverage::Event;
 use crate::kinds::FaultNode;
 use crate::machines::Machines;
 
-use crate::storage::Flushed;
+use crate::machine::storage::Flushed;
 use crate::story::Happening;
 use crate::world::World;
 use lockstep_replica::journal::Retention;

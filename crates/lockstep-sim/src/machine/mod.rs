@@ -1,19 +1,24 @@
 //! The machine of a replica: its memory, its clock, and the process that runs there. The faults of its disk
 //! are in `storage`.
 
+pub(crate) mod copies;
+pub(crate) mod event_pages;
+pub(crate) mod storage;
+pub(crate) mod vanished;
+
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::disk::SimDisk;
-use crate::event_pages::RecordedEvents;
 use crate::kinds::{Configured, SimClock};
+use crate::machine::copies::JournalCopy;
+use crate::machine::event_pages::RecordedEvents;
+use crate::machine::storage::StorageFault;
+use crate::machine::vanished::Vanished;
+use crate::machines::catch_up::{Fetching, ReplayServing};
 use crate::net::SimNet;
 use crate::plan::Plan;
-use crate::replay::{Fetching, ReplayServing};
 use crate::rng::Rng;
-use crate::rollback::JournalCopy;
-use crate::second::Carried;
-use crate::storage::StorageFault;
-use crate::vanished::Vanished;
+use crate::seconds::Carried;
 use lockstep_core::proto::commit::Durability;
 pub(crate) use lockstep_memory::world::CLUSTER;
 use lockstep_memory::world::MemoryPorts;

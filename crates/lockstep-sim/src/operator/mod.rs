@@ -2,6 +2,8 @@
 //! repeated until the members show it; the death of one of two is a query to the other. The operator sees
 //! the present state in the status, here in the leader's own log.
 
+mod rejoining;
+
 use crate::check::Violation;
 use crate::check::log_tree::Stem;
 use crate::context::{OPERATOR, RunContext};
@@ -11,8 +13,8 @@ use crate::kinds::FaultNode;
 use crate::machine::{CLUSTER, Machine, MachineState};
 use crate::machines::Machines;
 
-use crate::populate::address;
-use crate::rejoining::Rejoiners;
+use crate::engines::address;
+use crate::operator::rejoining::Rejoiners;
 use crate::story::Happening;
 use crate::year::pursued_ns;
 use bytemuck::Zeroable;

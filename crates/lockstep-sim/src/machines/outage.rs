@@ -9,7 +9,7 @@ use crate::machine::MachineState;
 use crate::machines::Machines;
 use crate::story::ms;
 
-use crate::storage::StorageFault;
+use crate::machine::storage::StorageFault;
 use crate::story::Happening;
 use crate::wire::NodeSet;
 use lockstep_core::engine::replay::{ReplayItem, piece};

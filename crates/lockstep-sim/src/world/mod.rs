@@ -2,9 +2,12 @@
 //! world is the composition: it knows which room has which node, hands each what arrives, puts what it sends
 //! into the network, and lets the next one act.
 
+mod ahead;
+mod calm;
 mod deliveries;
 mod end;
 pub mod recorded;
+mod storm;
 
 use crate::check::Violation;
 use crate::clients::{ClientTurn, Clients};
@@ -16,7 +19,7 @@ use crate::machines::Machines;
 use crate::operator::SimOperator;
 use crate::outcome::{Outcome, RunFailure};
 use crate::plan::Plan;
-use crate::second::Seconds;
+use crate::seconds::Seconds;
 use crate::story::{Happening, Story};
 use crate::wire::NodeSet;
 use crate::year::Diary;

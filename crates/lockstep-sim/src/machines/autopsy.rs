@@ -3,8 +3,8 @@
 use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
+use crate::machine::storage::Flushed;
 use crate::machines::Machines;
-use crate::storage::Flushed;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::{Checkpoint, read_segments, verify};
 use lockstep_wire::{Header, Nanos};
