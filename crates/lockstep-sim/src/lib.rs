@@ -26,7 +26,6 @@ pub mod edge;
 mod engines;
 pub mod explore;
 pub mod fault;
-mod full_disks;
 mod host;
 mod keys;
 pub mod kinds;

@@ -3,7 +3,6 @@
 
 use crate::check::Oracle;
 use crate::check::log_tree::TreeNode;
-use crate::context::RunContext;
 use crate::machines::{MachineNode, Machines};
 use crate::operator::Command;
 use crate::plan::{DAY_NS, Plan};
@@ -27,40 +26,6 @@ pub(crate) struct Electorate<'a> {
     pub(crate) machines: &'a Machines,
     /// Every change that was ever commanded.
     pub(crate) commands: &'a [Command],
-}
-
-impl Machines {
-    /// The members at the end of what is committed.
-    pub(crate) fn members_in_force(&self, ctx: &RunContext) -> Vec<Identity> {
-        match ctx.oracle.reference.tip() {
-            Some(tip) => ctx.oracle.tree.stem(tip).members.clone(),
-            None => (0..ctx.plan.founders).filter_map(|node| self.identity_at(node)).collect(),
-        }
-    }
-
-    /// The end of the committed prefix that a node stores, or will after its restart.
-    pub(crate) fn stored_next(&self, oracle: &Oracle, node: usize) -> Seq {
-        self.left_of(oracle, node, oracle.agreed_next(node))
-    }
-
-    /// The part of a node's log up to `next` that is left after its restart.
-    pub(crate) fn left_of(&self, oracle: &Oracle, node: usize, next: Seq) -> Seq {
-        match self.get(node) {
-            // A store that is armed may still lose power with the process.
-            Some(machine) if machine.has_rebooted() || machine.store.is_armed() => {
-                next.min(oracle.durable_next(node))
-            }
-            _ => next,
-        }
-    }
-
-    /// The commit that a process knows; one that is down may have to learn it again.
-    pub(crate) fn known_commit(&self, node: usize) -> Seq {
-        match self.get(node) {
-            Some(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
-            _ => 1,
-        }
-    }
 }
 
 impl Electorate<'_> {

@@ -18,7 +18,6 @@
 use crate::check::{SentDatagram, Violation};
 use crate::context::RunContext;
 use crate::coverage::Event;
-use crate::disk::SimDisk;
 use crate::engines::replica_limits;
 use crate::host::{Host, SimProcess};
 use crate::keys;
@@ -30,21 +29,12 @@ use crate::net::SimNet;
 use crate::story::Happening;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_replica::journal::Superblock;
-use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_wire::{Datagram, Header, Identity, Kind, Nanos};
+use lockstep_wire::{Datagram, Header, Kind, Nanos};
 
 /// Boots of the other machine are not those of the first.
 const OTHER_BOOT: u64 = 1 << 32;
 /// A second process that receives from the first one has stopped after so many probes.
 const PROBES_MAX: u64 = 2;
-
-/// A copy of a journal and its tail, with its identity.
-#[derive(Clone, Debug)]
-pub(crate) struct Carried {
-    files: SimDisk,
-    ring: Option<MemoryTail>,
-    identity: Identity,
-}
 
 /// A second process, on a machine of its own.
 #[derive(Clone)]
@@ -55,23 +45,6 @@ pub(crate) struct Second {
     start: u64,
     /// It has stopped by then.
     until: Nanos,
-}
-
-impl Machine {
-    /// Makes a copy for another machine, if its journal has no damage.
-    fn carry(&mut self) -> bool {
-        if self.may_refuse() || self.store.is_armed() {
-            return false;
-        }
-        let ring = match &mut self.state {
-            MachineState::Up(replica) => Some(replica.tail_mut().memory_mut().clone()),
-            MachineState::Down(memory, _) => memory.clone(),
-            MachineState::Lost => return false,
-        };
-        let (files, identity) = (self.store.clone(), self.identity);
-        self.carried = Some(Box::new(Carried { files, ring, identity }));
-        true
-    }
 }
 
 /// The room of a second process, on a host of its own: it touches what all rooms share, and looks at the
@@ -117,26 +90,6 @@ impl SimProcess for Seconds {
     }
 }
 
-impl Machines {
-    /// The files of a replica are copied for another machine.
-    pub(crate) fn carry(&mut self, ctx: &mut RunContext, target: FaultNode) {
-        let Some(index) = self.resolve(target) else { return };
-        let Some(machine) = self.get_mut(index) else { return };
-        machine.carries = machine.carry();
-        if machine.carries {
-            ctx.tell(index, || Happening::Fault("is copied for another machine".to_string()));
-        }
-    }
-
-    /// A replica has stopped cleanly: its files are copied once more, if that was planned.
-    pub(crate) fn carry_stopped(&mut self, ctx: &mut RunContext, index: usize) {
-        let Some(machine) = self.get_mut(index) else { return };
-        if machine.carries && machine.carry() {
-            ctx.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
-        }
-    }
-}
-
 impl Seconds {
     /// None yet; its node is `node`, where the plan has one.
     pub(crate) fn new(ctx: &RunContext, node: usize) -> Self {
@@ -159,7 +112,7 @@ impl Seconds {
         ahead_ms: i64,
     ) -> Result<(), Violation> {
         let (Some(first), None) = (machines.resolve(target), &self.second) else { return Ok(()) };
-        let is_well = machines.is_well(ctx, first) && machines.lost >> first & 1 == 0;
+        let is_well = machines.nodes[first].is_well(ctx) && machines.lost >> first & 1 == 0;
         let Some(machine) = machines.get(first) else { return Ok(()) };
         let has_probed = machine.replica().is_some_and(|replica| replica.core.has_probed());
         let Some(carried) = machine.carried.clone().filter(|carried| carried.identity == machine.identity)
@@ -228,7 +181,7 @@ impl Seconds {
         let Some(second) = &self.second else { return false };
         let (first, start) = (second.first, second.start);
         let runs_on = machines.get(first).is_some_and(|machine| machine.starts == start);
-        let ends = !runs_on || !machines.is_well(ctx, first);
+        let ends = !runs_on || !machines.nodes[first].is_well(ctx);
         if ends {
             self.end(ctx, "the first one has fallen silent");
         }

@@ -1,6 +1,7 @@
 //! The room of the clients: the processes of publishers, subscribers and participants, and their work. It
 //! touches what all rooms share; readers read the journals of machines, which are handed to them.
 
+mod opening;
 pub(crate) mod payload;
 pub(crate) mod sleeper;
 mod turn;
@@ -9,7 +10,7 @@ use crate::check::Violation;
 use crate::clients::sleeper::SleepOutcome;
 use crate::context::RunContext;
 use crate::coverage::Event;
-use crate::engines::{named, participant, publisher, subscriber};
+use crate::engines::{named, subscriber};
 use crate::host::{Host, SimProcess};
 use crate::kinds::SimClock;
 use crate::machines::reader::SimReplaySource;
@@ -22,6 +23,7 @@ use lockstep_core::engine::publisher::PublisherEngine;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
+use opening::{participant, publisher};
 use std::collections::BTreeMap;
 
 /// The number to which the remaining messages are reduced when the faults have ended.

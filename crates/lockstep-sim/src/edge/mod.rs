@@ -254,7 +254,7 @@ impl Edges {
         let now = ctx.now;
         ctx.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
         match fault {
-            EdgeFault::Kill(place, lasting) => {
+            EdgeFault::Kill { place, lasting } => {
                 if let Some((node, edge)) = self.edge(place)
                     && edge.process.is_some()
                 {
@@ -270,7 +270,7 @@ impl Edges {
                     event.into_iter().for_each(|event| ctx.oracle.coverage.count(event));
                 }
             }
-            EdgeFault::Stop(place, lasting) => {
+            EdgeFault::Stop { place, lasting } => {
                 if let Some((_, edge)) = self.edge(place)
                     && let Some(EdgeProcess::Gateway(process)) = &mut edge.process
                     && process.stops.is_none()
@@ -291,21 +291,21 @@ impl Edges {
                     ctx.oracle.coverage.count(Event::GatewayDuplicates);
                 }
             }
-            EdgeFault::Break(trader) => {
+            EdgeFault::Break { trader } => {
                 if let Some(link) = self.link_of(trader).filter(|link| self.links.contains_key(link)) {
                     self.cut(now, link);
                     ctx.oracle.coverage.count(Event::ConnectionsBroken);
                 }
             }
-            EdgeFault::Deaf(trader, lasting) => {
+            EdgeFault::Deaf { trader, lasting } => {
                 self.be_deaf(trader, now + lasting);
                 ctx.oracle.coverage.count(Event::ClientsDeaf);
             }
-            EdgeFault::Leave(trader, lasting) => {
+            EdgeFault::Leave { trader, lasting } => {
                 self.leave(trader, now + lasting);
                 ctx.oracle.coverage.count(Event::ClientsLeft);
             }
-            EdgeFault::Day(twice) => self.mark_day(ctx, twice),
+            EdgeFault::Day { twice } => self.mark_day(ctx, twice),
         }
     }
 

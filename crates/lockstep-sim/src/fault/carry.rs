@@ -14,7 +14,10 @@ pub struct CarryFault {
 
 impl Strike for CarryFault {
     fn apply(self, world: &mut World) -> Result<(), Violation> {
-        world.machines.carry(&mut world.ctx, self.target);
+        let World { ctx, machines, .. } = world;
+        if let Some(index) = machines.resolve(self.target) {
+            machines.nodes[index].carry(ctx, index);
+        }
         Ok(())
     }
 }

@@ -50,7 +50,7 @@ impl Strike for CrashFault {
                 if let Some(replica) = machine.replica_mut() {
                     replica.start_drain(shown);
                     machine.stopping = Some((now + 20 * world.ctx.plan.timeout_ns, until));
-                    world.machines.watch_handover(&mut world.ctx, index, None);
+                    world.machines.nodes[index].watch_handover(&mut world.ctx, index, None);
                 }
                 world.ctx.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
                 return Ok(());

@@ -25,7 +25,7 @@ impl Strike for HandoverFault {
             && let Some(replica) = machine.replica_mut()
             && replica.start_handover(now, to)
         {
-            machines.watch_handover(ctx, index, to);
+            machines.nodes[index].watch_handover(ctx, index, to);
             ctx.count(Event::Handovers);
             ctx.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
         }

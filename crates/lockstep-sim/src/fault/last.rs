@@ -29,7 +29,7 @@ impl Strike for LastFault {
         let Self { target, calls, power, lasting } = self;
         let World { ctx, machines, .. } = world;
         let Some(index) = machines.resolve(target) else { return Ok(()) };
-        let is_safe = ctx.plan.is_safe_for_good(index);
+        let is_safe = is_safe_for_good(&ctx.plan, index);
         if power && !is_safe {
             if !machines.may_lose(ctx, index) {
                 return Ok(());
@@ -45,15 +45,13 @@ impl Strike for LastFault {
     }
 }
 
-impl Plan {
-    /// Whether the machine may lose its memory at any time from now on: all its acks and promises will be on
-    /// the device.
-    fn is_safe_for_good(&self, index: usize) -> bool {
-        let later = self.faults.iter().filter_map(|fault| match fault.what {
-            Fault::Reconfigure(ReconfigureFault { configured, .. }) => Some(configured),
-            _ => None,
-        });
-        let mut all = later.chain(self.configured.get(index).copied());
-        all.all(|configured| configured.durability == Durability::Power)
-    }
+/// Whether the machine may lose its memory at any time from now on: all its acks and promises will be on
+/// the device.
+fn is_safe_for_good(plan: &Plan, index: usize) -> bool {
+    let later = plan.faults.iter().filter_map(|fault| match fault.what {
+        Fault::Reconfigure(ReconfigureFault { configured, .. }) => Some(configured),
+        _ => None,
+    });
+    let mut all = later.chain(plan.configured.get(index).copied());
+    all.all(|configured| configured.durability == Durability::Power)
 }

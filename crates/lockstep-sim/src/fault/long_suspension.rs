@@ -9,7 +9,6 @@ use crate::plan::{DAY_NS, Plan};
 use crate::rng::Rng;
 use crate::story::{Happening, ms};
 use crate::world::{Room, World};
-use crate::year::nightfall;
 use lockstep_wire::Nanos;
 
 /// The most suspensions in one run.
@@ -32,7 +31,7 @@ pub struct LongSuspensionFault {
 impl Strike for LongSuspensionFault {
     fn apply(self, world: &mut World) -> Result<(), Violation> {
         let Self { how, lasting } = self;
-        nightfall(world, lasting)?;
+        world.judge_day(lasting)?;
         world.seconds.end(&mut world.ctx, "night falls");
         let dawn = world.ctx.now + lasting;
         (world.ctx.slept_ns, world.ctx.dawn) = (world.ctx.slept_ns + lasting, dawn);

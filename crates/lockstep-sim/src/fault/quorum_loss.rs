@@ -22,12 +22,11 @@ use crate::machine::Machine;
 use crate::machines::recovery::{AFTERMATH, Survey, aftermath};
 use crate::operator::OperatorStep;
 use crate::plan::Plan;
+use crate::plan::hand_in_every_ns;
 use crate::rng::Rng;
 use crate::story::Happening;
 use crate::wire::NodeSet;
 use crate::world::World;
-use crate::year::hand_in_every_ns;
-use lockstep_replica::journal::ports::Store;
 use lockstep_replica::journal::{Founder, Retention};
 use lockstep_wire::{Identity, MemberBody, Nanos};
 

@@ -1,7 +1,9 @@
-//! A copy of a journal's folder that an operator makes while the process runs, and puts back later.
+//! Copies of a journal that an operator makes while the process runs: of its folder, which is put back later,
+//! and of all that it has, for another machine.
 
 use crate::disk::SimDisk;
-use crate::machine::Machine;
+use crate::machine::{Machine, MachineState};
+use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_wire::Identity;
 
 /// A copy of a journal's folder, with its owner and boot.
@@ -10,6 +12,14 @@ pub(crate) struct JournalCopy {
     files: SimDisk,
     identity: Identity,
     boot: u64,
+}
+
+/// A copy of a journal and its tail, with its identity.
+#[derive(Clone, Debug)]
+pub(crate) struct Carried {
+    pub(crate) files: SimDisk,
+    pub(crate) ring: Option<MemoryTail>,
+    pub(crate) identity: Identity,
 }
 
 impl Machine {
@@ -36,5 +46,22 @@ impl Machine {
     /// Whether its process runs, and no fault has touched its journal.
     fn is_sound(&self) -> bool {
         self.replica().is_some() && !self.may_refuse() && !self.store.is_armed()
+    }
+}
+
+impl Machine {
+    /// Makes a copy for another machine, if its journal has no damage.
+    pub(crate) fn carry(&mut self) -> bool {
+        if self.may_refuse() || self.store.is_armed() {
+            return false;
+        }
+        let ring = match &mut self.state {
+            MachineState::Up(replica) => Some(replica.tail_mut().memory_mut().clone()),
+            MachineState::Down(memory, _) => memory.clone(),
+            MachineState::Lost => return false,
+        };
+        let (files, identity) = (self.store.clone(), self.identity);
+        self.carried = Some(Box::new(Carried { files, ring, identity }));
+        true
     }
 }

@@ -1,8 +1,6 @@
 //! The record of events of a machine, as a node's recorder has it, and its pages for those that ask.
 
-use crate::context::RunContext;
 use crate::machine::Machine;
-use crate::machines::Machines;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::event_record::record;
 use lockstep_wire::{EVENT_ROWS_MAX, EventRow, EventsBody, Nanos};
@@ -49,17 +47,6 @@ impl Machine {
             if let Some(replica) = self.replica_mut() {
                 replica.send_events(wall, query, page, &rows);
             }
-        }
-    }
-}
-
-impl Machines {
-    /// As [`Machine::answer_event_queries`], with the events of the machine at `index`.
-    pub(crate) fn answer_event_queries(&mut self, ctx: &RunContext, index: usize, events: &[ReplicaEvent]) {
-        let now = ctx.now;
-        if let Some(machine) = self.get_mut(index) {
-            let (shown, wall) = (machine.clock.at(now), machine.wall(now));
-            machine.answer_event_queries(events, shown, wall);
         }
     }
 }

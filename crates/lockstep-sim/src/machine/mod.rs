@@ -3,6 +3,7 @@
 
 pub(crate) mod copies;
 pub(crate) mod event_pages;
+pub(crate) mod replay;
 pub(crate) mod storage;
 pub(crate) mod vanished;
 
@@ -10,15 +11,15 @@ use crate::check::Violation;
 use crate::coverage::Event;
 use crate::disk::SimDisk;
 use crate::kinds::{Configured, SimClock};
+use crate::machine::copies::Carried;
 use crate::machine::copies::JournalCopy;
 use crate::machine::event_pages::RecordedEvents;
+use crate::machine::replay::{Fetching, ReplayServing};
 use crate::machine::storage::StorageFault;
 use crate::machine::vanished::Vanished;
-use crate::machines::catch_up::{Fetching, ReplayServing};
 use crate::net::SimNet;
 use crate::plan::Plan;
 use crate::rng::Rng;
-use crate::seconds::Carried;
 use lockstep_core::proto::commit::Durability;
 pub(crate) use lockstep_memory::world::CLUSTER;
 use lockstep_memory::world::MemoryPorts;

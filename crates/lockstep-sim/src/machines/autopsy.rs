@@ -4,6 +4,7 @@ use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::machine::storage::Flushed;
+use crate::machines::MachineNode;
 use crate::machines::Machines;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::{Checkpoint, read_segments, verify};
@@ -13,12 +14,14 @@ impl Machines {
     /// Opens the files of every machine that no fault damaged: those of a running process after a clean
     /// stop, the others as they are.
     pub(crate) fn dissect(&mut self, ctx: &mut RunContext) -> Result<(), Violation> {
-        (0..ctx.plan.replicas).try_for_each(|index| self.dissect_one(ctx, index))
+        self.nodes.iter_mut().enumerate().try_for_each(|(index, node)| node.dissect(ctx, index))
     }
+}
 
-    fn dissect_one(&mut self, ctx: &mut RunContext, index: usize) -> Result<(), Violation> {
+impl MachineNode {
+    fn dissect(&mut self, ctx: &mut RunContext, index: usize) -> Result<(), Violation> {
         let now = ctx.now;
-        let Some(machine) = self.get_mut(index) else { return Ok(()) };
+        let machine = &mut self.machine;
         if machine.is_lost() || machine.may_refuse() || machine.vanished.is_open() || machine.store.is_armed()
         {
             return Ok(());

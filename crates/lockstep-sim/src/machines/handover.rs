@@ -5,7 +5,6 @@
 use crate::check::Violation;
 use crate::context::RunContext;
 use crate::machines::MachineNode;
-use crate::machines::Machines;
 use lockstep_wire::{Epoch, Identity, Nanos, Seq};
 
 /// How long a handover may take, in timeouts.
@@ -22,22 +21,22 @@ pub(crate) struct Draining {
     late: Option<Nanos>,
 }
 
-impl Machines {
+impl MachineNode {
     /// The replica at `index` was commanded to hand over, to this identity or to the one with the longest
     /// log.
     pub(crate) fn watch_handover(&mut self, ctx: &mut RunContext, index: usize, to: Option<Identity>) {
-        let Some(machine) = self.get(index) else { return };
+        let machine = &self.machine;
         let until = machine.clock.at(ctx.now) + TIMEOUTS * machine.configured.timeout_ns;
         let Some(replica) = machine.replica() else { return };
         let end = replica.tables().map(|_| replica.tail().end().next);
         let led = replica.tail().end().epoch;
         ctx.oracle.on_handover(index, to);
-        self.nodes[index].draining = Some(Draining { led, end, until, late: None });
+        self.draining = Some(Draining { led, end, until, late: None });
     }
 
     /// HANDOVER: nothing is stamped meanwhile, and it is over in time.
     pub(crate) fn check_handover(&mut self, ctx: &RunContext, index: usize) -> Result<(), Violation> {
-        let MachineNode { machine, draining, .. } = &mut self.nodes[index];
+        let MachineNode { machine, draining, .. } = self;
         let (Some(drain), Some(replica)) = (draining.as_mut(), machine.replica()) else {
             *draining = None;
             return Ok(());

@@ -3,10 +3,14 @@
 
 mod autopsy;
 pub(crate) mod catch_up;
+mod copies;
+mod full_disks;
 pub(crate) mod handover;
+mod members;
 mod outage;
 pub(crate) mod reader;
 pub(crate) mod recovery;
+mod start;
 mod turn;
 
 use crate::check::Violation;
@@ -93,6 +97,11 @@ impl MachineNode {
         }
         machine.darkens = machine.darkens.map(|lasting| lasting.min(short_ns));
     }
+
+    /// Whether its process runs, receives and sends.
+    pub(crate) fn is_well(&self, ctx: &RunContext) -> bool {
+        self.runs() && self.host.paused_until <= ctx.now && self.host.device.is_well(ctx.now)
+    }
 }
 
 /// See the module. A machine's number here is its node number.
@@ -168,12 +177,6 @@ impl Machines {
         (0..self.nodes.len()).find(|node| self.identity_at(*node) == Some(identity))
     }
 
-    /// Whether the process at `index` runs, receives and sends.
-    pub(crate) fn is_well(&self, ctx: &RunContext, index: usize) -> bool {
-        let node = &self.nodes[index];
-        node.runs() && node.host.paused_until <= ctx.now && node.host.device.is_well(ctx.now)
-    }
-
     /// Checks the log of a replica before any of its datagrams about it.
     pub(crate) fn check_log(&self, ctx: &mut RunContext, index: usize) -> Result<(), Violation> {
         match self.get(index).and_then(Machine::replica) {
@@ -189,7 +192,7 @@ impl Machines {
             ctx.check_stable(index, &event)?;
             ctx.oracle.check_node_event(index, &event, may_differ)?;
         }
-        self.check_handover(ctx, index)?;
+        self.nodes[index].check_handover(ctx, index)?;
         let machine = &self.nodes[index].machine;
         match machine.replica() {
             // A ring with a flipped bit is no evidence.

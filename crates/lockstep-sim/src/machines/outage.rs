@@ -113,7 +113,7 @@ impl Machines {
                 replica.start_drain(shown);
                 machine.stopping = Some((deadline, now + lasting));
                 machine.darkens = Some(lasting);
-                self.watch_handover(ctx, index, None);
+                self.nodes[index].watch_handover(ctx, index, None);
             }
         }
         ctx.tell(0, || {

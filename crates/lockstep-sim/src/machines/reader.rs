@@ -4,12 +4,11 @@ use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::engines::address;
 use crate::machine::CLUSTER;
+use crate::machine::replay::{ReplayChunk, answer, denial, next_request};
 use crate::machines::MachineNode;
 use crate::machines::Machines;
-use crate::machines::catch_up::{ReplayChunk, answer, denial, next_request};
 use crate::wire::NodeSet;
-use lockstep_core::engine::receiver::ReceiverLimits;
-use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
+use lockstep_core::engine::replay::ReplayStep;
 use lockstep_core::engine::subscriber::SubscriberCore;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{
@@ -32,19 +31,6 @@ pub(crate) struct SimReplaySource {
     pub(crate) buffered: Vec<u8>,
     /// The nodes that could not be reached when they were asked last: they may have what the others lack.
     pub(crate) unreached: NodeSet,
-}
-
-/// The limits of replays to this receiver.
-pub(crate) fn replay_limits(replicas: usize, receiver: &ReceiverLimits) -> ReplayLimits {
-    let me = receiver.me;
-    ReplayLimits {
-        retry_ns_min: 500_000,
-        retry_ns_max: 8_000_000,
-        silence_ns: 20_000_000,
-        // Readers differ, so that some read a journal where others ask repairers.
-        far_behind: 8 << (me.incarnation % 4 * 4),
-        ..ReplayLimits::new(receiver.keys.clone(), me, (0..replicas).map(address).collect())
-    }
 }
 
 impl Machines {

@@ -9,8 +9,8 @@ use crate::machine::{Machine, MachineState};
 use crate::machines::Machines;
 use crate::operator::{OperatorStep, SimOperator};
 use crate::plan::Plan;
+use crate::plan::pursued_ns;
 use crate::story::Happening;
-use crate::year::pursued_ns;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::found;
@@ -129,15 +129,6 @@ pub(crate) fn aftermath(plan: &Plan, now: Nanos) -> Nanos {
 }
 
 impl Machines {
-    /// The journal of this node is lost for good.
-    pub(crate) fn erase(&mut self, ctx: &mut RunContext, index: usize) {
-        self.lost |= 1 << index;
-        let Some(machine) = self.get_mut(index) else { return };
-        machine.forget();
-        machine.store = SimDisk::default();
-        ctx.oracle.on_forgotten(machine.identity);
-    }
-
     pub(crate) fn stop_for_good(&mut self, index: usize) {
         let node = &mut self.nodes[index];
         let notice = std::mem::take(&mut node.notice);
@@ -151,6 +142,15 @@ impl Machines {
         machine.store.set_capacity_bytes(u64::MAX);
         (machine.ordeal, machine.stopping, machine.darkens) = (None, None, None);
         (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
+    }
+
+    /// The journal of this node is lost for good.
+    pub(crate) fn erase(&mut self, ctx: &mut RunContext, index: usize) {
+        self.lost |= 1 << index;
+        let Some(machine) = self.get_mut(index) else { return };
+        machine.forget();
+        machine.store = SimDisk::default();
+        ctx.oracle.on_forgotten(machine.identity);
     }
 
     /// Inspects every remaining journal.

@@ -3,10 +3,10 @@
 use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
-use crate::full_disks;
 use crate::machine::storage::Flushed;
-use crate::machines::Machines;
+use crate::machines::full_disks;
 use crate::machines::recovery::is_left_behind;
+use crate::machines::{MachineNode, Machines};
 use crate::operator::SimOperator;
 use crate::story::Happening;
 use crate::world::World;
@@ -61,7 +61,7 @@ impl Machines {
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
         let events = self.take_replica_events(ctx, index, was_full)?;
-        self.answer_event_queries(ctx, index, &events);
+        self.nodes[index].machine.answer_event_queries(&events, shown, wall);
         self.note_replica_turn(ctx, index, leads, events);
         Ok(work + self.replay(ctx, index, draws[1])?)
     }
@@ -93,7 +93,7 @@ impl Machines {
             return Ok(());
         }
         if overran {
-            return self.on_overrun(ctx, index, why);
+            return self.nodes[index].on_overrun(ctx, index, why);
         }
         Err(format!("STOPPED: replica {index} stopped by itself:{why}"))
     }
@@ -229,16 +229,15 @@ impl Machines {
         ctx.oracle.coverage.count(Event::DamageFound);
         ctx.tell(index, || Happening::Note(format!("stops:{why}")));
     }
+}
 
+impl MachineNode {
     /// A suffix replacement was longer than the ring: the replica is restarted, and reads its journal.
     fn on_overrun(&mut self, ctx: &mut RunContext, index: usize, why: String) -> Result<(), Violation> {
-        let until = ctx.now + ctx.plan.timeout_ns / 2;
-        if let Some(machine) = self.get_mut(index) {
-            if let Some(replica) = machine.replica() {
-                ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
-            }
-            machine.kill(until, None);
+        if let Some(replica) = self.machine.replica() {
+            ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
         }
+        self.machine.kill(ctx.now + ctx.plan.timeout_ns / 2, None);
         ctx.oracle.coverage.count(Event::Overruns);
         ctx.tell(index, || Happening::Note(format!("stops:{why}")));
         Ok(())

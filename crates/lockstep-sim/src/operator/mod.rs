@@ -5,18 +5,17 @@
 mod rejoining;
 
 use crate::check::Violation;
-use crate::check::log_tree::Stem;
 use crate::context::{OPERATOR, RunContext};
 use crate::coverage::Event;
 use crate::keys;
 use crate::kinds::FaultNode;
-use crate::machine::{CLUSTER, Machine, MachineState};
+use crate::machine::CLUSTER;
 use crate::machines::Machines;
 
 use crate::engines::address;
 use crate::operator::rejoining::Rejoiners;
+use crate::plan::pursued_ns;
 use crate::story::Happening;
-use crate::year::pursued_ns;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
@@ -444,32 +443,6 @@ impl SimOperator {
         if let Some(identity) = machines.resolve(target).and_then(|node| machines.identity_at(node)) {
             self.order(ctx, &[OperatorStep::Remove(identity)], 0);
         }
-    }
-}
-
-impl Machines {
-    /// The end of the leader's log.
-    pub(crate) fn status<'a>(&self, ctx: &'a RunContext) -> Option<&'a Stem> {
-        let leader = self.resolve(FaultNode::Leader)?;
-        ctx.oracle.log_tip(leader).map(|tip| ctx.oracle.tree.stem(tip))
-    }
-
-    /// A new journal, with a new incarnation, for a machine whose old one is lost for good.
-    pub(crate) fn renew(&mut self, ctx: &mut RunContext, node: usize) -> Result<(), Violation> {
-        let (plan, now) = (&ctx.plan, ctx.now);
-        let Some(machine) = self.get_mut(node) else { return Ok(()) };
-        ctx.oracle.on_forgotten(machine.identity);
-        ctx.oracle.on_renewed(node);
-        let old = machine.identity;
-        *machine =
-            Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
-        if let MachineState::Down(_, until) = &mut machine.state {
-            *until = now + plan.timeout_ns / 2;
-        }
-        self.lost &= !(1 << node);
-        (self.nodes[node].led, self.nodes[node].notice) = (None, Vec::new());
-        ctx.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
-        Ok(())
     }
 }
 

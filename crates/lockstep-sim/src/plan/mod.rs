@@ -4,21 +4,20 @@
 mod configured;
 mod days;
 mod draw;
+mod full_disks;
 mod joining;
 mod quiet;
+mod sleeper;
 
 use crate::edge::EdgePlan;
-use crate::fault::draw_rejoining;
-use crate::fault::{Fault, PauseClientFault, PlannedFault};
+use crate::fault::{Fault, PlannedFault};
 use crate::kinds::{Configured, SimClock};
-use crate::rng::Rng;
-use crate::unfinished;
 use crate::wire::NetworkModel;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::parts::PartsBounds;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
-use lockstep_wire::{Identity, MemberBody, Nanos, VERSION};
+use lockstep_wire::{Identity, MemberBody, Nanos};
 use std::net::SocketAddrV4;
 
 /// The year 2023: the start of wall clocks.
@@ -111,120 +110,6 @@ pub struct Plan {
 pub const NETWORK_MODELS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
 
 impl Plan {
-    /// The mix that `seed` draws: every class of fault is off in most runs, so that the others show.
-    pub fn of_seed(seed: u64) -> Self {
-        let mut rng = Rng::new(seed ^ 0x5eed);
-        let replicas = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
-        // One run in three changes its members.
-        let changes = rng.below(3) == 0;
-        let founders = if changes { rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 5]) } else { replicas };
-        let replicas = if changes { founders + 1 + rng.below(2) as usize } else { replicas };
-        let witness = changes && founders > 1 && rng.below(4) == 0;
-        let network_model = NetworkModel {
-            loss: rng.pick(&[0, 0, 1_000, 20_000, 150_000]),
-            duplication: rng.pick(&[0, 0, 1_000, 50_000, 200_000]),
-            lateness: rng.pick(&[0, 10_000, 100_000, 300_000]),
-            late_ns: rng.pick(&[20_000, 100_000, 500_000, 2_000_000]),
-            delay_ns: rng.pick(&[1_000, 5_000, 20_000, 80_000]),
-            corruption: rng.pick(&[0, 0, 0, 1_000, 20_000]),
-        };
-        let mut plan = Self {
-            seed,
-            founders,
-            replicas,
-            version: VERSION,
-            witness,
-            archivers: 0,
-            publishers: 1 + rng.below(3) as usize,
-            participants: Rng::new(seed ^ 0x9a47).pick(&[0, 0, 0, 1, 3]),
-            subscribers: 2 + rng.below(3) as usize,
-            messages: 5 + rng.below(40),
-            durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
-            ring_bytes: rng.pick(&[32 << 10, 32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
-            segment_len: rng.pick(&[32 << 10, 128 << 10]),
-            retention: Retention::default(),
-            archives_are_cut: false,
-            packs: false,
-            scrub_bytes_per_s: 0,
-            wall_ns: WALL_NS,
-            parts_bounds: PartsBounds::default(),
-            window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
-            network: network_model,
-            turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
-            loopback: rng.below(2) == 0,
-            timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
-            fault_phase_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
-            months: 0,
-            pace: 1,
-            replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
-            replay_opens_ns: 1_000_000
-                * Rng::new(seed ^ 0x0be4).pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 5, 20, 70]),
-            configured: Vec::new(),
-            clocks: Vec::new(),
-            moments: Vec::new(),
-            edges: EdgePlan::of_seed(seed),
-            quiet_from: None,
-            looks: Rng::new(seed ^ 0x100c).below(4) == 0,
-            faults: Vec::new(),
-        };
-        plan.make_room_for_edges();
-        // From RNG streams of their own, so that runs without them stay as they were.
-        if plan.edges.is_none() {
-            plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
-        } else if (!changes || plan.founders < plan.replicas) && Rng::new(seed ^ 0xa4c4).below(8) == 0 {
-            // Where no replica is spare the operator would add the archiver, which no configuration allows.
-            plan.draw_retention(&mut Rng::new(seed ^ 0x4e7a));
-        }
-        if rng.below(16) == 0 {
-            // A stream many times as long as the rings: after a long pause a reader finds that no ring has
-            // what it lacks.
-            (plan.messages, plan.ring_bytes) = (150, 32 << 10);
-            let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
-            let at_ns = plan.fault_phase_ns / 8;
-            plan.faults.push(PlannedFault {
-                at_ns,
-                what: Fault::PauseClient(PauseClientFault { client: sleeper, lasting: plan.fault_phase_ns }),
-            });
-        }
-        if changes {
-            plan.draw_changes(&mut rng);
-        }
-        plan.draw_faults(&mut rng);
-        // From RNG streams of their own: the draws above stay as they were.
-        plan.draw_joining(&mut Rng::new(seed ^ 0x701e));
-        plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
-        plan.draw_wrong_clocks(&mut Rng::new(seed ^ 0xc1a5));
-        plan.draw_vanished();
-        plan.draw_halved();
-        unfinished::draw(&mut plan);
-        draw_rejoining(&mut plan);
-        plan.faults.sort_by_key(|fault| fault.at_ns);
-        plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
-        plan.draw_attacks(&mut Rng::new(seed ^ 0xa77a));
-        plan.draw_tampering(&mut Rng::new(seed ^ 0x9a74));
-        plan.draw_quorum_loss(&mut Rng::new(seed ^ 0x104a));
-        plan.draw_late_restore();
-        plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
-        plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));
-        let has_full_disks = plan.draw_full_disks(&mut Rng::new(seed ^ 0xd407));
-        plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
-        let is_quiet = plan.quiet_from.is_some();
-        plan.draw_pace(&mut Rng::new(seed ^ 0x9ace));
-        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), has_full_disks || is_quiet);
-        plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
-        if !has_full_disks && !is_quiet {
-            plan.draw_rare(&mut Rng::new(seed ^ 0x4a4e));
-        }
-        if !has_full_disks && !is_quiet {
-            plan.draw_seconds(&mut Rng::new(seed ^ 0x2bad));
-        }
-        if !is_quiet {
-            plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
-        }
-        plan.draw_suspensions(&mut Rng::new(seed ^ 0x0197));
-        plan
-    }
-
     /// Processes of all kinds.
     pub fn nodes(&self) -> usize {
         self.replicas + self.publishers + self.subscribers + self.edges.as_ref().map_or(0, EdgePlan::nodes)
@@ -279,4 +164,16 @@ impl Plan {
         };
         std::mem::take(chance) > 0
     }
+}
+
+/// How long an operator pursues an errand. Days of a year are short, and nights interrupt it.
+pub(crate) fn pursued_ns(plan: &Plan) -> Nanos {
+    if plan.months > 0 { 400 * plan.timeout_ns } else { 40 * plan.timeout_ns }
+}
+
+/// The time between two moments at which a publisher hands in, which is up to three messages each time.
+pub(crate) fn hand_in_every_ns(plan: &Plan) -> Nanos {
+    let (awake_ns, share) =
+        if plan.months == 0 { (plan.first_act_ns(), 1) } else { (plan.fault_phase_ns, 3) };
+    share * awake_ns / plan.messages.max(1)
 }

@@ -6,8 +6,8 @@ use crate::coverage::Event;
 use crate::device::SimDevice;
 use crate::edge::EdgePlan;
 use crate::machine::MachineState;
+use crate::machine::replay::is_overtaken;
 use crate::machines::MachineNode;
-use crate::machines::catch_up;
 use crate::quorum::Electorate;
 use crate::story::Happening;
 use crate::wire::{ALL_TRAFFIC, Broken, NodeSet};
@@ -108,7 +108,7 @@ impl World {
 
     /// Whether an edge waits for the start of a trading day (DECISIONS 11), or a replica for its operator.
     pub(crate) fn waits_for_another_day(&self) -> bool {
-        let is_overtaken = |node: &MachineNode| catch_up::is_overtaken(&node.machine);
+        let is_overtaken = |node: &MachineNode| is_overtaken(&node.machine);
         self.ctx.plan.retention != Retention::default()
             && (self.edge.as_ref().is_some_and(|edge| edge.lacks_beginning())
                 || self.ctx.plan.archives_are_cut && self.machines.nodes.iter().any(is_overtaken))

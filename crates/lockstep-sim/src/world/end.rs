@@ -36,10 +36,12 @@ impl Machines {
         let is_led = self.nodes.iter().position(leads).is_some_and(|node| healthy >> node & 1 == 1);
         promised > led && !(is_led && self.members_in_force(ctx).contains(&identity))
     }
+}
 
+impl MachineNode {
     /// The state of a replica, in words.
-    fn described(&self, index: usize) -> String {
-        match &self.nodes[index].machine.state {
+    fn described(&self) -> String {
+        match &self.machine.state {
             MachineState::Up(replica) => format!(
                 "{} log {:?} promised {} commit {}",
                 replica.role().name(),
@@ -148,7 +150,7 @@ impl World {
         for index in 0..self.count_nodes() {
             let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
             let described = match self.rooms[index] {
-                Room::Machines => Some(("replica ", self.machines.described(index))),
+                Room::Machines => Some(("replica ", self.machines.nodes[index].described())),
                 Room::Clients => Some(self.clients.described(&self.ctx, index)),
                 Room::Edge => {
                     self.edge.as_ref().and_then(|edge| edge.described(index)).map(|what| ("", what))

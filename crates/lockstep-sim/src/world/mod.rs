@@ -6,6 +6,8 @@ mod ahead;
 mod calm;
 mod deliveries;
 mod end;
+mod nightfall;
+mod populate;
 pub mod recorded;
 mod storm;
 
@@ -22,9 +24,9 @@ use crate::plan::Plan;
 use crate::seconds::Seconds;
 use crate::story::{Happening, Story};
 use crate::wire::NodeSet;
-use crate::year::Diary;
 use lockstep_core::engine::idle_turn::check_idle_turn;
 use lockstep_wire::Nanos;
+use nightfall::Diary;
 use std::rc::Rc;
 
 /// The room that a node is in.
@@ -184,6 +186,11 @@ impl World {
     fn edge_lacks(&mut self, healthy: NodeSet) -> Result<Option<String>, Violation> {
         let Self { ctx, machines, edge, .. } = self;
         edge.as_mut().map_or(Ok(None), |edge| edge.lacking(ctx, machines, healthy))
+    }
+
+    /// A night falls: the day is judged, in a run of a year.
+    pub(crate) fn judge_day(&mut self, lasting: Nanos) -> Result<(), Violation> {
+        nightfall::nightfall(self, lasting)
     }
 
     /// How many nodes there are.
