@@ -62,7 +62,7 @@ impl RunContext {
 
     /// Counts an event of the run.
     pub(crate) fn count(&mut self, event: Event) {
-        self.oracle.coverage.count(event);
+        self.oracle.facts.coverage.count(event);
     }
 
     /// Whether most faults are over.
@@ -77,7 +77,7 @@ impl RunContext {
 
     /// Counts the kinds of clocks in the plan.
     pub(crate) fn count_clocks(&mut self) {
-        let coverage = &mut self.oracle.coverage;
+        let coverage = &mut self.oracle.facts.coverage;
         let uneven = self.plan.clocks.iter().filter(|clock| !clock.is_exact());
         coverage.count_all(uneven.map(|_| Event::ClocksUneven));
         let broken = self.plan.clocks.iter().filter(|clock| clock.is_broken());
@@ -103,7 +103,7 @@ impl RunContext {
 
     /// Takeovers until now.
     pub(crate) fn takeovers(&self) -> u64 {
-        self.oracle.coverage.get(Event::Takeovers)
+        self.oracle.facts.coverage.get(Event::Takeovers)
     }
 
     /// The longest duration of a fault that was planned in the fault phase of a long run and strikes only
@@ -132,7 +132,7 @@ impl RunContext {
     pub(crate) fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
         self.network.next_number();
         let route = Route { from: OPERATOR, to, group };
-        self.network.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.coverage);
+        self.network.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.facts.coverage);
     }
 
     /// No progress of this node is expected any more.
@@ -153,7 +153,7 @@ impl RunContext {
             }
             for other in (0..self.plan.replicas).filter(|other| *other != index) {
                 let route = Route { from: index, to: other, group: Some(Group::Control) };
-                self.network.send(&network_model, at, route, notice, &mut self.oracle.coverage);
+                self.network.send(&network_model, at, route, notice, &mut self.oracle.facts.coverage);
             }
         }
     }
@@ -161,7 +161,7 @@ impl RunContext {
     /// The same, with the epoch's own secret.
     pub(crate) fn announce_truly(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
         if let Some(header) = Header::peek(notice) {
-            self.oracle.on_death(header.epoch());
+            self.oracle.events.on_death(header.epoch());
         }
         self.announce(index, notice, after_ns);
     }

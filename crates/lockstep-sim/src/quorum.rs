@@ -32,10 +32,10 @@ impl Electorate<'_> {
     /// The members at the end of the committed prefix and of every log that goes further or diverges; and
     /// those after a change that was commanded for one of them and may still be stamped.
     fn memberships(&self) -> Vec<Listed> {
-        let (tree, tip) = (&self.oracle.tree, self.oracle.reference.tip());
-        let logs = (0..self.plan.replicas).map(|node| self.oracle.log_tip(node));
+        let (tree, tip) = (&self.oracle.facts.tree, self.oracle.facts.reference.tip());
+        let logs = (0..self.plan.replicas).map(|node| self.oracle.facts.log_tip(node));
         // A log of an ancestor history counts for no member.
-        let history = self.oracle.history();
+        let history = self.oracle.facts.history();
         let is_present = |log: &Option<TreeNode>| log.is_none_or(|log| tree.stem(log).history == history);
         let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
         let mut found: Vec<Listed> = further
@@ -51,7 +51,7 @@ impl Electorate<'_> {
         // lead (S5).
         for node in (0..self.plan.replicas).filter(|node| self.machines.identity_at(*node).is_some()) {
             let known = self.machines.known_commit(node);
-            for change in tree.path(None, self.oracle.log_tip(node)) {
+            for change in tree.path(None, self.oracle.facts.log_tip(node)) {
                 let stem = tree.stem(change);
                 let before = stem.parent.map(|parent| tree.stem(parent));
                 if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
@@ -103,13 +103,15 @@ impl Electorate<'_> {
         let lists = |listed: &Listed, node: usize| {
             self.machines.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
         };
-        let begun = |node: usize| self.machines.left_of(self.oracle, node, self.oracle.log_next(node)) >= 2;
+        let begun =
+            |node: usize| self.machines.left_of(self.oracle, node, self.oracle.facts.log_next(node)) >= 2;
         // A member that lacks a committed change and has promised above it takes that from nobody but a
         // leader (S2): alone with the nodes that store it and never lead, it waits for one more.
-        let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
+        let tip = self.oracle.facts.reference.tip().map(|tip| self.oracle.facts.tree.stem(tip));
         let informed = |node: usize| {
             tip.is_none_or(|tip| {
-                self.oracle.agreed_next(node) > tip.members_seq || self.oracle.promised(node) <= tip.epoch
+                self.oracle.facts.agreed_next(node) > tip.members_seq
+                    || self.oracle.facts.promised(node) <= tip.epoch
             })
         };
         let leads = |node: usize| {
@@ -151,15 +153,15 @@ impl Electorate<'_> {
         if self.plan.retention == Retention::default() {
             return 1;
         }
-        let tree = &self.oracle.tree;
+        let tree = &self.oracle.facts.tree;
         let day = |node| tree.stem(node).timestamp / DAY_NS;
-        let logs = (0..self.plan.replicas).filter_map(|node| self.oracle.log_tip(node));
+        let logs = (0..self.plan.replicas).filter_map(|node| self.oracle.facts.log_tip(node));
         // The day may turn in the healed phase, whichever replica leads then.
         let walls = self.machines.nodes.iter().map(|node| node.machine.wall(until) / DAY_NS);
         let today = logs.map(day).chain(walls).max().unwrap_or(0);
-        let committed = tree.path(None, self.oracle.reference.tip());
+        let committed = tree.path(None, self.oracle.facts.reference.tip());
         let first = committed.into_iter().find(|node| day(*node) >= today);
-        first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)
+        first.map_or(self.oracle.facts.commit_next(), |node| tree.stem(node).first)
     }
 
     /// The oldest seq that every witness has in its ring, or will have after its restart.

@@ -239,7 +239,7 @@ impl Seconds {
         match Datagram::decode(sent.bytes, keys::judge()) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
             Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
-                ctx.oracle.check_sent(index, sent)
+                ctx.oracle.on_datagram(index, sent)
             }
             _ => {
                 let kind = Header::peek(sent.bytes).and_then(|header| Kind::from_u8(header.kind));

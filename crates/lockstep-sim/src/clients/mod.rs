@@ -312,7 +312,7 @@ impl Clients {
         match self.get_mut(index) {
             Some(ClientProcess::Publisher(process, _)) => *process = None,
             Some(ClientProcess::Participant(process, work, reading)) => {
-                let resume = ctx.oracle.delivered_next(index);
+                let resume = ctx.oracle.clients.delivered_next(index);
                 let cursor = process.take().and_then(|process| process.subscriber.cursor());
                 work.restart_at = now + 1;
                 reading.resume(cursor, resume, may_found);
@@ -328,14 +328,24 @@ impl Clients {
             node.invariants();
         }
         match &node.process {
-            ClientProcess::Subscriber(Some(process), _) => {
-                ctx.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
+            ClientProcess::Subscriber(Some(process), _) => ctx.oracle.clients.check_subscriber(
+                &ctx.oracle.facts,
+                index,
+                process.core.commit_next(),
+                process.core.history(),
+            ),
+            ClientProcess::Publisher(Some(_), work) => {
+                ctx.oracle.clients.check_publisher(&ctx.oracle.facts, index, work.delivered_next)
             }
-            ClientProcess::Publisher(Some(_), work) => ctx.oracle.check_publisher(index, work.delivered_next),
             ClientProcess::Participant(Some(process), work, _) => {
                 let subscriber = &process.subscriber;
-                ctx.oracle.check_subscriber(index, subscriber.commit_next(), subscriber.history())?;
-                ctx.oracle.check_publisher(index, work.delivered_next)
+                ctx.oracle.clients.check_subscriber(
+                    &ctx.oracle.facts,
+                    index,
+                    subscriber.commit_next(),
+                    subscriber.history(),
+                )?;
+                ctx.oracle.clients.check_publisher(&ctx.oracle.facts, index, work.delivered_next)
             }
             _ => Ok(()),
         }
@@ -374,7 +384,7 @@ impl Clients {
                 let (reads, keys) = ((reading.delivery, reading.start), &keys.publisher);
                 *process = Some(participant(&ctx.plan, node, work, reads, keys, rng));
                 ctx.oracle.on_publisher_started(node);
-                ctx.oracle.coverage.count(Event::Participants);
+                ctx.oracle.facts.coverage.count(Event::Participants);
             }
         }
         if let Some(reading) = process.reading_mut() {
@@ -403,7 +413,7 @@ impl Clients {
     /// The process at a node is killed, and started again.
     pub(crate) fn crash(&mut self, ctx: &mut RunContext, index: usize) {
         let restart = ctx.now + self.rng.below(ctx.plan.timeout_ns);
-        let (resume, may_found) = (ctx.oracle.delivered_next(index), ctx.plan.may_found());
+        let (resume, may_found) = (ctx.oracle.clients.delivered_next(index), ctx.plan.may_found());
         let event = match self.get_mut(index) {
             Some(ClientProcess::Publisher(process @ Some(_), work)) => {
                 *process = None;

@@ -1,7 +1,7 @@
 //! One turn of one client: a publisher, a subscriber, or a participant, which is both.
 
 use super::{ClientProcess, ClientTurn, Clients, ReaderSlot, WorldWork};
-use crate::check::{Oracle, Violation};
+use crate::check::{Oracle, ReportedEvent, Violation};
 use crate::clients::payload;
 use crate::clients::sleeper::SleepOutcome;
 use crate::context::RunContext;
@@ -60,7 +60,7 @@ impl Clients {
         if lost {
             // It starts again: its successor learns the outcomes of its messages from the stream.
             work.restart_at = now + 1;
-            ctx.oracle.coverage.count(Event::PublishersLost);
+            ctx.oracle.facts.coverage.count(Event::PublishersLost);
         }
         Ok(ClientTurn { work: done, ends: lost })
     }
@@ -147,7 +147,7 @@ impl Clients {
     /// The half that publishes is lost: the stream is read on, until the process is started again.
     fn on_half_lost(&mut self, ctx: &mut RunContext, index: usize, drawn: u64) {
         let restart_at = ctx.now + 1 + drawn % ctx.plan.timeout_ns;
-        let coverage = &mut ctx.oracle.coverage;
+        let coverage = &mut ctx.oracle.facts.coverage;
         coverage.count(Event::PublishersLost);
         if let Some(ClientProcess::Participant(_, work, reading)) = self.get_mut(index) {
             work.restart_at = restart_at;
@@ -219,8 +219,9 @@ impl<'a> PublisherTurn<'a> {
     fn on_event(&mut self, oracle: &mut Oracle, event: PublisherEvent) {
         let Self { who, work, lost, failure } = self;
         *lost |= event == PublisherEvent::OutcomesUnknown;
-        let handle = (&work.name[..], work.nonce, work.id);
-        if let Err(violation) = oracle.check_publisher_event(*who, handle, event) {
+        let (name, nonce, own) = (&work.name[..], work.nonce, work.id);
+        let reported = ReportedEvent::Publisher { name, nonce, own, event };
+        if let Err(violation) = oracle.on_event(*who, &reported) {
             failure.get_or_insert(violation);
         }
         if let Err(violation) = on_publisher_event(*who, event, work, oracle) {
@@ -273,7 +274,7 @@ fn publish(
         let payload = payload::of(who, work.handed_in, length);
         match core.try_publish(id, 0, &payload) {
             Ok(number) => {
-                oracle.on_published(who, id, number, &payload);
+                oracle.clients.on_published(&mut oracle.facts, who, id, number, &payload);
                 work.left -= 1;
             }
             Err(PublishError::Backpressure) => return Ok(()),
@@ -296,23 +297,25 @@ fn on_publisher_event(
     match event {
         PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
         PublisherEvent::Stamped { publisher_seq, seq, .. } => {
-            oracle.on_stamped(who, publisher_seq, seq)?;
+            oracle.clients.on_stamped(&oracle.facts, who, publisher_seq, seq)?;
         }
         PublisherEvent::Committed { publisher, publisher_seq, seq } => {
             work.delivered_next = work.delivered_next.max(seq + 1);
-            oracle.on_outcome(who, (publisher, publisher_seq), seq, false)?;
+            oracle.clients.on_outcome(&mut oracle.facts, who, (publisher, publisher_seq), seq, false)?;
         }
         PublisherEvent::Discarded { publisher, publisher_seq, seq } => {
             work.delivered_next = work.delivered_next.max(seq + 1);
-            oracle.on_outcome(who, (publisher, publisher_seq), seq, true)?;
+            oracle.clients.on_outcome(&mut oracle.facts, who, (publisher, publisher_seq), seq, true)?;
         }
-        PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
+        PublisherEvent::Founded { history, seq } => {
+            oracle.clients.on_publisher_went_over(&mut oracle.facts, who, history, seq)?
+        }
         PublisherEvent::HistoryLost { history, next, have } => {
-            oracle.on_publisher_forgotten(who, history, next, have)?;
+            oracle.clients.on_publisher_forgotten(&mut oracle.facts, who, history, next, have)?;
         }
         PublisherEvent::Fenced { publisher_seq, .. } => {
             (work.left, work.fenced) = (0, true);
-            oracle.on_outcome_ended(who, publisher_seq)?;
+            oracle.clients.on_outcome_ended(&mut oracle.facts, who, publisher_seq)?;
         }
         PublisherEvent::Closed { publisher_seq, .. } => {
             if !std::mem::take(&mut work.closing) {
@@ -321,7 +324,7 @@ fn on_publisher_event(
                 ));
             }
             (work.id, work.closed) = (None, true);
-            oracle.on_outcome_ended(who, publisher_seq)?;
+            oracle.clients.on_outcome_ended(&mut oracle.facts, who, publisher_seq)?;
         }
         _ => {}
     }
@@ -378,7 +381,7 @@ impl<'a> ReaderTurn<'a> {
         event: &SubscriberEvent<'_>,
         stop: &mut u64,
     ) -> ControlFlow<()> {
-        let is_allowed = oracle.check_subscriber_event(self.who, event);
+        let is_allowed = oracle.on_event(self.who, &ReportedEvent::Subscriber(event));
         if let Err(violation) = self.judge(oracle, event).and(is_allowed) {
             self.failure.get_or_insert(violation);
         }
@@ -409,32 +412,34 @@ impl<'a> ReaderTurn<'a> {
         match *event {
             SubscriberEvent::Message(ref message) => {
                 self.last = Some(message.seq);
-                oracle.coverage.count_all(self.slept.take(message.seq, self.by_replay.get()));
-                oracle.on_delivered(who, message)
+                oracle.facts.coverage.count_all(self.slept.take(message.seq, self.by_replay.get()));
+                oracle.clients.on_delivered(&mut oracle.facts, who, message)
             }
             SubscriberEvent::Retract { from } => {
                 self.lines.push(format!("retracts from {from} on"));
-                oracle.coverage.count(Event::Retracts);
+                oracle.facts.coverage.count(Event::Retracts);
                 self.slept.retract(from);
-                oracle.on_retracted(who, from)
+                oracle.clients.on_retracted(&oracle.facts, who, from)
             }
             SubscriberEvent::Abandoned { from, oldest, .. } => {
                 // A small ring has lost the range: that is reported, and the subscription ends.
-                oracle.coverage.count(Event::Abandoned);
+                oracle.facts.coverage.count(Event::Abandoned);
                 self.end_by(oracle, format!("abandoned at {from}, the oldest that anybody holds is {oldest}"))
             }
-            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
+            SubscriberEvent::Founded { history, seq, .. } => {
+                oracle.clients.on_went_over(&mut oracle.facts, who, history, seq)
+            }
             SubscriberEvent::HistoryLost { history, next, have } => {
                 self.lines
                     .push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
                 self.ended = true;
-                oracle.on_history_lost(who, history, next, have)
+                oracle.clients.on_history_lost(&mut oracle.facts, who, history, next, have)
             }
-            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
+            SubscriberEvent::Ahead { next, end, .. } if oracle.facts.may_be_ahead(next) => {
                 self.end_by(oracle, format!("is ahead: at {next}, the log ends at {end}"))
             }
-            SubscriberEvent::Diverged { seq } if oracle.parts_before(seq) => {
-                oracle.coverage.count(Event::ReadersDiverged);
+            SubscriberEvent::Diverged { seq } if oracle.facts.parts_before(seq) => {
+                oracle.facts.coverage.count(Event::ReadersDiverged);
                 self.end_by(oracle, format!("has another log below {seq} than the new history"))
             }
             // No committed entry is lost: a reader that receives this event is misled.
@@ -449,16 +454,16 @@ impl<'a> ReaderTurn<'a> {
             }
             // The same divergence, found by a journal that was asked for the reader's place.
             SubscriberEvent::Refused { why: Some(ReplayEndReason::ChainMismatch), next }
-                if oracle.parts_before(next) =>
+                if oracle.facts.parts_before(next) =>
             {
-                oracle.coverage.count(Event::ReadersDiverged);
+                oracle.facts.coverage.count(Event::ReadersDiverged);
                 self.end_by(
                     oracle,
                     format!("has another log below {next} than the new history, as a journal says"),
                 )
             }
             SubscriberEvent::Refused { why: Some(ReplayEndReason::Damaged), next }
-                if oracle.coverage.get(Event::LastCopies) > 0 || self.unreached != 0 =>
+                if oracle.facts.coverage.get(Event::LastCopies) > 0 || self.unreached != 0 =>
             {
                 self.end_by(oracle, format!("refused at {next}: no journal that is whole can be reached"))
             }
@@ -473,7 +478,7 @@ impl<'a> ReaderTurn<'a> {
     fn end_by(&mut self, oracle: &mut Oracle, line: String) -> Result<(), Violation> {
         self.lines.push(line);
         self.ended = true;
-        oracle.on_subscription_ended(self.who);
+        oracle.clients.on_subscription_ended(self.who);
         Ok(())
     }
 }

@@ -41,7 +41,7 @@ impl Edges {
         if let Some(edge) = self.nodes.get_mut(&node) {
             edge.lacks_beginning = true;
             if matches!(edge.what, What::Gateway(_)) {
-                ctx.oracle.coverage.count(Event::GatewaysLate);
+                ctx.oracle.facts.coverage.count(Event::GatewaysLate);
             }
         }
         EdgeTurn::Ends("the stream's beginning is gone".into())
@@ -88,7 +88,7 @@ impl Edges {
                 let is_marked = !why.contains("Unknown");
                 if is_marked {
                     edge.order = None;
-                    ctx.oracle.coverage.count(Event::DaysMarked);
+                    ctx.oracle.facts.coverage.count(Event::DaysMarked);
                 }
                 if is_marked { Nanos::MAX } else { now + AGAIN_NS }
             }
@@ -115,10 +115,10 @@ impl Edges {
         let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
         for event in events {
             if event == PublisherEvent::OutcomesUnknown {
-                ctx.oracle.coverage.count(Event::PublishersLost);
+                ctx.oracle.facts.coverage.count(Event::PublishersLost);
                 return Ok(EdgeTurn::Ends("its publisher is lost".into()));
             }
-            ctx.oracle.on_edge_outcome(node, &event)?;
+            ctx.oracle.clients.on_edge_outcome(&ctx.oracle.facts, node, &event)?;
             core.on_publisher(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
         }
         let (mut ended, mut lacks_beginning, mut retracts) = (None, false, 0);
@@ -143,7 +143,7 @@ impl Edges {
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        (0..retracts).for_each(|_| ctx.oracle.coverage.count(Event::GatewayRetracts));
+        (0..retracts).for_each(|_| ctx.oracle.facts.coverage.count(Event::GatewayRetracts));
         if lacks_beginning {
             return Ok(self.ends_without_beginning(ctx, node));
         }
@@ -161,7 +161,7 @@ impl Edges {
                 GatewayError::Fenced(_) => Event::GatewaysFenced,
                 error => return Err(format!("EDGE: {error}")),
             };
-            ctx.oracle.coverage.count(event);
+            ctx.oracle.facts.coverage.count(event);
             return Ok(EdgeTurn::Ends(error.to_string()));
         }
         let is_stopped = process.core.has_left() && process.publisher.core.is_drained();
@@ -287,23 +287,23 @@ impl Edges {
         }
         if copy.is_shadow() && rng.below(64) == 0 {
             copy.take_over();
-            ctx.oracle.coverage.count(Event::CopyTakeovers);
+            ctx.oracle.facts.coverage.count(Event::CopyTakeovers);
         }
-        (0..copy.take_fired()).for_each(|_| ctx.oracle.coverage.count(Event::TimersFired));
+        (0..copy.take_fired()).for_each(|_| ctx.oracle.facts.coverage.count(Event::TimersFired));
         let mut is_lost = false;
         let (mut has_diverged, mut broken) = (false, Ok(()));
         work += publisher.poll(now, wall, BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
             if broken.is_ok() {
-                broken = ctx.oracle.on_edge_outcome(node, &event);
+                broken = ctx.oracle.clients.on_edge_outcome(&ctx.oracle.facts, node, &event);
             }
             copy.on_publisher(&event);
         });
         broken?;
         if is_lost {
             // Its state goes on with a new handle.
-            ctx.oracle.coverage.count(Event::PublishersLost);
+            ctx.oracle.facts.coverage.count(Event::PublishersLost);
             if let Some(edge) = self.nodes.get(&node) {
                 *publisher = plain_publisher(&ctx.plan, node, &edge.host.keys.publisher, rng);
             }
@@ -324,7 +324,7 @@ impl Edges {
             if let Some(from) = edge.store(snapshot) {
                 process.copy.needs_from(from);
             }
-            ctx.oracle.coverage.count(Event::Snapshots);
+            ctx.oracle.facts.coverage.count(Event::Snapshots);
         }
         Ok(EdgeTurn::On(work))
     }
@@ -340,7 +340,7 @@ impl Edges {
                 Ok(why)
             }
             CopyEnd::Retracted => {
-                ctx.oracle.coverage.count(Event::CopyRetracts);
+                ctx.oracle.facts.coverage.count(Event::CopyRetracts);
                 Ok("what it has applied was taken back".into())
             }
         }
@@ -402,7 +402,7 @@ impl Edges {
         }
         feed.turn(now, &mut send);
         if sent > 0 {
-            ctx.oracle.coverage.count(Event::FeedDatagrams);
+            ctx.oracle.facts.coverage.count(Event::FeedDatagrams);
         }
         Ok(EdgeTurn::On(work))
     }
@@ -444,7 +444,7 @@ impl Edges {
             trader.disconnect(now, gateways);
             return Ok(());
         };
-        let coverage = &mut ctx.oracle.coverage;
+        let coverage = &mut ctx.oracle.facts.coverage;
         let mut out = Vec::new();
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(80) as usize } else { 16 << 10 };
@@ -491,7 +491,7 @@ impl Edges {
             trader.disconnect(now, gateways);
             return Ok(());
         };
-        let coverage = &mut ctx.oracle.coverage;
+        let coverage = &mut ctx.oracle.facts.coverage;
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(40) as usize } else { 16 << 10 };
             let bytes = link.down.read(now, most);
@@ -526,7 +526,7 @@ impl Edges {
         let before = receiver.received;
         receiver.hear(now, books, plan.feeds_channel)?;
         for _ in before..receiver.received {
-            ctx.oracle.coverage.count(Event::FeedMessages);
+            ctx.oracle.facts.coverage.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
         let node = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
@@ -538,7 +538,7 @@ impl Edges {
             let from = SocketAddr::from(([10, 2, 0, at as u8], 9));
             let answer = process.feed.on_request(now, from, &request);
             if let Some(answer) = answer.map_err(|error| format!("EDGE: a feed fails: {error}"))? {
-                ctx.oracle.coverage.count(Event::FeedRequests);
+                ctx.oracle.facts.coverage.count(Event::FeedRequests);
                 if is_calm || !rng.chance(plan.loss) {
                     receiver.send(now + 1 + rng.below(50_000), &answer);
                 }

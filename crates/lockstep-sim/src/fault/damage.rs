@@ -60,7 +60,7 @@ impl World {
         self.machines.lost |= 1 << index;
         self.ctx.count(event);
         // A witness has what it acknowledged for as long as its ring does.
-        let (witnesses, commit_next) = (self.electorate().witnesses(), self.ctx.oracle.commit_next());
+        let (witnesses, commit_next) = (self.electorate().witnesses(), self.ctx.oracle.facts.commit_next());
         let has_all = |other: &usize| {
             self.machines.get(*other).is_some_and(|machine| {
                 !witnesses.contains(&machine.identity)

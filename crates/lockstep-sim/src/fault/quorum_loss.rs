@@ -59,7 +59,7 @@ impl Strike for QuorumLossFault {
     /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
     fn apply(self, world: &mut World) -> Result<(), Violation> {
         let Self { gone, dark } = self;
-        if world.ctx.oracle.founding().is_some() {
+        if world.ctx.oracle.facts.founding().is_some() {
             return Ok(());
         }
         world.operator.rest();
@@ -214,6 +214,7 @@ impl World {
             }
             self.ctx
                 .oracle
+                .facts
                 .check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
             let history = LATER + tries;
             let report = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
@@ -315,8 +316,8 @@ impl World {
             let (identity, is_lost) = (machine.identity, machine.is_lost());
             if index == node {
                 machine.become_founder(founder);
-                self.ctx.oracle.on_forgotten(identity);
-                self.ctx.oracle.on_renewed(index);
+                self.ctx.oracle.facts.on_forgotten(identity);
+                self.ctx.oracle.facts.on_renewed(index);
                 self.machines.restart_within(&mut self.ctx, index, 4);
                 continue;
             }

@@ -14,7 +14,7 @@ pub struct ReplayFault {
 impl Strike for ReplayFault {
     fn apply(self, world: &mut World) -> Result<(), Violation> {
         let ctx = &mut world.ctx;
-        ctx.network.replay(ctx.now, self.count, &mut ctx.oracle.coverage);
+        ctx.network.replay(ctx.now, self.count, &mut ctx.oracle.facts.coverage);
         Ok(())
     }
 }

@@ -60,10 +60,12 @@ impl MachineNode {
         }
         // A node that began behind a checkpoint, and has stored nothing since, has that alone.
         if !frames.is_empty() || sealed.is_empty() {
-            ctx.oracle.check_files(index, &frames, stops)?;
+            ctx.oracle.logs.check_files(&ctx.oracle.facts, index, &frames, stops)?;
         }
-        sealed.iter().try_for_each(|tables| ctx.oracle.check_sealed(index, tables))?;
-        ctx.oracle.coverage.count(Event::JournalsRead);
+        sealed
+            .iter()
+            .try_for_each(|tables| ctx.oracle.logs.check_sealed(&ctx.oracle.facts, index, tables))?;
+        ctx.oracle.facts.coverage.count(Event::JournalsRead);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! A replica catches up: its process reads what is in no ring any more from the journals of others.
 
-use crate::check::{Violation, on_storing};
+use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::disk::DiskFault;
@@ -37,7 +37,7 @@ impl Machines {
                     .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
                 fetching.order = order;
                 fetching.is_overtaken &= !fetching.replay.restart(now);
-                ctx.oracle.coverage.count(Event::Replays);
+                ctx.oracle.facts.coverage.count(Event::Replays);
                 ctx.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }
             CatchUpRequest::End => machine.fetching = None,
@@ -80,7 +80,7 @@ impl Machines {
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, oldest)) = chunk {
-                ctx.oracle.coverage.count(Event::ReplaysDenied);
+                ctx.oracle.facts.coverage.count(Event::ReplaysDenied);
                 ctx.tell(index, || {
                     Happening::Note(format!("seat {repairer} gives no replay: {} ({oldest})", why.name()))
                 });
@@ -104,7 +104,7 @@ impl Machines {
             }
             (fetching.order, fetching.is_overtaken) = (behind(&frame), false);
             (at, taken) = (at + len, taken + 1);
-            ctx.oracle.coverage.count(Event::ReplayedFrames);
+            ctx.oracle.facts.coverage.count(Event::ReplayedFrames);
         }
         Ok(taken)
     }
@@ -171,7 +171,7 @@ impl Machines {
         for node in (0..ctx.plan.replicas).filter(|node| self.joiners >> node & 1 == 1) {
             let Some(machine) = self.get(node) else { continue };
             let event = if is_overtaken(machine) { Event::Overtaken } else { Event::JoinedCalm };
-            ctx.oracle.coverage.count(event);
+            ctx.oracle.facts.coverage.count(event);
         }
     }
 
@@ -203,14 +203,14 @@ impl Machines {
         let Some(replica) = machine.replica().filter(|replica| replica.may_begin_behind(checkpoint)) else {
             return Ok(0);
         };
-        on_storing(&mut ctx.oracle, index, checkpoint.end)?;
+        ctx.oracle.facts.on_storing(index, checkpoint.end)?;
         let begins_again = replica.tail().end().next > 1;
         if let Some(ordeal) = dies_installing.take_if(|_| !machine.store.is_armed()) {
             machine.arm(DiskFault::Death, 0, ordeal.lasting, ordeal);
         }
         match machine.install(checkpoint) {
             Ok(Flushed::Died) => {
-                ctx.oracle.coverage.count(Event::InstallsDied);
+                ctx.oracle.facts.coverage.count(Event::InstallsDied);
                 self.on_died(ctx, index);
             }
             Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => self.on_device_failed(ctx, index, why),
@@ -222,9 +222,9 @@ impl Machines {
         if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
             return Ok(0);
         }
-        ctx.oracle.coverage.count(Event::Installed);
+        ctx.oracle.facts.coverage.count(Event::Installed);
         if begins_again {
-            ctx.oracle.coverage.count(Event::InstalledAgain);
+            ctx.oracle.facts.coverage.count(Event::InstalledAgain);
         }
         ctx.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
         Ok(1)

@@ -30,7 +30,7 @@ impl MachineNode {
         let Some(replica) = machine.replica() else { return };
         let end = replica.tables().map(|_| replica.tail().end().next);
         let led = replica.tail().end().epoch;
-        ctx.oracle.on_handover(index, to);
+        ctx.oracle.datagrams.answers.on_handover(index, to);
         self.draining = Some(Draining { led, end, until, late: None });
     }
 
@@ -47,7 +47,8 @@ impl MachineNode {
             return Ok(());
         }
         // The entry that records the commit of a change may be stamped all the same.
-        let stood = |stood: Seq| ctx.oracle.tree.only_records_commit(ctx.oracle.log_tip(index), stood);
+        let stood =
+            |stood: Seq| ctx.oracle.facts.tree.only_records_commit(ctx.oracle.facts.log_tip(index), stood);
         if drain.end.is_some_and(|end| !stood(end)) {
             return Err(format!(
                 "HANDOVER: replica {index} hands over, and stamps up to {}: {drain:?}",

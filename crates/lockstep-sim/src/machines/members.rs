@@ -15,15 +15,15 @@ use lockstep_wire::{Identity, Seq};
 impl Machines {
     /// The members at the end of what is committed.
     pub(crate) fn members_in_force(&self, ctx: &RunContext) -> Vec<Identity> {
-        match ctx.oracle.reference.tip() {
-            Some(tip) => ctx.oracle.tree.stem(tip).members.clone(),
+        match ctx.oracle.facts.reference.tip() {
+            Some(tip) => ctx.oracle.facts.tree.stem(tip).members.clone(),
             None => (0..ctx.plan.founders).filter_map(|node| self.identity_at(node)).collect(),
         }
     }
 
     /// The end of the committed prefix that a node stores, or will after its restart.
     pub(crate) fn stored_next(&self, oracle: &Oracle, node: usize) -> Seq {
-        self.left_of(oracle, node, oracle.agreed_next(node))
+        self.left_of(oracle, node, oracle.facts.agreed_next(node))
     }
 
     /// The part of a node's log up to `next` that is left after its restart.
@@ -31,7 +31,7 @@ impl Machines {
         match self.get(node) {
             // A store that is armed may still lose power with the process.
             Some(machine) if machine.has_rebooted() || machine.store.is_armed() => {
-                next.min(oracle.durable_next(node))
+                next.min(oracle.facts.durable_next(node))
             }
             _ => next,
         }
@@ -48,15 +48,15 @@ impl Machines {
     /// The end of the leader's log.
     pub(crate) fn status<'a>(&self, ctx: &'a RunContext) -> Option<&'a Stem> {
         let leader = self.resolve(FaultNode::Leader)?;
-        ctx.oracle.log_tip(leader).map(|tip| ctx.oracle.tree.stem(tip))
+        ctx.oracle.facts.log_tip(leader).map(|tip| ctx.oracle.facts.tree.stem(tip))
     }
 
     /// A new journal, with a new incarnation, for a machine whose old one is lost for good.
     pub(crate) fn renew(&mut self, ctx: &mut RunContext, node: usize) -> Result<(), Violation> {
         let (plan, now) = (&ctx.plan, ctx.now);
         let Some(machine) = self.get_mut(node) else { return Ok(()) };
-        ctx.oracle.on_forgotten(machine.identity);
-        ctx.oracle.on_renewed(node);
+        ctx.oracle.facts.on_forgotten(machine.identity);
+        ctx.oracle.facts.on_renewed(node);
         let old = machine.identity;
         *machine =
             Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
@@ -95,7 +95,7 @@ impl Machines {
             machine.stopping = None;
             match machine.stop(now, until.max(now))? {
                 Flushed::GoesOn => {
-                    ctx.oracle.coverage.count(Event::CleanStops);
+                    ctx.oracle.facts.coverage.count(Event::CleanStops);
                     self.nodes[index].carry_stopped(ctx, index);
                     self.moved_tail(ctx, index);
                     self.darken(ctx, index);
@@ -141,7 +141,7 @@ impl Machines {
         self.lost |= 1 << index;
         if let Some(machine) = self.get_mut(index) {
             machine.forget();
-            ctx.oracle.on_forgotten(machine.identity);
+            ctx.oracle.facts.on_forgotten(machine.identity);
         }
         self.announce_death(ctx, index);
         ctx.count(Event::Amnesia);

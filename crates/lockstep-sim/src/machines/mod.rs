@@ -13,7 +13,7 @@ pub(crate) mod recovery;
 mod start;
 mod turn;
 
-use crate::check::Violation;
+use crate::check::{ReportedEvent, Violation};
 use crate::context::RunContext;
 use crate::host::{Host, SimProcess};
 use crate::keys::HostKeys;
@@ -180,7 +180,12 @@ impl Machines {
     /// Checks the log of a replica before any of its datagrams about it.
     pub(crate) fn check_log(&self, ctx: &mut RunContext, index: usize) -> Result<(), Violation> {
         match self.get(index).and_then(Machine::replica) {
-            Some(replica) => ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next()),
+            Some(replica) => ctx.oracle.logs.check_replica(
+                &mut ctx.oracle.facts,
+                index,
+                replica.tail(),
+                replica.core.commit_next(),
+            ),
             None => Ok(()),
         }
     }
@@ -190,7 +195,7 @@ impl Machines {
         let may_differ = self.nodes[index].machine.may_refuse();
         for event in std::mem::take(&mut self.events) {
             ctx.check_stable(index, &event)?;
-            ctx.oracle.check_node_event(index, &event, may_differ)?;
+            ctx.oracle.on_event(index, &ReportedEvent::Replica { event: &event, may_differ })?;
         }
         self.nodes[index].check_handover(ctx, index)?;
         let machine = &self.nodes[index].machine;
@@ -201,7 +206,7 @@ impl Machines {
                 if looks {
                     replica.invariants();
                 }
-                ctx.oracle.check_tables(index, replica)
+                ctx.oracle.tables.check_tables(&ctx.oracle.facts, index, replica)
             }
             None => Ok(()),
         }

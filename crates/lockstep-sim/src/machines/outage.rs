@@ -69,7 +69,7 @@ impl Machines {
         (within, with_tail): (bool, bool),
         lasting: Nanos,
     ) {
-        let is_born = ctx.oracle.log_next(index) == 2 && ctx.oracle.durable_next(index) == 1;
+        let is_born = ctx.oracle.facts.log_next(index) == 2 && ctx.oracle.facts.durable_next(index) == 1;
         let led = self.nodes[index].led.is_some();
         let (now, rng) = (ctx.now, &mut ctx.rng);
         let Some(machine) = self.get_mut(index) else { return };

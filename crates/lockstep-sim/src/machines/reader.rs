@@ -73,7 +73,7 @@ impl Machines {
                 core.on_replay_lost(shown);
             }
             Some(ReplayChunk::Denied(end, seq)) => {
-                ctx.oracle.coverage.count(Event::ReplaysDenied);
+                ctx.oracle.facts.coverage.count(Event::ReplaysDenied);
                 source.say(sent_by(&self.nodes[repairer]), denial(order.from, end, seq));
                 source.repairer = None;
             }
@@ -81,7 +81,7 @@ impl Machines {
             Some(ReplayChunk::Base(_)) => {}
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
-                    ctx.oracle.coverage.count(Event::ReaderReplays);
+                    ctx.oracle.facts.coverage.count(Event::ReaderReplays);
                     source.say(sent_by(&self.nodes[repairer]), answer(order.from));
                     source.answered = true;
                 }

@@ -150,7 +150,7 @@ impl Machines {
         let Some(machine) = self.get_mut(index) else { return };
         machine.forget();
         machine.store = SimDisk::default();
-        ctx.oracle.on_forgotten(machine.identity);
+        ctx.oracle.facts.on_forgotten(machine.identity);
     }
 
     /// Inspects every remaining journal.
@@ -184,7 +184,7 @@ impl Machines {
         let Some(inspection) = archiver.look() else { return Ok(()) };
         let (previous, files) = (*inspection.superblock(), archiver.store.clone());
         let old = self.get_mut(node).map(|machine| machine.identity);
-        old.into_iter().for_each(|old| ctx.oracle.on_forgotten(old));
+        old.into_iter().for_each(|old| ctx.oracle.facts.on_forgotten(old));
         let Some(machine) = self.get_mut(node) else { return Ok(()) };
         machine.take_files(files)?;
         if let Some((calls, salt)) = dies {
@@ -212,8 +212,8 @@ impl Machines {
         events: &[NodeEvent],
     ) -> Result<(), Violation> {
         let (now, timeout_ns) = (ctx.now, ctx.plan.timeout_ns);
-        ctx.oracle.check_left_behind(index, events)?;
-        let is_present = ctx.oracle.is_present(index);
+        ctx.oracle.facts.check_left_behind(index, events)?;
+        let is_present = ctx.oracle.facts.is_present(index);
         ctx.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
         ctx.tell(index, || Happening::Note(format!("stops: {events:?}")));
         let Some(machine) = self.get_mut(index) else { return Ok(()) };
@@ -226,7 +226,7 @@ impl Machines {
         machine.forget();
         self.lost |= 1 << index;
         (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
-        ctx.oracle.on_renewed(index);
+        ctx.oracle.facts.on_renewed(index);
         if !ctx.plan.is_archiver(index) && !operator.renews(index) {
             let add = OperatorStep::Add { node: index, witness: false, patient: true };
             operator.command_until(
@@ -242,7 +242,7 @@ impl Machines {
 
     /// The fault phase has ended: the operator stops every node that still runs in the ancestor history.
     pub(crate) fn leave_ancestor(&mut self, ctx: &mut RunContext) {
-        if ctx.oracle.founding().is_none() {
+        if ctx.oracle.facts.founding().is_none() {
             return;
         }
         for index in 0..ctx.plan.replicas {
@@ -251,7 +251,7 @@ impl Machines {
                 if let Some(machine) = self.get_mut(index) {
                     machine.forget();
                 }
-                ctx.oracle.on_renewed(index);
+                ctx.oracle.facts.on_renewed(index);
             }
         }
     }

@@ -15,13 +15,13 @@ impl Machines {
         let MachineNode { machine, host: Host { keys, .. }, .. } = &mut self.nodes[node];
         if machine.is_unknowable() {
             machine.forget();
-            ctx.oracle.on_forgotten(machine.identity);
+            ctx.oracle.facts.on_forgotten(machine.identity);
             ctx.tell(node, || {
                 Happening::Note("is not started: rolled back, and its ring is gone".to_string())
             });
             return Ok(());
         }
-        ctx.oracle.coverage.count_all(machine.reconfigure());
+        ctx.oracle.facts.coverage.count_all(machine.reconfigure());
         let memory_survived =
             matches!(machine.state, MachineState::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
@@ -35,29 +35,29 @@ impl Machines {
             Started::Ran => return Ok(()),
             Started::Runs(tables) => {
                 if std::mem::take(&mut machine.rolled_back) {
-                    ctx.oracle.coverage.count(Event::RolledBackWhole);
+                    ctx.oracle.facts.coverage.count(Event::RolledBackWhole);
                 }
-                let shortened = machine
-                    .replica()
-                    .is_some_and(|replica| ctx.oracle.is_shortened(node, replica.tail(), memory_survived));
+                let shortened = machine.replica().is_some_and(|replica| {
+                    ctx.oracle.logs.is_shortened(&mut ctx.oracle.facts, node, replica.tail(), memory_survived)
+                });
                 let judged = machine.replica().map_or(Ok(()), |replica| {
                     let found = (configured.durability, replica.tail());
-                    ctx.oracle.on_replica_started(node, identity, self.runs, found, memory_survived)
+                    ctx.oracle.on_replica_started(node, (identity, self.runs), found, memory_survived)
                 });
                 match judged {
                     // The damage is undetected: this replica would report less than it has acknowledged.
                     Err(why) if damaged && shortened => {
                         machine.forget();
-                        ctx.oracle.on_forgotten(machine.identity);
-                        ctx.oracle.coverage.count(Event::DamageUnseen);
+                        ctx.oracle.facts.on_forgotten(machine.identity);
+                        ctx.oracle.facts.coverage.count(Event::DamageUnseen);
                         format!("does not see its damage: {why}")
                     }
                     judged => {
                         judged?;
-                        ctx.oracle.on_tables_recovered(node, tables)?;
+                        ctx.oracle.logs.on_tables_recovered(&ctx.oracle.facts, node, tables)?;
                         if let Some(replica) = machine.replica().filter(|_| !damaged) {
                             replica.invariants();
-                            ctx.oracle.check_tables(node, replica)?;
+                            ctx.oracle.tables.check_tables(&ctx.oracle.facts, node, replica)?;
                         }
                         "starts".to_string()
                     }
@@ -74,15 +74,15 @@ impl Machines {
             }
             Started::Silent(why) => {
                 if machine.is_tail_elsewhere {
-                    ctx.oracle.coverage.count(Event::OtherTailsRefused);
+                    ctx.oracle.facts.coverage.count(Event::OtherTailsRefused);
                 }
-                ctx.oracle.on_forgotten(machine.identity);
-                ctx.oracle.coverage.count(Event::Forgetful);
+                ctx.oracle.facts.on_forgotten(machine.identity);
+                ctx.oracle.facts.coverage.count(Event::Forgetful);
                 format!("stays silent: {why}")
             }
             Started::Damaged(why) => {
-                ctx.oracle.on_forgotten(machine.identity);
-                ctx.oracle.coverage.count(Event::DamageFound);
+                ctx.oracle.facts.on_forgotten(machine.identity);
+                ctx.oracle.facts.coverage.count(Event::DamageFound);
                 format!("does not start: {why}")
             }
         };

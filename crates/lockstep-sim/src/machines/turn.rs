@@ -47,8 +47,8 @@ impl Machines {
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         let was_full = full_disks::is_full(replica);
-        ctx.oracle.on_turn(index);
-        ctx.oracle.clocks.on_turn(identity, now, wall);
+        ctx.oracle.facts.on_turn(index);
+        ctx.oracle.logs.clocks.on_turn(identity, now, wall);
         let work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
             return self.on_replica_stopped(ctx, operator, index).map(|()| 0);
@@ -82,12 +82,14 @@ impl Machines {
             why = format!("{why} {event:?}");
             events.push(event);
         }
-        if is_left_behind(&events) && ctx.oracle.founding().is_some() {
+        if is_left_behind(&events) && ctx.oracle.facts.founding().is_some() {
             return self.on_left_behind(ctx, operator, index, &events);
         }
         // A recovered ring may begin at the commit: everything before it is read again.
         let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
-        let overran = overran && (begins_late || ctx.oracle.overruns(index, replica.tail(), ring_bytes));
+        let overran = overran
+            && (begins_late
+                || ctx.oracle.logs.overruns(&mut ctx.oracle.facts, index, replica.tail(), ring_bytes));
         if harmed {
             self.on_damage_noticed(ctx, index, why);
             return Ok(());
@@ -113,10 +115,10 @@ impl Machines {
         while let Some(event) = replica.core.events.pop() {
             if let NodeEvent::SuffixReplaced { old_epoch, old_next, .. } = event {
                 replaced = true;
-                ctx.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
+                ctx.oracle.logs.on_suffix_replaced(&mut ctx.oracle.facts, index, old_epoch, old_next)?;
             }
             if let Some(event) = counted(&event) {
-                ctx.oracle.coverage.count(event);
+                ctx.oracle.facts.coverage.count(event);
             }
             self.events.push(event);
         }
@@ -168,12 +170,14 @@ impl Machines {
         let flushed = machine.flush(now)?;
         let (events, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
         let noted = std::mem::take(&mut machine.noted);
-        ctx.oracle.coverage.count_all(noted);
+        ctx.oracle.facts.coverage.count_all(noted);
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
         self.on_side_events(ctx, index, events, may_be_damaged)?;
         self.bring(ctx, index);
         match flushed {
-            Flushed::GoesOn => durable.map_or(Ok(()), |durable| ctx.oracle.on_flushed(index, durable))?,
+            Flushed::GoesOn => durable.map_or(Ok(()), |durable| {
+                ctx.oracle.logs.on_flushed(&mut ctx.oracle.facts, index, durable)
+            })?,
             Flushed::Damaged(why) => self.on_damage_noticed(ctx, index, why),
             Flushed::Died => self.on_died(ctx, index),
             Flushed::Failed(why) => self.on_device_failed(ctx, index, why),
@@ -194,24 +198,24 @@ impl Machines {
                 SideEvent::Damaged(damage) if !may_be_damaged => {
                     return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
                 }
-                SideEvent::Damaged(_) => ctx.oracle.coverage.count(Event::ScrubFinds),
+                SideEvent::Damaged(_) => ctx.oracle.facts.coverage.count(Event::ScrubFinds),
                 SideEvent::Mended(number) => {
                     if let Some(machine) = self.get_mut(index) {
                         machine.on_mended(*number)?;
                     }
-                    ctx.oracle.coverage.count(Event::Mended);
+                    ctx.oracle.facts.coverage.count(Event::Mended);
                 }
-                SideEvent::NotMended { .. } => ctx.oracle.coverage.count(Event::NotMended),
-                SideEvent::Removed(_) => ctx.oracle.coverage.count(Event::SegmentsRemoved),
-                SideEvent::Packed { .. } => ctx.oracle.coverage.count(Event::SegmentsPacked),
+                SideEvent::NotMended { .. } => ctx.oracle.facts.coverage.count(Event::NotMended),
+                SideEvent::Removed(_) => ctx.oracle.facts.coverage.count(Event::SegmentsRemoved),
+                SideEvent::Packed { .. } => ctx.oracle.facts.coverage.count(Event::SegmentsPacked),
                 SideEvent::RetainedFor { by: NeededBy::TradingDay, .. } => {
-                    ctx.oracle.coverage.count(Event::DaysRetained);
+                    ctx.oracle.facts.coverage.count(Event::DaysRetained);
                 }
                 SideEvent::NeedLapsed { by: NeededBy::TradingDay, .. } => {
-                    ctx.oracle.coverage.count(Event::DaysLapsed);
+                    ctx.oracle.facts.coverage.count(Event::DaysLapsed);
                 }
-                SideEvent::RetainedFor { .. } => ctx.oracle.coverage.count(Event::SegmentsRetained),
-                SideEvent::NeedLapsed { .. } => ctx.oracle.coverage.count(Event::NeedsLapsed),
+                SideEvent::RetainedFor { .. } => ctx.oracle.facts.coverage.count(Event::SegmentsRetained),
+                SideEvent::NeedLapsed { .. } => ctx.oracle.facts.coverage.count(Event::NeedsLapsed),
                 _ => {}
             }
             ctx.tell(index, || Happening::Note(remark.to_string()));
@@ -223,10 +227,10 @@ impl Machines {
     fn on_damage_noticed(&mut self, ctx: &mut RunContext, index: usize, why: String) {
         if let Some(machine) = self.get_mut(index) {
             machine.forget();
-            ctx.oracle.on_forgotten(machine.identity);
+            ctx.oracle.facts.on_forgotten(machine.identity);
         }
         self.lost |= 1 << index;
-        ctx.oracle.coverage.count(Event::DamageFound);
+        ctx.oracle.facts.coverage.count(Event::DamageFound);
         ctx.tell(index, || Happening::Note(format!("stops:{why}")));
     }
 }
@@ -235,10 +239,15 @@ impl MachineNode {
     /// A suffix replacement was longer than the ring: the replica is restarted, and reads its journal.
     fn on_overrun(&mut self, ctx: &mut RunContext, index: usize, why: String) -> Result<(), Violation> {
         if let Some(replica) = self.machine.replica() {
-            ctx.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
+            ctx.oracle.logs.check_replica(
+                &mut ctx.oracle.facts,
+                index,
+                replica.tail(),
+                replica.core.commit_next(),
+            )?;
         }
         self.machine.kill(ctx.now + ctx.plan.timeout_ns / 2, None);
-        ctx.oracle.coverage.count(Event::Overruns);
+        ctx.oracle.facts.coverage.count(Event::Overruns);
         ctx.tell(index, || Happening::Note(format!("stops:{why}")));
         Ok(())
     }

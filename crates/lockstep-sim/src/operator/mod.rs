@@ -191,14 +191,14 @@ impl SimOperator {
             }
             OperatorStep::Swap { node, patient } => {
                 let Some(identity) = machines.identity_at(node) else { return Ok(true) };
-                if patient && machines.stored_next(&ctx.oracle, node) < ctx.oracle.commit_next() {
+                if patient && machines.stored_next(&ctx.oracle, node) < ctx.oracle.facts.commit_next() {
                     return Ok(false);
                 }
                 Ok(self.change(ctx, machines, Change::Replace, identity, false, 0))
             }
             OperatorStep::Add { node, witness, patient } => {
                 let Some(identity) = machines.identity_at(node) else { return Ok(true) };
-                let holds = machines.stored_next(&ctx.oracle, node) >= ctx.oracle.commit_next();
+                let holds = machines.stored_next(&ctx.oracle, node) >= ctx.oracle.facts.commit_next();
                 if patient && !holds {
                     return Ok(false);
                 }
@@ -239,7 +239,7 @@ impl SimOperator {
         let (after, is_listed) = (status.members_seq, status.members.contains(&identity));
         if is_listed == (change != Change::Remove) {
             // Seen committed, or seen again.
-            return ctx.oracle.commit_next() > after;
+            return ctx.oracle.facts.commit_next() > after;
         }
         let home = address(identity.replica as usize - 1);
         let member = match witness {
@@ -251,9 +251,9 @@ impl SimOperator {
             keys::operator_key().prove(order, nonce)
         });
         for _ in 0..early {
-            ctx.oracle.coverage.count(Event::LearnersAdded);
+            ctx.oracle.facts.coverage.count(Event::LearnersAdded);
         }
-        ctx.oracle.on_command(after, identity);
+        ctx.oracle.logs.on_command(after, identity);
         self.commands.push((after, change, identity, out.clone()));
         ctx.post_all(Some(Group::Submit), &out);
         self.ask_all(ctx, machines, QueryKind::Status);
@@ -273,7 +273,7 @@ impl SimOperator {
         let length = write_membership(&mut payload, after, change, member, &[]);
         let proof = prove(&OrderStatement {
             order: OperatorOrder::Membership,
-            history: ctx.oracle.history(),
+            history: ctx.oracle.facts.history(),
             epoch,
             membership_seq: after,
             subject: Some(member.identity()),
@@ -284,7 +284,7 @@ impl SimOperator {
         let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
         let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length + ORDER_PROOF_LEN]);
         let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
-        let (history, epoch) = (ctx.oracle.history(), epoch.0);
+        let (history, epoch) = (ctx.oracle.facts.history(), epoch.0);
         machines.nodes[HOST]
             .host
             .keys
@@ -306,7 +306,7 @@ impl SimOperator {
         let proof = query_kind.order().map(|order| {
             prove(&OrderStatement {
                 order,
-                history: ctx.oracle.history(),
+                history: ctx.oracle.facts.history(),
                 epoch,
                 membership_seq,
                 subject: name.parse().ok(),
@@ -348,7 +348,7 @@ impl SimOperator {
     pub(crate) fn command_late(&mut self, ctx: &mut RunContext) {
         let at = ctx.rng.below(self.commands.len() as u64) as usize;
         if let Some((.., bytes)) = self.commands.get(at).cloned() {
-            ctx.oracle.coverage.count(Event::OrdersLate);
+            ctx.oracle.facts.coverage.count(Event::OrdersLate);
             ctx.post_all(Some(Group::Submit), &bytes);
         }
     }
@@ -372,7 +372,7 @@ impl SimOperator {
 
     /// A reply to the operator arrives.
     pub(crate) fn answer(&mut self, ctx: &mut RunContext, machines: &Machines, bytes: &[u8]) {
-        let coverage = &mut ctx.oracle.coverage;
+        let coverage = &mut ctx.oracle.facts.coverage;
         let denied = match Datagram::decode(bytes, &machines.nodes[HOST].host.keys.replica) {
             Ok(Datagram::Status(header, body, rows, ..)) => {
                 self.rejoiners.note(ctx.now, header, &body, rows);
@@ -413,7 +413,7 @@ impl SimOperator {
         truly: bool,
     ) -> bool {
         let Some(one) = machines.identity_at(survivor) else { return true };
-        let tip = ctx.oracle.log_tip(survivor).map(|tip| ctx.oracle.tree.stem(tip));
+        let tip = ctx.oracle.facts.log_tip(survivor).map(|tip| ctx.oracle.facts.tree.stem(tip));
         // The state that the order is given for, as the survivor's status has it.
         let state = tip.map_or((Epoch::NONE, 0), |stem| (stem.epoch, stem.members_seq));
         if tip.is_some_and(|stem| !stem.members.contains(&dead)) && machines.nodes[survivor].led.is_some() {
@@ -428,7 +428,7 @@ impl SimOperator {
             self.declared.push((one, dead));
         }
         // Its command result may be lost.
-        ctx.oracle.reference.on_declared(one, dead);
+        ctx.oracle.facts.reference.on_declared(one, dead);
         let (name, nonce) = (dead.to_string(), self.nonce());
         let order = (QueryKind::DeclareDead, name.as_str());
         let out = self.query_order(ctx, machines, state, !truly, order, |order| {

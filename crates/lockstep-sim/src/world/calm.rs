@@ -27,7 +27,7 @@ impl World {
         }
         let replicas = self.ctx.plan.replicas;
         for node in &mut self.machines.nodes {
-            self.ctx.oracle.coverage.count_all(node.machine.reconfigure());
+            self.ctx.oracle.facts.coverage.count_all(node.machine.reconfigure());
         }
         // Frames that have left a witness's ring are available only where other replicas store them: the
         // takeover waits for those.
@@ -46,15 +46,20 @@ impl World {
             })
             .collect();
         // A history that only the lost replicas stored has ended.
-        let born = alive.iter().any(|index| self.ctx.oracle.log_next(*index) > 1);
+        let born = alive.iter().any(|index| self.ctx.oracle.facts.log_next(*index) > 1);
         self.operator.rest();
         let quorum = if born { self.draw_quorum(alive) } else { None };
         let Some(mut healthy) = quorum else {
             self.ctx.phase = RunPhase::Dead(self.ctx.now);
             return Ok(());
         };
-        let changed =
-            self.ctx.oracle.reference.tip().is_some_and(|tip| self.ctx.oracle.tree.has_changed(tip));
+        let changed = self
+            .ctx
+            .oracle
+            .facts
+            .reference
+            .tip()
+            .is_some_and(|tip| self.ctx.oracle.facts.tree.has_changed(tip));
         if changed {
             self.ctx.count(Event::MembersCalm);
         }

@@ -15,13 +15,13 @@ use lockstep_core::engine::ports::Group;
 impl World {
     /// Moves packets that have arrived to the sockets.
     pub(super) fn receive(&mut self) {
-        while let Some(letter) = self.ctx.network.arrive(self.ctx.now, &mut self.ctx.oracle.coverage) {
+        while let Some(letter) = self.ctx.network.arrive(self.ctx.now, &mut self.ctx.oracle.facts.coverage) {
             let SimPacket { route, number, sent_at, bytes } = letter;
             let wakes = self.ctx.now + 1 + self.ctx.rng.below(self.ctx.plan.turn_ns);
             let (now, owner) = (self.ctx.now, self.owner(route.to));
             let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
             if let Some(event) = self.node_mut(owner).host_mut().device.loses(now, route.group, waiting) {
-                self.ctx.oracle.coverage.count(event);
+                self.ctx.oracle.facts.coverage.count(event);
                 if event == Event::RingsOverrun
                     && let Some(net) = self.net_mut(route.to)
                 {
@@ -41,7 +41,7 @@ impl World {
                 }
                 self.ctx.tell(route.to, || Happening::Arrived { number, from, sent_at });
             } else if is_joined {
-                self.ctx.oracle.coverage.count(Event::Overflowed);
+                self.ctx.oracle.facts.coverage.count(Event::Overflowed);
             }
         }
     }
@@ -53,7 +53,7 @@ impl World {
         let mut sent = std::mem::take(&mut net.sent);
         if std::mem::take(&mut net.refused) {
             let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
-            self.ctx.oracle.coverage.count(event);
+            self.ctx.oracle.facts.coverage.count(event);
         }
         sent.truncate(count);
         let network_model = match self.ctx.phase {
@@ -66,7 +66,7 @@ impl World {
             if let Some(story) = &mut self.ctx.story {
                 story.record_sent(self.ctx.now, index, number, to, bytes);
             }
-            self.ctx.oracle.coverage.count_kind(bytes);
+            self.ctx.oracle.facts.coverage.count_kind(bytes);
             let sent = SentDatagram { to: *to, from: address(index), bytes };
             self.check_datagram(index, &sent)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
@@ -94,7 +94,7 @@ impl World {
                         self.ctx.now,
                         route,
                         bytes,
-                        &mut self.ctx.oracle.coverage,
+                        &mut self.ctx.oracle.facts.coverage,
                     );
                 }
             }
@@ -111,7 +111,7 @@ impl World {
     fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
         match self.rooms[index] {
             Room::Seconds => Seconds::check_datagram(&mut self.ctx, index, sent),
-            _ => self.ctx.oracle.check_sent(index, sent),
+            _ => self.ctx.oracle.on_datagram(index, sent),
         }
     }
 

@@ -16,7 +16,7 @@ impl Machines {
     fn is_done(&self, ctx: &RunContext, index: usize, healthy: NodeSet) -> bool {
         let machine = &self.nodes[index].machine;
         machine.replica().is_some_and(|replica| {
-            replica.core.commit_next() >= ctx.oracle.commit_next()
+            replica.core.commit_next() >= ctx.oracle.facts.commit_next()
                 || self.stays_behind(ctx, (replica.tail().promised(), machine.identity), healthy)
         })
     }
@@ -31,7 +31,8 @@ impl Machines {
         (promised, identity): (Epoch, Identity),
         healthy: NodeSet,
     ) -> bool {
-        let led = ctx.oracle.reference.tip().map_or(Epoch::NONE, |tip| ctx.oracle.tree.stem(tip).epoch);
+        let led =
+            ctx.oracle.facts.reference.tip().map_or(Epoch::NONE, |tip| ctx.oracle.facts.tree.stem(tip).epoch);
         let leads = |node: &MachineNode| node.machine.identity == led.leader();
         let is_led = self.nodes.iter().position(leads).is_some_and(|node| healthy >> node & 1 == 1);
         promised > led && !(is_led && self.members_in_force(ctx).contains(&identity))
@@ -58,7 +59,7 @@ impl MachineNode {
 impl Clients {
     /// Whether a client has published everything, and has read everything.
     fn is_done(&self, ctx: &RunContext, index: usize) -> bool {
-        let has_read = |ended: bool| ended || ctx.oracle.has_delivered_all(index);
+        let has_read = |ended: bool| ended || ctx.oracle.clients.has_delivered_all(&ctx.oracle.facts, index);
         match self.get(index) {
             Some(ClientProcess::Publisher(Some(process), work)) => {
                 has_published(ctx, index, work, &process.core)
@@ -81,7 +82,7 @@ impl Clients {
                     "{} left, id {:?}, {} without fate, drained {:?}",
                     work.left,
                     work.id,
-                    ctx.oracle.without_outcome(index),
+                    ctx.oracle.clients.without_outcome(index),
                     process.as_ref().map(|process| process.core.is_drained())
                 );
                 ("publisher ", state)
@@ -93,7 +94,7 @@ impl Clients {
                     process.core.deliver_next(),
                     process.core.commit_next(),
                     process.core.stamped_next(),
-                    ctx.oracle.has_delivered_all(index)
+                    ctx.oracle.clients.has_delivered_all(&ctx.oracle.facts, index)
                 );
                 ("subscriber ", state)
             }
@@ -104,7 +105,7 @@ impl Clients {
                      ended {}, done {}",
                     work.left,
                     work.id,
-                    ctx.oracle.without_outcome(index),
+                    ctx.oracle.clients.without_outcome(index),
                     process.publisher.is_drained(),
                     process.publisher.is_lost(),
                     reading.delivery,
@@ -112,7 +113,7 @@ impl Clients {
                     process.subscriber.commit_next(),
                     process.subscriber.stamped_next(),
                     reading.ended,
-                    ctx.oracle.has_delivered_all(index)
+                    ctx.oracle.clients.has_delivered_all(&ctx.oracle.facts, index)
                 );
                 ("participant ", state)
             }
@@ -124,8 +125,8 @@ impl Clients {
 
 /// Whether a publisher has published everything, and has heard the outcomes.
 fn has_published(ctx: &RunContext, index: usize, work: &WorldWork, core: &PublisherCore) -> bool {
-    let is_done = work.left == 0 && core.is_drained() && ctx.oracle.without_outcome(index) == 0;
-    !ctx.oracle.lacks_datagram(index) && !core.is_lost() && (work.fenced || is_done)
+    let is_done = work.left == 0 && core.is_drained() && ctx.oracle.clients.without_outcome(index) == 0;
+    !ctx.oracle.clients.lacks_datagram(index) && !core.is_lost() && (work.fenced || is_done)
 }
 
 impl World {
@@ -145,7 +146,7 @@ impl World {
         let mut out = format!(
             "LIVENESS: a quorum is healed for {} ms and this is not done (committed below {}):",
             self.ctx.live_ns() / 1_000_000,
-            self.ctx.oracle.commit_next()
+            self.ctx.oracle.facts.commit_next()
         );
         for index in 0..self.count_nodes() {
             let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };

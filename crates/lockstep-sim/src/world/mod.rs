@@ -116,7 +116,7 @@ pub(crate) fn run_with(
         virtual_ns: world.ctx.now - BEGIN_NS,
         recovery_ns,
         trace_digest: world.trace_digest,
-        coverage: std::mem::take(&mut world.ctx.oracle.coverage),
+        coverage: std::mem::take(&mut world.ctx.oracle.facts.coverage),
         story: world.ctx.story.unwrap_or_default(),
     })
 }
@@ -159,7 +159,7 @@ impl World {
                     && self.edge_lacks(healthy)?.is_none();
                 if !done && self.ctx.now >= since + self.ctx.live_ns() {
                     if self.electorate().waits_for_the_broken(healthy) {
-                        self.ctx.oracle.coverage.count(Event::TakeoversThatWait);
+                        self.ctx.oracle.facts.coverage.count(Event::TakeoversThatWait);
                     } else if !self.waits_for_another_day() {
                         let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
                         return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));

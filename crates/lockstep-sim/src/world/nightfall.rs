@@ -80,7 +80,7 @@ pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violati
     let awake_ns = world.ctx.now - BEGIN_NS - world.ctx.slept_ns;
     let day = (awake_ns + 1) / (AWAKE * world.ctx.plan.timeout_ns);
     let before = world.diary.evening;
-    let now = (world.ctx.oracle.history(), world.ctx.oracle.commit_next());
+    let now = (world.ctx.oracle.facts.history(), world.ctx.oracle.facts.commit_next());
     world.diary.evening = now;
     world.ctx.count(Event::TradingDays);
     if now.0 != before.0 && before.0 != 0 {

@@ -45,7 +45,7 @@ impl World {
             slept_ns: 0,
             dawn: 0,
         };
-        ctx.oracle.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
+        ctx.oracle.facts.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
         ctx.count_clocks();
         let mut world = Self {
             seconds: Seconds::new(&ctx, 0),

@@ -12,10 +12,10 @@ use std::rc::Rc;
 /// the committed log then, as a reader from the start receives it. `None`: the run does not get there.
 pub fn recorded(plan: &Plan, epochs: usize) -> Option<(Tree, Vec<(Seq, Fact)>)> {
     let mut world = World::new(plan, false, Rc::new(OwnMachine)).ok()?;
-    while world.ctx.phase == RunPhase::Storm && world.ctx.oracle.reference.epochs() < epochs {
+    while world.ctx.phase == RunPhase::Storm && world.ctx.oracle.facts.reference.epochs() < epochs {
         world.step().ok()?;
     }
-    let tree = std::mem::take(&mut world.ctx.oracle.tree);
-    let history = tree.history(world.ctx.oracle.reference.tip());
+    let tree = std::mem::take(&mut world.ctx.oracle.facts.tree);
+    let history = tree.history(world.ctx.oracle.facts.reference.tip());
     Some((tree, history))
 }

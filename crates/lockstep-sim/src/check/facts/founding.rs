@@ -2,14 +2,12 @@
 //! prefix of the ancestor is retained, so that the nodes that live in it are judged by it; nothing more is
 //! ever committed there.
 
-use super::clients::ReaderModel;
-use super::log_tree::{Tree, TreeNode};
-use super::reference_model::ReferenceModel;
-use super::replicas::ReplicaModel;
-use super::{Oracle, Violation};
+use super::{OracleFacts, ReplicaModel};
+use crate::check::Violation;
+use crate::check::log_tree::{Tree, TreeNode};
+use crate::check::reference_model::ReferenceModel;
 use crate::coverage::Event;
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
-use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
@@ -30,30 +28,35 @@ pub struct ReportedFounding {
 
 /// A founding, by the operator's command.
 #[derive(Clone, Debug)]
-pub(super) struct Founded {
-    history: u64,
-    founder: Identity,
+pub(crate) struct Founded {
+    pub(crate) history: u64,
+    pub(crate) founder: Identity,
     /// The end of the ancestor log.
-    tip: TreeNode,
+    pub(crate) tip: TreeNode,
     /// The seq of the founding.
-    next: Seq,
-    ancestor: ReferenceModel,
+    pub(crate) next: Seq,
+    pub(crate) ancestor: ReferenceModel,
     /// The identities that went over to it without a vote, and where the log of each ended then.
     crossed: BTreeMap<Identity, Seq>,
 }
 
 impl Founded {
     /// The committed prefix of the ancestor history.
-    pub(super) fn ancestor(&self) -> &ReferenceModel {
+    pub(crate) fn ancestor(&self) -> &ReferenceModel {
         &self.ancestor
     }
 
     /// The seq of the founding.
-    pub(super) fn next(&self) -> Seq {
+    pub(crate) fn next(&self) -> Seq {
         self.next
     }
 
-    fn new(report: &ReportedFounding, founder: Identity, tip: TreeNode, ancestor: ReferenceModel) -> Self {
+    pub(crate) fn new(
+        report: &ReportedFounding,
+        founder: Identity,
+        tip: TreeNode,
+        ancestor: ReferenceModel,
+    ) -> Self {
         let (history, next) = (report.history, report.end.next);
         Self { history, founder, tip, next, ancestor, crossed: BTreeMap::new() }
     }
@@ -69,7 +72,7 @@ impl Founded {
     }
 
     /// S12: a node that goes over has no vote before its log has the founding, whatever that lists below it.
-    pub(super) fn check_crossing(&mut self, node: &ReplicaModel, event: &NodeEvent) -> Result<(), Violation> {
+    pub(crate) fn check_crossing(&mut self, node: &ReplicaModel, event: &NodeEvent) -> Result<(), Violation> {
         let identity = node.identity;
         match *event {
             NodeEvent::Founded { own_next, goes_on: true, .. } => {
@@ -96,12 +99,12 @@ impl Founded {
 impl ReplicaModel {
     /// The highest epoch that binds it. The epoch of its log does, too: behind a founding nothing else was
     /// promised.
-    pub(super) fn binding(&self) -> Epoch {
+    pub(crate) fn binding(&self) -> Epoch {
         self.promised.max(self.end.epoch)
     }
 }
 
-impl Oracle {
+impl OracleFacts {
     /// The seq at which a history was founded, if one was.
     pub fn founding(&self) -> Option<Seq> {
         self.founding.as_ref().map(|founded| founded.next)
@@ -113,17 +116,17 @@ impl Oracle {
     }
 
     /// The committed prefix of each history in which a node may live.
-    pub(super) fn reference_models(&self) -> impl Iterator<Item = &ReferenceModel> {
+    pub(crate) fn reference_models(&self) -> impl Iterator<Item = &ReferenceModel> {
         self.founding.iter().map(|founded| &founded.ancestor).chain([&self.reference])
     }
 
     /// Whether this history is an ancestor.
-    pub(super) fn is_left(&self, history: u64) -> bool {
+    pub(crate) fn is_left(&self, history: u64) -> bool {
         self.founding.is_some() && history == FIRST
     }
 
     /// Whether the frame was stamped in an ancestor history.
-    pub(super) fn is_ancestor(&self, node: TreeNode) -> bool {
+    pub(crate) fn is_ancestor(&self, node: TreeNode) -> bool {
         self.is_left(self.tree.stem(node).history)
     }
 
@@ -146,36 +149,8 @@ impl Oracle {
         }
     }
 
-    /// The operator has founded a history.
-    pub fn on_founding(&mut self, founder: Identity, report: &ReportedFounding) -> Result<(), Violation> {
-        let Some(tip) = self.known_end(report.end.next, report.end.chain) else {
-            return Err(format!(
-                "LINEAGE-3: {:x} is founded on {:?}, which nobody stamped",
-                report.history, report.end
-            ));
-        };
-        let loses = !self.tree.begins_with(Some(tip), self.reference.tip());
-        if loses && report.says_all {
-            return Err(format!(
-                "RECOVER: the look said that nothing is missing behind {}, and all below {} was committed",
-                report.end.next,
-                self.commit_next()
-            ));
-        }
-        self.coverage.count(Event::Foundings);
-        if loses {
-            self.coverage.count(Event::FoundingsLoseCommitted);
-        }
-        for writer in self.writers.values_mut() {
-            writer.misled = writer.delivered_next > report.end.next;
-        }
-        let ancestor = std::mem::replace(&mut self.reference, ReferenceModel::founded(&self.tree, tip));
-        self.founding = Some(Founded::new(report, founder, tip, ancestor));
-        Ok(())
-    }
-
     /// LINEAGE-3: a founding stands where the operator ordered it, and nowhere else.
-    pub(super) fn check_founding(&self, node: TreeNode) -> Result<(), Violation> {
+    pub(crate) fn check_founding(&self, node: TreeNode) -> Result<(), Violation> {
         let stem = self.tree.stem(node);
         let is_ordered = self.founding.as_ref().is_some_and(|founded| {
             (stem.history, stem.epoch.leader(), stem.parent)
@@ -189,7 +164,7 @@ impl Oracle {
 
     /// LINEAGE-1: nothing is committed any more in a history that was left, but for what is in the new one as
     /// well.
-    pub(super) fn on_ancestor_log(
+    pub(crate) fn on_ancestor_log(
         &mut self,
         identity: Identity,
         tip: TreeNode,
@@ -211,7 +186,7 @@ impl Oracle {
     }
 
     /// S4, S6, in the history that the claim is about.
-    pub(super) fn check_claim(
+    pub(crate) fn check_claim(
         &self,
         who: &str,
         next: Seq,
@@ -224,7 +199,7 @@ impl Oracle {
     }
 
     /// S12: a log goes over to the new history where its owner had no vote in the former one.
-    pub(super) fn check_over(
+    pub(crate) fn check_over(
         &mut self,
         identity: Identity,
         before: Option<TreeNode>,
@@ -287,64 +262,13 @@ impl Oracle {
         Ok(())
     }
 
-    // ---------------------------------------------------------------- readers and publishers
-
-    /// LINEAGE-2: who has more than the new history for final does not go over to it.
-    pub(super) fn check_reading(&mut self, who: usize, history: u64) -> Result<(), Violation> {
-        let Some(reader) = self.readers.get_mut(&who).filter(|reader| reader.history != history) else {
-            return Ok(());
-        };
-        let before = std::mem::replace(&mut reader.history, history);
-        let had = reader.commit_next.max(reader.resumed);
-        match &self.founding {
-            Some(founded) if before == FIRST && history == founded.history && had > founded.next => {
-                Err(format!(
-                    "LINEAGE-2: subscriber {who} has all below {had} for final, and goes on in a history that was founded at {}",
-                    founded.next
-                ))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a reader takes for final what the new history lacks: that must be reported to it.
-    pub(super) fn must_end(&self, reader: &ReaderModel) -> bool {
-        let had =
-            reader.commit_next.max(if reader.delivery == Delivery::Committed { reader.resumed } else { 1 });
-        self.founding.as_ref().is_some_and(|founded| reader.history == FIRST && had > founded.next)
-    }
-
-    /// A subscriber passes the founding.
-    pub fn on_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
-        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
-        let last = reader.delivered.last().map_or(0, |(seq, _)| *seq);
-        reader.past = true;
-        match &self.founding {
-            Some(founded) if (founded.history, founded.next) == (history, seq) && last < seq => {
-                self.coverage.count(Event::ReadersWentOver);
-                Ok(())
-            }
-            _ => Err(format!(
-                "LINEAGE-2: subscriber {who}, which delivered {last}, is told that {history:x} was founded at {seq}"
-            )),
-        }
-    }
-
-    /// A subscriber receives the event that it is ahead of the new history, and ends.
-    pub fn on_history_lost(
-        &mut self,
-        who: usize,
+    pub(crate) fn check_forgotten(
+        &self,
+        who: &str,
         history: u64,
         next: Seq,
         have: Seq,
     ) -> Result<(), Violation> {
-        self.check_forgotten(&format!("subscriber {who}"), history, next, have)?;
-        self.coverage.count(Event::ReadersForgotten);
-        self.on_subscription_ended(who);
-        Ok(())
-    }
-
-    fn check_forgotten(&self, who: &str, history: u64, next: Seq, have: Seq) -> Result<(), Violation> {
         if let Some(founded) = &self.founding
             && (founded.history, founded.next) == (history, next)
             && have > next
@@ -371,45 +295,5 @@ impl Oracle {
             let other = |node: TreeNode| !self.tree.begins_with(Some(founded.tip), Some(node));
             founded.next >= seq && self.tree.containing(seq - 1).any(other)
         })
-    }
-
-    /// A publisher's handle goes over to the new history: everything reported to it as committed is there.
-    pub fn on_publisher_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
-        let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
-        writer.past = true;
-        match &self.founding {
-            Some(founded)
-                if (founded.history, founded.next) == (history, seq) && writer.delivered_next <= seq =>
-            {
-                self.coverage.count(Event::PublishersWentOver);
-                Ok(())
-            }
-            _ => Err(format!(
-                "LINEAGE-2: publisher {who}, told of all below {}, goes on in {history:x} from {seq} on",
-                writer.delivered_next
-            )),
-        }
-    }
-
-    /// A publisher's handle receives the event that it is ahead of the new history.
-    pub fn on_publisher_forgotten(
-        &mut self,
-        who: usize,
-        history: u64,
-        next: Seq,
-        have: Seq,
-    ) -> Result<(), Violation> {
-        self.check_forgotten(&format!("publisher {who}"), history, next, have)?;
-        self.coverage.count(Event::PublishersForgotten);
-        if let Some(writer) = self.writers.get_mut(&who) {
-            writer.past = true;
-        }
-        Ok(())
-    }
-
-    /// Whether an entry was reported to a publisher as committed that the new history lacks, and nothing was
-    /// reported since.
-    pub fn lacks_datagram(&self, who: usize) -> bool {
-        self.writers.get(&who).is_some_and(|writer| writer.misled && !writer.past)
     }
 }
