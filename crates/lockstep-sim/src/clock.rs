@@ -6,8 +6,7 @@
 //! patience.
 
 use crate::fault::{ClockStepFault, Fault, PlannedFault};
-use crate::kinds::FaultNode;
-use crate::kinds::{PPM_MAX, SimClock};
+use crate::kinds::{FaultNode, PPM_MAX, SimClock};
 use crate::plan::Plan;
 use crate::rng::Rng;
 use lockstep_wire::Nanos;

@@ -11,8 +11,7 @@ use crate::story::{Happening, Story};
 use crate::wire::{NodeSet, Route, SimNetwork};
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::engine::ports::{Group, PARK_NS_MAX};
-use lockstep_wire::Header;
-use lockstep_wire::Nanos;
+use lockstep_wire::{Header, Nanos};
 
 /// The run's clock at the beginning.
 pub(crate) const BEGIN_NS: Nanos = 1_000_000;

@@ -1,5 +1,6 @@
-//! The device of one process, and its fault: it takes fewer datagrams than it is offered, or none; it does not
-//! receive a group that was not joined; it drops a burst; it is a ring in memory that overruns its reader.
+//! The device of one process, and its fault: it takes fewer datagrams than it is offered, or none; it does
+//! not receive a group that was not joined; it drops a burst; it is a ring in memory that overruns its
+//! reader.
 
 use crate::coverage::Event;
 use crate::kinds::DeviceFault;

@@ -7,11 +7,32 @@
 //! failed as well.
 //!
 //! ```text
-//!   plan ──faults, by time──▶ world ◀──packets──▶ wire (loss, delay, partitions)
-//!    ▲                          │ turns
-//!    │ shorter                  ▼
-//!   shrink ◀──a failure── check (the oracle: tree of all frames, model of the committed prefix)
+//!   plan ─ faults, by time ─▶ world ── turns, starts ──▶ machines  clients  edge  seconds  operator
+//!    ▲     (each a file of `fault`)  │                     └──────────┴───────┴──────┴───────┘
+//!    │ shorter                    ▼                        context: plan, clock, random source,
+//!   shrink ◀──── a failure ── check ◀──── what all say ────         network, judge, story
 //! ```
+//!
+//! # The rooms
+//!
+//! `World` is a composition: the schedule, and rooms with their own state. It asks each process when it is
+//! due (`host::SimProcess`), hands it what arrives, and puts what it sends into the network.
+//!
+//! | room | has | may touch |
+//! |---|---|---|
+//! | `context` | plan, clock, random source, phase; the network ([`wire`]: datagrams in flight, cuts, what an attacker does to them), the judge ([`check`]), the story | nothing else |
+//! | `machines` | hosts of replicas, witnesses and archivers: journals (`machine`), clocks, watchers, who is lost | the context; the operator, for a replica that a new history left behind |
+//! | `clients` | publishers, subscribers, participants, their work and their random source | the context; machines, whose journals readers read |
+//! | [`edge`] | gateways, copies of an application, feeds, their clients with FIX or without, calendars | the context; machines, whose journals readers read |
+//! | `seconds` | a second process of a replica's identity | the context; it looks at machines |
+//! | `operator` | commands under way | the context; machines, which it formats anew |
+//! | `world` | the rooms, the room of each node, the next fault | all of them |
+//! | `fault` | what a plan can have happen: a file each, with its struct, its draw and its strike | the world |
+//! | `plan` | the meaning of a seed, and how it is drawn | no room |
+//!
+//! A kind of process is a folder: a type with `SimProcess`, a room that starts and calls it, and an arm for
+//! that room in `world`. A fault is a file of `fault`. A family of rules is a file of [`check`]: its state, and
+//! what it is informed of (`check::Check`).
 
 #![forbid(unsafe_code)]
 

@@ -3,8 +3,7 @@
 use crate::edge::MachineUnderTest;
 use crate::outcome::{Outcome, RunFailure};
 use crate::plan::Plan;
-use crate::world::run;
-use crate::world::run_with;
+use crate::world::{run, run_with};
 use lockstep_core::proto::planted::Inherited;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;

@@ -18,8 +18,8 @@ struct Listed {
     witnesses: Vec<Identity>,
 }
 
-/// Who may lead, and who counts: the memberships that may be in force, in the logs of machines and in what
-/// operators have commanded. It looks, and touches nothing.
+/// The memberships that may be in force, by the logs of machines and by what operators have commanded: they
+/// decide who may lead, and who counts. It looks, and touches nothing.
 pub(crate) struct Electorate<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) oracle: &'a Oracle,

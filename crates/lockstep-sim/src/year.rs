@@ -18,8 +18,7 @@ use crate::fault::{
     LongSuspensionFault, PauseFault, PlannedFault, ReplaceFault, RotateFault, UpgradeFault,
 };
 use crate::keys;
-use crate::kinds::{EndPlan, FaultNode};
-use crate::kinds::{RotationStep, Suspension};
+use crate::kinds::{EndPlan, FaultNode, RotationStep, Suspension};
 use crate::plan::{DAY_NS, Plan, WALL_NS};
 use crate::rng::Rng;
 use crate::wire::{NetworkModel, NodeSet};

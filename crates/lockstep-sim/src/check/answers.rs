@@ -71,8 +71,8 @@ pub(super) fn check_times(
 /// The rules of what datagrams say beside the protocol.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerCheck {
-    /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start. A process that
-    /// begins anew counts its tokens from 1 again.
+    /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start. A process
+    /// that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
     /// Queries of clients, by asker and token: the names in them.
     queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,

@@ -86,17 +86,17 @@ pub(crate) trait Check {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Oracle {
-    /// What all of them read.
+    /// The facts that all of them read.
     pub facts: OracleFacts,
     /// Logs and promises.
     pub logs: LogCheck,
-    /// What is sent.
+    /// The datagrams.
     pub datagrams: DatagramCheck,
-    /// What is reported.
+    /// The events.
     pub events: EventJudge,
-    /// What is delivered.
+    /// Deliveries and outcomes.
     pub clients: ClientCheck,
-    /// What replicas make of their logs.
+    /// The tables that replicas make of their logs.
     pub tables: TableCheck,
 }
 

@@ -80,9 +80,8 @@ impl TableCheck {
             return broken("epochs", &epochs, &table);
         }
         if !publishers.iter().eq(facts.tree.publishers(Some(tip))) {
-            let found: Vec<_> = publishers.iter().collect();
             let log: Vec<_> = facts.tree.publishers(Some(tip)).collect();
-            return broken("publishers", &found, &log);
+            return broken("publishers", &publishers.iter().collect::<Vec<_>>(), &log);
         }
         // The undo information counted in this turn may be dropped in the next one.
         let from = publishers.undo().next_back().map_or(commit_next, |(seq, _)| seq.min(commit_next));

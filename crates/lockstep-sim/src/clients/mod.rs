@@ -384,7 +384,7 @@ impl Clients {
                 let (reads, keys) = ((reading.delivery, reading.start), &keys.publisher);
                 *process = Some(participant(&ctx.plan, node, work, reads, keys, rng));
                 ctx.oracle.on_publisher_started(node);
-                ctx.oracle.facts.coverage.count(Event::Participants);
+                ctx.count(Event::Participants);
             }
         }
         if let Some(reading) = process.reading_mut() {

@@ -60,7 +60,7 @@ impl Clients {
         if lost {
             // It starts again: its successor learns the outcomes of its messages from the stream.
             work.restart_at = now + 1;
-            ctx.oracle.facts.coverage.count(Event::PublishersLost);
+            ctx.count(Event::PublishersLost);
         }
         Ok(ClientTurn { work: done, ends: lost })
     }

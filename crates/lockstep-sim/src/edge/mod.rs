@@ -215,7 +215,7 @@ impl Edges {
         let large = self.books.large.drain(..);
         ctx.oracle.clients.whole.extend(large);
         for _ in 0..std::mem::take(&mut self.books.reaped) {
-            ctx.oracle.facts.coverage.count(Event::Reaped);
+            ctx.count(Event::Reaped);
         }
         Ok(())
     }
@@ -267,7 +267,7 @@ impl Edges {
                         // Rare, and not counted: a command does not take long.
                         What::Calendar => None,
                     };
-                    event.into_iter().for_each(|event| ctx.oracle.facts.coverage.count(event));
+                    event.into_iter().for_each(|event| ctx.count(event));
                 }
             }
             EdgeFault::Stop { place, lasting } => {
@@ -278,7 +278,7 @@ impl Edges {
                     process.core.stop(now);
                     process.stops = Some(now + 20_000_000);
                     edge.restart_at = now + lasting;
-                    ctx.oracle.facts.coverage.count(Event::GatewaysStopped);
+                    ctx.count(Event::GatewaysStopped);
                 }
             }
             EdgeFault::Duplicate => {
@@ -288,22 +288,22 @@ impl Edges {
                     && edge.process.is_none()
                 {
                     edge.restart_at = now;
-                    ctx.oracle.facts.coverage.count(Event::GatewayDuplicates);
+                    ctx.count(Event::GatewayDuplicates);
                 }
             }
             EdgeFault::Break { trader } => {
                 if let Some(link) = self.link_of(trader).filter(|link| self.links.contains_key(link)) {
                     self.cut(now, link);
-                    ctx.oracle.facts.coverage.count(Event::ConnectionsBroken);
+                    ctx.count(Event::ConnectionsBroken);
                 }
             }
             EdgeFault::Deaf { trader, lasting } => {
                 self.be_deaf(trader, now + lasting);
-                ctx.oracle.facts.coverage.count(Event::ClientsDeaf);
+                ctx.count(Event::ClientsDeaf);
             }
             EdgeFault::Leave { trader, lasting } => {
                 self.leave(trader, now + lasting);
-                ctx.oracle.facts.coverage.count(Event::ClientsLeft);
+                ctx.count(Event::ClientsLeft);
             }
             EdgeFault::Day { twice } => self.mark_day(ctx, twice),
         }
@@ -323,7 +323,7 @@ impl Edges {
                 && edge.process.is_none()
             {
                 (edge.order, edge.restart_at) = (Some(order.clone()), now + late);
-                ctx.oracle.facts.coverage.count(Event::DaysOrdered);
+                ctx.count(Event::DaysOrdered);
             }
         }
     }
@@ -354,7 +354,7 @@ impl Edges {
         let retained = day.filter(|_| matches!(edge.what, What::Gateway(_)) && self.rng.below(3) == 0);
         if let Some(day) = retained {
             edge.begins_at = Some(day.saturating_sub(self.rng.below(12)).max(2));
-            ctx.oracle.facts.coverage.count(Event::GatewaysLate);
+            ctx.count(Event::GatewaysLate);
         }
         edge.start((&ctx.plan, &self.plan), self.machine.as_ref(), node, ctx.now, &mut self.rng);
         edge.host.wake_at = ctx.now;

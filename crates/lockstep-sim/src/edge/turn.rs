@@ -41,7 +41,7 @@ impl Edges {
         if let Some(edge) = self.nodes.get_mut(&node) {
             edge.lacks_beginning = true;
             if matches!(edge.what, What::Gateway(_)) {
-                ctx.oracle.facts.coverage.count(Event::GatewaysLate);
+                ctx.count(Event::GatewaysLate);
             }
         }
         EdgeTurn::Ends("the stream's beginning is gone".into())
@@ -88,7 +88,7 @@ impl Edges {
                 let is_marked = !why.contains("Unknown");
                 if is_marked {
                     edge.order = None;
-                    ctx.oracle.facts.coverage.count(Event::DaysMarked);
+                    ctx.count(Event::DaysMarked);
                 }
                 if is_marked { Nanos::MAX } else { now + AGAIN_NS }
             }
@@ -115,7 +115,7 @@ impl Edges {
         let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
         for event in events {
             if event == PublisherEvent::OutcomesUnknown {
-                ctx.oracle.facts.coverage.count(Event::PublishersLost);
+                ctx.count(Event::PublishersLost);
                 return Ok(EdgeTurn::Ends("its publisher is lost".into()));
             }
             ctx.oracle.clients.on_edge_outcome(&ctx.oracle.facts, node, &event)?;
@@ -143,7 +143,7 @@ impl Edges {
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        (0..retracts).for_each(|_| ctx.oracle.facts.coverage.count(Event::GatewayRetracts));
+        (0..retracts).for_each(|_| ctx.count(Event::GatewayRetracts));
         if lacks_beginning {
             return Ok(self.ends_without_beginning(ctx, node));
         }
@@ -161,7 +161,7 @@ impl Edges {
                 GatewayError::Fenced(_) => Event::GatewaysFenced,
                 error => return Err(format!("EDGE: {error}")),
             };
-            ctx.oracle.facts.coverage.count(event);
+            ctx.count(event);
             return Ok(EdgeTurn::Ends(error.to_string()));
         }
         let is_stopped = process.core.has_left() && process.publisher.core.is_drained();
@@ -287,9 +287,9 @@ impl Edges {
         }
         if copy.is_shadow() && rng.below(64) == 0 {
             copy.take_over();
-            ctx.oracle.facts.coverage.count(Event::CopyTakeovers);
+            ctx.count(Event::CopyTakeovers);
         }
-        (0..copy.take_fired()).for_each(|_| ctx.oracle.facts.coverage.count(Event::TimersFired));
+        (0..copy.take_fired()).for_each(|_| ctx.count(Event::TimersFired));
         let mut is_lost = false;
         let (mut has_diverged, mut broken) = (false, Ok(()));
         work += publisher.poll(now, wall, BATCH, |event| {
@@ -303,7 +303,7 @@ impl Edges {
         broken?;
         if is_lost {
             // Its state goes on with a new handle.
-            ctx.oracle.facts.coverage.count(Event::PublishersLost);
+            ctx.count(Event::PublishersLost);
             if let Some(edge) = self.nodes.get(&node) {
                 *publisher = plain_publisher(&ctx.plan, node, &edge.host.keys.publisher, rng);
             }
@@ -317,16 +317,22 @@ impl Edges {
             .turn(now, &mut publisher.core)
             .map_err(|fault| format!("MACHINE: copy {node} ends: {fault}"))?;
         publisher.flush(now, wall);
-        if rng.below(256) == 0
-            && let Some(snapshot) = process.snapshot()
+        if rng.below(256) == 0 {
+            self.store_snapshot(ctx, node, process);
+        }
+        Ok(EdgeTurn::On(work))
+    }
+
+    /// A copy stores a snapshot on its disk, if it may.
+    fn store_snapshot(&mut self, ctx: &mut RunContext, node: usize, process: &mut CopyProcess) {
+        if let Some(snapshot) = process.snapshot()
             && let Some(edge) = self.nodes.get_mut(&node)
         {
             if let Some(from) = edge.store(snapshot) {
                 process.copy.needs_from(from);
             }
-            ctx.oracle.facts.coverage.count(Event::Snapshots);
+            ctx.count(Event::Snapshots);
         }
-        Ok(EdgeTurn::On(work))
     }
 
     /// A copy does not read on: why, unless a rule is broken.
@@ -340,7 +346,7 @@ impl Edges {
                 Ok(why)
             }
             CopyEnd::Retracted => {
-                ctx.oracle.facts.coverage.count(Event::CopyRetracts);
+                ctx.count(Event::CopyRetracts);
                 Ok("what it has applied was taken back".into())
             }
         }
@@ -402,7 +408,7 @@ impl Edges {
         }
         feed.turn(now, &mut send);
         if sent > 0 {
-            ctx.oracle.facts.coverage.count(Event::FeedDatagrams);
+            ctx.count(Event::FeedDatagrams);
         }
         Ok(EdgeTurn::On(work))
     }
@@ -526,7 +532,7 @@ impl Edges {
         let before = receiver.received;
         receiver.hear(now, books, plan.feeds_channel)?;
         for _ in before..receiver.received {
-            ctx.oracle.facts.coverage.count(Event::FeedMessages);
+            ctx.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
         let node = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
@@ -538,7 +544,7 @@ impl Edges {
             let from = SocketAddr::from(([10, 2, 0, at as u8], 9));
             let answer = process.feed.on_request(now, from, &request);
             if let Some(answer) = answer.map_err(|error| format!("EDGE: a feed fails: {error}"))? {
-                ctx.oracle.facts.coverage.count(Event::FeedRequests);
+                ctx.count(Event::FeedRequests);
                 if is_calm || !rng.chance(plan.loss) {
                     receiver.send(now + 1 + rng.below(50_000), &answer);
                 }

@@ -1,7 +1,6 @@
 //! The device of a node fails.
 
-use super::Strike;
-use super::{EchoFault, Fault, OtherClusterFault, PlannedFault};
+use super::{EchoFault, Fault, OtherClusterFault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::kinds::DeviceFault;
 use crate::plan::Plan;

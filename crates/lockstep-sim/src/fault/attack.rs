@@ -12,8 +12,8 @@
 //!
 //! To the judge they do not exist: whatever they send, every rule holds as if they had sent nothing. A reader
 //! that poses as a replica before other readers deceives them, which is known (AUTH-2), and is not done here.
-use super::Strike;
-use super::{Fault, PlannedFault};
+
+use super::{Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;

@@ -57,12 +57,12 @@ impl Strike for CrashFault {
             }
             EndPlan::TornTail => {
                 machine.kill(until, Some(rng));
-                world.ctx.oracle.facts.coverage.count(Event::TornTails);
+                world.ctx.count(Event::TornTails);
             }
             _ => machine.kill(until, None),
         }
         if machine.led {
-            world.ctx.oracle.facts.coverage.count(Event::LeaderRestarts);
+            world.ctx.count(Event::LeaderRestarts);
         }
         world.machines.announce_death(&mut world.ctx, index);
         world.ctx.tell(index, || Happening::Fault(format!("killed ({end:?}) {}", ms(lasting))));

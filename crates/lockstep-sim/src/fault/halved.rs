@@ -11,8 +11,7 @@
 //! Each state between two steps is one that the next command starts from: no replica is listed twice, no
 //! journal of which the cluster has heard is formatted again, and the members get on.
 
-use super::Strike;
-use super::{Fault, PlannedFault};
+use super::{Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::kinds::FaultNode;

@@ -1,7 +1,6 @@
 //! After so many calls of its disk a process dies within the next one.
 
-use super::Strike;
-use super::{Fault, ReconfigureFault};
+use super::{Fault, ReconfigureFault, Strike};
 use crate::check::Violation;
 use crate::disk::DiskFault;
 use crate::kinds::FaultNode;

@@ -1,6 +1,5 @@
-//! The faults: what a plan can have happen to the world. Each is a file: its struct with what it is about, how
-//! it is drawn, and how it strikes ([`Strike`]). A new one is a file here, a variant of [`Fault`], and its line
-//! in `strike`.
+//! The faults that a plan can have. Each is a file: its struct, how it is drawn, and how it strikes
+//! ([`Strike`]). A new one is a file here, a variant of [`Fault`], and its line in `strike`.
 
 mod add;
 mod ail;

@@ -1,7 +1,6 @@
 //! A process dies or is stopped, and the next one is given the tail's other path.
 
-use super::CrashFault;
-use super::Strike;
+use super::{CrashFault, Strike};
 use crate::check::Violation;
 use crate::kinds::{EndPlan, FaultNode};
 use crate::world::World;

@@ -9,9 +9,10 @@
 //!              found on the one with most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ healed
 //! ```
 
-use super::Strike;
-use super::{ClientCrashFault, CrashFault, HandoverFault, PauseClientFault, PauseFault, ReplayFault};
-use super::{Fault, PlannedFault};
+use super::{
+    ClientCrashFault, CrashFault, Fault, HandoverFault, PauseClientFault, PauseFault, PlannedFault,
+    ReplayFault, Strike,
+};
 use crate::check::{ReportedFounding, Violation};
 use crate::clients::ClientProcess;
 use crate::coverage::Event;
@@ -21,8 +22,7 @@ use crate::kinds::{EndPlan, FaultNode};
 use crate::machine::Machine;
 use crate::machines::recovery::{AFTERMATH, Survey, aftermath};
 use crate::operator::OperatorStep;
-use crate::plan::Plan;
-use crate::plan::hand_in_every_ns;
+use crate::plan::{Plan, hand_in_every_ns};
 use crate::rng::Rng;
 use crate::story::Happening;
 use crate::wire::NodeSet;

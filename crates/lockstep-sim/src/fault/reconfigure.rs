@@ -1,7 +1,6 @@
 //! A process dies or is stopped, and the next one starts with another configuration.
 
-use super::CrashFault;
-use super::Strike;
+use super::{CrashFault, Strike};
 use crate::check::Violation;
 use crate::kinds::{Configured, EndPlan, FaultNode};
 use crate::story::Happening;

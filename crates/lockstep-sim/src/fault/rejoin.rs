@@ -1,7 +1,6 @@
 //! The journal of a member is lost, and it rejoins by itself.
 
-use super::Strike;
-use super::{Fault, PlannedFault};
+use super::{Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::kinds::FaultNode;
 use crate::operator::OperatorStep;

@@ -1,7 +1,6 @@
 //! One of two members dies for long, or is cut off; and the other receives the command that it is dead.
 
-use super::CrashFault;
-use super::Strike;
+use super::{CrashFault, Strike};
 use crate::check::Violation;
 use crate::kinds::{EndPlan, FaultNode};
 use crate::operator::OperatorStep;

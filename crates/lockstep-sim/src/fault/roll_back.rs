@@ -8,8 +8,7 @@
 //!   run 1 ── copy ─ killed ─ run 2 ─ killed ─▶ copy put back, ring of run 2 there: refused
 //! ```
 
-use super::Strike;
-use super::{CopyFault, CrashFault, Fault, PlannedFault};
+use super::{CopyFault, CrashFault, Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::kinds::{EndPlan, FaultNode};

@@ -1,7 +1,6 @@
 //! A second process starts on the copy that was made for another machine.
 
-use super::Strike;
-use super::{CarryFault, CrashFault, Fault, PlannedFault};
+use super::{CarryFault, CrashFault, Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::kinds::{EndPlan, FaultNode};
 use crate::plan::{DAY_MS, Plan};

@@ -1,7 +1,6 @@
 //! An attacker on the path has no key, and drops, delays, turns round or repeats what it lets through.
 
-use super::Strike;
-use super::{Fault, PlannedFault};
+use super::{Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::plan::Plan;
 use crate::rng::Rng;

@@ -1,7 +1,6 @@
 //! The operator orders the stream's time back, which ran ahead or did not.
 
-use super::Strike;
-use super::{Fault, PlannedFault};
+use super::{Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::plan::{DAY_MS, Plan};
 use crate::rng::Rng;

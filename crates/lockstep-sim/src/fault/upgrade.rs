@@ -1,7 +1,6 @@
 //! The operator orders the log to rise to the newest version.
 
-use super::Strike;
-use super::{Fault, PlannedFault};
+use super::{Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::plan::Plan;
 use crate::rng::Rng;

@@ -1,7 +1,6 @@
 //! A file of a journal vanishes.
 
-use super::Strike;
-use super::{CrashFault, Fault, PlannedFault};
+use super::{CrashFault, Fault, PlannedFault, Strike};
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::kinds::{EndPlan, FaultNode, VanishedFile};

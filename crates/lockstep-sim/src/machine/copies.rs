@@ -23,8 +23,8 @@ pub(crate) struct Carried {
 }
 
 impl Machine {
-    /// Copies the folder of its journal, if a process runs on it without damage. Returns whether there is a new
-    /// copy.
+    /// Copies the folder of its journal, if a process runs on it without damage. Returns whether there is a
+    /// new copy.
     pub(crate) fn copy_journal(&mut self) -> bool {
         if !self.is_sound() {
             return false;

@@ -4,8 +4,7 @@ use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::machine::storage::Flushed;
-use crate::machines::MachineNode;
-use crate::machines::Machines;
+use crate::machines::{MachineNode, Machines};
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::{Checkpoint, read_segments, verify};
 use lockstep_wire::{Header, Nanos};
@@ -65,7 +64,7 @@ impl MachineNode {
         sealed
             .iter()
             .try_for_each(|tables| ctx.oracle.logs.check_sealed(&ctx.oracle.facts, index, tables))?;
-        ctx.oracle.facts.coverage.count(Event::JournalsRead);
+        ctx.count(Event::JournalsRead);
         Ok(())
     }
 }

@@ -6,8 +6,7 @@ use crate::coverage::Event;
 use crate::disk::DiskFault;
 use crate::machine::replay::{Fetching, ReplayChunk, behind, is_bare, is_overtaken};
 use crate::machine::storage::Flushed;
-use crate::machines::MachineNode;
-use crate::machines::Machines;
+use crate::machines::{MachineNode, Machines};
 use crate::story::Happening;
 use crate::wire::NodeSet;
 use lockstep_core::engine::replay::{ReplayItem, ReplayStep, piece};
@@ -37,7 +36,7 @@ impl Machines {
                     .get_or_insert_with(|| Fetching::new((me, &keys.replica), order, others, draw as u32));
                 fetching.order = order;
                 fetching.is_overtaken &= !fetching.replay.restart(now);
-                ctx.oracle.facts.coverage.count(Event::Replays);
+                ctx.count(Event::Replays);
                 ctx.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }
             CatchUpRequest::End => machine.fetching = None,
@@ -80,7 +79,7 @@ impl Machines {
         }
         let Some(ReplayChunk::Frames(bytes)) = chunk else {
             if let Some(ReplayChunk::Denied(why, oldest)) = chunk {
-                ctx.oracle.facts.coverage.count(Event::ReplaysDenied);
+                ctx.count(Event::ReplaysDenied);
                 ctx.tell(index, || {
                     Happening::Note(format!("seat {repairer} gives no replay: {} ({oldest})", why.name()))
                 });
@@ -104,7 +103,7 @@ impl Machines {
             }
             (fetching.order, fetching.is_overtaken) = (behind(&frame), false);
             (at, taken) = (at + len, taken + 1);
-            ctx.oracle.facts.coverage.count(Event::ReplayedFrames);
+            ctx.count(Event::ReplayedFrames);
         }
         Ok(taken)
     }
@@ -121,7 +120,7 @@ impl Machines {
         if is_away || !ctx.network.connects(ctx.now, index, repairer) {
             return None;
         }
-        let Some(machine) = self.get_mut(repairer) else { return None };
+        let machine = self.get_mut(repairer)?;
         if machine.replica().is_none_or(|replica| replica.core.is_witness()) {
             return None;
         }
@@ -151,8 +150,8 @@ impl Machines {
         }
     }
 
-    /// Up to where the log of the others may have lost its beginning for a node: one that has no record begins
-    /// behind a checkpoint, wherever that is.
+    /// Up to where the log of the others may have lost its beginning for a node: one that has no record
+    /// begins behind a checkpoint, wherever that is.
     pub(crate) fn joins_at(&self, ctx: &RunContext, node: usize) -> Seq {
         match self.get(node) {
             Some(machine) if ctx.plan.archives_are_cut && is_bare(machine) => Seq::MAX,
@@ -171,12 +170,12 @@ impl Machines {
         for node in (0..ctx.plan.replicas).filter(|node| self.joiners >> node & 1 == 1) {
             let Some(machine) = self.get(node) else { continue };
             let event = if is_overtaken(machine) { Event::Overtaken } else { Event::JoinedCalm };
-            ctx.oracle.facts.coverage.count(event);
+            ctx.count(event);
         }
     }
 
-    /// The checkpoint that a node was given is stored, or waits for a disk that takes it. Returns the work that
-    /// was done.
+    /// The checkpoint that a node was given is stored, or waits for a disk that takes it. Returns the work
+    /// that was done.
     fn try_installing(
         &mut self,
         ctx: &mut RunContext,
@@ -210,7 +209,7 @@ impl Machines {
         }
         match machine.install(checkpoint) {
             Ok(Flushed::Died) => {
-                ctx.oracle.facts.coverage.count(Event::InstallsDied);
+                ctx.count(Event::InstallsDied);
                 self.on_died(ctx, index);
             }
             Ok(Flushed::Failed(why) | Flushed::Damaged(why)) => self.on_device_failed(ctx, index, why),
@@ -222,9 +221,9 @@ impl Machines {
         if machine.replica().is_none_or(|replica| replica.tail().end() != checkpoint.end) {
             return Ok(0);
         }
-        ctx.oracle.facts.coverage.count(Event::Installed);
+        ctx.count(Event::Installed);
         if begins_again {
-            ctx.oracle.facts.coverage.count(Event::InstalledAgain);
+            ctx.count(Event::InstalledAgain);
         }
         ctx.tell(index, || Happening::Note(format!("begins behind a checkpoint at seq {next}")));
         Ok(1)

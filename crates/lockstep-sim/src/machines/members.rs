@@ -95,7 +95,7 @@ impl Machines {
             machine.stopping = None;
             match machine.stop(now, until.max(now))? {
                 Flushed::GoesOn => {
-                    ctx.oracle.facts.coverage.count(Event::CleanStops);
+                    ctx.count(Event::CleanStops);
                     self.nodes[index].carry_stopped(ctx, index);
                     self.moved_tail(ctx, index);
                     self.darken(ctx, index);

@@ -6,11 +6,9 @@ use crate::coverage::Event;
 use crate::disk::DiskFault;
 use crate::kinds::FaultNode;
 use crate::machine::MachineState;
-use crate::machines::Machines;
-use crate::story::ms;
-
 use crate::machine::storage::StorageFault;
-use crate::story::Happening;
+use crate::machines::Machines;
+use crate::story::{Happening, ms};
 use crate::wire::NodeSet;
 use lockstep_core::engine::replay::{ReplayItem, piece};
 use lockstep_replica::journal::side::SideThread;

@@ -5,8 +5,7 @@ use crate::coverage::Event;
 use crate::engines::address;
 use crate::machine::CLUSTER;
 use crate::machine::replay::{ReplayChunk, answer, denial, next_request};
-use crate::machines::MachineNode;
-use crate::machines::Machines;
+use crate::machines::{MachineNode, Machines};
 use crate::wire::NodeSet;
 use lockstep_core::engine::replay::ReplayStep;
 use lockstep_core::engine::subscriber::SubscriberCore;
@@ -73,7 +72,7 @@ impl Machines {
                 core.on_replay_lost(shown);
             }
             Some(ReplayChunk::Denied(end, seq)) => {
-                ctx.oracle.facts.coverage.count(Event::ReplaysDenied);
+                ctx.count(Event::ReplaysDenied);
                 source.say(sent_by(&self.nodes[repairer]), denial(order.from, end, seq));
                 source.repairer = None;
             }
@@ -81,7 +80,7 @@ impl Machines {
             Some(ReplayChunk::Base(_)) => {}
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
-                    ctx.oracle.facts.coverage.count(Event::ReaderReplays);
+                    ctx.count(Event::ReaderReplays);
                     source.say(sent_by(&self.nodes[repairer]), answer(order.from));
                     source.answered = true;
                 }

@@ -1,5 +1,5 @@
-//! What is left of journals behind the loss of a quorum: they are inspected, one is made a founder's, with the
-//! code of `lockstep recover`, and the rest is set aside.
+//! Journals behind the loss of a quorum: they are inspected, one is made a founder's, with the code of
+//! `lockstep recover`, and the rest is set aside.
 
 use crate::check::Violation;
 use crate::context::RunContext;
@@ -8,19 +8,16 @@ use crate::disk::{DiskFault, SimDisk};
 use crate::machine::{Machine, MachineState};
 use crate::machines::Machines;
 use crate::operator::{OperatorStep, SimOperator};
-use crate::plan::Plan;
-use crate::plan::pursued_ns;
+use crate::plan::{Plan, pursued_ns};
 use crate::story::Happening;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_replica::journal::found;
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::journal::ports::FileName;
-use lockstep_replica::journal::ports::Store;
+use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
 use lockstep_replica::journal::{
-    Completeness, Founder, Inspection, JournalOpenError, Superblock, holdings, inspect,
+    Completeness, Founder, Inspection, JournalOpenError, Superblock, found, holdings, inspect,
 };
 use lockstep_wire::{Identity, MemberBody, Nanos};
 

@@ -5,9 +5,10 @@ use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::engines::replica_limits;
 use crate::host::Host;
-use crate::machine::{MachineState, Started};
+use crate::machine::{Machine, MachineState, Started};
 use crate::machines::{MachineNode, Machines};
 use crate::story::Happening;
+use lockstep_replica::journal::Checkpoint;
 
 impl Machines {
     /// A replica's process starts on the files and memory of its machine.
@@ -34,34 +35,7 @@ impl Machines {
         let what = match &started {
             Started::Ran => return Ok(()),
             Started::Runs(tables) => {
-                if std::mem::take(&mut machine.rolled_back) {
-                    ctx.oracle.facts.coverage.count(Event::RolledBackWhole);
-                }
-                let shortened = machine.replica().is_some_and(|replica| {
-                    ctx.oracle.logs.is_shortened(&mut ctx.oracle.facts, node, replica.tail(), memory_survived)
-                });
-                let judged = machine.replica().map_or(Ok(()), |replica| {
-                    let found = (configured.durability, replica.tail());
-                    ctx.oracle.on_replica_started(node, (identity, self.runs), found, memory_survived)
-                });
-                match judged {
-                    // The damage is undetected: this replica would report less than it has acknowledged.
-                    Err(why) if damaged && shortened => {
-                        machine.forget();
-                        ctx.oracle.facts.on_forgotten(machine.identity);
-                        ctx.oracle.facts.coverage.count(Event::DamageUnseen);
-                        format!("does not see its damage: {why}")
-                    }
-                    judged => {
-                        judged?;
-                        ctx.oracle.logs.on_tables_recovered(&ctx.oracle.facts, node, tables)?;
-                        if let Some(replica) = machine.replica().filter(|_| !damaged) {
-                            replica.invariants();
-                            ctx.oracle.tables.check_tables(&ctx.oracle.facts, node, replica)?;
-                        }
-                        "starts".to_string()
-                    }
-                }
+                judge_started(ctx, (node, self.runs), machine, tables, (memory_survived, damaged))?
             }
             Started::Died => {
                 self.on_died(ctx, node);
@@ -74,15 +48,15 @@ impl Machines {
             }
             Started::Silent(why) => {
                 if machine.is_tail_elsewhere {
-                    ctx.oracle.facts.coverage.count(Event::OtherTailsRefused);
+                    ctx.count(Event::OtherTailsRefused);
                 }
                 ctx.oracle.facts.on_forgotten(machine.identity);
-                ctx.oracle.facts.coverage.count(Event::Forgetful);
+                ctx.count(Event::Forgetful);
                 format!("stays silent: {why}")
             }
             Started::Damaged(why) => {
                 ctx.oracle.facts.on_forgotten(machine.identity);
-                ctx.oracle.facts.coverage.count(Event::DamageFound);
+                ctx.count(Event::DamageFound);
                 format!("does not start: {why}")
             }
         };
@@ -98,4 +72,43 @@ impl Machines {
         ctx.tell(node, || Happening::Note(what));
         Ok(())
     }
+}
+
+/// A replica's process runs with these tables, as the `run`th of all: whether its journal has what it must.
+/// Returns a line for the story.
+fn judge_started(
+    ctx: &mut RunContext,
+    (node, run): (usize, u64),
+    machine: &mut Machine,
+    tables: &Checkpoint,
+    (memory_survived, damaged): (bool, bool),
+) -> Result<String, Violation> {
+    if std::mem::take(&mut machine.rolled_back) {
+        ctx.count(Event::RolledBackWhole);
+    }
+    let shortened = machine.replica().is_some_and(|replica| {
+        ctx.oracle.logs.is_shortened(&mut ctx.oracle.facts, node, replica.tail(), memory_survived)
+    });
+    let judged = machine.replica().map_or(Ok(()), |replica| {
+        let found = (machine.configured.durability, replica.tail());
+        ctx.oracle.on_replica_started(node, (machine.identity, run), found, memory_survived)
+    });
+    Ok(match judged {
+        // The damage is undetected: this replica would report less than it has acknowledged.
+        Err(why) if damaged && shortened => {
+            machine.forget();
+            ctx.oracle.facts.on_forgotten(machine.identity);
+            ctx.count(Event::DamageUnseen);
+            format!("does not see its damage: {why}")
+        }
+        judged => {
+            judged?;
+            ctx.oracle.logs.on_tables_recovered(&ctx.oracle.facts, node, tables)?;
+            if let Some(replica) = machine.replica().filter(|_| !damaged) {
+                replica.invariants();
+                ctx.oracle.tables.check_tables(&ctx.oracle.facts, node, replica)?;
+            }
+            "starts".to_string()
+        }
+    })
 }

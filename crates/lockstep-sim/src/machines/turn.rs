@@ -4,9 +4,8 @@ use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::machine::storage::Flushed;
-use crate::machines::full_disks;
 use crate::machines::recovery::is_left_behind;
-use crate::machines::{MachineNode, Machines};
+use crate::machines::{MachineNode, Machines, full_disks};
 use crate::operator::SimOperator;
 use crate::story::Happening;
 use crate::world::World;
@@ -118,7 +117,7 @@ impl Machines {
                 ctx.oracle.logs.on_suffix_replaced(&mut ctx.oracle.facts, index, old_epoch, old_next)?;
             }
             if let Some(event) = counted(&event) {
-                ctx.oracle.facts.coverage.count(event);
+                ctx.count(event);
             }
             self.events.push(event);
         }
@@ -198,24 +197,24 @@ impl Machines {
                 SideEvent::Damaged(damage) if !may_be_damaged => {
                     return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
                 }
-                SideEvent::Damaged(_) => ctx.oracle.facts.coverage.count(Event::ScrubFinds),
+                SideEvent::Damaged(_) => ctx.count(Event::ScrubFinds),
                 SideEvent::Mended(number) => {
                     if let Some(machine) = self.get_mut(index) {
                         machine.on_mended(*number)?;
                     }
-                    ctx.oracle.facts.coverage.count(Event::Mended);
+                    ctx.count(Event::Mended);
                 }
-                SideEvent::NotMended { .. } => ctx.oracle.facts.coverage.count(Event::NotMended),
-                SideEvent::Removed(_) => ctx.oracle.facts.coverage.count(Event::SegmentsRemoved),
-                SideEvent::Packed { .. } => ctx.oracle.facts.coverage.count(Event::SegmentsPacked),
+                SideEvent::NotMended { .. } => ctx.count(Event::NotMended),
+                SideEvent::Removed(_) => ctx.count(Event::SegmentsRemoved),
+                SideEvent::Packed { .. } => ctx.count(Event::SegmentsPacked),
                 SideEvent::RetainedFor { by: NeededBy::TradingDay, .. } => {
-                    ctx.oracle.facts.coverage.count(Event::DaysRetained);
+                    ctx.count(Event::DaysRetained);
                 }
                 SideEvent::NeedLapsed { by: NeededBy::TradingDay, .. } => {
-                    ctx.oracle.facts.coverage.count(Event::DaysLapsed);
+                    ctx.count(Event::DaysLapsed);
                 }
-                SideEvent::RetainedFor { .. } => ctx.oracle.facts.coverage.count(Event::SegmentsRetained),
-                SideEvent::NeedLapsed { .. } => ctx.oracle.facts.coverage.count(Event::NeedsLapsed),
+                SideEvent::RetainedFor { .. } => ctx.count(Event::SegmentsRetained),
+                SideEvent::NeedLapsed { .. } => ctx.count(Event::NeedsLapsed),
                 _ => {}
             }
             ctx.tell(index, || Happening::Note(remark.to_string()));
@@ -230,7 +229,7 @@ impl Machines {
             ctx.oracle.facts.on_forgotten(machine.identity);
         }
         self.lost |= 1 << index;
-        ctx.oracle.facts.coverage.count(Event::DamageFound);
+        ctx.count(Event::DamageFound);
         ctx.tell(index, || Happening::Note(format!("stops:{why}")));
     }
 }
@@ -247,7 +246,7 @@ impl MachineNode {
             )?;
         }
         self.machine.kill(ctx.now + ctx.plan.timeout_ns / 2, None);
-        ctx.oracle.facts.coverage.count(Event::Overruns);
+        ctx.count(Event::Overruns);
         ctx.tell(index, || Happening::Note(format!("stops:{why}")));
         Ok(())
     }

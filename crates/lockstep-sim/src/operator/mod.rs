@@ -7,12 +7,11 @@ mod rejoining;
 use crate::check::Violation;
 use crate::context::{OPERATOR, RunContext};
 use crate::coverage::Event;
+use crate::engines::address;
 use crate::keys;
 use crate::kinds::FaultNode;
 use crate::machine::CLUSTER;
 use crate::machines::Machines;
-
-use crate::engines::address;
 use crate::operator::rejoining::Rejoiners;
 use crate::plan::pursued_ns;
 use crate::story::Happening;
@@ -251,7 +250,7 @@ impl SimOperator {
             keys::operator_key().prove(order, nonce)
         });
         for _ in 0..early {
-            ctx.oracle.facts.coverage.count(Event::LearnersAdded);
+            ctx.count(Event::LearnersAdded);
         }
         ctx.oracle.logs.on_command(after, identity);
         self.commands.push((after, change, identity, out.clone()));
@@ -348,7 +347,7 @@ impl SimOperator {
     pub(crate) fn command_late(&mut self, ctx: &mut RunContext) {
         let at = ctx.rng.below(self.commands.len() as u64) as usize;
         if let Some((.., bytes)) = self.commands.get(at).cloned() {
-            ctx.oracle.facts.coverage.count(Event::OrdersLate);
+            ctx.count(Event::OrdersLate);
             ctx.post_all(Some(Group::Submit), &bytes);
         }
     }

@@ -12,9 +12,7 @@
 //! checks each of them. A relation that is missing there would show here.
 
 use crate::fault::{Fault, OtherTailFault, PlannedFault, RebootFault, ReconfigureFault};
-use crate::kinds::Configured;
-use crate::kinds::DiskPlan;
-use crate::kinds::{EndPlan, FaultNode};
+use crate::kinds::{Configured, DiskPlan, EndPlan, FaultNode};
 use crate::plan::Plan;
 use crate::rng::Rng;
 use lockstep_core::proto::commit::Durability;

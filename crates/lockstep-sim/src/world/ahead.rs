@@ -47,7 +47,7 @@ impl World {
             self.next_moment += 1;
             let Some(copy) = self.copied(moment) else { return Ok(()) };
             let event = self.try_out(copy, moment)?;
-            self.ctx.oracle.facts.coverage.count(event);
+            self.ctx.count(event);
         }
         Ok(())
     }

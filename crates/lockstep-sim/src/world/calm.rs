@@ -63,13 +63,7 @@ impl World {
         if changed {
             self.ctx.count(Event::MembersCalm);
         }
-        for index in replicas..self.count_nodes() {
-            // The first publisher and the first subscriber always.
-            let first = index == replicas || index == replicas + self.ctx.plan.publishers;
-            if first || self.ctx.rng.below(4) > 0 {
-                healthy |= 1 << index;
-            }
-        }
+        healthy |= self.draw_healthy_clients();
         // A journal that lacks what the others have removed gets it from the archiver.
         self.machines.joiners = self.machines.joiners(&self.ctx);
         healthy |= archiver.map_or(0, |index| 1 << index) | self.machines.joiners;
@@ -104,6 +98,19 @@ impl World {
         let RunContext { plan, oracle, rng, .. } = &mut self.ctx;
         let (machines, commands) = (&self.machines, &self.operator.commands);
         Electorate { plan, oracle, machines, commands }.draw(rng, alive)
+    }
+
+    /// Some of the nodes that are no replicas: the first publisher and the first subscriber always.
+    fn draw_healthy_clients(&mut self) -> NodeSet {
+        let mut healthy = 0;
+        let replicas = self.ctx.plan.replicas;
+        for index in replicas..self.count_nodes() {
+            let first = index == replicas || index == replicas + self.ctx.plan.publishers;
+            if first || self.ctx.rng.below(4) > 0 {
+                healthy |= 1 << index;
+            }
+        }
+        healthy
     }
 
     /// The healed nodes of the edge.

@@ -21,7 +21,7 @@ impl World {
             let (now, owner) = (self.ctx.now, self.owner(route.to));
             let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
             if let Some(event) = self.node_mut(owner).host_mut().device.loses(now, route.group, waiting) {
-                self.ctx.oracle.facts.coverage.count(event);
+                self.ctx.count(event);
                 if event == Event::RingsOverrun
                     && let Some(net) = self.net_mut(route.to)
                 {
@@ -41,7 +41,7 @@ impl World {
                 }
                 self.ctx.tell(route.to, || Happening::Arrived { number, from, sent_at });
             } else if is_joined {
-                self.ctx.oracle.facts.coverage.count(Event::Overflowed);
+                self.ctx.count(Event::Overflowed);
             }
         }
     }
@@ -53,7 +53,7 @@ impl World {
         let mut sent = std::mem::take(&mut net.sent);
         if std::mem::take(&mut net.refused) {
             let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
-            self.ctx.oracle.facts.coverage.count(event);
+            self.ctx.count(event);
         }
         sent.truncate(count);
         let network_model = match self.ctx.phase {

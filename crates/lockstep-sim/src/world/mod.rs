@@ -159,7 +159,7 @@ impl World {
                     && self.edge_lacks(healthy)?.is_none();
                 if !done && self.ctx.now >= since + self.ctx.live_ns() {
                     if self.electorate().waits_for_the_broken(healthy) {
-                        self.ctx.oracle.facts.coverage.count(Event::TakeoversThatWait);
+                        self.ctx.count(Event::TakeoversThatWait);
                     } else if !self.waits_for_another_day() {
                         let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
                         return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));

@@ -2,7 +2,6 @@
 
 use crate::check::Violation;
 use crate::context::{BEGIN_NS, RunPhase};
-
 use crate::world::World;
 use lockstep_wire::Nanos;
 

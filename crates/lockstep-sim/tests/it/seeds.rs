@@ -10,6 +10,7 @@
 use lockstep_config::Config;
 use lockstep_core::proto::commit::Durability;
 use lockstep_sim::coverage::Event;
+use lockstep_sim::fault::ReconfigureFault;
 use lockstep_sim::has_rejoiners;
 use lockstep_sim::many::{Tally, run_many, run_wanted};
 use lockstep_sim::shrink::shrink;

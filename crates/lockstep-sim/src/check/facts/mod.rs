@@ -1,6 +1,6 @@
-//! The facts that all families of rules read: every frame, what is committed, what each replica has stored and
-//! promised, which history is the present one. What is observed is written down here once; each rule has its
-//! own state with its checker.
+//! The facts that all families of rules read: every frame, the committed stream, the log and the promise of
+//! each replica, the present history. An observation is written down here once; the state of a rule stands
+//! with its checker.
 
 mod founding;
 
