@@ -204,7 +204,7 @@ impl EventJudge {
                     return broken("PARTS-1");
                 }
             }
-            // Judged by the founding, if there was one: `founding`.
+            // Judged by the founding, if there was one: `clients::lineage`.
             SubscriberEvent::Founded { .. }
             | SubscriberEvent::HistoryLost { .. }
             | SubscriberEvent::Ahead { .. }
@@ -326,7 +326,7 @@ impl EventJudge {
                 }
             }
             PublisherEvent::OutcomesUnknown => reported.lost = true,
-            // Judged by the founding, if there was one: `founding`.
+            // Judged by the founding, if there was one: `clients::lineage`.
             PublisherEvent::Founded { .. } | PublisherEvent::HistoryLost { .. } => {}
             // No copies publish under a publisher's nonce.
             PublisherEvent::Diverged { .. } => return Some("FATE"),
@@ -447,7 +447,7 @@ impl EventJudge {
             // ... and a datagram in the network, which only delays and repeats, was sent by some node.
             NodeEvent::Rejected { .. } => {}
             NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
-            // A replica of the ancestor history is judged where it stops: `founding`.
+            // A replica of the ancestor history is judged where it stops: `facts`.
             NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
             | NodeEvent::Founded { .. }

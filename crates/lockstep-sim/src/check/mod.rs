@@ -1,6 +1,7 @@
 //! The checkers: an oracle outside the system that sees every log, every datagram and every delivery.
 //! It knows the rules as sentences, not the code that keeps them.
 //!
+//! * [`facts`] is what all checkers read, [`Oracle`] the facts and the checkers, each with its own state.
 //! * [`log_tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`reference_model`] counts for itself what is committed, from what replicas really store: S4, S5, S6.
 //! * `replicas` watches logs and promises, `datagrams` what is sent of them: S1, S2, S3, S7, S9, S11.
@@ -11,7 +12,8 @@
 //! * `views` watches how readers go from leader to leader and from membership to membership: primary order,
 //!   view synchrony.
 //! * `rejoins` judges what a replica had seen that gave its journal up: REJOIN-1.
-//! * `founding` knows which history is an ancestor, and what it had: LINEAGE-1 to LINEAGE-3.
+//! * `facts::founding` knows which history is an ancestor, and what it had: LINEAGE-1, LINEAGE-3;
+//!   `clients::lineage` watches who goes over to the new one: LINEAGE-2.
 //! * `clients` watches what is delivered and which outcomes are reported: S10 and the four promises.
 
 mod answers;

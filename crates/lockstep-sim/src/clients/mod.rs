@@ -253,12 +253,12 @@ impl Clients {
         self.nodes.insert(node, ClientNode { host: Host::new(&ctx.plan, ctx.now), process });
     }
 
-    /// The hosts of all clients.
+    /// The client at a node, on its host.
     pub(crate) fn node(&self, index: usize) -> Option<&ClientNode> {
         self.nodes.get(&index)
     }
 
-    /// The hosts of all clients.
+    /// The client at a node, on its host.
     pub(crate) fn node_mut(&mut self, index: usize) -> Option<&mut ClientNode> {
         self.nodes.get_mut(&index)
     }

@@ -85,7 +85,7 @@ impl World {
                 if other == index {
                     self.loop_back(index, group, bytes);
                 } else if self.seconds.is_pair(index, other) {
-                    // A datagram between the two processes of one identity always arrives: see `second`.
+                    // A datagram between the two processes of one identity always arrives: see `seconds`.
                     let letter = SimPacket { route, number, sent_at: self.ctx.now, bytes: bytes.clone() };
                     self.ctx.network.post(self.ctx.now + network_model.delay_ns, letter);
                 } else if group != Some(Group::Submit) || self.is_replica(other) {
