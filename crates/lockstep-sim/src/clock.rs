@@ -5,12 +5,10 @@
 //! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but
 //! patience.
 
-use super::coverage::Event;
-use super::kinds::{PPM_MAX, SimClock};
-use super::plan::{DAY_NS, Fault, FaultNode, Plan, PlannedFault};
-use super::rng::Rng;
-use super::story::Happening;
-use super::world::{Actor, World};
+use crate::fault::{ClockStepFault, Fault, PlannedFault};
+use crate::kinds::{FaultNode, PPM_MAX, SimClock};
+use crate::plan::Plan;
+use crate::rng::Rng;
 use lockstep_wire::Nanos;
 
 /// One that is broken: 5 %.
@@ -19,7 +17,7 @@ pub const PPM_BROKEN: i64 = 50_000;
 const WRONG_MS: [i64; 5] = [3_600_000, 86_400_000, 15 * 365 * 86_400_000, -3_600_000, -86_400_000];
 impl Plan {
     /// The clock of each node; exact ones in most runs.
-    pub(super) fn draw_clocks(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_clocks(&mut self, rng: &mut Rng) {
         self.clocks = vec![SimClock::default(); self.nodes()];
         if rng.below(3) > 0 {
             return;
@@ -33,7 +31,7 @@ impl Plan {
 
     /// The clocks of one replica, of a minority or of all are wrong for some time, in some runs from the
     /// beginning on.
-    pub(super) fn draw_wrong_clocks(&mut self, rng: &mut Rng) {
+    pub(crate) fn draw_wrong_clocks(&mut self, rng: &mut Rng) {
         if rng.below(8) > 0 {
             return;
         }
@@ -51,7 +49,7 @@ impl Plan {
 
     /// The clocks of so many replicas, from the `first` on, are wrong by so much between these times of the
     /// run.
-    pub(super) fn set_clocks(
+    pub(crate) fn set_clocks(
         &mut self,
         (first, count): (usize, usize),
         by_ms: i64,
@@ -60,26 +58,13 @@ impl Plan {
         for (at_ns, by_ms) in [(from, by_ms), (until, -by_ms)].into_iter().filter(|(_, by_ms)| *by_ms != 0) {
             self.faults.extend((0..count).map(|place| {
                 let target = FaultNode::Replica((first + place) % self.replicas);
-                PlannedFault { at_ns, what: Fault::ClockStep(target, by_ms) }
+                PlannedFault { at_ns, what: Fault::ClockStep(ClockStepFault { target, by_ms }) }
             }));
         }
     }
 
     /// The clock of a node.
-    pub(super) fn clock(&self, node: usize) -> SimClock {
+    pub(crate) fn clock(&self, node: usize) -> SimClock {
         self.clocks.get(node).copied().unwrap_or_default()
     }
-}
-
-/// The wall clock of a replica jumps.
-pub(super) fn step_clock(world: &mut World, target: FaultNode, by_ms: i64) {
-    let Some(index) = world.resolve(target) else { return };
-    if let Actor::Replica(machine) = &mut world.nodes[index].actor {
-        machine.wall_ahead += by_ms * 1_000_000;
-    }
-    world.count(Event::ClockSteps);
-    if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
-        world.count(Event::ClockStepsOfDays);
-    }
-    world.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
 }

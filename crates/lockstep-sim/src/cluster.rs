@@ -11,7 +11,7 @@ use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_memory::journal::MemoryJournal;
 use lockstep_memory::place::identity;
-pub(super) use lockstep_memory::place::{address, node_of};
+pub(crate) use lockstep_memory::place::{address, node_of};
 use lockstep_memory::world::{ELECTION, FRAME_LEN_MAX, HISTORY, MemoryPorts, WALL_NS, repairers};
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
@@ -21,18 +21,18 @@ use std::ops::ControlFlow;
 /// Longest message, in bytes; all that are sent fit one datagram.
 const MESSAGE_LEN_MAX: usize = 1_024;
 /// The clocks at the beginning.
-pub(super) const BEGIN_NS: Nanos = 1_000_000;
+pub(crate) const BEGIN_NS: Nanos = 1_000_000;
 /// One turn of a loop that spins.
-pub(super) const TURN_NS: Nanos = 500;
+pub(crate) const TURN_NS: Nanos = 500;
 /// The poll interval of a process with pending work that has no deadline.
-pub(super) const PENDING_WORK_NS: Nanos = 2_000;
+pub(crate) const PENDING_WORK_NS: Nanos = 2_000;
 /// The longest wait of a publisher.
 const PUBLISHER_WAIT_NS: Nanos = 1_000_000;
 /// Longer than any run.
-pub(super) const NEVER_NS: Nanos = 1 << 45;
+pub(crate) const NEVER_NS: Nanos = 1 << 45;
 
 /// The differences between clusters. Other timers are the defaults of the engines.
-pub(super) struct ClusterSettings {
+pub(crate) struct ClusterSettings {
     /// The nodes from 0 on.
     pub replicas: usize,
     /// Room for all frames of a run.
@@ -44,7 +44,7 @@ pub(super) struct ClusterSettings {
 }
 
 /// One process.
-pub(super) enum ClusterProcess {
+pub(crate) enum ClusterProcess {
     Replica(Box<ReplicaEngine<MemoryPorts>>),
     /// With the id of its name, once that is open.
     Publisher(Box<PublisherEngine<SimNet>>, Option<PublisherId>),
@@ -53,7 +53,7 @@ pub(super) enum ClusterProcess {
 
 /// A reader delivers a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct ClusterDelivery {
+pub(crate) struct ClusterDelivery {
     pub seq: Seq,
     pub publisher: PublisherId,
     pub number: PublisherSeq,
@@ -75,7 +75,7 @@ impl ClusterSettings {
     }
 
     /// A replica on a fresh disk; that of node 0 has the genesis, and leads.
-    pub(super) fn replica(&self, node: usize) -> Result<ClusterProcess, String> {
+    pub(crate) fn replica(&self, node: usize) -> Result<ClusterProcess, String> {
         let mut journal = MemoryJournal::format(CLUSTER, identity(node), FRAME_LEN_MAX)?;
         let opened = if node == 0 {
             let members: Vec<_> =
@@ -103,7 +103,7 @@ impl ClusterSettings {
     }
 
     /// A publisher that opens its name.
-    pub(super) fn publisher(&self, node: usize) -> ClusterProcess {
+    pub(crate) fn publisher(&self, node: usize) -> ClusterProcess {
         let [resend_ns_min, resend_ns_max] = self.resend_ns;
         let limits = PublisherLimits {
             receiver: self.receiver(node),
@@ -123,7 +123,7 @@ impl ClusterSettings {
     }
 
     /// A reader from the stream's start on.
-    pub(super) fn reader(&self, node: usize, delivery: Delivery) -> ClusterProcess {
+    pub(crate) fn reader(&self, node: usize, delivery: Delivery) -> ClusterProcess {
         let limits = SubscriberLimits {
             receiver: self.receiver(node),
             delivery,
@@ -136,7 +136,7 @@ impl ClusterSettings {
 }
 
 impl ClusterProcess {
-    pub(super) fn net(&mut self) -> &mut SimNet {
+    pub(crate) fn net(&mut self) -> &mut SimNet {
         match self {
             Self::Replica(replica) => replica.net_mut(),
             Self::Publisher(publisher, _) => publisher.net_mut(),
@@ -145,13 +145,13 @@ impl ClusterProcess {
     }
 
     /// The end of a replica's log; 0 of another process.
-    pub(super) fn end(&self) -> Seq {
+    pub(crate) fn end(&self) -> Seq {
         if let Self::Replica(replica) = self { replica.tail().end().next } else { 0 }
     }
 
     /// Whether a reader has delivered everything below `next`, or nothing more will come; true of another
     /// process.
-    pub(super) fn has_read(&self, next: Seq) -> bool {
+    pub(crate) fn has_read(&self, next: Seq) -> bool {
         match self {
             Self::Reader(reader) => reader.core.deliver_next() >= next || reader.core.is_ended(),
             Self::Replica(_) | Self::Publisher(..) => true,
@@ -159,12 +159,12 @@ impl ClusterProcess {
     }
 
     /// The id of a publisher whose name is open.
-    pub(super) fn opened(&self) -> Option<PublisherId> {
+    pub(crate) fn opened(&self) -> Option<PublisherId> {
         if let Self::Publisher(_, opened) = self { *opened } else { None }
     }
 
     /// A publisher hands a message in, and sends it in its next turn. Returns whether it was taken.
-    pub(super) fn publish(&mut self, payload: &[u8]) -> bool {
+    pub(crate) fn publish(&mut self, payload: &[u8]) -> bool {
         match self {
             Self::Publisher(publisher, Some(id)) => publisher.core.try_publish(*id, 0, payload).is_ok(),
             _ => false,
@@ -172,7 +172,7 @@ impl ClusterProcess {
     }
 
     /// One turn. Returns when the next one is due if nothing arrives.
-    pub(super) fn turn(&mut self, now: Nanos, mut on_delivery: impl FnMut(ClusterDelivery)) -> Nanos {
+    pub(crate) fn turn(&mut self, now: Nanos, mut on_delivery: impl FnMut(ClusterDelivery)) -> Nanos {
         match self {
             Self::Replica(replica) => {
                 replica.poll(now, now + WALL_NS);

@@ -1,26 +1,16 @@
-//! Faults of one process's device: it takes fewer datagrams than it is offered, or none; it does not receive
-//! a group that was not joined; it drops a burst; it is a ring in memory that overruns its reader; and old
-//! datagrams return to their sender, or come from another cluster.
+//! The device of one process, and its fault: it takes fewer datagrams than it is offered, or none; it does
+//! not receive a group that was not joined; it drops a burst; it is a ring in memory that overruns its
+//! reader.
 
-use super::coverage::Event;
-use super::fault_phase::ms;
-use super::kinds::DeviceFault;
-use super::plan::{Fault, Plan, PlannedFault};
-use super::rng::Rng;
-use super::story::Happening;
-use super::wire::Route;
-use super::world::World;
-use crate::keys;
+use crate::coverage::Event;
+use crate::kinds::DeviceFault;
+use crate::plan::Plan;
 use lockstep_core::engine::ports::Group;
-use lockstep_wire::{Header, Nanos};
+use lockstep_wire::Nanos;
 
-/// One seed in so many has devices that fail.
-const SELDOM: u64 = 4;
-/// The time between two old datagrams that return.
-const APART_NS: u64 = 200_000;
 /// A device with its fault, and the end of that fault.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct SimDevice {
+pub(crate) struct SimDevice {
     fault: Option<(DeviceFault, Nanos)>,
 }
 
@@ -29,13 +19,18 @@ impl SimDevice {
         self.fault.filter(|(_, until)| now < *until).map(|(device_fault, _)| device_fault)
     }
 
+    /// It fails in this way, until then.
+    pub(crate) fn fail(&mut self, how: DeviceFault, until: Nanos) {
+        self.fault = Some((how, until));
+    }
+
     /// Whether it has no fault.
-    pub(super) fn is_well(&self, now: Nanos) -> bool {
+    pub(crate) fn is_well(&self, now: Nanos) -> bool {
         self.fault(now).is_none()
     }
 
     /// Datagrams that a send call takes at most.
-    pub(super) fn takes(&self, now: Nanos) -> usize {
+    pub(crate) fn takes(&self, now: Nanos) -> usize {
         match self.fault(now) {
             Some(DeviceFault::Takes(most)) => most,
             _ => usize::MAX,
@@ -44,7 +39,7 @@ impl SimDevice {
 
     /// The reason for which an arriving datagram is lost, if it is; `waiting` wait already. With the last
     /// reason, all of these are lost too.
-    pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
+    pub(crate) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
         match (self.fault(now)?, group) {
             (DeviceFault::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
             (DeviceFault::Drops(left @ 1..), _) => {
@@ -60,74 +55,7 @@ impl SimDevice {
 impl Plan {
     /// The time of a busy turn. A process whose device takes nothing tries again in each turn: in long runs
     /// that are as few as of everything else, or an hour of it has more turns than all the rest.
-    pub(super) fn turn_of(&self, device: &SimDevice, now: Nanos) -> Nanos {
+    pub(crate) fn turn_of(&self, device: &SimDevice, now: Nanos) -> Nanos {
         if device.takes(now) == 0 { self.patient(self.turn_ns) } else { self.turn_ns }
-    }
-
-    /// Devices that fail; none in most runs.
-    pub(super) fn draw_devices(&mut self, rng: &mut Rng) {
-        if rng.below(SELDOM) > 0 {
-            return;
-        }
-        for _ in 0..1 + rng.below(3) {
-            let class = rng.below(6);
-            for _ in 0..1 + rng.below(3) {
-                let node = match rng.below(3) {
-                    0 => rng.below(self.nodes() as u64) as usize,
-                    _ => rng.below(self.replicas as u64) as usize,
-                };
-                let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
-                let ail = |device_fault| Fault::Ail(node, device_fault, lasting);
-                let what = match class {
-                    0 => ail(DeviceFault::Takes(rng.pick(&[0, 0, 1, 2]))),
-                    1 => ail(DeviceFault::Unjoined(rng.pick(&Group::ALL))),
-                    2 => ail(DeviceFault::Drops(rng.log_uniform(1, 64) as u32)),
-                    3 => ail(DeviceFault::Ring(rng.pick(&[1, 2, 4, 16]))),
-                    4 => Fault::Echo(1 + rng.below(8)),
-                    _ => Fault::OtherCluster(1 + rng.below(8)),
-                };
-                self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
-            }
-        }
-        self.faults.sort_by_key(|fault| fault.at_ns);
-    }
-}
-
-impl World {
-    /// The device of this node fails for a while.
-    pub(super) fn inject(&mut self, node: usize, device_fault: DeviceFault, lasting: Nanos) {
-        self.nodes[node].device.fault = Some((device_fault, self.now + lasting));
-        self.tell(node, || Happening::Fault(format!("device: {device_fault:?} {}", ms(lasting))));
-    }
-
-    /// Datagrams of the past return to their senders.
-    pub(super) fn echo(&mut self, count: u64) {
-        for _ in 0..count {
-            let Some(mut letter) = self.wire.old_packet() else { return };
-            // The operator has no device here.
-            if letter.route.from >= self.nodes.len() {
-                continue;
-            }
-            letter.route = Route { from: letter.route.to, to: letter.route.from, ..letter.route };
-            let at = self.now + self.rng.below(APART_NS);
-            self.wire.post(at, letter);
-            self.count(Event::Echoes);
-        }
-    }
-
-    /// Another cluster in the same group sends what this one sent long ago.
-    pub(super) fn speak_as_other_cluster(&mut self, count: u64) {
-        for _ in 0..count {
-            let Some(mut letter) = self.wire.old_packet() else { return };
-            let Some(header) = Header::peek(&letter.bytes) else { continue };
-            let header = Header { cluster: keys::OTHER_CLUSTER, ..header };
-            if letter.bytes.len() != header.length as usize {
-                continue;
-            }
-            keys::other_cluster().seal(&mut letter.bytes, header);
-            let at = self.now + self.rng.below(APART_NS);
-            self.wire.post(at, letter);
-            self.count(Event::OtherClusters);
-        }
     }
 }

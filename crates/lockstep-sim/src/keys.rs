@@ -2,10 +2,10 @@
 //! been rotated once: generation 0 is retired, and 1 seals. In a year they are rotated while processes run,
 //! and each node has rings of its own.
 
-use super::check::digest;
-use super::kinds::RotationStep;
-use super::machine::CLUSTER;
-use super::plan::Plan;
+use crate::check::digest;
+use crate::kinds::RotationStep;
+use crate::machine::CLUSTER;
+use crate::plan::Plan;
 use lockstep_wire::{
     GenerationKeys, KeyClass, KeyHolder, KeyRights, Keyring, Keys, OperatorKey, OrderBody, OrderView,
     PublicKey, Signature,
@@ -13,7 +13,7 @@ use lockstep_wire::{
 use std::sync::LazyLock;
 
 /// The cluster in the same groups that sends what it should not.
-pub(super) const OTHER_CLUSTER: u64 = CLUSTER + 1;
+pub(crate) const OTHER_CLUSTER: u64 = CLUSTER + 1;
 
 /// The number of the bad publisher's key.
 const BAD: u16 = 1;
@@ -22,7 +22,7 @@ const OPERATOR: (u16, &str) = (2, "operator");
 /// The public key of that operator.
 const PUBLIC: PublicKey = [0x0f; 32];
 /// The generation that seals at the beginning, and the last one that is rotated to.
-pub(super) const FIRST: u8 = 1;
+pub(crate) const FIRST: u8 = 1;
 const LAST: u8 = 11;
 
 fn all(seed: u8) -> GenerationKeys {
@@ -110,20 +110,20 @@ static OTHER: LazyLock<Keys> =
 
 /// The rings of the processes at one node, and of an operator there.
 #[derive(Clone)]
-pub(super) struct HostKeys {
+pub(crate) struct HostKeys {
     /// Of its replica or archiver.
-    pub(super) replica: Keys,
+    pub(crate) replica: Keys,
     /// Of its readers.
-    pub(super) reader: Keys,
+    pub(crate) reader: Keys,
     /// Of its publishers.
-    pub(super) publisher: Keys,
+    pub(crate) publisher: Keys,
     /// Of the operator. Its key without the operator's secret gives no orders.
-    pub(super) operator: Keys,
+    pub(crate) operator: Keys,
 }
 
 impl HostKeys {
     /// Those of a node in a run of this plan.
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(crate) fn of(plan: &Plan) -> Self {
         if plan.months > 0 { Self::own() } else { Self::shared() }
     }
 
@@ -148,7 +148,7 @@ impl HostKeys {
     }
 
     /// This node takes a step of a rotation, while its processes run.
-    pub(super) fn take(&self, step: RotationStep) {
+    pub(crate) fn take(&self, step: RotationStep) {
         for ring in [&self.replica, &self.reader, &self.publisher, &self.operator] {
             let (sealing, accepted) = ring.generations();
             match step {
@@ -169,47 +169,47 @@ impl HostKeys {
 }
 
 /// The ring of replicas and archivers whose keys stay.
-pub(super) fn replica() -> &'static Keys {
+pub(crate) fn replica() -> &'static Keys {
     &REPLICA
 }
 
 /// The ring of the judge, who may read everything that a process sends, whatever it seals with.
-pub(super) fn judge() -> &'static Keys {
+pub(crate) fn judge() -> &'static Keys {
     &JUDGE
 }
 
 /// The ring of readers.
-pub(super) fn reader() -> &'static Keys {
+pub(crate) fn reader() -> &'static Keys {
     &READER
 }
 
 /// The ring of publishers.
-pub(super) fn publisher() -> &'static Keys {
+pub(crate) fn publisher() -> &'static Keys {
     &PUBLISHER
 }
 
 /// The ring of one that has no key.
-pub(super) fn unkeyed() -> &'static Keys {
+pub(crate) fn unkeyed() -> &'static Keys {
     &UNKEYED
 }
 
 /// The ring of a reader that poses as a replica: it has the readers' key, and not the replicas'.
-pub(super) fn pretender() -> &'static Keys {
+pub(crate) fn pretender() -> &'static Keys {
     &PRETENDER
 }
 
 /// The ring of one that has the replicas' keys of a retired generation.
-pub(super) fn retired() -> &'static Keys {
+pub(crate) fn retired() -> &'static Keys {
     &RETIRED
 }
 
 /// The ring of a publisher that submits what its rights do not allow.
-pub(super) fn bad_publisher() -> &'static Keys {
+pub(crate) fn bad_publisher() -> &'static Keys {
     &BAD_PUBLISHER
 }
 
 /// What signs for the operator.
-pub(super) fn operator_key() -> &'static OperatorKey {
+pub(crate) fn operator_key() -> &'static OperatorKey {
     &OPERATOR_KEY
 }
 
@@ -220,7 +220,7 @@ fn signature_of(public: &PublicKey, signed: &[u8]) -> Signature {
 }
 
 /// AUTH-9: a recorded order is signed by its operator, unless a replica's key gave it.
-pub(super) fn check_order(order: &OrderView<'_>) -> Result<(), String> {
+pub(crate) fn check_order(order: &OrderView<'_>) -> Result<(), String> {
     let holds = match order.signature {
         Some(signature) => signature_of(&PUBLIC, &order.signed(CLUSTER)) == *signature,
         None => order.body.key == OrderBody::NO_KEY,
@@ -229,6 +229,6 @@ pub(super) fn check_order(order: &OrderView<'_>) -> Result<(), String> {
 }
 
 /// The ring of the other cluster's replicas.
-pub(super) fn other_cluster() -> &'static Keys {
+pub(crate) fn other_cluster() -> &'static Keys {
     &OTHER
 }

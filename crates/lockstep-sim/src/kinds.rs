@@ -43,12 +43,12 @@ impl SimClock {
     }
 
     /// Whether it is broken.
-    pub(super) fn is_broken(self) -> bool {
+    pub(crate) fn is_broken(self) -> bool {
         self.ppm.abs() > PPM_MAX
     }
 
     /// Whether it runs at the run's rate.
-    pub(super) fn is_exact(self) -> bool {
+    pub(crate) fn is_exact(self) -> bool {
         self.ppm == 0
     }
 }
@@ -147,4 +147,48 @@ pub enum RotationStep {
     Retire(u8),
     /// Nor are those: its keys are overwritten.
     Forget(u8),
+}
+
+/// The replica that a fault strikes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FaultNode {
+    /// The leader at that time.
+    Leader,
+    /// This one.
+    Replica(usize),
+}
+
+/// The way in which a process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EndPlan {
+    /// Between two turns.
+    Clean,
+    /// Within a turn: only so many of its last datagrams were sent.
+    MidTurn(u32),
+    /// Half a frame lies behind the tail's end.
+    TornTail,
+    /// By a clean stop: the journal is marked clean.
+    Stopped,
+}
+
+/// The part of a machine that is lost with its memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DiskPlan {
+    /// Nothing.
+    Intact,
+    /// Some sectors of the write under way.
+    Torn,
+    /// Nothing, and the tail was on a disk: it is there again, as it was before this boot or torn.
+    WithTail,
+}
+
+/// The damage of a journal while its process was down.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum FaultKind {
+    /// A bit of the tail's memory.
+    TailBit,
+    /// A bit of a segment.
+    SegmentBit,
+    /// A block of a segment holds the content of another place.
+    StaleBlock,
 }

@@ -7,73 +7,75 @@
 //! failed as well.
 //!
 //! ```text
-//!   plan ──faults, by time──▶ world ◀──packets──▶ wire (loss, delay, partitions)
-//!    ▲                          │ turns
-//!    │ shorter                  ▼
-//!   shrink ◀──a failure── check (the oracle: tree of all frames, model of the committed prefix)
+//!   plan ─ faults, by time ─▶ world ── turns, starts ──▶ machines  clients  edge  seconds  operator
+//!    ▲     (each a file of `fault`)  │                     └──────────┴───────┴──────┴───────┘
+//!    │ shorter                    ▼                        context: plan, clock, random source,
+//!   shrink ◀──── a failure ── check ◀──── what all say ────         network, judge, story
 //! ```
+//!
+//! # The rooms
+//!
+//! `World` is a composition: the schedule, and rooms with their own state. It asks each process when it is
+//! due (`host::SimProcess`), hands it what arrives, and puts what it sends into the network.
+//!
+//! | room | has | may touch |
+//! |---|---|---|
+//! | `context` | plan, clock, random source, phase; the network ([`wire`]: datagrams in flight, cuts, what an attacker does to them), the judge ([`check`]), the story | nothing else |
+//! | `machines` | hosts of replicas, witnesses and archivers: journals (`machine`), clocks, watchers, who is lost | the context; the operator, for a replica that a new history left behind |
+//! | `clients` | publishers, subscribers, participants, their work and their random source | the context; machines, whose journals readers read |
+//! | [`edge`] | gateways, copies of an application, feeds, their clients with FIX or without, calendars | the context; machines, whose journals readers read |
+//! | `seconds` | a second process of a replica's identity | the context; it looks at machines |
+//! | `operator` | commands under way | the context; machines, which it formats anew |
+//! | `world` | the rooms, the room of each node, the next fault | all of them |
+//! | `fault` | what a plan can have happen: a file each, with its struct, its draw and its strike | the world |
+//! | `plan` | the meaning of a seed, and how it is drawn | no room |
+//!
+//! A kind of process is a folder: a type with `SimProcess`, a room that starts and calls it, and an arm for
+//! that room in `world`. A fault is a file of `fault`. A family of rules is a file of [`check`]: its state, and
+//! what it is informed of (`check::Check`).
 
 #![forbid(unsafe_code)]
 
-mod ahead;
-mod attack;
-mod autopsy;
-mod calm;
 pub mod check;
 mod clients;
 pub mod clock;
 mod cluster;
-mod configured;
+mod context;
 pub mod coverage;
-mod days;
 mod device;
 pub mod edge;
-mod event_pages;
+mod engines;
 pub mod explore;
-mod fault_phase;
-mod full_disks;
-mod halved;
-mod handover;
-mod joining;
+pub mod fault;
+mod host;
 mod keys;
 pub mod kinds;
 pub mod lone;
 mod machine;
+mod machines;
 pub mod many;
 pub mod mutated;
 pub mod netsim;
 mod operator;
-mod outage;
 mod outcome;
-mod payload;
 mod plan;
-mod populate;
 pub mod proof;
-mod quiet;
 mod quorum;
-mod quorum_loss;
-mod reader;
-mod rejoining;
-mod replay;
-mod rollback;
-mod second;
+mod seconds;
 pub mod shrink;
-mod sleeper;
-mod storage;
 pub mod story;
 pub mod svg;
 pub mod trial;
-mod turn;
 mod unfinished;
-mod vanished;
 pub mod wire;
 pub mod world;
 pub mod year;
 
 pub use edge::{EdgeFault, EdgePlan};
+pub use fault::{Fault, PlannedFault, has_rejoiners};
 pub use kinds::{Configured, DeviceFault, SimClock, Suspension, VanishedFile};
 pub use lockstep_memory::{disk, net, rng};
 pub use outcome::{Outcome, RunFailure};
-pub use plan::{Fault, Plan, PlannedFault, has_rejoiners};
+pub use plan::Plan;
 pub use unfinished::discards_unfinished;
 pub use world::run;

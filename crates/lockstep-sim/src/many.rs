@@ -1,10 +1,9 @@
 //! Many seeds on several threads, until one fails, all are done, or the caller has seen enough.
 
-use super::edge::MachineUnderTest;
-use super::outcome::{Outcome, RunFailure};
-use super::plan::Plan;
-use super::world::run;
-use super::world::run_with;
+use crate::edge::MachineUnderTest;
+use crate::outcome::{Outcome, RunFailure};
+use crate::plan::Plan;
+use crate::world::{run, run_with};
 use lockstep_core::proto::planted::Inherited;
 use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
@@ -110,7 +109,7 @@ fn caught_run(plan: &Plan, run: impl FnOnce() -> Result<Outcome, RunFailure>) ->
             seed: plan.seed,
             step: 0,
             violation: format!("PANIC: {words}"),
-            story: super::story::Story::default(),
+            story: crate::story::Story::default(),
         })
     })
 }

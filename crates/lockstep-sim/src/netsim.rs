@@ -59,7 +59,7 @@ impl Cell {
 
     /// Messages of its run: enough for some hundred lost datagrams, and no more than a table of a minute
     /// allows.
-    pub(super) fn messages(&self) -> u64 {
+    pub(crate) fn messages(&self) -> u64 {
         let most = match self.receivers {
             1 => 20_000,
             10 => 5_000,

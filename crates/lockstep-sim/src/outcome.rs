@@ -1,7 +1,7 @@
 //! The result of a run.
 
-use super::check::Violation;
-use super::coverage::Coverage;
+use crate::check::Violation;
+use crate::coverage::Coverage;
 use lockstep_wire::Nanos;
 
 /// A failed run.
@@ -14,7 +14,7 @@ pub struct RunFailure {
     /// The violation in words, the rule's id in front.
     pub violation: Violation,
     /// The story until then, if it was requested.
-    pub story: super::story::Story,
+    pub story: crate::story::Story,
 }
 
 impl RunFailure {
@@ -45,7 +45,7 @@ pub struct Outcome {
     /// their order.
     pub trace_digest: u64,
     /// The story, if it was requested.
-    pub story: super::story::Story,
+    pub story: crate::story::Story,
 }
 
 impl Outcome {

@@ -1,10 +1,15 @@
 //! The nodes healed at the end of the fault phase: a random quorum, of every membership that may be in
 //! force.
 
-use super::check::log_tree::TreeNode;
-use super::wire::NodeSet;
-use super::world::{Actor, World};
-use lockstep_wire::{Change, Identity, Seq};
+use crate::check::Oracle;
+use crate::check::log_tree::TreeNode;
+use crate::machines::{MachineNode, Machines};
+use crate::operator::Command;
+use crate::plan::{DAY_NS, Plan};
+use crate::rng::Rng;
+use crate::wire::NodeSet;
+use lockstep_replica::journal::Retention;
+use lockstep_wire::{Change, Identity, Nanos, Seq};
 
 /// A membership that may count, with the seq of the entry that lists it, and its members that never lead.
 struct Listed {
@@ -13,22 +18,24 @@ struct Listed {
     witnesses: Vec<Identity>,
 }
 
-impl World {
-    /// The members at the end of what is committed.
-    pub(super) fn members_in_force(&self) -> Vec<Identity> {
-        match self.oracle.reference.tip() {
-            Some(tip) => self.oracle.tree.stem(tip).members.clone(),
-            None => (0..self.plan.founders).filter_map(|node| self.identity_at(node)).collect(),
-        }
-    }
+/// The memberships that may be in force, by the logs of machines and by what operators have commanded: they
+/// decide who may lead, and who counts. It looks, and touches nothing.
+pub(crate) struct Electorate<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) oracle: &'a Oracle,
+    pub(crate) machines: &'a Machines,
+    /// Every change that was ever commanded.
+    pub(crate) commands: &'a [Command],
+}
 
+impl Electorate<'_> {
     /// The members at the end of the committed prefix and of every log that goes further or diverges; and
     /// those after a change that was commanded for one of them and may still be stamped.
     fn memberships(&self) -> Vec<Listed> {
-        let (tree, tip) = (&self.oracle.tree, self.oracle.reference.tip());
-        let logs = (0..self.plan.replicas).map(|node| self.oracle.log_tip(node));
+        let (tree, tip) = (&self.oracle.facts.tree, self.oracle.facts.reference.tip());
+        let logs = (0..self.plan.replicas).map(|node| self.oracle.facts.log_tip(node));
         // A log of an ancestor history counts for no member.
-        let history = self.oracle.history();
+        let history = self.oracle.facts.history();
         let is_present = |log: &Option<TreeNode>| log.is_none_or(|log| tree.stem(log).history == history);
         let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
         let mut found: Vec<Listed> = further
@@ -42,9 +49,9 @@ impl World {
             .collect();
         // A member that does not know the commit of a change that needs both sides needs both of them to
         // lead (S5).
-        for node in (0..self.plan.replicas).filter(|node| self.identity_at(*node).is_some()) {
-            let known = self.known_commit(node);
-            for change in tree.path(None, self.oracle.log_tip(node)) {
+        for node in (0..self.plan.replicas).filter(|node| self.machines.identity_at(*node).is_some()) {
+            let known = self.machines.known_commit(node);
+            for change in tree.path(None, self.oracle.facts.log_tip(node)) {
                 let stem = tree.stem(change);
                 let before = stem.parent.map(|parent| tree.stem(parent));
                 if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
@@ -55,7 +62,7 @@ impl World {
                 }
             }
         }
-        for (after, change, identity, _) in &self.operator.commands {
+        for (after, change, identity, _) in self.commands {
             for at in 0..found.len() {
                 let Listed { seq, members, witnesses } = &found[at];
                 if seq != after || members.contains(identity) == (*change != Change::Remove) {
@@ -81,59 +88,38 @@ impl World {
     }
 
     /// The identities that never lead, in any membership that may count.
-    pub(super) fn witnesses(&self) -> Vec<Identity> {
+    pub(crate) fn witnesses(&self) -> Vec<Identity> {
         self.memberships().into_iter().flat_map(|listed| listed.witnesses).collect()
-    }
-
-    /// The end of the committed prefix that a node stores, or will after its restart.
-    pub(super) fn stored_next(&self, node: usize) -> Seq {
-        self.left_of(node, self.oracle.agreed_next(node))
-    }
-
-    /// The part of a node's log up to `next` that is left after its restart.
-    fn left_of(&self, node: usize, next: Seq) -> Seq {
-        match &self.nodes[node].actor {
-            // A store that is armed may still lose power with the process.
-            Actor::Replica(machine) if machine.has_rebooted() || machine.store.is_armed() => {
-                next.min(self.oracle.durable_next(node))
-            }
-            _ => next,
-        }
-    }
-
-    /// The commit that a process knows; one that is down may have to learn it again.
-    fn known_commit(&self, node: usize) -> Seq {
-        match &self.nodes[node].actor {
-            Actor::Replica(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
-            _ => 1,
-        }
     }
 
     /// One node that may lead, and as many more as every membership needs; `None` if these are too few. Then
     /// some of the learners.
-    pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<NodeSet> {
+    pub(crate) fn draw(&self, rng: &mut Rng, mut alive: Vec<usize>) -> Option<NodeSet> {
         let memberships = self.memberships();
         let mut drawn = Vec::new();
         while !alive.is_empty() {
-            drawn.push(alive.swap_remove(self.rng.below(alive.len() as u64) as usize));
+            drawn.push(alive.swap_remove(rng.below(alive.len() as u64) as usize));
         }
         let lists = |listed: &Listed, node: usize| {
-            self.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
+            self.machines.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
         };
-        let begun = |node: usize| self.left_of(node, self.oracle.log_next(node)) >= 2;
+        let begun =
+            |node: usize| self.machines.left_of(self.oracle, node, self.oracle.facts.log_next(node)) >= 2;
         // A member that lacks a committed change and has promised above it takes that from nobody but a
         // leader (S2): alone with the nodes that store it and never lead, it waits for one more.
-        let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
+        let tip = self.oracle.facts.reference.tip().map(|tip| self.oracle.facts.tree.stem(tip));
         let informed = |node: usize| {
             tip.is_none_or(|tip| {
-                self.oracle.agreed_next(node) > tip.members_seq || self.oracle.promised(node) <= tip.epoch
+                self.oracle.facts.agreed_next(node) > tip.members_seq
+                    || self.oracle.facts.promised(node) <= tip.epoch
             })
         };
         let leads = |node: usize| {
             begun(node)
                 && informed(node)
                 && memberships.iter().all(|listed| {
-                    let witness = self.identity_at(node).is_some_and(|one| listed.witnesses.contains(&one));
+                    let witness =
+                        self.machines.identity_at(node).is_some_and(|one| listed.witnesses.contains(&one));
                     lists(listed, node) && !witness
                 })
         };
@@ -154,10 +140,50 @@ impl World {
         }
         let learners = |node: &&usize| !memberships.iter().any(|listed| lists(listed, **node));
         for node in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
-            if self.rng.below(2) == 0 {
+            if rng.below(2) == 0 {
                 quorum |= 1 << node;
             }
         }
         Some(quorum)
+    }
+
+    /// The seq from which on no retention removes anything until then: the entries stamped on the present UTC
+    /// day. 1 without retention.
+    pub(crate) fn stored_by_all(&self, until: Nanos) -> Seq {
+        if self.plan.retention == Retention::default() {
+            return 1;
+        }
+        let tree = &self.oracle.facts.tree;
+        let day = |node| tree.stem(node).timestamp / DAY_NS;
+        let logs = (0..self.plan.replicas).filter_map(|node| self.oracle.facts.log_tip(node));
+        // The day may turn in the healed phase, whichever replica leads then.
+        let walls = self.machines.nodes.iter().map(|node| node.machine.wall(until) / DAY_NS);
+        let today = logs.map(day).chain(walls).max().unwrap_or(0);
+        let committed = tree.path(None, self.oracle.facts.reference.tip());
+        let first = committed.into_iter().find(|node| day(*node) >= today);
+        first.map_or(self.oracle.facts.commit_next(), |node| tree.stem(node).first)
+    }
+
+    /// The oldest seq that every witness has in its ring, or will have after its restart.
+    pub(crate) fn oldest_of_witnesses(&self) -> Seq {
+        let witnesses = self.witnesses();
+        let counts = |node: &&MachineNode| witnesses.contains(&node.machine.identity);
+        let rings = self.machines.nodes.iter().filter(counts).filter_map(|node| node.machine.oldest_seq());
+        rings.max().unwrap_or(1)
+    }
+
+    /// Whether a takeover waits for a replica that is broken for ever: it led on, half connected, and no
+    /// healed one that stores segments has what the rings of the witnesses around it have dropped.
+    pub(crate) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
+        let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
+        let holds = |index: usize| match self.machines.get(index) {
+            Some(machine) => {
+                !witnesses.contains(&machine.identity)
+                    && self.machines.stored_next(self.oracle, index) >= oldest
+            }
+            _ => false,
+        };
+        !witnesses.is_empty()
+            && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
     }
 }

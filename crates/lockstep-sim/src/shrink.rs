@@ -1,9 +1,9 @@
 //! A failing run made simpler: classes of network faults are switched off, faults are left out, messages are
 //! fewer, for as long as the same rule is broken.
 
-use super::many::caught;
-use super::outcome::RunFailure;
-use super::plan::{NETWORK_MODELS, Plan};
+use crate::many::caught;
+use crate::outcome::RunFailure;
+use crate::plan::{NETWORK_MODELS, Plan};
 use std::fmt;
 
 /// The recipe of a run: a seed, and the omitted parts of its plan. Displayed as the flags of `lockstep sim`.

@@ -1,7 +1,7 @@
 //! The events of one run, in order: for people. Recorded only on request.
 
-use super::net::To;
 use crate::keys;
+use crate::net::To;
 use lockstep_wire::{
     BallotBody, Datagram, Epoch, HEADER_LEN, Header, Kind, Nanos, RepairReject, RepairRejectBody,
 };
@@ -179,4 +179,9 @@ impl fmt::Display for Story {
         }
         Ok(())
     }
+}
+
+/// A duration in words.
+pub(crate) fn ms(lasting: Nanos) -> String {
+    format!("for {:.3} ms", lasting as f64 / 1e6)
 }

@@ -1,7 +1,7 @@
 //! A run as a picture: time goes down, each process is a lane, each datagram a line from lane to lane in the
 //! colour of its epoch. A datagram that arrived is drawn whole, a lost one as a stub.
 
-use super::story::{Happening, Moment, Story, short};
+use crate::story::{Happening, Moment, Story, short};
 use lockstep_wire::{Epoch, Kind, Nanos};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

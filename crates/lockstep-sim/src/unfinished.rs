@@ -2,11 +2,11 @@
 //! PARTS-1. The bounds of the protocol (2^18 entries, 64 MiB) are out of reach of a run of some hundred
 //! entries; so one run in so many has small ones, the same for every reader and every publisher.
 //!
-//! The judge applies the rule to each log by itself ([`super::check::log_tree`]): a message whose last part
+//! The judge applies the rule to each log by itself ([`crate::check::log_tree`]): a message whose last part
 //! comes too late is none, for no reader, and its publisher is told so.
 
-use super::plan::Plan;
-use super::rng::Rng;
+use crate::plan::Plan;
+use crate::rng::Rng;
 use lockstep_core::proto::parts::{PARTS_BOUNDS, PartsBounds};
 
 /// One seed in so many has small bounds, ...
@@ -20,7 +20,7 @@ pub fn discards_unfinished(plan: &Plan) -> bool {
 }
 
 /// Small bounds; the protocol's in most runs.
-pub(super) fn draw(plan: &mut Plan) {
+pub(crate) fn draw(plan: &mut Plan) {
     let mut rng = Rng::new(plan.seed ^ STREAM);
     if rng.below(SELDOM) > 0 || plan.edges.is_some() {
         return;

@@ -1,8 +1,8 @@
 //! The network between the processes: loss, duplication, delay and so reordering, damage, cut and clogged
 //! routes, and copies that arrive long after.
 
-use super::coverage::{Coverage, Event};
-use super::rng::Rng;
+use crate::coverage::{Coverage, Event};
+use crate::rng::Rng;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::Header;
 use std::collections::{BTreeMap, VecDeque};

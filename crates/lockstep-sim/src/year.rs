@@ -12,38 +12,35 @@
 //! A leak of a few bytes a day, a table that only grows, a member that never comes back: no short run sees
 //! them.
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::edge::{EdgeFault, EdgePlan};
-use super::keys;
-use super::machine::Machine;
-use super::operator::OperatorStep;
-use super::plan::{DAY_NS, EndPlan, Fault, FaultNode, Plan, PlannedFault, WALL_NS};
-use super::replay;
-use super::rng::Rng;
-use super::wire::{NetworkModel, NodeSet};
-use super::world::{Actor, BEGIN_NS, World};
-use crate::kinds::{RotationStep, Suspension};
+use crate::edge::{EdgeFault, EdgePlan};
+use crate::fault::{
+    ClientCrashFault, ClockStepFault, CloseFault, CrashFault, Fault, HandoverFault, IsolateFault,
+    LongSuspensionFault, PauseFault, PlannedFault, ReplaceFault, RotateFault, UpgradeFault,
+};
+use crate::keys;
+use crate::kinds::{EndPlan, FaultNode, RotationStep, Suspension};
+use crate::plan::{DAY_NS, Plan, WALL_NS};
+use crate::rng::Rng;
+use crate::wire::{NetworkModel, NodeSet};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
-use lockstep_replica::journal::ports::{FileName, Store};
-use lockstep_wire::{Nanos, Seq, VERSION_MIN};
+use lockstep_wire::{Nanos, VERSION_MIN};
 
 /// Trading days of a month, and of a week.
-const MONTH: u64 = 21;
+pub(crate) const MONTH: u64 = 21;
 const WEEK: u64 = 5;
 /// The day of its month on which a quorum is lost, and the days behind it in which the cluster comes to full
 /// strength: nothing need be committed, and the nights interrupt nothing. A node that was left in the former
 /// history waits longer than a day of this year lasts before it believes that.
 const RESTORED: u64 = 10;
-const RESTORING: u64 = 30;
+pub(crate) const RESTORING: u64 = 30;
 /// The day of its month on which a change of keys begins.
 const ROTATED: u64 = 5;
 /// Months of a year.
 pub const MONTHS: u64 = 12;
 /// The time awake of a day, in leader timeouts, ...
-const AWAKE: u64 = 15;
+pub(crate) const AWAKE: u64 = 15;
 /// ... and that in which faults begin.
 const STORMY: u64 = 4;
 /// Messages of each publisher in a day, and orders of a client.
@@ -51,9 +48,8 @@ const MESSAGES: u64 = 12;
 const ORDERS: u64 = 2;
 /// Older segments are removed.
 const AGE_NS_MAX: Nanos = 30 * DAY_NS;
-/// After so many months nothing grows any more, but by this factor above what it was until then.
-const SETTLED: u64 = 3;
-const GROWTH: u64 = 2;
+/// After so many months nothing grows any more.
+pub(crate) const SETTLED: u64 = 3;
 
 impl Plan {
     /// A year, or so many months of it.
@@ -98,18 +94,6 @@ impl Plan {
     }
 }
 
-/// How long an operator pursues an errand. Days of a year are short, and nights interrupt it.
-pub(super) fn pursued_ns(plan: &Plan) -> Nanos {
-    if plan.months > 0 { 400 * plan.timeout_ns } else { 40 * plan.timeout_ns }
-}
-
-/// The time between two moments at which a publisher hands in, which is up to three messages each time.
-pub(super) fn hand_in_every_ns(plan: &Plan) -> Nanos {
-    let (awake_ns, share) =
-        if plan.months == 0 { (plan.first_act_ns(), 1) } else { (plan.fault_phase_ns, 3) };
-    share * awake_ns / plan.messages.max(1)
-}
-
 /// A gateway, a copy of an application, a feed and a client.
 fn edge_of(plan: &Plan, days: u64) -> EdgePlan {
     let orders = days * ORDERS;
@@ -144,16 +128,16 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     // A member in each month, where no other one is about to join.
     if date == 3 && !restores {
         let node = rng.below(plan.founders as u64) as usize;
-        faults.push((at(rng), Fault::Replace(FaultNode::Replica(node))));
+        faults.push((at(rng), Fault::Replace(ReplaceFault { target: FaultNode::Replica(node) })));
     }
     if (month, date) == (1, 10) {
-        faults.push((at(rng), Fault::Upgrade));
+        faults.push((at(rng), Fault::Upgrade(UpgradeFault)));
     }
     if plan.edges.is_some() {
         // The day of before ends, and this one begins.
         for after in [1, 3] {
             let at_ns = begins + after * plan.timeout_ns;
-            faults.push((at_ns, Fault::Edge(EdgeFault::Day(false))));
+            faults.push((at_ns, Fault::Edge(EdgeFault::Day { twice: false })));
         }
     }
     let is_measured = date + 1 == MONTH;
@@ -166,7 +150,10 @@ fn draw_day(plan: &mut Plan, rng: &mut Rng, (day, restores): (u64, bool)) {
     };
     let nights = if day % WEEK + 1 == WEEK { 3 } else { 1 };
     let lasting = nights * DAY_NS - AWAKE * plan.timeout_ns;
-    faults.push((begins + AWAKE * plan.timeout_ns - 1, Fault::LongSuspension(how, lasting)));
+    faults.push((
+        begins + AWAKE * plan.timeout_ns - 1,
+        Fault::LongSuspension(LongSuspensionFault { how, lasting }),
+    ));
     plan.faults.extend(faults.into_iter().map(|(at_ns, what)| PlannedFault { at_ns, what }));
 }
 
@@ -185,7 +172,8 @@ fn draw_rotations(plan: &mut Plan, rng: &mut Rng) {
             let (some, day) = (rng.next_u64() as NodeSet, month * MONTH + ROTATED + 2 * number as u64);
             for (hosts, day) in [(some, day), (!some, day + 1)] {
                 let at_ns = day * AWAKE * plan.timeout_ns + rng.below(STORMY * plan.timeout_ns);
-                plan.faults.push(PlannedFault { at_ns, what: Fault::Rotate(hosts, step) });
+                plan.faults
+                    .push(PlannedFault { at_ns, what: Fault::Rotate(RotateFault { nodes: hosts, step }) });
             }
         }
     }
@@ -198,175 +186,15 @@ fn fault_of_day(plan: &Plan, rng: &mut Rng) -> Fault {
     let lasting = rng.log_uniform(plan.timeout_ns / 16, plan.timeout_ns * 2);
     let client = plan.replicas + rng.below(plan.publishers as u64) as usize;
     match rng.below(10) {
-        0 => Fault::Crash(target, EndPlan::Clean, lasting),
-        1 => Fault::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
-        2 => Fault::Crash(target, EndPlan::TornTail, lasting),
-        3 => Fault::Crash(target, EndPlan::Stopped, lasting),
-        4 => Fault::Pause(target, lasting),
-        5 => Fault::Handover(None),
-        6 => Fault::ClientCrash(client),
-        7 => Fault::Close(client),
-        8 => Fault::Isolate(target, true, rng.below(2) == 0, lasting),
-        _ => Fault::ClockStep(target, rng.pick(&[-1_000, -1, 1, 1_000])),
+        0 => Fault::Crash(CrashFault { target, end: EndPlan::Clean, lasting }),
+        1 => Fault::Crash(CrashFault { target, end: EndPlan::MidTurn(rng.below(4) as u32), lasting }),
+        2 => Fault::Crash(CrashFault { target, end: EndPlan::TornTail, lasting }),
+        3 => Fault::Crash(CrashFault { target, end: EndPlan::Stopped, lasting }),
+        4 => Fault::Pause(PauseFault { target, lasting }),
+        5 => Fault::Handover(HandoverFault { to: None }),
+        6 => Fault::ClientCrash(ClientCrashFault { client }),
+        7 => Fault::Close(CloseFault { publisher: client }),
+        8 => Fault::Isolate(IsolateFault { target, deaf: true, mute: rng.below(2) == 0, lasting }),
+        _ => Fault::ClockStep(ClockStepFault { target, by_ms: rng.pick(&[-1_000, -1, 1, 1_000]) }),
     }
-}
-
-/// The sizes of a replica that could grow.
-#[derive(Clone, Copy, Debug, Default)]
-struct Sizes([u64; SIZES.len()]);
-
-/// The names of these sizes, and what each may be however small it began.
-const SIZES: [(&str, u64); 8] = [
-    ("segments", 8),
-    ("bytes of files", 512 << 10),
-    ("bytes of its newest checkpoint", 4 << 10),
-    ("rows of epochs", 16),
-    ("publishers", 16),
-    ("opens and closes that can be undone", 16),
-    ("entries without a commit", 64),
-    ("files", 40),
-];
-
-impl Sizes {
-    fn of(machine: &Machine) -> Option<Self> {
-        let replica = machine.replica()?;
-        let tables = replica.tables()?;
-        let files = machine.store.list().ok()?;
-        let is_segment = |file: &&FileName| matches!(file, FileName::Segment(_) | FileName::Packed(_));
-        let checkpoint = files.iter().filter(|file| matches!(file, FileName::Checkpoint(_))).max();
-        Some(Self([
-            files.iter().filter(is_segment).count() as u64,
-            machine.store.used_bytes(),
-            checkpoint.map_or(0, |file| machine.store.len(*file).unwrap_or(0)),
-            tables.epochs.len() as u64,
-            tables.publishers.iter().count() as u64,
-            tables.publishers.undo().count() as u64,
-            replica.tail().end().next - replica.core.commit_next(),
-            files.len() as u64,
-        ]))
-    }
-
-    fn max(self, other: Self) -> Self {
-        Self(std::array::from_fn(|at| self.0[at].max(other.0[at])))
-    }
-}
-
-/// Notes of the days that are over.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Diary {
-    /// The history and its commit on the evening before.
-    evening: (u64, Seq),
-    /// Until this day a cluster is restored.
-    restored: u64,
-    /// The largest sizes of any replica, until nothing grows any more.
-    settled: Sizes,
-    /// Nodes that retention had overtaken on the evening before.
-    overtaken: NodeSet,
-}
-
-/// A night of a year falls: the day has got on; and at the end of a month everybody is there, and nothing has
-/// grown.
-pub(super) fn nightfall(world: &mut World, lasting: Nanos) -> Result<(), Violation> {
-    if world.plan.months == 0 {
-        return Ok(());
-    }
-    // The operator sleeps as well.
-    world.operator.sleep(lasting);
-    let awake_ns = world.now - BEGIN_NS - world.slept_ns;
-    let day = (awake_ns + 1) / (AWAKE * world.plan.timeout_ns);
-    let before = world.diary.evening;
-    let now = (world.oracle.history(), world.oracle.commit_next());
-    world.diary.evening = now;
-    world.count(Event::TradingDays);
-    if now.0 != before.0 && before.0 != 0 {
-        world.diary.restored = day + RESTORING;
-    }
-    if now.1 <= before.1 && day > world.diary.restored {
-        return Err(format!("YEAR: nothing was committed on day {day}, behind seq {}", before.1));
-    }
-    let formatted = format_overtaken(world);
-    if !day.is_multiple_of(MONTH) || day <= world.diary.restored {
-        return Ok(());
-    }
-    let known = if now.0 == before.0 { before.1 } else { 1 };
-    let month = day / MONTH;
-    world.count(Event::Months);
-    let mut largest = Sizes::default();
-    for index in 0..world.plan.replicas {
-        if formatted >> index & 1 == 1 {
-            continue;
-        }
-        let Actor::Replica(machine) = &world.nodes[index].actor else { continue };
-        let sizes = check_strength(world, index, machine, known)
-            .map_err(|why| format!("YEAR: at the end of month {month} replica {index} {why}"))?;
-        if month > SETTLED {
-            world.diary.settled.check(&sizes).map_err(|why| {
-                format!("YEAR: at the end of month {month} replica {index} has {why}: it grows")
-            })?;
-        }
-        largest = largest.max(sizes);
-    }
-    if month <= SETTLED {
-        world.diary.settled = world.diary.settled.max(largest);
-    }
-    Ok(())
-}
-
-/// Nodes that say that no journal has what their log lacks (LS1107) are formatted by their operator, and join
-/// again. Returns those of this evening.
-fn format_overtaken(world: &mut World) -> NodeSet {
-    let is_overtaken = |node: &usize| match &world.nodes[*node].actor {
-        Actor::Replica(machine) => replay::is_overtaken(machine) && world.may_lose(*node),
-        _ => false,
-    };
-    let overtaken = (0..world.plan.replicas).filter(is_overtaken).fold(0, |nodes, node| nodes | 1 << node);
-    let formatted = overtaken & !world.diary.overtaken;
-    for node in (0..world.plan.replicas).filter(|node| formatted >> node & 1 == 1) {
-        world.count(Event::Overtaken);
-        if replay::lose_journal(world, FaultNode::Replica(node)).is_some() {
-            let steps = [OperatorStep::Renew(node), OperatorStep::Swap { node, patient: true }];
-            world.order(if node < world.plan.founders { &steps } else { &steps[..1] }, 0);
-        }
-    }
-    world.diary.overtaken = overtaken;
-    formatted
-}
-
-impl Sizes {
-    /// Whether `sizes` are no larger than these allow.
-    fn check(&self, sizes: &Self) -> Result<(), String> {
-        for (at, (name, floor)) in SIZES.iter().enumerate() {
-            let most = (self.0[at] * GROWTH).max(*floor);
-            if sizes.0[at] > most {
-                return Err(format!(
-                    "{} {name}, and had {} at most in the first months",
-                    sizes.0[at], self.0[at]
-                ));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a replica is there, has everything of the days before, and counts with all the others.
-fn check_strength(world: &World, index: usize, machine: &Machine, committed: Seq) -> Result<Sizes, String> {
-    let (Some(replica), Some(side)) = (machine.replica(), &machine.side) else {
-        return Err("does not run".to_owned());
-    };
-    let tables = replica.tables().ok_or("has an open frame")?;
-    if replica.core.commit_next() < committed {
-        return Err(format!("knows the commit {} of {committed}", replica.core.commit_next()));
-    }
-    if side.damaged().0 > 0 || side.stuck().is_some() {
-        return Err(format!("has damage {:?} or is stuck: {:?}", side.damaged(), side.stuck()));
-    }
-    let members = tables.membership.members();
-    if members.len() != world.plan.founders || tables.change.is_some() {
-        return Err(format!("lists {members:?}, a change is open: {}", tables.change.is_some()));
-    }
-    let is_listed = members.iter().any(|member| member.identity() == machine.identity);
-    if !is_listed && !world.plan.is_archiver(index) {
-        return Err(format!("is {}, and not listed", machine.identity));
-    }
-    Sizes::of(machine).ok_or_else(|| "cannot be measured".to_owned())
 }

@@ -1,10 +1,10 @@
 //! Datagrams beside the protocol: heartbeats, statuses, query replies, command results, refusals, notices.
 //! Each states facts about the end of its sender's log, or about what is committed.
 
+use super::Violation;
 use super::datagrams::SentDatagram;
+use super::facts::{OracleFacts, ReplicaModel};
 use super::log_tree::{Stem, Tree};
-use super::replicas::ReplicaModel;
-use super::{Oracle, Violation};
 use crate::keys;
 use crate::net::To;
 use lockstep_core::engine::event::Role;
@@ -14,6 +14,7 @@ use lockstep_wire::{
     KeyClass, MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, ReleaseBody,
     RepairReject, RepairRejectBody, StatusBody, StatusMember, StepDownBody, TimesBody, VERSION_MIN,
 };
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
 
@@ -67,7 +68,31 @@ pub(super) fn check_times(
     }
 }
 
-impl Oracle {
+/// The rules of what datagrams say beside the protocol.
+#[derive(Clone, Debug, Default)]
+pub struct AnswerCheck {
+    /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start. A process
+    /// that begins anew counts its tokens from 1 again.
+    asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
+    /// Queries of clients, by asker and token: the names in them.
+    queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
+    /// The nonce that each run of a replica's process drew at its start.
+    process_nonces: BTreeMap<u64, u64>,
+    /// The destination of the last handover command to each replica.
+    handovers: BTreeMap<usize, Option<Identity>>,
+}
+
+impl AnswerCheck {
+    /// A request for frames: what is sent or refused is judged by it.
+    pub(super) fn on_request(&mut self, asker: SocketAddrV4, token: u64, what: (Epoch, bool)) {
+        self.asked.entry((asker, token)).or_default().push(what);
+    }
+
+    /// A leader is commanded to hand over, to this identity or to the one with the longest log.
+    pub fn on_handover(&mut self, who: usize, to: Option<Identity>) {
+        self.handovers.insert(who, to);
+    }
+
     /// ALIVE-1: a process draws one nonce at its start, and says it in all that it says.
     pub(super) fn check_nonce(
         &mut self,
@@ -96,10 +121,15 @@ impl Oracle {
     }
 
     /// The last frame of the sender's log by this header.
-    fn stands_behind(&self, replica_model: &ReplicaModel, header: &Header) -> Option<&Stem> {
+    fn stands_behind<'a>(
+        &self,
+        facts: &'a OracleFacts,
+        replica_model: &ReplicaModel,
+        header: &Header,
+    ) -> Option<&'a Stem> {
         let logs = [replica_model.tip, replica_model.tip_before];
-        let ends = logs.into_iter().filter_map(|log| self.tree.cut(log, header.first_seq));
-        ends.map(|node| self.tree.stem(node)).find(|stem| {
+        let ends = logs.into_iter().filter_map(|log| facts.tree.cut(log, header.first_seq));
+        ends.map(|node| facts.tree.stem(node)).find(|stem| {
             (stem.epoch, stem.next, stem.chain) == (header.epoch(), header.first_seq, header.chain)
         })
     }
@@ -107,12 +137,13 @@ impl Oracle {
     /// BEAT-1: what a beat says of its leader's log.
     pub(super) fn check_heartbeat(
         &self,
+        facts: &OracleFacts,
         who: usize,
         replica_model: &ReplicaModel,
         header: &Header,
         body: &HeartbeatBody,
     ) -> Result<(), Violation> {
-        let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
+        let Some(stem) = self.stands_behind(facts, replica_model, header) else { return Ok(()) };
         let (members_seq, start) = (stem.members_seq, stem.started_at());
         if (body.membership_seq, body.epoch_start_seq) != (members_seq, start) {
             let reported = (body.membership_seq, body.epoch_start_seq);
@@ -166,6 +197,7 @@ impl Oracle {
     /// OPENS: a reply tells what the committed log has of the name that was asked for.
     pub(super) fn check_reply(
         &self,
+        facts: &OracleFacts,
         who: usize,
         replica_model: &ReplicaModel,
         sent: &SentDatagram<'_>,
@@ -178,13 +210,13 @@ impl Oracle {
         let Some(names) = self.queries.get(&(to, body.token)) else {
             return broken("OPENS", who, "replies to", body, &"a question that nobody asked");
         };
-        let cut = self.tree.cut(replica_model.tip, header.commit_next);
-        if self.tree.next(cut) != { header.commit_next } {
+        let cut = facts.tree.cut(replica_model.tip, header.commit_next);
+        if facts.tree.next(cut) != { header.commit_next } {
             return Ok(());
         }
         let reported = (body.publisher, body.incarnation, body.publisher_seq, body.nonce);
         let is_so = |name: &String| {
-            let state = self.tree.publisher(cut, name).filter(|state| state.incarnation > 0);
+            let state = facts.tree.publisher(cut, name).filter(|state| state.incarnation > 0);
             let row = state.map(|state| {
                 let nonce = if state.closed { [0; 2] } else { state.nonce };
                 (state.id, state.incarnation, state.last, nonce)
@@ -194,13 +226,14 @@ impl Oracle {
         if names.iter().any(is_so) {
             return Ok(());
         }
-        let log: Vec<_> = names.iter().map(|name| (name, self.tree.publisher(cut, name))).collect();
+        let log: Vec<_> = names.iter().map(|name| (name, facts.tree.publisher(cut, name))).collect();
         broken("OPENS", who, "replies with", body, &log)
     }
 
     /// STATUS: a status tells the sender's own members, promise and leader.
     pub(super) fn check_status(
         &self,
+        facts: &OracleFacts,
         who: usize,
         replica_model: &ReplicaModel,
         header: &Header,
@@ -214,7 +247,7 @@ impl Oracle {
         if body.denied != 0 && CommandReject::from_u32(body.denied).is_none() {
             return broken("STATUS", who, "tells as the reason of a denial", &body.denied, &"none");
         }
-        let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
+        let Some(stem) = self.stands_behind(facts, replica_model, header) else { return Ok(()) };
         let mut members = Vec::new();
         for row in rows {
             let identity = MemberBody::identity(&row.member);
@@ -231,7 +264,7 @@ impl Oracle {
             return broken("STATUS", who, "tells as members", &reported, &(&stem.members, stem.members_seq));
         }
         let leader = header.epoch().leader().packed();
-        if !self.tree.may_follow(header.epoch(), body.leader) && Epoch(body.promised) == header.epoch() {
+        if !facts.tree.may_follow(header.epoch(), body.leader) && Epoch(body.promised) == header.epoch() {
             return broken("STATUS", who, "tells as its leader", &body.leader, &leader);
         }
         Ok(())
@@ -302,6 +335,7 @@ impl Oracle {
     /// HANDOVER: who stops by an order names the one that was to follow, which may lead and holds everything.
     pub(super) fn check_step_down(
         &self,
+        facts: &OracleFacts,
         who: usize,
         replica_model: &ReplicaModel,
         header: &Header,
@@ -318,7 +352,7 @@ impl Oracle {
             let to = named.copied().map(|to| to.is_none_or(|to| to == *identity));
             identity.packed() == body.successor && to == Some(true)
         };
-        let stem = self.stands_behind(replica_model, header);
+        let stem = self.stands_behind(facts, replica_model, header);
         let successor = stem.and_then(|stem| {
             let may_lead = |one: &&Identity| **one != replica_model.identity && !stem.witnesses.contains(one);
             stem.members.iter().filter(may_lead).find(|one| is_named(one)).copied()
@@ -332,16 +366,16 @@ impl Oracle {
                 &(named, stem.map(|stem| &stem.members)),
             );
         };
-        let all = self.tree.cut(replica_model.tip, header.first_seq);
+        let all = facts.tree.cut(replica_model.tip, header.first_seq);
         let holds = |other: &ReplicaModel| {
-            let has = |log| self.tree.begins_with(log, all);
+            let has = |log| facts.tree.begins_with(log, all);
             has(other.tip)
                 || has(other.replaced)
                 || other.promised > header.epoch()
-                || self.tree.next(other.acked) >= header.first_seq
+                || facts.tree.next(other.acked) >= header.first_seq
         };
-        let other = self.replicas.values().find(|other| other.identity == successor);
-        if self.forgotten.contains(&successor) || other.is_some_and(holds) {
+        let other = facts.replicas.values().find(|other| other.identity == successor);
+        if facts.forgotten.contains(&successor) || other.is_some_and(holds) {
             return Ok(());
         }
         broken(
@@ -356,12 +390,13 @@ impl Oracle {
     /// INGRESS-1: what a leader tells publishers that it misses is not in its log.
     pub(super) fn check_notice(
         &self,
+        facts: &OracleFacts,
         who: usize,
         replica_model: &ReplicaModel,
         header: &Header,
         rows: impl Iterator<Item = NoticeRow>,
     ) -> Result<(), Violation> {
-        let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
+        let Some(stem) = self.stands_behind(facts, replica_model, header) else { return Ok(()) };
         for row in rows {
             let line = stem.publisher(row.publisher);
             let is_so = match PublisherNotice::from_u32(row.notice) {
@@ -389,13 +424,18 @@ impl Oracle {
     }
 
     /// INTEGRITY: a handle submits what its application handed in.
-    pub(super) fn check_submission(&self, who: usize, entries: Entries<'_>) -> Result<(), Violation> {
+    pub(super) fn check_submission(
+        &self,
+        facts: &OracleFacts,
+        who: usize,
+        entries: Entries<'_>,
+    ) -> Result<(), Violation> {
         for entry in entries {
             let (publisher, number): (PublisherId, _) = (entry.header.publisher, entry.header.publisher_seq);
-            let known = |key| self.published.range((publisher, number, 0)..=key).next().is_some();
+            let known = |key| facts.published.range((publisher, number, 0)..=key).next().is_some();
             let is_so = match entry.kind() {
                 EntryKind::Message => {
-                    !self.writers.contains_key(&who) || known((publisher, number, u64::MAX))
+                    !facts.publishing.contains(&who) || known((publisher, number, u64::MAX))
                 }
                 EntryKind::Open => publisher == 0 || number == 0,
                 EntryKind::Close | EntryKind::Day => publisher > 0 && number > 0,

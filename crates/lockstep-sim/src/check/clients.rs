@@ -1,23 +1,22 @@
 //! The events of publishers and the deliveries of subscribers: S10, and the four promises.
 
-use super::events::EventCheck;
-use super::founding::Founded;
+mod lineage;
+
+use super::facts::{Founded, OracleFacts};
 use super::log_tree::{Stamped, Tree, TreeNode};
 use super::reference_model::ReferenceModel;
-use super::{MessageKey, Oracle, Violation, digest};
+use super::{Check, MessageKey, Violation, digest};
+use crate::clients::payload::{self, PART_LEN};
 use crate::coverage::Event;
-use crate::payload::{self, PART_LEN};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::{Delivery, Message};
 use lockstep_wire::{Cursor, PublisherId, PublisherSeq, Seq};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// A publisher's process: its messages without an outcome.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct PublisherModel {
     open: VecDeque<MessageKey>,
-    /// Reported as never to be stamped.
-    doomed: BTreeSet<MessageKey>,
     pub(super) delivered_next: Seq,
     /// A founding, or that it is ahead of one, was reported to it.
     pub(super) past: bool,
@@ -50,10 +49,6 @@ pub(super) struct ReaderModel {
 }
 
 impl ReaderModel {
-    pub(super) fn delivery(&self) -> Delivery {
-        self.delivery
-    }
-
     /// Whether everything below `commit_next` is committed there, and is what was delivered since the last
     /// look. Where a lost quorum had committed another log than the one on which a history was founded, the
     /// same seq has another message.
@@ -67,26 +62,52 @@ impl ReaderModel {
 /// A bound above the parts of any message.
 const PARTS: PublisherSeq = 3;
 
-impl Oracle {
+/// The rules of what is delivered, and of the outcomes that are reported.
+#[derive(Clone, Debug, Default)]
+pub struct ClientCheck {
+    /// Publishers' processes, by node.
+    writers: BTreeMap<usize, PublisherModel>,
+    /// Subscribers' processes, by node.
+    readers: BTreeMap<usize, ReaderModel>,
+    /// Digests of committed messages of the edge that came in parts.
+    pub whole: BTreeSet<u64>,
+}
+
+impl ClientCheck {
+    /// Whether a message in parts is of the edge: it is as some log has it under this number, and joined as
+    /// the books have it, if they have it: another log may have another message at a seq that is committed.
+    fn is_whole_of_edge(&self, facts: &OracleFacts, message: &Message<'_>, key: MessageKey) -> bool {
+        let logs = facts.tree.containing(message.seq).map(|node| facts.tree.stem(node));
+        let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
+        let is_committed = facts.reference.message(message.seq) == Some(key);
+        is_of_edge && (!is_committed || self.whole.contains(&digest(message.payload)))
+    }
+
     // ---------------------------------------------------------------- publishers
 
     /// A publisher's process begins.
-    pub fn on_publisher_started(&mut self, who: usize) {
+    pub(super) fn on_publisher_started(&mut self, facts: &mut OracleFacts, who: usize) {
         // Reports to the process before remain true.
-        let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
-        self.writers.insert(who, PublisherModel { doomed, ..PublisherModel::default() });
-        self.reported.remove(&who);
+        facts.publishing.insert(who);
+        self.writers.insert(who, PublisherModel::default());
     }
 
     /// A publisher handed in a message.
-    pub fn on_published(&mut self, who: usize, publisher: PublisherId, number: PublisherSeq, payload: &[u8]) {
+    pub fn on_published(
+        &mut self,
+        facts: &mut OracleFacts,
+        who: usize,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        payload: &[u8],
+    ) {
         let count = payload::parts(payload).len().max(1) as u64;
         let first = number + 1 - count;
         for (number, part) in (first..).zip(payload::parts(payload)) {
-            self.published.insert((publisher, number, digest(part)));
+            facts.published.insert((publisher, number, digest(part)));
         }
         let key = (publisher, number, digest(payload::last_part(payload)));
-        self.published.insert(key);
+        facts.published.insert(key);
         if let Some(writer) = self.writers.get_mut(&who) {
             writer.open.push_back(key);
         }
@@ -95,6 +116,7 @@ impl Oracle {
     /// A message has its final place, where readers deliver it, or none does.
     pub fn on_outcome(
         &mut self,
+        facts: &mut OracleFacts,
         who: usize,
         (publisher, number): (PublisherId, PublisherSeq),
         seq: Seq,
@@ -107,39 +129,50 @@ impl Oracle {
                 "FATE: process {who} is told of {number}, its oldest without a fate is {reported:?}"
             ));
         };
-        let ancestor = self.founding.as_ref().filter(|_| !writer.past).map(Founded::ancestor);
+        let ancestor = facts.founding.as_ref().filter(|_| !writer.past).map(Founded::ancestor);
         let stands = |model: &ReferenceModel| model.outcome(seq, is_discarded) == Some(key);
-        if !stands(&self.reference) && !ancestor.is_some_and(stands) {
+        if !stands(&facts.reference) && !ancestor.is_some_and(stands) {
             return Err(format!(
                 "FATE: process {who} is told that {number} stands at {seq} (discarded: {is_discarded}); there stands, \
                  and is discarded {:?}, and everything below {} is committed",
-                [false, true].map(|discarded| self.reference.outcome(seq, discarded)),
-                self.commit_next()
+                [false, true].map(|discarded| facts.reference.outcome(seq, discarded)),
+                facts.commit_next()
             ));
         }
         writer.delivered_next = writer.delivered_next.max(seq + 1);
-        writer.misled |= !stands(&self.reference);
-        self.coverage.count(if is_discarded { Event::MessagesDiscarded } else { Event::Messages });
+        writer.misled |= !stands(&facts.reference);
+        facts.coverage.count(if is_discarded { Event::MessagesDiscarded } else { Event::Messages });
         Ok(())
     }
 
     /// A handle of the edge reports an event: where it says that a message stands for good, a log has it. It
     /// says 0 of one whose place it no longer remembers.
-    pub fn on_edge_outcome(&self, who: usize, event: &PublisherEvent) -> Result<(), Violation> {
+    pub fn on_edge_outcome(
+        &self,
+        facts: &OracleFacts,
+        who: usize,
+        event: &PublisherEvent,
+    ) -> Result<(), Violation> {
         let PublisherEvent::Committed { publisher, publisher_seq, seq } = *event else { return Ok(()) };
-        let stands = |node| self.tree.stem(node).has_number(seq, publisher, publisher_seq);
-        let is_so = seq == 0 || self.tree.containing(seq).any(stands);
+        let stands = |node| facts.tree.stem(node).has_number(seq, publisher, publisher_seq);
+        let is_so = seq == 0 || facts.tree.containing(seq).any(stands);
         is_so.then_some(()).ok_or_else(|| {
             format!("FATE: process {who} is told that {publisher_seq} of {publisher} stands at {seq}, where no log has it")
         })
     }
 
     /// A message has a place; there must be a log that has it there.
-    pub fn on_stamped(&self, who: usize, number: PublisherSeq, seq: Seq) -> Result<(), Violation> {
+    pub fn on_stamped(
+        &self,
+        facts: &OracleFacts,
+        who: usize,
+        number: PublisherSeq,
+        seq: Seq,
+    ) -> Result<(), Violation> {
         let Some(writer) = self.writers.get(&who) else { return Ok(()) };
         let key = writer.open.iter().find(|(_, open, _)| *open == number);
-        let stands = self.tree.containing(seq).any(|node| {
-            let stem = self.tree.stem(node);
+        let stands = facts.tree.containing(seq).any(|node| {
+            let stem = facts.tree.stem(node);
             stem.messages.iter().chain(&stem.discarded).any(|(at, found)| *at == seq && Some(found) == key)
         });
         if stands {
@@ -149,7 +182,12 @@ impl Oracle {
     }
 
     /// Nothing from `number` on was or will be stamped.
-    pub fn on_outcome_ended(&mut self, who: usize, number: PublisherSeq) -> Result<(), Violation> {
+    pub fn on_outcome_ended(
+        &mut self,
+        facts: &mut OracleFacts,
+        who: usize,
+        number: PublisherSeq,
+    ) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         // The first parts of a message may have a place.
         if writer.open.front().is_some_and(|(_, oldest, _)| number > *oldest || number + PARTS <= *oldest) {
@@ -159,13 +197,13 @@ impl Oracle {
             ));
         }
         for key in std::mem::take(&mut writer.open) {
-            if self.reference.messages_from(1).iter().any(|(_, stands)| *stands == key) {
+            if facts.reference.messages_from(1).iter().any(|(_, stands)| *stands == key) {
                 return Err(format!(
                     "FATE: process {who} is told that {key:?} will never be stamped, but it is"
                 ));
             }
-            writer.doomed.insert(key);
-            self.coverage.count(Event::OutcomesFenced);
+            facts.doomed.insert((key, who));
+            facts.coverage.count(Event::OutcomesFenced);
         }
         Ok(())
     }
@@ -175,22 +213,10 @@ impl Oracle {
         self.writers.get(&who).map_or(0, |writer| writer.open.len())
     }
 
-    /// These frames are committed now: nothing in them was reported as lost.
-    pub(super) fn on_committed_frames(&self, new: &[TreeNode]) -> Result<(), Violation> {
-        for (seq, key) in new.iter().flat_map(|node| &self.tree.stem(*node).messages) {
-            if let Some((who, _)) = self.writers.iter().find(|(_, writer)| writer.doomed.contains(key)) {
-                return Err(format!(
-                    "FATE: process {who} was told that {key:?} will never be stamped, and it is committed at {seq}"
-                ));
-            }
-        }
-        Ok(())
-    }
-
     // ---------------------------------------------------------------- subscribers
 
     /// A subscriber's process begins with `from`, or live.
-    pub fn on_subscriber_started(
+    pub(super) fn on_subscriber_started(
         &mut self,
         who: usize,
         delivery: Delivery,
@@ -211,14 +237,18 @@ impl Oracle {
             resumed: cursor.map_or(1, |cursor| cursor.seq),
         };
         self.readers.insert(who, reader);
-        self.ears.insert(who, EventCheck::default());
     }
 
     /// A subscriber delivers a message.
-    pub fn on_delivered(&mut self, who: usize, message: &Message<'_>) -> Result<(), Violation> {
+    pub fn on_delivered(
+        &mut self,
+        facts: &mut OracleFacts,
+        who: usize,
+        message: &Message<'_>,
+    ) -> Result<(), Violation> {
         let seq = message.seq;
         let key = (message.publisher, message.publisher_seq, digest(payload::last_part(message.payload)));
-        let is_whole = payload::is_whole(message.payload) || is_whole_of_edge(self, message, key);
+        let is_whole = payload::is_whole(message.payload) || self.is_whole_of_edge(facts, message, key);
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if !is_whole {
             return Err(format!(
@@ -226,11 +256,11 @@ impl Oracle {
             ));
         }
         if message.payload.len() > PART_LEN {
-            self.coverage.count(Event::MessagesInParts);
+            facts.coverage.count(Event::MessagesInParts);
         }
         if reader.live {
-            let left = self.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
-            let begun = begun_at(&self.tree, (&self.reference, left), reader.delivery, (seq, key));
+            let left = facts.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
+            let begun = begun_at(&facts.tree, (&facts.reference, left), reader.delivery, (seq, key));
             reader.from = Some(reader.from.map_or(begun, |from| from.min(begun)));
         }
         let from = *reader.from.get_or_insert(seq);
@@ -240,11 +270,11 @@ impl Oracle {
         }
         match reader.delivery {
             Delivery::Committed => {
-                let ancestor = self.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
+                let ancestor = facts.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
                 let next = |reference_model: &ReferenceModel| {
                     reference_model.begun_from(after, from).next().copied()
                 };
-                let expected = next(&self.reference);
+                let expected = next(&facts.reference);
                 if expected != Some((seq, key)) && ancestor.and_then(next) != Some((seq, key)) {
                     return Err(format!(
                         "AGREEMENT: subscriber {who} delivers {seq} {key:?} as committed; the next committed one is \
@@ -254,7 +284,7 @@ impl Oracle {
                 reader.delivered.clear();
             }
             Delivery::Stamped => {
-                let frames = frames_behind(&self.tree, reader, from, after, (seq, key));
+                let frames = frames_behind(&facts.tree, reader, from, after, (seq, key));
                 if frames.is_empty() {
                     return Err(format!(
                         "S10: subscriber {who} delivers {seq} {key:?}: no log has it behind what it delivered before \
@@ -270,7 +300,7 @@ impl Oracle {
     }
 
     /// A stamped subscriber retracts what it delivered from `from` on.
-    pub fn on_retracted(&mut self, who: usize, from: Seq) -> Result<(), Violation> {
+    pub fn on_retracted(&mut self, facts: &OracleFacts, who: usize, from: Seq) -> Result<(), Violation> {
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if reader.delivery == Delivery::Committed {
             return Err(format!(
@@ -296,7 +326,7 @@ impl Oracle {
         for node in std::mem::take(&mut reader.frames) {
             let mut at = Some(node);
             while let (Some(node), Some(last)) = (at, last) {
-                let stem = self.tree.stem(node);
+                let stem = facts.tree.stem(node);
                 if (stem.first..stem.next).contains(&last) {
                     frames.push(node);
                     break;
@@ -310,9 +340,15 @@ impl Oracle {
     }
 
     /// A subscriber takes everything below `commit_next` for final and delivered.
-    pub fn check_subscriber(&mut self, who: usize, commit_next: Seq, history: u64) -> Result<(), Violation> {
-        self.check_reading(who, history)?;
-        let is_ancestor = self.is_left(history);
+    pub fn check_subscriber(
+        &mut self,
+        facts: &OracleFacts,
+        who: usize,
+        commit_next: Seq,
+        history: u64,
+    ) -> Result<(), Violation> {
+        self.check_reading(facts, who, history)?;
+        let is_ancestor = facts.is_left(history);
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if commit_next == reader.commit_next {
             return Ok(());
@@ -328,14 +364,14 @@ impl Oracle {
         // A journal of the new history sends what lies below the founding as final, also to a reader that has
         // not read the founding yet.
         let is_in_ancestor = |founding: &Founded| {
-            let is_its_own = reader.may_read(founding.ancestor(), &self.tree, commit_next);
+            let is_its_own = reader.may_read(founding.ancestor(), &facts.tree, commit_next);
             is_ancestor && (is_its_own || commit_next > founding.next())
         };
-        let reference_model = match &self.founding {
+        let reference_model = match &facts.founding {
             Some(founding) if is_in_ancestor(founding) => founding.ancestor(),
-            _ => &self.reference,
+            _ => &facts.reference,
         };
-        reference_model.check_claim(&self.tree, &claimant, commit_next, None)?;
+        reference_model.check_claim(&facts.tree, &claimant, commit_next, None)?;
         while let Some((seq, key)) = reader.delivered.get(reader.compared)
             && *seq < commit_next
         {
@@ -351,8 +387,13 @@ impl Oracle {
     }
 
     /// A publisher's process calls everything below `commit_next` committed.
-    pub fn check_publisher(&self, who: usize, commit_next: Seq) -> Result<(), Violation> {
-        self.check_claim(&format!("publisher {who}"), commit_next, None)
+    pub fn check_publisher(
+        &self,
+        facts: &OracleFacts,
+        who: usize,
+        commit_next: Seq,
+    ) -> Result<(), Violation> {
+        facts.check_claim(&format!("publisher {who}"), commit_next, None)
     }
 
     /// The end of its subscription was reported to a subscriber.
@@ -363,18 +404,18 @@ impl Oracle {
     }
 
     /// Whether a subscriber has delivered exactly what is committed, from where it began.
-    pub fn has_delivered_all(&self, who: usize) -> bool {
+    pub fn has_delivered_all(&self, facts: &OracleFacts, who: usize) -> bool {
         let Some(reader) = self.readers.get(&who) else { return true };
-        if self.must_end(reader) {
+        if self.must_end(facts, reader) {
             return reader.ended;
         }
         let Some(from) = reader.from else {
             // Nothing was stamped since it began, or it has not begun.
-            return reader.ended || reader.commit_next >= self.commit_next();
+            return reader.ended || reader.commit_next >= facts.commit_next();
         };
-        let joined = reader.delivered.iter().map(|(seq, _)| self.reference.begin_of(*seq));
+        let joined = reader.delivered.iter().map(|(seq, _)| facts.reference.begin_of(*seq));
         let from = joined.min().filter(|_| reader.live).map_or(from, |begun| begun.min(from));
-        let all = self.reference.begun_from(from, from);
+        let all = facts.reference.begun_from(from, from);
         reader.ended
             || match reader.delivery {
                 Delivery::Committed => all.last().is_none_or(|last| reader.delivered.last() == Some(last)),
@@ -389,14 +430,7 @@ impl Oracle {
     }
 }
 
-/// Whether a message in parts is of the edge: it is as some log has it under this number, and joined as the
-/// books have it, if they have it: another log may have another message at a seq that is committed.
-fn is_whole_of_edge(oracle: &Oracle, message: &Message<'_>, key: MessageKey) -> bool {
-    let logs = oracle.tree.containing(message.seq).map(|node| oracle.tree.stem(node));
-    let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
-    let is_committed = oracle.reference.message(message.seq) == Some(key);
-    is_of_edge && (!is_committed || oracle.whole.contains(&digest(message.payload)))
-}
+impl Check for ClientCheck {}
 
 /// The frames with `message` whose logs have it behind what the reader delivered before: no message that
 /// began at `from` or later lies between `after`, where the reader was, and the message.

@@ -1,26 +1,26 @@
 //! The events of readers, publishers and operators: each event names the right place, is true, and is
 //! reported once. A new kind of event without a check here does not compile.
 
+use super::facts::OracleFacts;
 use super::log_tree::Fact;
 use super::reference_model::ReferenceModel;
-use super::views::ReaderViews;
-use super::{Oracle, Violation};
-use crate::net::To;
+use super::views::{ReaderViews, ViewPassages};
+use super::{Check, Violation};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::parts::PartsBound;
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_core::proto::parts::PARTS_BOUNDS;
 use lockstep_core::proto::publishers::PublisherState;
-use lockstep_memory::place::address;
-use lockstep_wire::LeaderLossReason;
-use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq, VERSION_MIN};
-use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use lockstep_wire::{
+    Condition, Epoch, LeaderLossReason, MEMBERS_MAX, PublisherId, RepairReject, Seq, VERSION_MIN,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The events of a subscriber's process so far, beside messages.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct EventCheck {
+    delivery: Option<Delivery>,
     /// The first seq that was reported, and the next one.
     reported: Option<(Seq, Seq)>,
     /// A leadership was reported at this seq: its members follow.
@@ -55,39 +55,49 @@ pub(super) struct Log {
     history: Option<u64>,
 }
 
-/// Those to whom a leader has sent its heartbeat by unicast: their groups may be called lost (MCAST-1).
+/// The rules of events, by what was reported to each process before.
 #[derive(Clone, Debug, Default)]
-pub(super) struct UnicastHeartbeats(BTreeSet<SocketAddrV4>);
-
-impl UnicastHeartbeats {
-    /// A heartbeat goes there.
-    pub(super) fn note(&mut self, to: To) {
-        if let To::Unicast(to) = to {
-            self.0.insert(to);
-        }
-    }
-
-    /// Whether one went to this process.
-    fn reached(&self, who: usize) -> bool {
-        self.0.contains(&address(who))
-    }
+pub struct EventJudge {
+    /// The events reported to each subscriber, ...
+    ears: BTreeMap<usize, EventCheck>,
+    /// ... to each publisher, ...
+    reported: BTreeMap<usize, ReportedEvents>,
+    /// ... and by each replica to its operator.
+    logs: BTreeMap<usize, Log>,
+    /// The passages of all readers from one view to another.
+    pub(super) passages: ViewPassages,
+    /// Epochs whose leaders' watchers have announced a death.
+    announced_dead: BTreeSet<Epoch>,
 }
 
-impl Oracle {
+impl EventJudge {
+    /// The watcher of the leader of `epoch` announces its death: it knows the epoch's secret.
+    pub fn on_death(&mut self, epoch: Epoch) {
+        self.announced_dead.insert(epoch);
+    }
+
+    /// A subscriber's process begins.
+    pub(super) fn on_subscriber_started(&mut self, who: usize, delivery: Delivery) {
+        let delivery = Some(delivery);
+        self.ears.insert(who, EventCheck { delivery, ..EventCheck::default() });
+    }
+
     /// A subscriber receives an event.
-    pub fn check_subscriber_event(
+    fn check_subscriber_event(
         &mut self,
+        facts: &mut OracleFacts,
         who: usize,
         event: &SubscriberEvent<'_>,
     ) -> Result<(), Violation> {
         let Some(mut ear) = self.ears.remove(&who) else { return Ok(()) };
-        let judged = self.judge_subscriber_event(who, &mut ear, event);
+        let judged = self.judge_subscriber_event(facts, who, &mut ear, event);
         self.ears.insert(who, ear);
         judged
     }
 
     fn judge_subscriber_event(
         &mut self,
+        facts: &mut OracleFacts,
         who: usize,
         ear: &mut EventCheck,
         event: &SubscriberEvent<'_>,
@@ -96,7 +106,7 @@ impl Oracle {
         if ear.ended {
             return broken("AGREEMENT");
         }
-        let (tree, stamped_next) = (&self.tree, self.tree.stamped_next());
+        let (tree, stamped_next) = (&facts.tree, facts.tree.stamped_next());
         match *event {
             SubscriberEvent::Message(_)
             | SubscriberEvent::Epoch { .. }
@@ -117,10 +127,10 @@ impl Oracle {
                 if seq != next && !goes_with {
                     return broken("ORDER");
                 }
-                let delivery = self.readers.get(&who).map(|reader| reader.delivery());
-                let is_there = match delivery {
+                let is_there = match ear.delivery {
                     Some(Delivery::Committed) => tree.telling(seq, fact, from).any(|node| {
-                        self.reference_models()
+                        facts
+                            .reference_models()
                             .any(|reference_model| tree.begins_with(reference_model.tip(), Some(node)))
                     }),
                     _ => tree.telling(seq, fact, from).next().is_some(),
@@ -133,12 +143,12 @@ impl Oracle {
                     ear.begun_at = 0;
                 } else {
                     ear.begun_at = if let Fact::Epoch(..) = fact { seq } else { 0 };
-                    self.judge_views(who, &mut ear.views, (seq, fact), from)?;
+                    self.judge_views(facts, who, &mut ear.views, (seq, fact), from)?;
                 }
             }
             SubscriberEvent::Committed { next } => {
                 let is_committed =
-                    self.reference_models().any(|reference_model| next <= tree.next(reference_model.tip()));
+                    facts.reference_models().any(|reference_model| next <= tree.next(reference_model.tip()));
                 if next <= ear.committed || !is_committed {
                     return broken("S4");
                 }
@@ -166,7 +176,7 @@ impl Oracle {
             }
             SubscriberEvent::Refused { .. } => ear.ended = true,
             SubscriberEvent::Multicast { lost } => {
-                if lost == ear.multicast_lost || lost && !self.unicast_heartbeats.reached(who) {
+                if lost == ear.multicast_lost || lost && !facts.unicast_heartbeats.reached(who) {
                     return broken("MCAST-1");
                 }
                 ear.multicast_lost = lost;
@@ -194,7 +204,7 @@ impl Oracle {
                     return broken("PARTS-1");
                 }
             }
-            // Judged by the founding, if there was one: `founding`.
+            // Judged by the founding, if there was one: `clients::lineage`.
             SubscriberEvent::Founded { .. }
             | SubscriberEvent::HistoryLost { .. }
             | SubscriberEvent::Ahead { .. }
@@ -205,16 +215,17 @@ impl Oracle {
     }
 
     /// A publisher that has opened `name` with `nonce`, as `own`, receives an event.
-    pub fn check_publisher_event(
+    fn check_publisher_event(
         &mut self,
+        facts: &OracleFacts,
         who: usize,
         (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
         event: PublisherEvent,
     ) -> Result<(), Violation> {
         let mut reported = self.reported.remove(&who).unwrap_or_default();
         let before = reported.clone();
-        reported.is_beaten = self.unicast_heartbeats.reached(who);
-        let broken = self.judge_publisher_event(&mut reported, (name, nonce, own), event);
+        reported.is_beaten = facts.unicast_heartbeats.reached(who);
+        let broken = self.judge_publisher_event(facts, &mut reported, (name, nonce, own), event);
         self.reported.insert(who, reported);
         match broken {
             None => Ok(()),
@@ -227,6 +238,7 @@ impl Oracle {
     /// The rule that the event breaks, if any.
     fn judge_publisher_event(
         &self,
+        facts: &OracleFacts,
         reported: &mut ReportedEvents,
         (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
         event: PublisherEvent,
@@ -235,13 +247,13 @@ impl Oracle {
             return Some("FATE");
         }
         let is_own = |publisher: PublisherId| own == Some(publisher);
-        let tips = || self.reference_models().map(ReferenceModel::tip);
+        let tips = || facts.reference_models().map(ReferenceModel::tip);
         // The committed state of the name, in each history that the handle may live in.
-        let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
+        let states = || tips().filter_map(|tip| facts.tree.publisher(tip, name));
         // A process that learns late of its first open, and of the one that fences it, may have opened the
         // name once more: its states that were replaced since.
         let replaced = || {
-            let before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
+            let before = tips().flatten().flat_map(|tip| facts.tree.undo(tip, 1));
             before.map(|(_, before)| before).filter(|before: &PublisherState| before.nonce == nonce)
         };
         match event {
@@ -258,7 +270,7 @@ impl Oracle {
                 reported.stamped.clear();
             }
             PublisherEvent::Refused { reason, .. } => {
-                let is_full = |max: u32| self.tree.has_names(max as usize);
+                let is_full = |max: u32| facts.tree.has_names(max as usize);
                 if !matches!(reason, OpenRefusal::TableFull { publishers_max } if is_full(publishers_max)) {
                     return Some("OPENS");
                 }
@@ -275,7 +287,7 @@ impl Oracle {
                     return Some("FATE");
                 }
             }
-            PublisherEvent::Discarded { .. } if self.tree.parts_bounds == PARTS_BOUNDS => {
+            PublisherEvent::Discarded { .. } if facts.tree.parts_bounds == PARTS_BOUNDS => {
                 return Some("PARTS-1");
             }
             PublisherEvent::Committed { publisher, publisher_seq, .. }
@@ -314,7 +326,7 @@ impl Oracle {
                 }
             }
             PublisherEvent::OutcomesUnknown => reported.lost = true,
-            // Judged by the founding, if there was one: `founding`.
+            // Judged by the founding, if there was one: `clients::lineage`.
             PublisherEvent::Founded { .. } | PublisherEvent::HistoryLost { .. } => {}
             // No copies publish under a publisher's nonce.
             PublisherEvent::Diverged { .. } => return Some("FATE"),
@@ -325,15 +337,16 @@ impl Oracle {
 
     /// A replica reports an event to its operator; `may_differ`: its journal was damaged while no process
     /// ran.
-    pub fn check_node_event(
+    fn check_node_event(
         &mut self,
+        facts: &mut OracleFacts,
         who: usize,
         event: &NodeEvent,
         may_differ: bool,
     ) -> Result<(), Violation> {
-        let Some(replica_model) = self.replicas.get(&who).copied() else { return Ok(()) };
-        let is_founded = self.founding().is_some();
-        self.founding.as_mut().map_or(Ok(()), |founded| founded.check_crossing(&replica_model, event))?;
+        let Some(replica_model) = facts.replicas.get(&who).copied() else { return Ok(()) };
+        let is_founded = facts.founding().is_some();
+        facts.founding.as_mut().map_or(Ok(()), |founded| founded.check_crossing(&replica_model, event))?;
         let log = self.logs.entry(who).or_default();
         let broken = |rule: &str, log: &Log| {
             Err(format!("{rule}: replica {who} ({}) tells {event:?} after {log:?}", replica_model.identity))
@@ -355,7 +368,7 @@ impl Oracle {
                 }
             }
             NodeEvent::Epoch { epoch, base } => {
-                let start = self.tree.find(epoch, base).map(|node| self.tree.stem(node));
+                let start = facts.tree.find(epoch, base).map(|node| facts.tree.stem(node));
                 if start.is_none_or(|start| !start.starts) {
                     return broken("S5", log);
                 }
@@ -366,7 +379,7 @@ impl Oracle {
                 }
             }
             NodeEvent::SteppedDown { epoch, seq, .. } => {
-                if epoch.leader() != replica_model.identity || seq > self.tree.stamped_next() {
+                if epoch.leader() != replica_model.identity || seq > facts.tree.stamped_next() {
                     return broken("S1", log);
                 }
             }
@@ -407,7 +420,7 @@ impl Oracle {
             }
             NodeEvent::Gap { from, to } => {
                 // Entries that were never stamped are no gap.
-                if from >= to || to > self.tree.stamped_next() {
+                if from >= to || to > facts.tree.stamped_next() {
                     return broken("GAP-1", log);
                 }
             }
@@ -415,7 +428,7 @@ impl Oracle {
                 // Only the leader of this very epoch reports that it steps down, and only its watcher
                 // reports its death.
                 let (rule, is_so) = match why {
-                    LeaderLossReason::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
+                    LeaderLossReason::StepDown => ("STABILITY", facts.stopped.contains(&epoch)),
                     LeaderLossReason::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
                     LeaderLossReason::Silence | LeaderLossReason::NoProgress | LeaderLossReason::Refused => {
                         ("SUSPECT-1", true)
@@ -434,7 +447,7 @@ impl Oracle {
             // ... and a datagram in the network, which only delays and repeats, was sent by some node.
             NodeEvent::Rejected { .. } => {}
             NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
-            // A replica of the ancestor history is judged where it stops: `founding`.
+            // A replica of the ancestor history is judged where it stops: `facts`.
             NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
             | NodeEvent::Founded { .. }
@@ -448,5 +461,54 @@ impl Oracle {
             | NodeEvent::DuplicateIdentityOlder { .. } => return broken("AGREEMENT", log),
         }
         Ok(())
+    }
+}
+
+/// An event that a process reports.
+#[derive(Debug)]
+pub enum ReportedEvent<'a> {
+    /// A subscriber receives it.
+    Subscriber(&'a SubscriberEvent<'a>),
+    /// A publisher receives it.
+    Publisher {
+        /// The name that it has opened, ...
+        name: &'a str,
+        /// ... with this nonce, ...
+        nonce: [u64; 2],
+        /// ... as this one.
+        own: Option<PublisherId>,
+        /// The event.
+        event: PublisherEvent,
+    },
+    /// A replica reports it to its operator.
+    Replica {
+        /// The event.
+        event: &'a NodeEvent,
+        /// Its journal was damaged while no process ran.
+        may_differ: bool,
+    },
+}
+
+impl Check for EventJudge {
+    fn on_start(&mut self, who: usize) {
+        self.reported.remove(&who);
+        self.logs.remove(&who);
+    }
+
+    fn on_event(
+        &mut self,
+        facts: &mut OracleFacts,
+        who: usize,
+        event: &ReportedEvent<'_>,
+    ) -> Result<(), Violation> {
+        match *event {
+            ReportedEvent::Subscriber(event) => self.check_subscriber_event(facts, who, event),
+            ReportedEvent::Publisher { name, nonce, own, event } => {
+                self.check_publisher_event(facts, who, (name, nonce, own), event)
+            }
+            ReportedEvent::Replica { event, may_differ } => {
+                self.check_node_event(facts, who, event, may_differ)
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The checkers: an oracle outside the system that sees every log, every datagram and every delivery.
 //! It knows the rules as sentences, not the code that keeps them.
 //!
+//! * [`facts`] is what all checkers read, [`Oracle`] the facts and the checkers, each with its own state.
 //! * [`log_tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`reference_model`] counts for itself what is committed, from what replicas really store: S4, S5, S6.
 //! * `replicas` watches logs and promises, `datagrams` what is sent of them: S1, S2, S3, S7, S9, S11.
@@ -11,7 +12,8 @@
 //! * `views` watches how readers go from leader to leader and from membership to membership: primary order,
 //!   view synchrony.
 //! * `rejoins` judges what a replica had seen that gave its journal up: REJOIN-1.
-//! * `founding` knows which history is an ancestor, and what it had: LINEAGE-1 to LINEAGE-3.
+//! * `facts::founding` knows which history is an ancestor, and what it had: LINEAGE-1, LINEAGE-3;
+//!   `clients::lineage` watches who goes over to the new one: LINEAGE-2.
 //! * `clients` watches what is delivered and which outcomes are reported: S10 and the four promises.
 
 mod answers;
@@ -19,7 +21,7 @@ mod clients;
 pub mod clocks;
 mod datagrams;
 mod events;
-mod founding;
+pub mod facts;
 pub mod log_tree;
 pub mod reference_model;
 mod rejoins;
@@ -27,24 +29,22 @@ mod replicas;
 mod tables;
 pub mod views;
 
-pub use datagrams::SentDatagram;
-pub use founding::ReportedFounding;
+pub use clients::ClientCheck;
+pub use datagrams::{DatagramCheck, SentDatagram};
+pub use events::{EventJudge, ReportedEvent};
+pub use facts::{OracleFacts, ReportedFounding};
 pub use rejoins::RejoinClaim;
-pub use tables::on_storing;
+pub use replicas::LogCheck;
+pub use tables::TableCheck;
 
-use super::coverage::Coverage;
-use clients::{PublisherModel, ReaderModel};
-use clocks::ClockJudge;
-use events::{EventCheck, Log, ReportedEvents, UnicastHeartbeats};
-use founding::Founded;
-use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
-use log_tree::{Tree, TreeNode};
+use crate::coverage::Event;
+use facts::Founded;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::journal::Tail;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_wire::{Cursor, Identity, PublisherId, PublisherSeq, Seq};
 use reference_model::ReferenceModel;
-use replicas::{Ballots, ReplicaModel};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
-use views::ViewPassages;
 
 /// The violation, in words, with the rule's id in front.
 pub type Violation = String;
@@ -59,125 +59,127 @@ pub fn digest(bytes: &[u8]) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }
 
-/// See the module.
-#[derive(Clone, Debug)]
-pub struct Oracle {
-    /// Every frame.
-    pub tree: Tree,
-    /// The committed stream.
-    pub reference: ReferenceModel,
-    /// Every identity ever handed in.
-    published: BTreeSet<MessageKey>,
-    /// Digests of committed messages of the edge that came in parts.
-    pub whole: BTreeSet<u64>,
-    /// The clocks of the replicas' processes.
-    pub clocks: ClockJudge,
-    replicas: BTreeMap<usize, ReplicaModel>,
-    /// The ends of the logs that replicas replaced in their last turn: earlier acks and promises are about
-    /// these.
-    replaced: BTreeMap<usize, Vec<TreeNode>>,
-    writers: BTreeMap<usize, PublisherModel>,
-    readers: BTreeMap<usize, ReaderModel>,
-    ballots: BTreeMap<Epoch, Ballots>,
-    /// The run of a process in which each epoch is stamped.
-    stamping: BTreeMap<Epoch, u64>,
-    /// Identities that may have forgotten something.
-    forgotten: BTreeSet<Identity>,
-    /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
-    /// A process that begins anew counts its tokens from 1 again.
-    asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
-    /// The last proof that each process demanded of an address, ...
-    proofs_demanded: BTreeMap<(usize, SocketAddrV4), u64>,
-    /// ... and all that were returned, by address.
-    proofs_returned: BTreeSet<(SocketAddrV4, u64)>,
-    /// Queries of clients, by asker and token: the names in them.
-    queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
-    /// The nonce that each run of a replica's process drew at its start.
-    process_nonces: BTreeMap<u64, u64>,
-    /// The heartbeats that leaders have sent by unicast.
-    unicast_heartbeats: UnicastHeartbeats,
-    /// The events reported to each client, and by each replica to its operator.
-    ears: BTreeMap<usize, EventCheck>,
-    /// The passages of all readers from one view to another.
-    passages: ViewPassages,
-    reported: BTreeMap<usize, ReportedEvents>,
-    logs: BTreeMap<usize, Log>,
-    /// The destination of the last handover command to each replica.
-    handovers: BTreeMap<usize, Option<Identity>>,
-    /// Epochs whose leaders have reported that they stop, and those whose leaders' watchers have announced a
-    /// death.
-    stopped: BTreeSet<Epoch>,
-    announced_dead: BTreeSet<Epoch>,
-    /// The operator's commands: the membership that each follows, and its identity.
-    orders: BTreeSet<(Seq, Identity)>,
-    /// The ends of logs and commits of replicas when their tables were last checked.
-    tabled: BTreeMap<usize, (LogEnd, Seq)>,
-    /// The history that was founded on the rest of the first one.
-    founding: Option<Founded>,
-    /// The coverage of what was generated.
-    pub coverage: Coverage,
+/// A family of rules: its state, and what it is informed of. What it does not care about it leaves out.
+pub(crate) trait Check {
+    /// A process begins at a node: what its predecessor has reported binds it no more.
+    fn on_start(&mut self, _who: usize) {}
+
+    /// A process sends a datagram.
+    fn on_datagram(
+        &mut self,
+        _facts: &mut OracleFacts,
+        _who: usize,
+        _sent: &SentDatagram<'_>,
+    ) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// A process reports an event.
+    fn on_event(
+        &mut self,
+        _facts: &mut OracleFacts,
+        _who: usize,
+        _event: &ReportedEvent<'_>,
+    ) -> Result<(), Violation> {
+        Ok(())
+    }
 }
 
-impl Default for Oracle {
-    /// The oracle of a run that has not begun.
-    fn default() -> Self {
-        Self {
-            tree: Tree::default(),
-            reference: ReferenceModel::default(),
-            published: BTreeSet::new(),
-            whole: BTreeSet::new(),
-            clocks: ClockJudge::default(),
-            replicas: BTreeMap::new(),
-            replaced: BTreeMap::new(),
-            writers: BTreeMap::new(),
-            readers: BTreeMap::new(),
-            ballots: BTreeMap::new(),
-            stamping: BTreeMap::new(),
-            forgotten: BTreeSet::new(),
-            asked: BTreeMap::new(),
-            proofs_demanded: BTreeMap::new(),
-            proofs_returned: BTreeSet::new(),
-            queries: BTreeMap::new(),
-            process_nonces: BTreeMap::new(),
-            unicast_heartbeats: UnicastHeartbeats::default(),
-            ears: BTreeMap::new(),
-            passages: ViewPassages::default(),
-            reported: BTreeMap::new(),
-            logs: BTreeMap::new(),
-            handovers: BTreeMap::new(),
-            stopped: BTreeSet::new(),
-            announced_dead: BTreeSet::new(),
-            orders: BTreeSet::new(),
-            tabled: BTreeMap::new(),
-            founding: None,
-            coverage: Coverage::default(),
-        }
-    }
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Oracle {
+    /// The facts that all of them read.
+    pub facts: OracleFacts,
+    /// Logs and promises.
+    pub logs: LogCheck,
+    /// The datagrams.
+    pub datagrams: DatagramCheck,
+    /// The events.
+    pub events: EventJudge,
+    /// Deliveries and outcomes.
+    pub clients: ClientCheck,
+    /// The tables that replicas make of their logs.
+    pub tables: TableCheck,
 }
 
 impl Oracle {
-    /// The watcher of the leader of `epoch` announces its death: it knows the epoch's secret.
-    pub fn on_death(&mut self, epoch: Epoch) {
-        self.announced_dead.insert(epoch);
+    /// The facts, and all checkers.
+    fn all(&mut self) -> (&mut OracleFacts, [&mut dyn Check; 5]) {
+        let Self { facts, logs, datagrams, events, clients, tables } = self;
+        (facts, [logs, datagrams, events, clients, tables])
     }
 
-    /// The operator commands a change of this identity, behind the membership at `after`.
-    pub fn on_command(&mut self, after: Seq, identity: Identity) {
-        self.orders.insert((after, identity));
+    /// A process sends a datagram.
+    pub fn on_datagram(&mut self, who: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
+        let (facts, mut all) = self.all();
+        all.iter_mut().try_for_each(|check| check.on_datagram(facts, who, sent))
     }
 
-    /// A leader is commanded to hand over, to this identity or to the one with the longest log.
-    pub fn on_handover(&mut self, who: usize, to: Option<Identity>) {
-        self.handovers.insert(who, to);
+    /// A process reports an event.
+    pub fn on_event(&mut self, who: usize, event: &ReportedEvent<'_>) -> Result<(), Violation> {
+        let (facts, mut all) = self.all();
+        all.iter_mut().try_for_each(|check| check.on_event(facts, who, event))
     }
 
-    /// S9: this identity may have forgotten something. It never counts again.
-    pub fn on_forgotten(&mut self, identity: Identity) {
-        self.forgotten.insert(identity);
+    fn on_start(&mut self, who: usize) {
+        let (_, mut all) = self.all();
+        all.iter_mut().for_each(|check| check.on_start(who));
     }
 
-    /// The exclusive bound of what is committed.
-    pub fn commit_next(&self) -> Seq {
-        self.tree.next(self.reference.tip())
+    /// A replica's process begins, as the `run`th of all, with this durability and this log.
+    pub fn on_replica_started(
+        &mut self,
+        who: usize,
+        (identity, run): (Identity, u64),
+        found: (Durability, &Tail<MemoryTail>),
+        memory_survived: bool,
+    ) -> Result<(), Violation> {
+        self.on_start(who);
+        self.logs.on_replica_started(&mut self.facts, who, identity, run, found, memory_survived)
+    }
+
+    /// A publisher's process begins.
+    pub fn on_publisher_started(&mut self, who: usize) {
+        self.on_start(who);
+        self.clients.on_publisher_started(&mut self.facts, who);
+    }
+
+    /// A subscriber's process begins with `from`, or live.
+    pub fn on_subscriber_started(
+        &mut self,
+        who: usize,
+        delivery: Delivery,
+        from: Option<Seq>,
+        cursor: Option<Cursor>,
+    ) {
+        self.clients.on_subscriber_started(who, delivery, from, cursor);
+        self.events.on_subscriber_started(who, delivery);
+    }
+
+    /// The operator has founded a history.
+    pub fn on_founding(&mut self, founder: Identity, report: &ReportedFounding) -> Result<(), Violation> {
+        let Some(tip) = self.facts.known_end(report.end.next, report.end.chain) else {
+            return Err(format!(
+                "LINEAGE-3: {:x} is founded on {:?}, which nobody stamped",
+                report.history, report.end
+            ));
+        };
+        let loses = !self.facts.tree.begins_with(Some(tip), self.facts.reference.tip());
+        if loses && report.says_all {
+            return Err(format!(
+                "RECOVER: the look said that nothing is missing behind {}, and all below {} was committed",
+                report.end.next,
+                self.facts.commit_next()
+            ));
+        }
+        self.facts.coverage.count(Event::Foundings);
+        if loses {
+            self.facts.coverage.count(Event::FoundingsLoseCommitted);
+        }
+        self.clients.on_founding(report.end.next);
+        let ancestor =
+            std::mem::replace(&mut self.facts.reference, ReferenceModel::founded(&self.facts.tree, tip));
+        self.facts.founding = Some(Founded::new(report, founder, tip, ancestor));
+        Ok(())
     }
 }

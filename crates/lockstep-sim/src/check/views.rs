@@ -11,8 +11,10 @@
 //! Entries that a stamped reader retracts were not delivered. A reader that begins within an epoch is judged
 //! from the next one on.
 
+use super::Violation;
+use super::events::EventJudge;
+use super::facts::OracleFacts;
 use super::log_tree::{Fact, Tree, TreeNode};
-use super::{Oracle, Violation};
 use crate::coverage::Event;
 use lockstep_wire::{Epoch, PublisherId, PublisherSeq, Seq};
 use std::collections::BTreeMap;
@@ -212,25 +214,26 @@ impl fmt::Debug for ReaderViews {
     }
 }
 
-impl Oracle {
+impl EventJudge {
     /// Subscriber `who`, which received everything from `from` on, receives the entry at `seq`.
     pub(super) fn judge_views(
         &mut self,
+        facts: &mut OracleFacts,
         who: usize,
         views: &mut ReaderViews,
         (seq, fact): (Seq, Fact),
         from: Seq,
     ) -> Result<(), Violation> {
-        let ordered = views.order.on_entry(&self.tree, seq, fact, from);
+        let ordered = views.order.on_entry(&facts.tree, seq, fact, from);
         let frame = ordered.map_err(|why| format!("PRIMARY ORDER: to subscriber {who} {why}"))?;
-        let begun = frame.map_or(seq, |frame| self.tree.stem(frame).begin_of(seq));
+        let begun = frame.map_or(seq, |frame| facts.tree.stem(frame).begin_of(seq));
         let Some(passage) = views.passed.on_entry(seq, fact, begun) else { return Ok(()) };
         let is_shared = self
             .passages
             .on_passage(who, passage)
             .map_err(|why| format!("VIEW SYNCHRONY: subscriber {who} goes {why}"))?;
         if is_shared {
-            self.coverage.count(Event::ViewsPassed);
+            facts.coverage.count(Event::ViewsPassed);
         }
         Ok(())
     }

@@ -33,20 +33,22 @@ mod venue;
 pub(super) use copy::{CopyOf, JudgeOf, MachineCopy, MachineUnderTest, OwnMachine};
 pub(super) use plan::CLASSES;
 pub use plan::{EdgeFault, EdgePlace, EdgePlan};
-pub(super) use process::EdgeNode;
+pub(super) use turn::EdgeTurn;
 
-use super::check::Violation;
-use super::coverage::Event;
-use super::rng::Rng;
-use super::story::Happening;
-use super::wire::NodeSet;
-use super::world::{Actor, RunPhase, SimNode, World};
+use crate::check::Violation;
+use crate::context::RunContext;
+use crate::coverage::Event;
+use crate::host::{Host, SimProcess};
+use crate::machines::Machines;
+use crate::rng::Rng;
+use crate::story::Happening;
+use crate::wire::NodeSet;
 use books::EdgeModel;
 use fix_trader::FixTrader;
 use lockstep_wire::{Nanos, Seq};
 use pipe::Link;
 use plan::{CALENDARS, HANDLES};
-use process::{EdgeProcess, What};
+use process::{EdgeNode, EdgeProcess, HandleNode, What};
 use receiver::FeedReceiver;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -58,6 +60,10 @@ pub(super) struct Edges {
     rng: Rng,
     /// The first node of the edge.
     first: usize,
+    /// Its processes, by node number, ...
+    nodes: BTreeMap<usize, EdgeNode>,
+    /// ... and the nodes of their second handles.
+    handles: BTreeMap<usize, HandleNode>,
     traders: Vec<Trader>,
     fix_traders: Vec<FixTrader>,
     links: BTreeMap<u64, Link>,
@@ -76,36 +82,52 @@ pub(super) struct Edges {
 /// Orders of a client that are left at the end of the fault phase.
 const LEFT_MAX: u64 = 3;
 
-impl World {
-    /// Adds the nodes of the edge.
-    pub(super) fn place_edges(&mut self, machine: Rc<dyn MachineUnderTest>) {
-        let Some(plan) = self.plan.edges.clone() else { return };
-        let mut rng = Rng::new(self.plan.seed ^ 0x5ea7);
-        let first = self.nodes.len();
-        let gateways = plan.gateway_nodes() / HANDLES;
-        let now = self.now;
-        let kinds = (0..gateways).map(What::Gateway);
-        let kinds = kinds.chain((1..=plan.copies).map(|copy| What::Copy(copy as u8)));
-        let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
-        for (number, what) in kinds.into_iter().enumerate() {
-            let node = self.nodes.len();
-            // The duplicate starts later, and so may a copy.
-            let at = match what {
-                What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
-                What::Copy(_) if number > gateways && rng.below(2) == 0 => {
-                    now + rng.below(self.plan.fault_phase_ns)
-                }
-                _ => now,
-            };
-            self.node(Actor::Edge(Box::new(EdgeNode::new(what, at))), format!("{what:?}"));
-            if !matches!(what, What::Feed(_)) {
-                self.node(Actor::Handle(node), format!("{what:?}, its reader"));
+/// The nodes of an edge, those of second handles, and the names of all of them.
+type Placed = (BTreeMap<usize, EdgeNode>, BTreeMap<usize, HandleNode>, Vec<String>);
+
+/// The nodes of the edge from `first` on.
+fn placed(ctx: &RunContext, plan: &EdgePlan, first: usize, rng: &mut Rng) -> Placed {
+    let (mut nodes, mut handles, mut names) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let host = || Host::new(&ctx.plan, ctx.now);
+    let gateways = plan.gateway_nodes() / HANDLES;
+    let now = ctx.now;
+    let kinds = (0..gateways).map(What::Gateway);
+    let kinds = kinds.chain((1..=plan.copies).map(|copy| What::Copy(copy as u8)));
+    let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
+    for (number, what) in kinds.into_iter().enumerate() {
+        let node = first + names.len();
+        // The duplicate starts later, and so may a copy.
+        let at = match what {
+            What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
+            What::Copy(_) if number > gateways && rng.below(2) == 0 => {
+                now + rng.below(ctx.plan.fault_phase_ns)
             }
+            _ => now,
+        };
+        nodes.insert(node, EdgeNode::new(host(), what, at));
+        names.push(format!("{what:?}"));
+        if !matches!(what, What::Feed(_)) {
+            handles.insert(node + 1, HandleNode { host: host(), owner: node });
+            names.push(format!("{what:?}, its reader"));
         }
-        for _ in 0..CALENDARS {
-            let node = EdgeNode::new(What::Calendar, Nanos::MAX);
-            self.node(Actor::Edge(Box::new(node)), "calendar".to_string());
-        }
+    }
+    for _ in 0..CALENDARS {
+        nodes.insert(first + names.len(), EdgeNode::new(host(), What::Calendar, Nanos::MAX));
+        names.push("calendar".to_string());
+    }
+    (nodes, handles, names)
+}
+
+impl Edges {
+    /// The edge of a plan, with its nodes from `first` on, and their names; `None` if the plan has none.
+    pub(crate) fn of_plan(
+        ctx: &RunContext,
+        first: usize,
+        machine: Rc<dyn MachineUnderTest>,
+    ) -> Option<(Box<Self>, Vec<String>)> {
+        let plan = ctx.plan.edges.clone()?;
+        let mut rng = Rng::new(ctx.plan.seed ^ 0x5ea7);
+        let (nodes, handles, names) = placed(ctx, &plan, first, &mut rng);
         let traders = (0..plan.traders).map(|user| Trader::new(user, plan.orders, plan.every_ns)).collect();
         let judges_answers = machine.message(0, 1).is_none();
         // Another machine than the world's answers no OUCH 5.0.
@@ -116,10 +138,12 @@ impl World {
         let feeds = plan.feeds;
         let receivers =
             (0..if feeds > 0 { plan.receivers } else { 0 }).map(|_| FeedReceiver::new(feeds)).collect();
-        self.edges = Some(Box::new(Edges {
+        let edge = Self {
             plan,
             rng,
             first,
+            nodes,
+            handles,
             traders,
             fix_traders,
             links: BTreeMap::new(),
@@ -130,98 +154,112 @@ impl World {
             copies: BTreeMap::new(),
             days: 0,
             is_left: false,
-        }));
+        };
+        Some((Box::new(edge), names))
+    }
+
+    /// The process at a node, or the node of its second handle.
+    pub(crate) fn node(&self, index: usize) -> Option<&dyn SimProcess> {
+        let handle = self.handles.get(&index).map(|node| node as &dyn SimProcess);
+        self.nodes.get(&index).map(|node| node as &dyn SimProcess).or(handle)
+    }
+
+    /// The process at a node, or the node of its second handle.
+    pub(crate) fn node_mut(&mut self, index: usize) -> Option<&mut dyn SimProcess> {
+        let handle = self.handles.get_mut(&index).map(|node| node as &mut dyn SimProcess);
+        self.nodes.get_mut(&index).map(|node| node as &mut dyn SimProcess).or(handle)
+    }
+
+    /// The node of the process whose second handle is at `index`.
+    pub(crate) fn owner(&self, index: usize) -> Option<usize> {
+        self.handles.get(&index).map(|node| node.owner)
+    }
+
+    /// Whether a process waits for the stream's beginning, which was removed.
+    pub(crate) fn lacks_beginning(&self) -> bool {
+        self.nodes.values().any(EdgeNode::lacks_beginning)
+    }
+
+    /// The state of the process at a node, in words.
+    pub(crate) fn described(&self, index: usize) -> Option<String> {
+        self.nodes.get(&index).map(EdgeNode::to_string)
     }
 
     /// The time of the next action of a client or a receiver.
-    pub(super) fn next_edge_at(&self) -> Nanos {
-        let Some(edges) = &self.edges else { return Nanos::MAX };
-        let traders = edges.traders.iter().map(|trader| {
-            let link = trader.link.and_then(|link| edges.links.get(&link));
+    pub(crate) fn next_at(&self, ctx: &RunContext) -> Nanos {
+        let traders = self.traders.iter().map(|trader| {
+            let link = trader.link.and_then(|link| self.links.get(&link));
             let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
             let come = if come < Nanos::MAX { come.max(trader.deaf_until) } else { come };
             trader.next_at().min(come)
         });
-        let of_fix = edges.fix_traders.iter().map(|trader| {
-            let link = trader.link.and_then(|link| edges.links.get(&link));
+        let of_fix = self.fix_traders.iter().map(|trader| {
+            let link = trader.link.and_then(|link| self.links.get(&link));
             let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
             let come = if come < Nanos::MAX { come.max(trader.deaf_until) } else { come };
             trader.next_at().min(come)
         });
-        let receivers = edges.receivers.iter().map(FeedReceiver::next_at);
-        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX).max(self.dawn)
+        let receivers = self.receivers.iter().map(FeedReceiver::next_at);
+        traders.chain(of_fix).chain(receivers).min().unwrap_or(Nanos::MAX).max(ctx.dawn)
     }
 
     /// Clients and receivers have their turns.
-    pub(super) fn act_edges(&mut self) -> Result<(), Violation> {
-        let Some(mut edges) = self.edges.take() else { return Ok(()) };
-        let outcome = self.judge_books(&mut edges).and_then(|()| self.act_with(&mut edges));
-        self.edges = Some(edges);
-        outcome
-    }
-
-    /// Brings the books up to the committed log, if there are any.
-    pub(super) fn check_model(&mut self) -> Result<(), Violation> {
-        let Some(mut edges) = self.edges.take() else { return Ok(()) };
-        let outcome = self.judge_books(&mut edges);
-        self.edges = Some(edges);
-        outcome
+    pub(crate) fn act(&mut self, ctx: &mut RunContext) -> Result<(), Violation> {
+        self.judge_books(ctx)?;
+        self.act_with(ctx)
     }
 
     /// Brings the books up to the committed log.
-    fn judge_books(&mut self, edges: &mut Edges) -> Result<(), Violation> {
-        edges.books.fold(&self.oracle.tree, self.oracle.reference.tip())?;
-        let large = edges.books.large.drain(..);
-        self.oracle.whole.extend(large);
-        for _ in 0..std::mem::take(&mut edges.books.reaped) {
-            self.oracle.coverage.count(Event::Reaped);
+    pub(crate) fn judge_books(&mut self, ctx: &mut RunContext) -> Result<(), Violation> {
+        self.books.fold(&ctx.oracle.facts.tree, ctx.oracle.facts.reference.tip())?;
+        let large = self.books.large.drain(..);
+        ctx.oracle.clients.whole.extend(large);
+        for _ in 0..std::mem::take(&mut self.books.reaped) {
+            ctx.count(Event::Reaped);
         }
         Ok(())
     }
 
-    fn act_with(&mut self, edges: &mut Edges) -> Result<(), Violation> {
-        let now = self.now;
-        for trader in 0..edges.traders.len() {
-            let link = edges.traders[trader].link.and_then(|link| edges.links.get(&link));
+    fn act_with(&mut self, ctx: &mut RunContext) -> Result<(), Violation> {
+        let now = ctx.now;
+        for trader in 0..self.traders.len() {
+            let link = self.traders[trader].link.and_then(|link| self.links.get(&link));
             let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
-            if edges.traders[trader].next_at().min(come) <= now {
-                self.turn_trader(edges, trader)?;
+            if self.traders[trader].next_at().min(come) <= now {
+                self.turn_trader(ctx, trader)?;
             }
         }
-        for trader in 0..edges.fix_traders.len() {
-            let link = edges.fix_traders[trader].link.and_then(|link| edges.links.get(&link));
+        for trader in 0..self.fix_traders.len() {
+            let link = self.fix_traders[trader].link.and_then(|link| self.links.get(&link));
             let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
-            if edges.fix_traders[trader].next_at().min(come) <= now {
-                self.turn_fix_trader(edges, trader)?;
+            if self.fix_traders[trader].next_at().min(come) <= now {
+                self.turn_fix_trader(ctx, trader)?;
             }
         }
-        for receiver in 0..edges.receivers.len() {
-            if edges.receivers[receiver].next_at() <= now {
-                self.turn_receiver(edges, receiver)?;
+        for receiver in 0..self.receivers.len() {
+            if self.receivers[receiver].next_at() <= now {
+                self.turn_receiver(ctx, receiver)?;
             }
         }
         Ok(())
     }
 
     fn edge(&mut self, place: EdgePlace) -> Option<(usize, &mut EdgeNode)> {
-        let node = self.edges.as_ref()?.first + place;
-        match &mut self.nodes.get_mut(node)?.actor {
-            Actor::Edge(edge) => Some((node, edge)),
-            _ => None,
-        }
+        let node = self.first + place;
+        self.nodes.get_mut(&node).map(|edge| (node, edge))
     }
 
     /// A fault strikes the edge.
-    pub(super) fn befall(&mut self, fault: EdgeFault) {
-        let now = self.now;
-        self.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
+    pub(crate) fn befall(&mut self, ctx: &mut RunContext, fault: EdgeFault) {
+        let now = ctx.now;
+        ctx.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
         match fault {
-            EdgeFault::Kill(place, lasting) => {
+            EdgeFault::Kill { place, lasting } => {
                 if let Some((node, edge)) = self.edge(place)
                     && edge.process.is_some()
                 {
                     let what = edge.what;
-                    self.end_process(node, now + lasting);
+                    self.end_process(now, node, now + lasting);
                     let event = match what {
                         What::Gateway(_) => Some(Event::GatewaysKilled),
                         What::Copy(_) => Some(Event::CopiesKilled),
@@ -229,10 +267,10 @@ impl World {
                         // Rare, and not counted: a command does not take long.
                         What::Calendar => None,
                     };
-                    event.into_iter().for_each(|event| self.oracle.coverage.count(event));
+                    event.into_iter().for_each(|event| ctx.count(event));
                 }
             }
-            EdgeFault::Stop(place, lasting) => {
+            EdgeFault::Stop { place, lasting } => {
                 if let Some((_, edge)) = self.edge(place)
                     && let Some(EdgeProcess::Gateway(process)) = &mut edge.process
                     && process.stops.is_none()
@@ -240,126 +278,107 @@ impl World {
                     process.core.stop(now);
                     process.stops = Some(now + 20_000_000);
                     edge.restart_at = now + lasting;
-                    self.oracle.coverage.count(Event::GatewaysStopped);
+                    ctx.count(Event::GatewaysStopped);
                 }
             }
             EdgeFault::Duplicate => {
-                let Some(edges) = &self.edges else { return };
-                let place = edges.plan.gateway_nodes() - HANDLES;
-                if edges.plan.duplicate
+                let place = self.plan.gateway_nodes() - HANDLES;
+                if self.plan.duplicate
                     && let Some((_, edge)) = self.edge(place)
                     && edge.process.is_none()
                 {
                     edge.restart_at = now;
-                    self.oracle.coverage.count(Event::GatewayDuplicates);
+                    ctx.count(Event::GatewayDuplicates);
                 }
             }
-            EdgeFault::Break(trader) => {
-                if let Some(mut edges) = self.edges.take() {
-                    if let Some(link) = edges.link_of(trader).filter(|link| edges.links.contains_key(link)) {
-                        edges.cut(now, link);
-                        self.oracle.coverage.count(Event::ConnectionsBroken);
-                    }
-                    self.edges = Some(edges);
+            EdgeFault::Break { trader } => {
+                if let Some(link) = self.link_of(trader).filter(|link| self.links.contains_key(link)) {
+                    self.cut(now, link);
+                    ctx.count(Event::ConnectionsBroken);
                 }
             }
-            EdgeFault::Deaf(trader, lasting) => {
-                if let Some(edges) = &mut self.edges {
-                    edges.be_deaf(trader, now + lasting);
-                    self.oracle.coverage.count(Event::ClientsDeaf);
-                }
+            EdgeFault::Deaf { trader, lasting } => {
+                self.be_deaf(trader, now + lasting);
+                ctx.count(Event::ClientsDeaf);
             }
-            EdgeFault::Leave(trader, lasting) => {
-                if let Some(edges) = &mut self.edges {
-                    edges.leave(trader, now + lasting);
-                    self.oracle.coverage.count(Event::ClientsLeft);
-                }
+            EdgeFault::Leave { trader, lasting } => {
+                self.leave(trader, now + lasting);
+                ctx.count(Event::ClientsLeft);
             }
-            EdgeFault::Day(twice) => self.mark_day(twice),
+            EdgeFault::Day { twice } => self.mark_day(ctx, twice),
         }
     }
 
     /// The operator begins a day, or ends the open one, as far as the operator knows; another one may do the
     /// same.
-    fn mark_day(&mut self, twice: bool) {
-        let Some(edges) = &mut self.edges else { return };
+    fn mark_day(&mut self, ctx: &mut RunContext, twice: bool) {
         // No operator began the first day: it ends when another begins.
-        let begins = edges.books.open_day().is_none_or(|day| day == 0);
+        let begins = self.books.open_day().is_none_or(|day| day == 0);
         let order = begins.then(String::new);
-        let calendars = edges.first + edges.plan.nodes() - CALENDARS;
-        let now = self.now;
+        let calendars = self.first + self.plan.nodes() - CALENDARS;
+        let now = ctx.now;
         for number in 0..if twice { CALENDARS } else { 1 } {
-            let late = if number == 0 { 0 } else { self.rng.below(4_000_000) };
-            if let Actor::Edge(edge) = &mut self.nodes[calendars + number].actor
+            let late = if number == 0 { 0 } else { ctx.rng.below(4_000_000) };
+            if let Some(edge) = self.nodes.get_mut(&(calendars + number))
                 && edge.process.is_none()
             {
                 (edge.order, edge.restart_at) = (Some(order.clone()), now + late);
-                self.oracle.coverage.count(Event::DaysOrdered);
+                ctx.count(Event::DaysOrdered);
             }
         }
     }
 
     /// The process at `node` has ended; the next one starts then.
-    fn end_process(&mut self, node: usize, restart_at: Nanos) {
-        let now = self.now;
-        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
+    fn end_process(&mut self, now: Nanos, node: usize, restart_at: Nanos) {
+        let Some(edge) = self.nodes.get_mut(&node) else { return };
         edge.process = None;
         edge.restart_at = restart_at;
         let run = edge.run;
-        if let Some(edges) = &mut self.edges {
-            let is_of = |link: &Link| link.gateway == node && link.run == run && !link.gateway_gone;
-            let gone: Vec<_> =
-                edges.links.iter().filter(|(_, link)| is_of(link)).map(|(at, _)| *at).collect();
-            gone.into_iter().for_each(|link| edges.cut(now, link));
-            edges.links.values_mut().filter(|link| is_of(link)).for_each(|link| link.gateway_gone = true);
-            edges.sweep();
-        }
+        let is_of = |link: &Link| link.gateway == node && link.run == run && !link.gateway_gone;
+        let gone: Vec<_> = self.links.iter().filter(|(_, link)| is_of(link)).map(|(at, _)| *at).collect();
+        gone.into_iter().for_each(|link| self.cut(now, link));
+        self.links.values_mut().filter(|link| is_of(link)).for_each(|link| link.gateway_gone = true);
+        self.sweep();
     }
 
     /// A process of the edge starts.
-    pub(super) fn start_edge(&mut self, node: usize) {
-        let Some(mut edges) = self.edges.take() else { return };
-        if let SimNode { actor: Actor::Edge(edge), keys, .. } = &mut self.nodes[node] {
-            // A day's name is used once: a late command, and a repeated one, has another.
-            if let Some(Some(name)) = &mut edge.order {
-                edges.days += 1;
-                *name = format!("DAY{}", edges.days);
-            }
-            let machine = Rc::clone(&edges.machine);
-            // Now and then journals retain the newest day alone, and a little before it.
-            let day = edges.books.newest_day_at().filter(|_| edges.plan.fix_traders > 0);
-            let retained = day.filter(|_| matches!(edge.what, What::Gateway(_)) && edges.rng.below(3) == 0);
-            if let Some(day) = retained {
-                edge.begins_at = Some(day.saturating_sub(edges.rng.below(12)).max(2));
-                self.oracle.coverage.count(Event::GatewaysLate);
-            }
-            let place = (node, &*keys);
-            edge.start((&self.plan, &edges.plan), machine.as_ref(), place, self.now, &mut edges.rng);
+    pub(crate) fn start(&mut self, ctx: &mut RunContext, node: usize) {
+        let Some(edge) = self.nodes.get_mut(&node) else { return };
+        // A day's name is used once: a late command, and a repeated one, has another.
+        if let Some(Some(name)) = &mut edge.order {
+            self.days += 1;
+            *name = format!("DAY{}", self.days);
         }
-        self.edges = Some(edges);
-        self.nodes[node].wake_at = self.now;
-        self.tell(node, || Happening::Note("begins".to_string()));
+        // Now and then journals retain the newest day alone, and a little before it.
+        let day = self.books.newest_day_at().filter(|_| self.plan.fix_traders > 0);
+        let retained = day.filter(|_| matches!(edge.what, What::Gateway(_)) && self.rng.below(3) == 0);
+        if let Some(day) = retained {
+            edge.begins_at = Some(day.saturating_sub(self.rng.below(12)).max(2));
+            ctx.count(Event::GatewaysLate);
+        }
+        edge.start((&ctx.plan, &self.plan), self.machine.as_ref(), node, ctx.now, &mut self.rng);
+        edge.host.wake_at = ctx.now;
+        ctx.tell(node, || Happening::Note("begins".to_string()));
     }
 
     /// The fault phase has ended: the healed part of the edge continues, and the rest never returns.
     /// `healthy` has a bit for each node.
-    pub(super) fn heal_edges(&mut self, healthy: NodeSet) {
-        let Some(edges) = &mut self.edges else { return };
-        let (first, nodes) = (edges.first, edges.plan.nodes());
-        for trader in &mut edges.traders {
+    pub(crate) fn heal(&mut self, ctx: &RunContext, healthy: NodeSet) {
+        let (first, nodes) = (self.first, self.plan.nodes());
+        for trader in &mut self.traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
-            trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
+            trader.retry_at = trader.retry_at.min(ctx.now + 1_000_000);
         }
-        for trader in &mut edges.fix_traders {
+        for trader in &mut self.fix_traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
-            trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
+            trader.retry_at = trader.retry_at.min(ctx.now + 1_000_000);
         }
-        let now = self.now;
+        let now = ctx.now;
         for node in first..first + nodes {
             let is_healthy = healthy >> node & 1 == 1;
-            let Actor::Edge(edge) = &mut self.nodes[node].actor else { continue };
+            let Some(edge) = self.nodes.get_mut(&node) else { continue };
             match (is_healthy, edge.what) {
-                (false, _) => self.end_process(node, Nanos::MAX),
+                (false, _) => self.end_process(now, node, Nanos::MAX),
                 (true, What::Calendar) => {}
                 (true, What::Gateway(_)) if edge.restart_at == Nanos::MAX => {}
                 (true, _) if edge.process.is_none() => edge.restart_at = now,
@@ -369,24 +388,22 @@ impl World {
     }
 
     /// The healed nodes of the edge: at least a gateway, a copy and a calendar.
-    pub(super) fn draw_healthy_edges(&mut self) -> NodeSet {
-        let Some(edges) = &self.edges else { return 0 };
-        let (first, nodes) = (edges.first, edges.plan.nodes());
+    pub(crate) fn draw_healthy(&self, ctx: &mut RunContext) -> NodeSet {
+        let (first, nodes) = (self.first, self.plan.nodes());
         let mut healthy = 0;
         let (mut gateway, mut copy) = (false, false);
         for node in first..first + nodes {
-            let bit = match &self.nodes[node].actor {
-                Actor::Edge(edge) => {
+            let bit = match self.nodes.get(&node) {
+                Some(edge) => {
                     let is_first = match edge.what {
                         What::Gateway(_) => !std::mem::replace(&mut gateway, true),
                         What::Copy(_) => !std::mem::replace(&mut copy, true),
                         What::Calendar => true,
                         What::Feed(_) => false,
                     };
-                    is_first || self.rng.below(4) > 0
+                    is_first || ctx.rng.below(4) > 0
                 }
-                Actor::Handle(owner) => healthy >> owner & 1 == 1,
-                _ => false,
+                None => self.owner(node).is_some_and(|owner| healthy >> owner & 1 == 1),
             };
             healthy |= NodeSet::from(bit) << node;
         }
@@ -394,41 +411,43 @@ impl World {
     }
 
     /// The work of the edge that is not done yet, in words; `None` if everything is.
-    pub(super) fn edge_lacks(&mut self, healthy: NodeSet) -> Result<Option<String>, Violation> {
-        let Some(mut edges) = self.edges.take() else { return Ok(None) };
-        let outcome = self.judge_books(&mut edges).and_then(|()| {
-            let lacks = edges.lacks();
-            if lacks.is_none() && !edges.is_left {
-                edges.traders.iter().try_for_each(|trader| trader.judge(&edges.books))?;
-                let Edges { fix_traders, books, .. } = edges.as_mut();
+    pub(crate) fn lacking(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &Machines,
+        healthy: NodeSet,
+    ) -> Result<Option<String>, Violation> {
+        let outcome = self.judge_books(ctx).and_then(|()| {
+            let lacks = self.lacks();
+            if lacks.is_none() && !self.is_left {
+                self.traders.iter().try_for_each(|trader| trader.judge(&self.books))?;
+                let Self { fix_traders, books, .. } = &mut *self;
                 fix_traders.iter_mut().try_for_each(|trader| trader.judge(books.fix(trader.user)))?;
             }
             Ok(lacks)
         });
-        let first_feed = edges.first + edges.plan.nodes() - CALENDARS - edges.plan.feeds;
-        let feeds_live = (first_feed..first_feed + edges.plan.feeds).any(|node| healthy >> node & 1 == 1);
+        let first_feed = self.first + self.plan.nodes() - CALENDARS - self.plan.feeds;
+        let feeds_live = (first_feed..first_feed + self.plan.feeds).any(|node| healthy >> node & 1 == 1);
         let lacks = outcome.map(|lacks| {
             lacks.or_else(|| {
-                let channel = edges.plan.feeds_channel;
-                let behind = |receiver: &FeedReceiver| receiver.lacks(&edges.books, channel);
-                edges.receivers.iter().filter(|_| feeds_live).find_map(behind)
+                let channel = self.plan.feeds_channel;
+                let behind = |receiver: &FeedReceiver| receiver.lacks(&self.books, channel);
+                self.receivers.iter().filter(|_| feeds_live).find_map(behind)
             })
         });
-        let lacks = lacks.map(|lacks| lacks.or_else(|| self.pending_timers(healthy)));
-        let is_done = lacks == Ok(None) && !edges.is_left;
+        let lacks = lacks.map(|lacks| lacks.or_else(|| self.pending_timers(ctx, machines, healthy)));
+        let is_done = lacks == Ok(None) && !self.is_left;
         let (needs_day, calendars) =
-            (edges.books.open_day().is_none(), edges.first + edges.plan.nodes() - CALENDARS);
-        self.edges = Some(edges);
+            (self.books.open_day().is_none(), self.first + self.plan.nodes() - CALENDARS);
         // The last command of the fault phase may end a day.
-        let is_idle = |node: usize| match &self.nodes[node].actor {
-            Actor::Edge(edge) => edge.process.is_none() && edge.restart_at == Nanos::MAX,
-            _ => true,
+        let is_idle = |node: usize| {
+            self.nodes.get(&node).is_none_or(|edge| edge.process.is_none() && edge.restart_at == Nanos::MAX)
         };
         if needs_day && (calendars..calendars + CALENDARS).all(is_idle) {
-            self.mark_day(false);
+            self.mark_day(ctx, false);
         }
         if is_done {
-            self.leave_edges(healthy);
+            self.leave_edges(ctx.now, healthy);
             return Ok(Some("the clients are gone, and connected in the stream".to_string()));
         }
         lacks
@@ -436,58 +455,40 @@ impl World {
 
     /// A copy of the machine that waits for a timer, in words: replicas stamp ticks where nobody publishes. A
     /// timer waits while the leader's clock is behind it.
-    fn pending_timers(&self, healthy: NodeSet) -> Option<String> {
-        let of = |node: usize| Some(&self.nodes[node].actor).filter(|_| healthy >> node & 1 == 1);
-        let wall = |node| match of(node)? {
-            Actor::Replica(machine) => Some(machine.wall(self.now)),
+    fn pending_timers(&self, ctx: &RunContext, machines: &Machines, healthy: NodeSet) -> Option<String> {
+        let is_healthy = |node: usize| healthy >> node & 1 == 1;
+        let walls = machines.nodes.iter().enumerate().filter(|(node, _)| is_healthy(*node));
+        let behind = walls.map(|(_, node)| node.machine.wall(ctx.now)).min().unwrap_or(0);
+        let pending = |(_, edge): (&usize, &EdgeNode)| match &edge.process {
+            Some(EdgeProcess::Copy(process)) => process.copy.next_timer().filter(|due| *due < behind),
             _ => None,
         };
-        let behind = (0..self.nodes.len()).filter_map(wall).min().unwrap_or(0);
-        let pending = |node| match of(node)? {
-            Actor::Edge(edge) => match &edge.process {
-                Some(EdgeProcess::Copy(process)) => process.copy.next_timer().filter(|due| *due < behind),
-                _ => None,
-            },
-            _ => None,
-        };
-        let due = (0..self.nodes.len()).find_map(pending)?;
+        let due = self.nodes.iter().filter(|(node, _)| is_healthy(**node)).find_map(pending)?;
         Some(format!("a timer that is due at {due} has not fired"))
     }
 
     /// All clients leave for good, and a gateway with them, where another one runs.
-    fn leave_edges(&mut self, healthy: NodeSet) {
-        let now = self.now;
-        let Some(edges) = &mut self.edges else { return };
-        edges.is_left = true;
-        for at in 0..edges.traders.len() {
-            edges.traders[at].retry_at = Nanos::MAX;
-            if let Some(link) = edges.traders[at].link {
-                edges.cut(now, link);
+    fn leave_edges(&mut self, now: Nanos, healthy: NodeSet) {
+        self.is_left = true;
+        for at in 0..self.traders.len() {
+            self.traders[at].retry_at = Nanos::MAX;
+            if let Some(link) = self.traders[at].link {
+                self.cut(now, link);
             }
         }
-        for at in 0..edges.fix_traders.len() {
-            edges.fix_traders[at].retry_at = Nanos::MAX;
-            if let Some(link) = edges.fix_traders[at].link {
-                edges.cut(now, link);
+        for at in 0..self.fix_traders.len() {
+            self.fix_traders[at].retry_at = Nanos::MAX;
+            if let Some(link) = self.fix_traders[at].link {
+                self.cut(now, link);
             }
         }
-        let (first, gateways) = (edges.first, edges.plan.gateway_nodes());
-        let runs = |node: &usize| match &self.nodes[*node].actor {
-            Actor::Edge(edge) => {
-                healthy >> *node & 1 == 1
-                    && matches!(&edge.process, Some(EdgeProcess::Gateway(gateway)) if gateway.core.is_ready())
-            }
-            _ => false,
-        };
+        let (first, gateways) = (self.first, self.plan.gateway_nodes());
+        let is_ready = |edge: &EdgeNode| matches!(&edge.process, Some(EdgeProcess::Gateway(gateway)) if gateway.core.is_ready());
+        let runs = |node: &usize| healthy >> node & 1 == 1 && self.nodes.get(node).is_some_and(is_ready);
         let running: Vec<_> = (first..first + gateways).filter(runs).collect();
         if let [one, .., _] = running[..] {
-            self.end_process(one, Nanos::MAX);
+            self.end_process(now, one, Nanos::MAX);
         }
-    }
-
-    /// Whether the fault phase has ended.
-    fn is_calm(&self) -> bool {
-        self.phase != RunPhase::Storm
     }
 }
 

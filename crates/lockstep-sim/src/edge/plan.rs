@@ -50,19 +50,45 @@ pub(crate) const CALENDARS: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EdgeFault {
     /// A process dies, and is started again after a while.
-    Kill(EdgePlace, Nanos),
+    Kill {
+        /// Its place.
+        place: EdgePlace,
+        /// The while.
+        lasting: Nanos,
+    },
     /// A gateway is stopped cleanly, and started again after a while.
-    Stop(EdgePlace, Nanos),
+    Stop {
+        /// Its place.
+        place: EdgePlace,
+        /// The while.
+        lasting: Nanos,
+    },
     /// A second process of the first gateway's name is started.
     Duplicate,
     /// A client's connection breaks, at some byte. Behind those of SoupBinTCP stand those of FIX.
-    Break(usize),
+    Break {
+        /// The client.
+        trader: usize,
+    },
     /// A client reads nothing for so long.
-    Deaf(usize, Nanos),
+    Deaf {
+        /// The client.
+        trader: usize,
+        /// How long.
+        lasting: Nanos,
+    },
     /// A client logs out, and returns later.
-    Leave(usize, Nanos),
-    /// The operator begins a day, or ends the one that is open; twice, if the command is repeated.
-    Day(bool),
+    Leave {
+        /// The client.
+        trader: usize,
+        /// It returns after this.
+        lasting: Nanos,
+    },
+    /// The operator begins a day, or ends the one that is open.
+    Day {
+        /// The command is repeated.
+        twice: bool,
+    },
 }
 
 impl EdgePlan {
@@ -126,17 +152,17 @@ impl EdgePlan {
         let trader = rng.below((self.traders + self.fix_traders) as u64) as usize;
         let gateway = HANDLES * rng.below(self.stamped.len() as u64) as usize;
         match class {
-            0 => EdgeFault::Kill(self.process(rng), lasting),
-            1 => EdgeFault::Kill(gateway, lasting),
-            2 => EdgeFault::Stop(gateway, lasting),
-            3 => EdgeFault::Break(trader),
+            0 => EdgeFault::Kill { place: self.process(rng), lasting },
+            1 => EdgeFault::Kill { place: gateway, lasting },
+            2 => EdgeFault::Stop { place: gateway, lasting },
+            3 => EdgeFault::Break { trader },
             4 => match rng.below(2) {
-                0 => EdgeFault::Deaf(trader, lasting),
-                _ => EdgeFault::Leave(trader, lasting),
+                0 => EdgeFault::Deaf { trader, lasting },
+                _ => EdgeFault::Leave { trader, lasting },
             },
-            5 => EdgeFault::Day(rng.below(3) == 0),
+            5 => EdgeFault::Day { twice: rng.below(3) == 0 },
             _ if self.duplicate => EdgeFault::Duplicate,
-            _ => EdgeFault::Kill(self.gateway_nodes(), lasting),
+            _ => EdgeFault::Kill { place: self.gateway_nodes(), lasting },
         }
     }
 }

@@ -5,12 +5,12 @@ use super::copy::{MachineCopy, MachineUnderTest};
 use super::fix_trader::INTERVAL_NS;
 use super::plan::EdgePlan;
 use super::users;
-use crate::keys::HostKeys;
+use crate::engines::{plain_publisher, subscriber};
+use crate::host::{Host, SimProcess};
 use crate::machine::MTU;
+use crate::machines::reader::SimReplaySource;
 use crate::net::SimNet;
 use crate::plan::Plan;
-use crate::populate::{plain_publisher, subscriber};
-use crate::reader::SimReplaySource;
 use crate::rng::Rng;
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEngine};
@@ -52,6 +52,7 @@ pub(crate) enum What {
 
 /// A node of the edge, and its process.
 pub(crate) struct EdgeNode {
+    pub(super) host: Host,
     pub(crate) what: What,
     pub(crate) process: Option<EdgeProcess>,
     pub(crate) restart_at: Nanos,
@@ -204,9 +205,18 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
 }
 
 impl EdgeNode {
-    pub(super) fn new(what: What, restart_at: Nanos) -> Self {
-        let (process, snapshots, order) = (None, VecDeque::new(), None);
-        Self { what, process, restart_at, run: 0, snapshots, lacks_beginning: false, begins_at: None, order }
+    pub(super) fn new(host: Host, what: What, restart_at: Nanos) -> Self {
+        Self {
+            host,
+            what,
+            process: None,
+            restart_at,
+            run: 0,
+            snapshots: VecDeque::new(),
+            lacks_beginning: false,
+            begins_at: None,
+            order: None,
+        }
     }
 
     /// Whether it was refused the stream's beginning.
@@ -219,10 +229,11 @@ impl EdgeNode {
         &mut self,
         (plan, edge): (&Plan, &EdgePlan),
         machine: &dyn MachineUnderTest,
-        (node, keys): (usize, &HostKeys),
+        node: usize,
         now: Nanos,
         rng: &mut Rng,
     ) {
+        let keys = self.host.keys.clone();
         self.run += 1;
         let whole = !self.lacks_beginning && self.begins_at.is_none();
         let start = match self.begins_at.take() {
@@ -332,9 +343,26 @@ impl EdgeNode {
         }
         (machine.copy(settings), Start::From(1))
     }
+}
 
-    /// The devices of its handles.
-    pub(crate) fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
+impl SimProcess for EdgeNode {
+    fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn host_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    fn starts_at(&self) -> Nanos {
+        self.restart_at
+    }
+
+    fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
         Some(match (self.process.as_mut()?, handle) {
             (EdgeProcess::Gateway(process), 0) => process.publisher.net_mut(),
             (EdgeProcess::Gateway(process), _) => process.subscriber.net_mut(),
@@ -344,6 +372,47 @@ impl EdgeNode {
             (EdgeProcess::Calendar(process), _) => process.publisher.net_mut(),
         })
     }
+
+    fn invariants(&self) {
+        if let Some(process) = &self.process {
+            process.invariants();
+        }
+    }
+
+    fn is_left(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.is_left())
+    }
+}
+
+/// The host number of the second handle of a process of the edge: its device is a part of that process.
+pub(crate) struct HandleNode {
+    pub(super) host: Host,
+    /// The node of the process.
+    pub(super) owner: usize,
+}
+
+impl SimProcess for HandleNode {
+    fn host(&self) -> &Host {
+        &self.host
+    }
+
+    fn host_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    fn runs(&self) -> bool {
+        false
+    }
+
+    fn starts_at(&self) -> Nanos {
+        Nanos::MAX
+    }
+
+    fn net_mut(&mut self, _handle: usize) -> Option<&mut SimNet> {
+        None
+    }
+
+    fn invariants(&self) {}
 }
 
 impl fmt::Display for EdgeNode {

@@ -4,18 +4,20 @@ use super::Edges;
 use super::copy::CopyEnd;
 use super::fix_trader::COMP_ID;
 use super::pipe::Link;
-use super::process::{CopyProcess, EdgeHandle, EdgeProcess, FeedProcess, GatewayProcess, What};
+use super::process::{CopyProcess, EdgeHandle, EdgeNode, EdgeProcess, FeedProcess, GatewayProcess, What};
 use super::receiver::FeedReceiver;
 use super::trader::TraderEvent;
 use crate::check::Violation;
+use crate::context::RunContext;
 use crate::coverage::Event;
-use crate::populate::plain_publisher;
+use crate::engines::plain_publisher;
+use crate::machines::Machines;
 use crate::story::Happening;
-use crate::world::{Actor, World};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_gateway::gateway::core::GatewayError;
 use lockstep_wire::Nanos;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
@@ -24,68 +26,69 @@ const BATCH: usize = 24;
 /// A process that ends by itself is started again after so long.
 const AGAIN_NS: Nanos = 3_000_000;
 
-/// Whether a process continues.
-enum Goes {
+/// Whether a process continues behind its turn.
+pub(crate) enum EdgeTurn {
+    /// It does, and did so much work.
     On(usize),
     /// It ends by itself, for this reason.
     Ends(String),
 }
 
-impl World {
+impl Edges {
     /// Retention has removed the range with which the process at `node` was to begin: it ends, and its
     /// successor requests no whole stream.
-    fn ends_without_beginning(&mut self, node: usize) -> Goes {
-        if let Actor::Edge(edge) = &mut self.nodes[node].actor {
+    fn ends_without_beginning(&mut self, ctx: &mut RunContext, node: usize) -> EdgeTurn {
+        if let Some(edge) = self.nodes.get_mut(&node) {
             edge.lacks_beginning = true;
             if matches!(edge.what, What::Gateway(_)) {
-                self.oracle.coverage.count(Event::GatewaysLate);
+                ctx.count(Event::GatewaysLate);
             }
         }
-        Goes::Ends("the stream's beginning is gone".into())
+        EdgeTurn::Ends("the stream's beginning is gone".into())
     }
 
-    /// Calls the process of the edge at `node`. Returns the work that it did.
-    pub(crate) fn turn_edge(&mut self, node: usize, draws: [u64; 2]) -> Result<usize, Violation> {
-        let Some(mut edges) = self.edges.take() else { return Ok(0) };
-        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return Ok(0) };
+    /// Calls the process of the edge at `node`. Returns the work that it did, or why it ends.
+    pub(crate) fn turn(
+        &mut self,
+        ctx: &mut RunContext,
+        machines: &mut Machines,
+        node: usize,
+        draws: [u64; 2],
+    ) -> Result<EdgeTurn, Violation> {
+        let Some(edge) = self.nodes.get_mut(&node) else { return Ok(EdgeTurn::On(0)) };
         let (run, mut process) = (edge.run, edge.process.take());
-        let goes = match &mut process {
-            Some(EdgeProcess::Gateway(process)) => self.turn_gateway(&mut edges, (node, run), process, draws),
-            Some(EdgeProcess::Copy(process)) => self.turn_copy(&mut edges, node, process, draws),
-            Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, node, process, draws),
+        let turned = match &mut process {
+            Some(EdgeProcess::Gateway(process)) => {
+                self.turn_gateway((ctx, machines), (node, run), process, draws)
+            }
+            Some(EdgeProcess::Copy(process)) => self.turn_copy((ctx, machines), node, process, draws),
+            Some(EdgeProcess::Feed(process)) => self.turn_feed((ctx, machines), node, process, draws),
             Some(EdgeProcess::Calendar(process)) => {
-                let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+                let (now, wall) = (ctx.now, ctx.now + ctx.plan.wall_ns);
                 let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
                 Ok(match process.order.turn(&mut process.publisher.core, None) {
-                    None => Goes::On(work),
-                    Some(marked) => Goes::Ends(format!("{marked:?}")),
+                    None => EdgeTurn::On(work),
+                    Some(marked) => EdgeTurn::Ends(format!("{marked:?}")),
                 })
             }
-            None => Ok(Goes::On(0)),
+            None => Ok(EdgeTurn::On(0)),
         };
-        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return Ok(0) };
-        edge.process = process;
-        self.edges = Some(edges);
-        match goes? {
-            Goes::On(work) => Ok(work),
-            Goes::Ends(why) => {
-                self.send(node, usize::MAX)?;
-                self.on_edge_ended(node, why);
-                Ok(0)
-            }
+        if let Some(edge) = self.nodes.get_mut(&node) {
+            edge.process = process;
         }
+        turned
     }
 
     /// A process has ended by itself: its supervisor starts it again.
-    fn on_edge_ended(&mut self, node: usize, why: String) {
-        let (now, is_calm) = (self.now, self.is_calm());
-        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
+    pub(crate) fn on_ended(&mut self, ctx: &mut RunContext, node: usize, why: String) {
+        let (now, is_calm) = (ctx.now, ctx.is_calm());
+        let Some(edge) = self.nodes.get_mut(&node) else { return };
         let again = match edge.what {
             What::Calendar => {
                 let is_marked = !why.contains("Unknown");
                 if is_marked {
                     edge.order = None;
-                    self.oracle.coverage.count(Event::DaysMarked);
+                    ctx.count(Event::DaysMarked);
                 }
                 if is_marked { Nanos::MAX } else { now + AGAIN_NS }
             }
@@ -93,29 +96,29 @@ impl World {
             What::Gateway(_) if why == STOPPED && !is_calm => edge.restart_at.max(now),
             _ => now + AGAIN_NS,
         };
-        self.end_process(node, again);
-        self.tell(node, || Happening::Note(format!("ends: {why}")));
+        self.end_process(now, node, again);
+        ctx.tell(node, || Happening::Note(format!("ends: {why}")));
     }
 
     fn turn_gateway(
         &mut self,
-        edges: &mut Edges,
+        (ctx, machines): (&mut RunContext, &mut Machines),
         (node, run): (usize, u64),
         process: &mut GatewayProcess,
         draws: [u64; 2],
-    ) -> Result<Goes, Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
-        self.read_journal(node, &mut process.subscriber.core, &mut process.source);
+    ) -> Result<EdgeTurn, Violation> {
+        let (now, wall) = (ctx.now, ctx.now + ctx.plan.wall_ns);
+        machines.read_journal(ctx, node, &mut process.subscriber.core, &mut process.source);
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
         core.clocks.gateway = wall;
         let mut events = Vec::new();
         let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
         for event in events {
             if event == PublisherEvent::OutcomesUnknown {
-                self.oracle.coverage.count(Event::PublishersLost);
-                return Ok(Goes::Ends("its publisher is lost".into()));
+                ctx.count(Event::PublishersLost);
+                return Ok(EdgeTurn::Ends("its publisher is lost".into()));
             }
-            self.oracle.on_edge_outcome(node, &event)?;
+            ctx.oracle.clients.on_edge_outcome(&ctx.oracle.facts, node, &event)?;
             core.on_publisher(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
         }
         let (mut ended, mut lacks_beginning, mut retracts) = (None, false, 0);
@@ -140,17 +143,17 @@ impl World {
         let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
         source.buffered.drain(..used);
         work += used;
-        (0..retracts).for_each(|_| self.oracle.coverage.count(Event::GatewayRetracts));
+        (0..retracts).for_each(|_| ctx.count(Event::GatewayRetracts));
         if lacks_beginning {
-            return Ok(self.ends_without_beginning(node));
+            return Ok(self.ends_without_beginning(ctx, node));
         }
         if let Some(why) = ended {
-            return Ok(Goes::Ends(why));
+            return Ok(EdgeTurn::Ends(why));
         }
-        self.serve(edges, (node, run), process, draws)?;
+        self.serve(ctx, (node, run), process, draws)?;
         let GatewayProcess { publisher, core, rng, touched, .. } = process;
         core.turn(now, &mut EdgeHandle(&mut publisher.core, rng), touched);
-        work += self.write(edges, process);
+        work += self.write(ctx, process);
         process.publisher.flush(now, wall);
         if let Some(error) = process.core.take_failure() {
             let event = match error {
@@ -158,25 +161,25 @@ impl World {
                 GatewayError::Fenced(_) => Event::GatewaysFenced,
                 error => return Err(format!("EDGE: {error}")),
             };
-            self.oracle.coverage.count(event);
-            return Ok(Goes::Ends(error.to_string()));
+            ctx.count(event);
+            return Ok(EdgeTurn::Ends(error.to_string()));
         }
         let is_stopped = process.core.has_left() && process.publisher.core.is_drained();
         match process.stops {
-            Some(deadline) if is_stopped || now >= deadline => Ok(Goes::Ends(STOPPED.into())),
-            _ => Ok(Goes::On(work)),
+            Some(deadline) if is_stopped || now >= deadline => Ok(EdgeTurn::Ends(STOPPED.into())),
+            _ => Ok(EdgeTurn::On(work)),
         }
     }
 
     /// Clients connect and are read; passwords are checked.
     fn serve(
         &mut self,
-        edges: &mut Edges,
+        ctx: &RunContext,
         (node, run): (usize, u64),
         process: &mut GatewayProcess,
         draws: [u64; 2],
     ) -> Result<(), Violation> {
-        let now = self.now;
+        let now = ctx.now;
         let GatewayProcess { publisher, core, rng, links, checks, touched, .. } = process;
         while checks.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, check)) = checks.pop_front()
@@ -184,7 +187,7 @@ impl World {
             core.on_checked(now, &mut EdgeHandle(&mut publisher.core, rng), &check, true);
             touched.push(check.conn.0);
         }
-        for (number, link) in edges.links.iter_mut() {
+        for (number, link) in self.links.iter_mut() {
             if (link.gateway, link.run) != (node, run) || link.gateway_gone {
                 continue;
             }
@@ -225,22 +228,22 @@ impl World {
         while let Some(check) = core.next_check() {
             checks.push_back((now + rng.below(1_000_000), check));
         }
-        edges.sweep();
+        self.sweep();
         Ok(())
     }
 
     /// Writes the core's data for its clients, as far as their connections take it.
-    fn write(&mut self, edges: &mut Edges, process: &mut GatewayProcess) -> usize {
-        let now = self.now;
+    fn write(&mut self, ctx: &RunContext, process: &mut GatewayProcess) -> usize {
+        let now = ctx.now;
         let GatewayProcess { core, links, .. } = process;
         process.touched.clear();
         let mut work = 0;
         for index in 0..links.len() {
-            let Some(link) = links[index].and_then(|number| edges.links.get_mut(&number)) else { continue };
+            let Some(link) = links[index].and_then(|number| self.links.get_mut(&number)) else { continue };
             let out = core.out(index);
             let len = out.len().min(link.down.room());
             if len > 0 {
-                let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
+                let latency_ns = self.plan.latency_ns + self.rng.below(self.plan.latency_ns / 2 + 1);
                 link.down.write(now, latency_ns, &out[..len]);
                 core.on_sent(now, index, len);
                 work += 1;
@@ -249,19 +252,19 @@ impl World {
                 close(core, now, links, link);
             }
         }
-        edges.sweep();
+        self.sweep();
         work
     }
 
     fn turn_copy(
         &mut self,
-        edges: &mut Edges,
+        (ctx, machines): (&mut RunContext, &mut Machines),
         node: usize,
         process: &mut CopyProcess,
         draws: [u64; 2],
-    ) -> Result<Goes, Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
-        self.read_journal(node, &mut process.subscriber.core, &mut process.source);
+    ) -> Result<EdgeTurn, Violation> {
+        let (now, wall) = (ctx.now, ctx.now + ctx.plan.wall_ns);
+        machines.read_journal(ctx, node, &mut process.subscriber.core, &mut process.source);
         let CopyProcess { publisher, subscriber, source, copy, rng } = &mut *process;
         let mut end = None;
         let mut hear = |event: SubscriberEvent<'_>| match copy.on_event(now, &event) {
@@ -277,33 +280,35 @@ impl World {
         source.buffered.drain(..used);
         work += used;
         if let Some(end) = end {
-            return self.end_copy(node, end).map(Goes::Ends);
+            return self.end_copy(ctx, node, end).map(EdgeTurn::Ends);
         }
         if copy.is_final() {
-            edges.judge_copy(node, copy.as_ref())?;
+            self.judge_copy(node, copy.as_ref())?;
         }
         if copy.is_shadow() && rng.below(64) == 0 {
             copy.take_over();
-            self.oracle.coverage.count(Event::CopyTakeovers);
+            ctx.count(Event::CopyTakeovers);
         }
-        (0..copy.take_fired()).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
+        (0..copy.take_fired()).for_each(|_| ctx.count(Event::TimersFired));
         let mut is_lost = false;
         let (mut has_diverged, mut broken) = (false, Ok(()));
         work += publisher.poll(now, wall, BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
             if broken.is_ok() {
-                broken = self.oracle.on_edge_outcome(node, &event);
+                broken = ctx.oracle.clients.on_edge_outcome(&ctx.oracle.facts, node, &event);
             }
             copy.on_publisher(&event);
         });
         broken?;
         if is_lost {
             // Its state goes on with a new handle.
-            self.oracle.coverage.count(Event::PublishersLost);
-            *publisher = plain_publisher(&self.plan, node, &self.nodes[node].keys.publisher, rng);
+            ctx.count(Event::PublishersLost);
+            if let Some(edge) = self.nodes.get(&node) {
+                *publisher = plain_publisher(&ctx.plan, node, &edge.host.keys.publisher, rng);
+            }
             copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
-            return Ok(Goes::On(work));
+            return Ok(EdgeTurn::On(work));
         }
         if has_diverged {
             return Err(format!("MACHINE: copy {node} has published another message under a number"));
@@ -312,30 +317,36 @@ impl World {
             .turn(now, &mut publisher.core)
             .map_err(|fault| format!("MACHINE: copy {node} ends: {fault}"))?;
         publisher.flush(now, wall);
-        if rng.below(256) == 0
-            && let Some(snapshot) = process.snapshot()
-            && let Actor::Edge(edge) = &mut self.nodes[node].actor
+        if rng.below(256) == 0 {
+            self.store_snapshot(ctx, node, process);
+        }
+        Ok(EdgeTurn::On(work))
+    }
+
+    /// A copy stores a snapshot on its disk, if it may.
+    fn store_snapshot(&mut self, ctx: &mut RunContext, node: usize, process: &mut CopyProcess) {
+        if let Some(snapshot) = process.snapshot()
+            && let Some(edge) = self.nodes.get_mut(&node)
         {
             if let Some(from) = edge.store(snapshot) {
                 process.copy.needs_from(from);
             }
-            self.oracle.coverage.count(Event::Snapshots);
+            ctx.count(Event::Snapshots);
         }
-        Ok(Goes::On(work))
     }
 
     /// A copy does not read on: why, unless a rule is broken.
-    fn end_copy(&mut self, node: usize, end: CopyEnd) -> Result<String, Violation> {
+    fn end_copy(&mut self, ctx: &mut RunContext, node: usize, end: CopyEnd) -> Result<String, Violation> {
         match end {
             CopyEnd::Broken(violation) => Err(violation),
             CopyEnd::Stream(why) => {
-                if let Actor::Edge(edge) = &mut self.nodes[node].actor {
+                if let Some(edge) = self.nodes.get_mut(&node) {
                     edge.snapshots.clear();
                 }
                 Ok(why)
             }
             CopyEnd::Retracted => {
-                self.oracle.coverage.count(Event::CopyRetracts);
+                ctx.count(Event::CopyRetracts);
                 Ok("what it has applied was taken back".into())
             }
         }
@@ -343,16 +354,16 @@ impl World {
 
     fn turn_feed(
         &mut self,
-        edges: &mut Edges,
+        (ctx, machines): (&mut RunContext, &mut Machines),
         node: usize,
         process: &mut FeedProcess,
         draws: [u64; 2],
-    ) -> Result<Goes, Violation> {
-        let now = self.now;
-        self.read_journal(node, &mut process.subscriber.core, &mut process.source);
+    ) -> Result<EdgeTurn, Violation> {
+        let now = ctx.now;
+        machines.read_journal(ctx, node, &mut process.subscriber.core, &mut process.source);
         let FeedProcess { subscriber, source, feed, whole, has_begun } = process;
-        let is_calm = self.is_calm();
-        let Edges { receivers, rng, plan, .. } = edges;
+        let is_calm = ctx.is_calm();
+        let Self { receivers, rng, plan, .. } = self;
         let mut sent = 0;
         let mut send = |datagram: &[u8]| {
             sent += 1;
@@ -390,43 +401,41 @@ impl World {
             return Err(failed);
         }
         if lacks_beginning {
-            return Ok(self.ends_without_beginning(node));
+            return Ok(self.ends_without_beginning(ctx, node));
         }
         if let Some(why) = ended {
-            return Ok(Goes::Ends(why));
+            return Ok(EdgeTurn::Ends(why));
         }
         feed.turn(now, &mut send);
         if sent > 0 {
-            self.oracle.coverage.count(Event::FeedDatagrams);
+            ctx.count(Event::FeedDatagrams);
         }
-        Ok(Goes::On(work))
+        Ok(EdgeTurn::On(work))
     }
 
     /// The number of the gateway's process at this node, if it takes connections.
-    fn serving_run(&self, node: usize) -> Option<u64> {
-        match &self.nodes[node].actor {
-            Actor::Edge(edge) => match &edge.process {
-                Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
-                _ => None,
-            },
+    fn serving_run(nodes: &BTreeMap<usize, EdgeNode>, now: Nanos, node: usize) -> Option<u64> {
+        let edge = nodes.get(&node)?;
+        match &edge.process {
+            Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
             _ => None,
         }
-        .filter(|_| self.nodes[node].paused_until <= self.now)
+        .filter(|_| edge.host.paused_until <= now)
     }
 
     /// A client of FIX connects, reads, sends, or finds its connection gone.
-    pub(super) fn turn_fix_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
-        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
-        let gateways = edges.plan.gateway_nodes() / super::HANDLES;
-        let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
-        let Edges { fix_traders, links, linked, rng, first, books, .. } = edges;
+    pub(super) fn turn_fix_trader(&mut self, ctx: &mut RunContext, at: usize) -> Result<(), Violation> {
+        let (now, wall) = (ctx.now, ctx.now + ctx.plan.wall_ns);
+        let gateways = self.plan.gateway_nodes() / super::HANDLES;
+        let latency_ns = self.plan.latency_ns + self.rng.below(self.plan.latency_ns / 2 + 1);
+        let Self { fix_traders, links, linked, rng, first, books, nodes, .. } = self;
         let trader = &mut fix_traders[at];
         let Some(number) = trader.link else {
             if now < trader.retry_at {
                 return Ok(());
             }
             let node = *first + super::HANDLES * (trader.gateway % gateways);
-            let Some(run) = self.serving_run(node) else {
+            let Some(run) = Self::serving_run(nodes, now, node) else {
                 trader.disconnect(now, gateways);
                 return Ok(());
             };
@@ -441,7 +450,7 @@ impl World {
             trader.disconnect(now, gateways);
             return Ok(());
         };
-        let coverage = &mut self.oracle.coverage;
+        let coverage = &mut ctx.oracle.facts.coverage;
         let mut out = Vec::new();
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(80) as usize } else { 16 << 10 };
@@ -456,24 +465,24 @@ impl World {
                 trader.retry_at = until;
             }
             trader.disconnect(now, gateways);
-            edges.sweep();
+            self.sweep();
         }
         Ok(())
     }
 
     /// A client connects, reads, sends, or finds its connection gone.
-    pub(super) fn turn_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
-        let now = self.now;
-        let gateways = edges.plan.gateway_nodes() / super::HANDLES;
-        let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
-        let Edges { traders, links, linked, rng, first, books, machine, .. } = edges;
+    pub(super) fn turn_trader(&mut self, ctx: &mut RunContext, at: usize) -> Result<(), Violation> {
+        let now = ctx.now;
+        let gateways = self.plan.gateway_nodes() / super::HANDLES;
+        let latency_ns = self.plan.latency_ns + self.rng.below(self.plan.latency_ns / 2 + 1);
+        let Self { traders, links, linked, rng, first, books, machine, nodes, .. } = self;
         let trader = &mut traders[at];
         let Some(number) = trader.link else {
             if now < trader.retry_at {
                 return Ok(());
             }
             let node = *first + super::HANDLES * (trader.gateway % gateways);
-            let Some(run) = self.serving_run(node) else {
+            let Some(run) = Self::serving_run(nodes, now, node) else {
                 trader.disconnect(now, gateways);
                 return Ok(());
             };
@@ -488,7 +497,7 @@ impl World {
             trader.disconnect(now, gateways);
             return Ok(());
         };
-        let coverage = &mut self.oracle.coverage;
+        let coverage = &mut ctx.oracle.facts.coverage;
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(40) as usize } else { 16 << 10 };
             let bytes = link.down.read(now, most);
@@ -509,33 +518,33 @@ impl World {
                 trader.retry_at = until;
             }
             trader.disconnect(now, gateways);
-            edges.sweep();
+            self.sweep();
         }
         Ok(())
     }
 
     /// A receiver takes the datagrams that have arrived, and requests those that it lacks.
-    pub(super) fn turn_receiver(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
-        let now = self.now;
-        let is_calm = self.is_calm();
-        let Edges { receivers, books, plan, rng, first, .. } = edges;
+    pub(super) fn turn_receiver(&mut self, ctx: &mut RunContext, at: usize) -> Result<(), Violation> {
+        let now = ctx.now;
+        let is_calm = ctx.is_calm();
+        let Self { receivers, books, plan, rng, first, nodes, .. } = self;
         let receiver: &mut FeedReceiver = &mut receivers[at];
         let before = receiver.received;
         receiver.hear(now, books, plan.feeds_channel)?;
         for _ in before..receiver.received {
-            self.oracle.coverage.count(Event::FeedMessages);
+            ctx.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
         let node = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
         let reaches = is_calm || !rng.chance(plan.loss);
-        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return Ok(()) };
+        let Some(edge) = nodes.get_mut(&node) else { return Ok(()) };
         if let Some(EdgeProcess::Feed(process)) = &mut edge.process
             && reaches
         {
             let from = SocketAddr::from(([10, 2, 0, at as u8], 9));
             let answer = process.feed.on_request(now, from, &request);
             if let Some(answer) = answer.map_err(|error| format!("EDGE: a feed fails: {error}"))? {
-                self.oracle.coverage.count(Event::FeedRequests);
+                ctx.count(Event::FeedRequests);
                 if is_calm || !rng.chance(plan.loss) {
                     receiver.send(now + 1 + rng.below(50_000), &answer);
                 }

@@ -62,7 +62,7 @@ pub(super) struct Seen {
     pub(super) delivered: Vec<Nanos>,
 }
 
-pub(super) struct World {
+pub(super) struct CellRun {
     cell: Cell,
     now: Nanos,
     nodes: Vec<Node>,
@@ -108,8 +108,8 @@ pub fn run(cell: Cell) -> Result<Row, String> {
 }
 
 /// A cell's stream, with what each receiver saw of it.
-pub(super) fn stream(cell: Cell) -> Result<World, String> {
-    let mut world = World::new(cell)?;
+pub(super) fn stream(cell: Cell) -> Result<CellRun, String> {
+    let mut world = CellRun::new(cell)?;
     world.open()?;
     world.stream();
     Ok(world)
@@ -129,7 +129,7 @@ fn process(node: usize) -> Result<ClusterProcess, String> {
     }
 }
 
-impl World {
+impl CellRun {
     fn new(cell: Cell) -> Result<Self, String> {
         let nodes = FIRST_RECEIVER + cell.receivers;
         let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);

@@ -10,6 +10,7 @@
 use lockstep_config::Config;
 use lockstep_core::proto::commit::Durability;
 use lockstep_sim::coverage::Event;
+use lockstep_sim::fault::ReconfigureFault;
 use lockstep_sim::has_rejoiners;
 use lockstep_sim::many::{Tally, run_many, run_wanted};
 use lockstep_sim::shrink::shrink;
@@ -244,7 +245,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
     for plan in (0..seeds).map(Plan::of_seed).filter(Plan::varies) {
         let seed = plan.seed;
         let later = plan.faults.iter().filter_map(|fault| match &fault.what {
-            Fault::Reconfigure(_, configured, ..) => Some(configured),
+            Fault::Reconfigure(ReconfigureFault { configured, .. }) => Some(configured),
             _ => None,
         });
         for configured in later.chain(&plan.configured) {
