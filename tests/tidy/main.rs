@@ -7,10 +7,10 @@
 
 mod bounds;
 mod circles;
+mod dependencies;
 mod features;
 mod figures;
 mod giants;
-mod licences;
 mod papers;
 mod phrases;
 mod programs;
