@@ -271,7 +271,7 @@ deny_reads=(Cargo.lock deny.toml .ci/advisories.tar.gz)
 dependencies() {
     install_deny
     if ! cargo deny --version >/dev/null 2>&1; then
-        echo "SKIPPED: cargo-deny is not installed (cargo install cargo-deny): advisories are not judged here; tests/tidy judges licences, sources and bans"
+        echo "SKIPPED: cargo-deny is not installed (cargo install cargo-deny): advisories, licences, sources and bans are not judged here"
         return 0
     fi
     echo "advisories of $(cat .ci/advisories.date): docs/DEPENDENCIES.md says how they are renewed"

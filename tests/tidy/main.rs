@@ -8,10 +8,10 @@
 mod bounds;
 mod circles;
 mod decisions;
+mod dependencies;
 mod features;
 mod figures;
 mod giants;
-mod licences;
 mod papers;
 mod phrases;
 mod programs;

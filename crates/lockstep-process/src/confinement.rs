@@ -37,7 +37,7 @@ pub enum Becomes {
 /// From now on each thread that is started by [`capabilities::spawn`] is confined: it reaches these files
 /// alone, and starts no program. To be called once, before the first of them.
 pub fn begin(reach: &[Reach]) {
-    // A kernel without Landlock is reported by `complete`.
+    // What cannot be had is reported by `complete`.
     let _first = SIDE.set(Ruleset::new(reach).ok());
     capabilities::at_thread_start(confine_side_thread);
     // What this process has written so far waits for these threads.
@@ -46,9 +46,9 @@ pub fn begin(reach: &[Reach]) {
 
 fn confine_side_thread() {
     if let Some(Some(ruleset)) = SIDE.get() {
-        let _ = ruleset.restrict(); // it was possible to make one
+        let _ = ruleset.restrict(); // as for the thread that reports it
     }
-    let _ = calls::filter(false); // as for the thread that reports it
+    let _ = calls::filter(false); // as above
 }
 
 /// Confines this thread as [`begin`] does the others, but for what it takes to start a program, in which
@@ -84,4 +84,42 @@ pub fn complete(reach: &[Reach], becomes: Becomes) -> Vec<Effective> {
         }
     };
     vec![dropped, reached, filtered]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::filter;
+    use seccompiler::SeccompAction;
+    use std::thread;
+
+    /// What [`complete`] says on a thread whose kernel answers all calls of Landlock with this error, and
+    /// whether the thread reaches another file then.
+    fn without_landlock(error: i32) -> (Vec<String>, bool) {
+        let confined = thread::spawn(move || {
+            let calls = [libc::SYS_landlock_create_ruleset, libc::SYS_landlock_restrict_self];
+            let calls = calls.map(|number| (number, vec![])).into();
+            let absent = SeccompAction::Errno(error as u32);
+            let program = filter::program(calls, absent, SeccompAction::Allow).expect("a filter");
+            filter::apply(&program).expect("this kernel has seccomp");
+            let shown = complete(&[], Becomes::Hot).iter().map(ToString::to_string).collect();
+            (shown, std::fs::read("/etc/passwd").is_ok())
+        });
+        confined.join().expect("a thread")
+    }
+
+    #[test]
+    fn a_kernel_without_landlock_is_reported_and_the_daemon_goes_on() {
+        for (error, words) in [
+            (libc::ENOSYS, "Function not implemented (os error 38)"),
+            (libc::EOPNOTSUPP, "Operation not supported (os error 95)"),
+        ] {
+            let (shown, is_reached) = without_landlock(error);
+            let [_, files, calls] = &shown[..] else { panic!("{shown:?}") };
+            assert!(files.contains("all of its user's"), "{files}");
+            assert!(files.contains(&format!("Landlock: {words}; a newer kernel, or one")), "{files}");
+            assert!(calls.contains("filtered but for the hot thread"), "{calls}");
+            assert!(is_reached);
+        }
+    }
 }

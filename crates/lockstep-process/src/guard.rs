@@ -8,32 +8,18 @@
 //! The filter cannot see small allocations, which stay in user space (a counting allocator sees them), and
 //! the clocks of the vdso, which *become* calls under a poor clocksource ([`unsupported`] reports that).
 
+use crate::filter;
 use lockstep_io::IoError;
-use std::io::ErrorKind;
+use seccompiler::SeccompAction;
+use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-/// Most calls that a filter lets through; a hot thread needs two or three.
-const ALLOW_MAX: usize = 16;
 /// The value of `TRAPPED` before a trap.
 const NONE: i64 = -1;
 /// `si_code` of a signal that a filter raised.
 const SYS_SECCOMP: i32 = 1;
 /// The offset of `si_syscall` in a `siginfo_t` on 64-bit Linux.
 const SI_SYSCALL_AT: usize = 24;
-/// The offset of the call's number in a `seccomp_data`; the architecture follows it.
-const NR_AT: u32 = 0;
-/// See [`NR_AT`].
-const ARCH_AT: u32 = 4;
-
-/// `AUDIT_ARCH_X86_64` of `linux/audit.h`.
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-pub(crate) const ARCHITECTURE: Option<u32> = Some(0xC000_003E);
-/// `AUDIT_ARCH_AARCH64` of `linux/audit.h`.
-#[cfg(target_arch = "aarch64")]
-pub(crate) const ARCHITECTURE: Option<u32> = Some(0xC000_00B7);
-#[cfg(not(any(all(target_arch = "x86_64", target_pointer_width = "64"), target_arch = "aarch64")))]
-pub(crate) const ARCHITECTURE: Option<u32> = None;
-
 /// The first call that was trapped, by any thread of the process.
 static TRAPPED: AtomicI64 = AtomicI64::new(NONE);
 /// Whether every guarded thread, and so a trapped one, may yield its core.
@@ -45,7 +31,7 @@ pub const UDP_CALLS: [i64; 4] = [libc::SYS_recvmmsg, libc::SYS_recvmsg, libc::SY
 
 /// Why a guard proves nothing here, or is not available; `None` if it works.
 pub fn unsupported() -> Option<String> {
-    if ARCHITECTURE.is_none() {
+    if filter::architecture().is_err() {
         return Some(format!("no system call numbers are known for {}", std::env::consts::ARCH));
     }
     let path = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
@@ -60,61 +46,21 @@ pub fn unsupported() -> Option<String> {
 /// too, since returning from their handlers is a system call.
 ///
 /// # Errors
-/// Another architecture, more than 16 calls, or a kernel without seccomp.
+/// Another architecture, or a kernel without seccomp.
 pub fn engage(allow: &[i64]) -> Result<(), IoError> {
-    let doing = "guard this thread's system calls";
-    let Some(architecture) = ARCHITECTURE else {
-        return Err(IoError::because(doing, ErrorKind::Unsupported, "not supported on this architecture"));
-    };
-    if allow.len() > ALLOW_MAX {
-        let why = format!("{} calls are more than the {ALLOW_MAX} of a filter", allow.len());
-        return Err(IoError::because(doing, ErrorKind::InvalidInput, why));
-    }
+    let failed = |error| IoError::new("guard this thread's system calls", error);
+    let calls = allow.iter().map(|number| (*number, vec![])).collect();
+    let program = filter::program(calls, SeccompAction::Allow, SeccompAction::Trap).map_err(failed)?;
     MAY_YIELD.fetch_and(allow.contains(&libc::SYS_sched_yield), Ordering::Relaxed);
     catch_traps()?;
-    // On the stack, so that nothing is freed once the filter stands.
-    let mut filter = [instruction(0, 0, 0, 0); ALLOW_MAX + 5];
-    let length = write_filter(&mut filter, architecture, allow);
-    let program = libc::sock_fprog { len: length as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: a call without pointers; it forbids this thread to gain rights, as seccomp demands.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(IoError::last(doing));
-    }
-    // SAFETY: `program` and the filter that it points to live across the call, which copies them.
-    let failed =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) }
-            != 0;
-    if failed { Err(IoError::last(doing)) } else { Ok(()) }
+    // Once the filter stands nothing is freed, which could be a call.
+    filter::apply(&ManuallyDrop::new(program)).map_err(failed)
 }
 
 /// The number of the first system call that a guard trapped.
 pub fn trapped() -> Option<i64> {
     let number = TRAPPED.load(Ordering::Acquire);
     (number != NONE).then_some(number)
-}
-
-/// The filter's program: another architecture or an unknown call is trapped. Returns its length.
-fn write_filter(filter: &mut [libc::sock_filter], architecture: u32, allow: &[i64]) -> usize {
-    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    let calls = allow.len() as u8;
-    filter[0] = instruction(LOAD, 0, 0, ARCH_AT);
-    filter[1] = instruction(EQUAL, 0, calls + 1, architecture);
-    filter[2] = instruction(LOAD, 0, 0, NR_AT);
-    for (index, number) in allow.iter().enumerate() {
-        // A match jumps over the rest and the trap.
-        filter[3 + index] = instruction(EQUAL, calls - index as u8, 0, *number as u32);
-    }
-    let end = 3 + allow.len();
-    filter[end] = instruction(RETURN, 0, 0, libc::SECCOMP_RET_TRAP);
-    filter[end + 1] = instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW);
-    end + 2
-}
-
-/// One instruction: code, how far to jump if true and if false, operand.
-pub(crate) fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k: operand }
 }
 
 /// Installs the handler of traps, and blocks every other signal on this thread.

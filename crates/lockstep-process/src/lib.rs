@@ -13,6 +13,7 @@ pub mod confinement;
 pub mod cpu;
 pub mod duty;
 pub mod events;
+mod filter;
 pub mod fork;
 pub mod guard;
 pub mod init;

@@ -4,8 +4,11 @@
 //! a daemon must not fail with them. Everything here leads out of the process or changes the machine; none of
 //! it is a way to read, write, map, wait or send.
 
-use crate::guard::{ARCHITECTURE, instruction};
-use std::io::{Error, ErrorKind, Result};
+use crate::filter::{self, Calls};
+use lockstep_io::capabilities;
+use seccompiler::{SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompRule};
+use std::io::{Error, Result};
+use std::thread::Builder;
 
 /// The start of programs, which the thread that starts watchers needs alone.
 const PROGRAMS: [libc::c_long; 2] = [libc::SYS_execve, libc::SYS_execveat];
@@ -80,81 +83,60 @@ const DENIED: &[libc::c_long] = &[
     libc::SYS_modify_ldt,
 ];
 
-/// Offsets in a `seccomp_data`: the call's number, the architecture, and the first argument's low half.
-const NR_AT: u32 = 0;
-const ARCH_AT: u32 = 4;
-const FIRST_ARGUMENT_AT: u32 = 16;
-/// Calls of the x32 ABI have this bit; no program of ours makes one.
-const X32: u32 = 0x4000_0000;
+/// Calls of the x32 ABI have this bit in their number, and what they do else is what x86-64's do.
+#[cfg(target_arch = "x86_64")]
+const X32: libc::c_long = 0x4000_0000;
 
-/// Whether a filter can be had.
-pub(super) fn is_supported() -> Result<()> {
-    let action = libc::SECCOMP_RET_ERRNO;
-    // SAFETY: the call reads a number of ours, which lives across it.
-    let failed =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) }
-            != 0;
-    match (failed, ARCHITECTURE) {
-        (true, _) => Err(Error::last_os_error()),
-        (false, None) => {
-            Err(Error::new(ErrorKind::Unsupported, "its calls are not known on this architecture"))
-        }
-        (false, Some(_)) => Ok(()),
+/// The numbers of x32's own forms of what is denied (`arch/x86/entry/syscalls/syscall_64.tbl`). Kernels
+/// before 5.4 know them without that bit as well.
+#[cfg(target_arch = "x86_64")]
+const X32_FORMS: [(libc::c_long, libc::c_long); 6] = [
+    (libc::SYS_execve, 520),
+    (libc::SYS_ptrace, 521),
+    (libc::SYS_kexec_load, 528),
+    (libc::SYS_process_vm_readv, 539),
+    (libc::SYS_process_vm_writev, 540),
+    (libc::SYS_execveat, 545),
+];
+
+/// Every number by which this process can make a call.
+fn numbers(call: libc::c_long) -> Vec<libc::c_long> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        let own = X32_FORMS.iter().filter(|(of, _)| *of == call).map(|(_, form)| *form);
+        [call].into_iter().chain(own).flat_map(|number| [number, number | X32]).collect()
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    vec![call]
 }
 
 /// Denies these calls to this thread, for ever, and to those that it starts; and the start of programs,
 /// unless `may_start_programs`.
+///
+/// A denied call and a new user namespace are answered with `EPERM`. `clone3`, whose flags a filter cannot
+/// see, is answered as by a kernel that does not have it: libc uses `clone`.
 pub(super) fn filter(may_start_programs: bool) -> Result<()> {
-    is_supported()?;
-    let architecture = ARCHITECTURE.expect("it is supported");
-    let denied: Vec<_> = PROGRAMS.iter().filter(|_| !may_start_programs).chain(DENIED).copied().collect();
-    let mut filter = program(architecture, &denied);
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: a call without pointers; it forbids this thread to gain rights, as seccomp demands.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(Error::last_os_error());
+    let denied = PROGRAMS.iter().filter(|_| !may_start_programs).chain(DENIED);
+    let always = |call: &libc::c_long| numbers(*call).into_iter().map(|number| (number, vec![]));
+    let mut calls: Calls = denied.flat_map(always).collect();
+    let new_user = libc::CLONE_NEWUSER as u64;
+    let flag = SeccompCmpOp::MaskedEq(new_user);
+    let of_clone = SeccompCondition::new(0, SeccompCmpArgLen::Dword, flag, new_user)
+        .and_then(|condition| SeccompRule::new(vec![condition]))
+        .map_err(Error::other)?;
+    calls.extend(numbers(libc::SYS_clone).into_iter().map(|number| (number, vec![of_clone.clone()])));
+    let answers = [(calls, libc::EPERM), (always(&libc::SYS_clone3).collect(), libc::ENOSYS)];
+    for (calls, error) in answers {
+        let named = SeccompAction::Errno(error as u32);
+        filter::apply(&filter::program(calls, named, SeccompAction::Allow)?)?;
     }
-    // SAFETY: `program` and the filter that it points to live across the call, which copies them.
-    let failed =
-        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program) }
-            != 0;
-    if failed { Err(Error::last_os_error()) } else { Ok(()) }
+    Ok(())
 }
 
-/// The filter: `denied`, another architecture, and a new user namespace are answered with `EPERM`. `clone3`,
-/// whose flags a filter cannot see, is answered as by a kernel that does not have it: libc uses `clone`.
-fn program(architecture: u32, denied: &[libc::c_long]) -> Vec<libc::sock_filter> {
-    const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
-    const EQUAL: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
-    const AT_LEAST: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
-    const ANY_BIT: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
-    const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-    let answer = |error: i32| libc::SECCOMP_RET_ERRNO | error as u32;
-    // The places behind the comparisons with `denied`.
-    let clone3 = 4 + denied.len();
-    let (allow, eperm, enosys) = (clone3 + 4, clone3 + 5, clone3 + 6);
-    // How far a jump at `from` goes to `to`.
-    let jump = |from: usize, to: usize| u8::try_from(to - from - 1).expect("the list is short");
-    let mut filter = vec![
-        instruction(LOAD, 0, 0, ARCH_AT),
-        instruction(EQUAL, 0, jump(1, eperm), architecture),
-        instruction(LOAD, 0, 0, NR_AT),
-        instruction(AT_LEAST, jump(3, eperm), 0, X32),
-    ];
-    for (index, number) in denied.iter().enumerate() {
-        filter.push(instruction(EQUAL, jump(4 + index, eperm), 0, *number as u32));
-    }
-    filter.extend([
-        instruction(EQUAL, jump(clone3, enosys), 0, libc::SYS_clone3 as u32),
-        instruction(EQUAL, 0, jump(clone3 + 1, allow), libc::SYS_clone as u32),
-        instruction(LOAD, 0, 0, FIRST_ARGUMENT_AT),
-        instruction(ANY_BIT, jump(clone3 + 3, eperm), 0, libc::CLONE_NEWUSER as u32),
-        instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
-        instruction(RETURN, 0, 0, answer(libc::EPERM)),
-        instruction(RETURN, 0, 0, answer(libc::ENOSYS)),
-    ]);
-    filter
+/// Whether a filter can be had: a thread of its own has taken one.
+pub(super) fn is_supported() -> Result<()> {
+    let taken = capabilities::spawn(Builder::new(), || filter(false))?.join();
+    taken.unwrap_or_else(|_| Err(Error::other("the thread that tried it has failed")))
 }
 
 #[cfg(test)]
@@ -207,18 +189,23 @@ mod tests {
         assert_eq!(rows, ["NoNewPrivs:", "1", "Seccomp:", "2"]);
     }
 
-    /// On every architecture: the jumps of the program lead where they are meant to.
+    #[cfg(target_arch = "x86_64")]
     #[test]
-    fn another_architecture_and_the_other_abi_are_answered_with_eperm() {
-        for (architecture, calls) in [(0xC000_003E, DENIED), (0xC000_00B7, &[] as &[libc::c_long])] {
-            let program = program(architecture, calls);
-            let eperm = program.len() - 2;
-            assert_eq!(program[eperm].k, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32);
-            assert_eq!(program[program.len() - 3].k, libc::SECCOMP_RET_ALLOW);
-            assert_eq!(2 + usize::from(program[1].jf), eperm);
-            for (at, one) in program.iter().enumerate().take(4 + calls.len()).skip(3) {
-                assert_eq!(at + 1 + usize::from(one.jt), eperm, "instruction {at}");
-            }
-        }
+    fn calls_of_the_other_abi_are_denied_as_its_own_are() {
+        let confined = thread::spawn(|| {
+            filter(false).expect("this kernel has seccomp");
+            let denied = PROGRAMS.iter().chain(DENIED).map(|call| call | X32);
+            let forms = X32_FORMS.iter().flat_map(|(_, form)| [*form, form | X32]);
+            let errors: Vec<_> = denied.chain(forms).map(error_of).collect();
+            // SAFETY: as above.
+            let space = unsafe {
+                libc::syscall(libc::SYS_clone | X32, libc::CLONE_NEWUSER | libc::SIGCHLD, 0, 0, 0, 0)
+            };
+            let space = (space, Error::last_os_error().raw_os_error());
+            (errors, space, error_of(libc::SYS_clone3 | X32))
+        });
+        let (errors, space, clone3) = confined.join().expect("a thread");
+        assert!(errors.iter().all(|error| *error == Some(libc::EPERM)), "{errors:?}");
+        assert_eq!((space, clone3), ((-1, Some(libc::EPERM)), Some(libc::ENOSYS)));
     }
 }

@@ -1,11 +1,15 @@
-//! The files that a daemon reaches once it is set up, by Landlock (`landlock(7)`): three system calls.
+//! The files that a daemon reaches once it is set up, by Landlock (`landlock(7)`).
 //!
 //! A rule names a folder, and with it all that is below, also later; or a file, which it follows when that is
 //! renamed, and not when another one takes its name. Files that are open already stay as they are.
 
+use landlock::{
+    ABI, Access, AccessFs, BitFlags, LandlockStatus, PathBeneath, RulesetAttr, RulesetCreated,
+    RulesetCreatedAttr, RulesetError, make_bitflags,
+};
+use std::error::Error as _;
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
@@ -20,34 +24,8 @@ pub enum Reach {
     Remove(PathBuf),
 }
 
-/// Rights of `linux/landlock.h`, `LANDLOCK_ACCESS_FS_*`.
-mod right {
-    pub(super) const EXECUTE: u64 = 1;
-    pub(super) const WRITE_FILE: u64 = 1 << 1;
-    pub(super) const READ_FILE: u64 = 1 << 2;
-    pub(super) const READ_DIR: u64 = 1 << 3;
-    pub(super) const REMOVE_DIR: u64 = 1 << 4;
-    pub(super) const REMOVE_FILE: u64 = 1 << 5;
-    pub(super) const MAKE_DIR: u64 = 1 << 7;
-    pub(super) const MAKE_REG: u64 = 1 << 8;
-    pub(super) const MAKE_SOCK: u64 = 1 << 9;
-    pub(super) const REFER: u64 = 1 << 13;
-    pub(super) const TRUNCATE: u64 = 1 << 14;
-    pub(super) const IOCTL_DEV: u64 = 1 << 15;
-    /// Those that a rule for a file may name.
-    pub(super) const OF_FILES: u64 = EXECUTE | WRITE_FILE | READ_FILE | TRUNCATE | IOCTL_DEV;
-}
-
-/// All rights that a version of the kernel's interface knows.
-fn known(version: libc::c_long) -> u64 {
-    let bits = match version {
-        ..=1 => 13,
-        2 => 14,
-        3 | 4 => 15,
-        _ => 16,
-    };
-    (1 << bits) - 1
-}
+/// The kernel's interface whose rights are judged here: an older one judges what it knows of them.
+const INTERFACE: ABI = ABI::V5;
 
 impl Reach {
     fn path(&self) -> &PathBuf {
@@ -55,23 +33,14 @@ impl Reach {
         path
     }
 
-    fn rights(&self) -> u64 {
-        use right::*;
+    fn rights(&self) -> BitFlags<AccessFs> {
         match self {
-            Self::Read(_) => READ_FILE | READ_DIR,
-            Self::Remove(_) => REMOVE_FILE | REMOVE_DIR,
-            Self::Write(_) => {
-                READ_FILE
-                    | READ_DIR
-                    | WRITE_FILE
-                    | TRUNCATE
-                    | REMOVE_FILE
-                    | REMOVE_DIR
-                    | MAKE_DIR
-                    | MAKE_REG
-                    | MAKE_SOCK
-                    | REFER
-            }
+            Self::Read(_) => make_bitflags!(AccessFs::{ReadFile | ReadDir}),
+            Self::Remove(_) => make_bitflags!(AccessFs::{RemoveFile | RemoveDir}),
+            Self::Write(_) => make_bitflags!(AccessFs::{
+                ReadFile | ReadDir | WriteFile | Truncate | RemoveFile | RemoveDir | MakeDir | MakeReg | MakeSock
+                    | Refer
+            }),
         }
     }
 }
@@ -79,95 +48,50 @@ impl Reach {
 /// What every daemon reads: the state of processes and cards, and what a backtrace needs.
 const BY_ALL: [&str; 5] = ["/proc", "/sys", "/usr", "/lib", "/lib64"];
 
-const CREATE_RULESET_VERSION: u32 = 1;
-const RULE_PATH_BENEATH: u32 = 1;
-
-/// `struct landlock_ruleset_attr` of the first version, which later kernels take as well.
-#[repr(C)]
-struct RulesetAttributes {
-    handled_access_fs: u64,
-}
-
-/// `struct landlock_path_beneath_attr`.
-#[repr(C, packed)]
-struct PathBeneath {
-    allowed_access: u64,
-    parent: i32,
-}
-
 /// Rules that can be put on threads.
-pub(super) struct Ruleset(OwnedFd);
+pub(super) struct Ruleset(RulesetCreated);
 
-fn result(number: libc::c_long) -> Result<libc::c_long> {
-    if number < 0 { Err(Error::last_os_error()) } else { Ok(number) }
+/// What the kernel answered.
+fn answer(error: RulesetError) -> Error {
+    let answered = error.source().and_then(|source| source.downcast_ref::<Error>()?.raw_os_error());
+    answered.map_or_else(|| Error::other(error), Error::from_raw_os_error)
 }
 
 impl Ruleset {
     /// The rules by which a thread reaches these paths, and what every daemon reads. A path that is not there
     /// has no rule.
     pub fn new(reach: &[Reach]) -> Result<Self> {
-        // SAFETY: a call that asks for the version: without attributes.
-        let version = result(unsafe {
-            libc::syscall(
-                libc::SYS_landlock_create_ruleset,
-                std::ptr::null::<u8>(),
-                0,
-                CREATE_RULESET_VERSION,
-            )
-        })?;
-        let handled = known(version);
-        let attributes = RulesetAttributes { handled_access_fs: handled };
-        // SAFETY: the attributes are of the shape and size that is named, and live across the call.
-        let made = result(unsafe {
-            libc::syscall(
-                libc::SYS_landlock_create_ruleset,
-                &raw const attributes,
-                size_of::<RulesetAttributes>(),
-                0,
-            )
-        })?;
-        // SAFETY: a descriptor that the kernel has just made for us.
-        let ruleset = Self(unsafe { OwnedFd::from_raw_fd(made as i32) });
+        let handled = landlock::Ruleset::default().handle_access(AccessFs::from_all(INTERFACE));
+        let mut ruleset = handled.and_then(landlock::Ruleset::create).map_err(answer)?;
         let by_all = BY_ALL.map(|path| Reach::Read(path.into()));
         for one in reach.iter().chain(&by_all) {
-            ruleset.add(one, handled)?;
+            if let Some(rule) = rule(one)? {
+                ruleset = ruleset.add_rule(rule).map_err(answer)?;
+            }
         }
-        Ok(ruleset)
+        Ok(Self(ruleset))
     }
 
-    fn add(&self, reach: &Reach, handled: u64) -> Result<()> {
-        let opened =
-            File::options().read(true).custom_flags(libc::O_PATH | libc::O_CLOEXEC).open(reach.path());
-        let file = match opened {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-            opened => opened?,
-        };
-        let of_kind = if file.metadata()?.is_dir() { u64::MAX } else { right::OF_FILES };
-        let rule =
-            PathBeneath { allowed_access: reach.rights() & handled & of_kind, parent: file.as_raw_fd() };
-        if rule.allowed_access == 0 {
-            return Ok(());
-        }
-        // SAFETY: the rule has the kernel's shape, and it and both descriptors live across the call.
-        let added = unsafe {
-            libc::syscall(
-                libc::SYS_landlock_add_rule,
-                self.0.as_raw_fd(),
-                RULE_PATH_BENEATH,
-                &raw const rule,
-                0,
-            )
-        };
-        result(added).map(drop)
-    }
-
-    /// Puts the rules on this thread, for ever.
+    /// Puts the rules on this thread, for ever; it gains no rights from now on, as Landlock demands.
     pub fn restrict(&self) -> Result<()> {
-        // SAFETY: a call without pointers; it forbids this thread to gain rights, as Landlock demands.
-        result(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }.into())?;
-        // SAFETY: a call without pointers; the descriptor is ours.
-        result(unsafe { libc::syscall(libc::SYS_landlock_restrict_self, self.0.as_raw_fd(), 0) }).map(drop)
+        match self.0.try_clone()?.restrict_self().map_err(answer)?.landlock {
+            LandlockStatus::Available { .. } => Ok(()),
+            LandlockStatus::NotEnabled => Err(Error::from_raw_os_error(libc::EOPNOTSUPP)),
+            LandlockStatus::NotImplemented => Err(Error::from_raw_os_error(libc::ENOSYS)),
+        }
     }
+}
+
+/// The rule by which a path is reached, if it is there and a file of its kind has such rights.
+fn rule(reach: &Reach) -> Result<Option<PathBeneath<File>>> {
+    let opened = File::options().read(true).custom_flags(libc::O_PATH).open(reach.path());
+    let file = match opened {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    let of_kind = if file.metadata()?.is_dir() { AccessFs::from_all } else { AccessFs::from_file };
+    let rights = reach.rights() & of_kind(INTERFACE);
+    Ok((!rights.is_empty()).then(|| PathBeneath::new(file, rights)))
 }
 
 #[cfg(test)]
@@ -190,10 +114,12 @@ mod tests {
             Reach::Remove(path("remove")),
             Reach::Write(path("absent")),
         ];
-        let Ok(ruleset) = Ruleset::new(&reach) else {
+        let ruleset = Ruleset::new(&reach).expect("rules");
+        let has_landlock = thread::scope(|scope| scope.spawn(|| ruleset.restrict().is_ok()).join());
+        if !has_landlock.expect("a thread") {
             println!("SKIPPED: this kernel has no Landlock");
             return;
-        };
+        }
         fs::write(path("read").join("new"), "later").expect("a file");
         let open = fs::read_to_string(path("other").join("file")).expect("so that the others can fail");
         assert_eq!(open, "other");
