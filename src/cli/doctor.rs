@@ -5,7 +5,6 @@
 mod output;
 
 use super::Failure;
-use super::expiry::Expiry;
 use super::operator::CommandClient;
 use super::upgrade;
 use clap::{Args, ValueEnum};
@@ -20,6 +19,7 @@ use lockstep_doctor::measure::{MeasureChoice, Measured, measure};
 use lockstep_doctor::scope::{ChosenNode, Scope};
 use lockstep_doctor::{Finding, FindingLevel, Findings, Remedy, probe};
 use lockstep_io::key_file::KeyFile;
+use lockstep_operations::key_expiry::Expiry;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
 use std::time::Duration;

@@ -5,8 +5,8 @@ use super::Failure;
 use super::args::FormatArgs;
 use super::journal::summary;
 use super::notary::notaries;
-use lockstep_daemon::acting;
 use lockstep_daemon::config::NodeConfig;
+use lockstep_operations::acting;
 use serde_json::json;
 use std::io::Write;
 

@@ -51,8 +51,6 @@ mod reload;
 mod remote;
 mod restore;
 mod rolling;
-#[cfg(test)]
-mod samples;
 mod schema;
 mod shown;
 mod status;
@@ -77,6 +75,8 @@ use lockstep_daemon::{
     watch,
 };
 use lockstep_io::output;
+#[cfg(test)]
+use lockstep_operations::samples;
 use lockstep_process::stop;
 use std::ffi::OsString;
 use std::io::Write;

@@ -2,7 +2,6 @@
 //! until the cluster shows that it is carried out, or until their time is over.
 
 use super::Failure;
-use super::expiry::Expiry;
 use super::failure::{DEGRADED, FAILED, NOT_READY};
 use super::fingerprint;
 use super::secret::OPERATOR;
@@ -15,7 +14,8 @@ pub use lockstep_daemon::config::grouped;
 use lockstep_daemon::config::{Config, KeyUse, Role};
 use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::{KeyFile, OPERATOR_FILE};
-pub use lockstep_top::figures::{age, short};
+pub use lockstep_operations::figures::{age, short};
+use lockstep_operations::key_expiry::Expiry;
 use lockstep_wire::{CommandReject, Identity, KeyClass, LeaderLossReason, OperatorKey, QueryKind};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -199,7 +199,7 @@ impl Look {
         let mut operator = CommandClient::open(cluster, timeout)?;
         let statuses = operator.look_for_leader()?;
         let asked = operator.nodes.asked(&statuses);
-        let expiry = Expiry::of(cluster)?;
+        let expiry = Expiry::of_operator(&cluster.load(&[])?);
         let health = Health::judge(&asked).with_keys(expiry.map(|expiry| expiry.days_left));
         let fingerprints = fingerprints(cluster)?;
         Ok(Self { operator, statuses, asked, expiry, fingerprints, health })

@@ -3,10 +3,10 @@
 
 use super::Failure;
 use super::args::StatusArgs;
-use super::expiry::Expiry;
 use super::operator::{Look, age, suspicion};
 use lockstep_client::internal::{ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of};
 use lockstep_io::clock::Utc;
+use lockstep_operations::key_expiry::Expiry;
 use lockstep_wire::LeaderLossReason;
 use serde_json::json;
 use std::collections::BTreeMap;

@@ -2,12 +2,13 @@
 //!
 //! A secret is made on the host of its owner, as a file of its own, and leaves it at no time.
 
+use crate::Failure;
 use crate::config::Config;
 use crate::failure::{FAILED, USAGE};
-use crate::{Failure, acting};
 use lockstep_io::key_file::draw_key;
 use lockstep_io::private;
 use lockstep_notary::{Notary, NotaryKey, parse_public_keys};
+use lockstep_operations::acting;
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};

@@ -7,20 +7,19 @@
 //! Its exit codes are those of Nagios plugins (0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN), and not those of the
 //! other commands: a monitor runs many programs and knows one table.
 
-mod grade;
 mod output;
 
 use super::Failure;
-use super::expiry::Expiry;
 use super::failure::USAGE;
 use super::operator::CommandClient;
 use clap::Args;
-pub(in crate::cli) use grade::lag_behind;
-use grade::{Examined, HealthGrade, HealthReport, HealthThresholds};
 use lockstep_client::internal::leader_of;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_io::clock::DAY_NS;
+pub(in crate::cli) use lockstep_operations::health::lag_behind;
+use lockstep_operations::health::{Examined, HealthGrade, HealthReport, HealthThresholds};
+use lockstep_operations::key_expiry::Expiry;
 use output::HealthFormat;
 use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
@@ -97,7 +96,7 @@ fn examine(args: &HealthArgs) -> Result<HealthReport, Failure> {
     }
     let asked = operator.nodes.asked(&statuses);
     let leader = leader_of(&statuses);
-    let expiry = Expiry::of(&args.cluster)?;
+    let expiry = Expiry::of_operator(&args.cluster.load(&[])?);
     let examined =
         Examined { asked: &asked, leader, leads_for: leader.and_then(|leader| leader.epoch_age), expiry };
     let Some(replica) = args.replica else { return Ok(examined.cluster(&thresholds)) };

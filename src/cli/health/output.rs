@@ -1,7 +1,7 @@
 //! The forms of a report: a Nagios plugin's, the same as text without numbers for graphs, and JSON.
 
-use super::grade::{HealthFinding, HealthMetric, HealthReport};
 use clap::ValueEnum;
+use lockstep_operations::health::{HealthFinding, HealthMetric, HealthReport};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -41,31 +41,6 @@ fn plain(text: &str) -> String {
     text.replace('|', "/")
 }
 
-impl std::fmt::Display for HealthFinding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.grade.name())?;
-        if let Some(code) = &self.code {
-            write!(f, " {code}")?;
-        }
-        write!(f, ": {}", self.what)?;
-        self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
-    }
-}
-
-/// As the Monitoring Plugins Development Guidelines have it: `label=value[UOM];[warn];[crit];[min];[max]`,
-/// without semicolons behind the last field, and `U` for a value that is not known.
-impl std::fmt::Display for HealthMetric {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
-        let value = match self.value {
-            Some(value) => format!("{value}{}", self.unit),
-            None => "U".to_owned(),
-        };
-        let fields = [value, self.warn.clone(), self.crit.clone(), number(self.min), number(self.max)];
-        write!(f, "{}={}", self.label, fields.join(";").trim_end_matches(';'))
-    }
-}
-
 fn as_json(report: &HealthReport) -> Value {
     let finding = |finding: &HealthFinding| {
         json!({
@@ -99,7 +74,7 @@ fn as_json(report: &HealthReport) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::health::grade::HealthGrade;
+    use lockstep_operations::health::HealthGrade;
 
     fn report() -> HealthReport {
         let metric = |label, value, warn: &str| HealthMetric {

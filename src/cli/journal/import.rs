@@ -11,11 +11,11 @@ use crate::cli::bounded::read_line;
 use crate::cli::failure::{FAILED, USAGE};
 use crate::cli::recover::{check_founder, has_no_leader, report_founding};
 use clap::Args;
-use lockstep_daemon::acting;
 use lockstep_daemon::config::{self, Config};
 use lockstep_io::clock::{Utc, random_u64};
 use lockstep_node::{CopiedLog, NodeSettings, found_history_on_copy};
 use lockstep_notary::from_hex;
+use lockstep_operations::acting;
 use lockstep_replica::journal::{CopiedSegment, CopyOwner, MadeLog};
 use lockstep_wire::{
     DayMark, Destination, EntryHeader, EntryKind, Epoch, FrameView, GATEWAYS, INCARNATION_MAX, Identity,

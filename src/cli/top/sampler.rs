@@ -6,12 +6,12 @@ use super::pages;
 use crate::cli::Failure;
 use crate::cli::counters::{self, files::files};
 use crate::cli::events::collect::{EventCollector, SeenEvent, retain_newest};
-use crate::cli::expiry::Expiry;
 use crate::cli::operator::CommandClient;
 use lockstep_daemon::config::Config;
 use lockstep_io::clock::Clock;
 use lockstep_metrics::Process;
 use lockstep_node::io::tail::free_bytes;
+use lockstep_operations::key_expiry::Expiry;
 use lockstep_top::{EventLine, Snapshot, SnapshotSource};
 use lockstep_wire::Nanos;
 use std::collections::{BTreeMap, VecDeque};
@@ -87,7 +87,7 @@ impl Sampler {
             }
             _ => Vec::new(),
         };
-        let expiry = if is_cluster { Expiry::of(&args.cluster)? } else { None };
+        let expiry = config.as_ref().filter(|_| is_cluster).and_then(Expiry::of_operator);
         Ok(Self {
             source,
             operator,

@@ -1,9 +1,9 @@
 //! One line of a screen from answers and counters.
 
 use super::{Answer, Counted, Sample, is_node};
-use crate::cli::health::lag_behind;
 use lockstep_client::internal::{ActiveCondition, NodeStatus, leader_of};
 use lockstep_metrics::Life;
+use lockstep_operations::health::lag_behind;
 use lockstep_top::{ConditionLine, DropCount, GatewayLine, HandleLine, NodeLine, NodePresence};
 use lockstep_wire::Condition;
 use std::time::Duration;

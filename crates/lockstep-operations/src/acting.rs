@@ -1,9 +1,8 @@
 //! The user as whom a command acts. Root reads what is another user's, and makes no file beside it: that
 //! user's daemons could not use it.
 
-use crate::Failure;
-use crate::config::Config;
-use crate::failure::USAGE;
+use crate::OperationError;
+use lockstep_config::Config;
 use lockstep_io::private::{FileOwner, command_as, named, own_user};
 use std::path::Path;
 
@@ -11,7 +10,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// They are another user's; the text has the command that acts as that user.
-pub fn not_as_root(config: &Config) -> Result<(), Failure> {
+pub fn not_as_root(config: &Config) -> Result<(), OperationError> {
     match config.daemons_user() {
         Some((place, owner)) if own_user() == 0 => Err(refusal(&place, owner)),
         _ => Ok(()),
@@ -23,7 +22,7 @@ pub fn not_as_root(config: &Config) -> Result<(), Failure> {
 ///
 /// # Errors
 /// It is another user's.
-pub fn not_as_root_in(place: &Path) -> Result<(), Failure> {
+pub fn not_as_root_in(place: &Path) -> Result<(), OperationError> {
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let found = [place, folder].into_iter().find_map(|at| Some((at, FileOwner::of(at)?)));
     match found {
@@ -32,12 +31,12 @@ pub fn not_as_root_in(place: &Path) -> Result<(), Failure> {
     }
 }
 
-fn refusal(place: &Path, owner: FileOwner) -> Failure {
+fn refusal(place: &Path, owner: FileOwner) -> OperationError {
     let what = format!(
         "{} is {}'s, who could not use what root makes there; nothing was changed: run `{}`",
         place.display(),
         named(owner.user),
         command_as(owner)
     );
-    Failure::new(USAGE, what)
+    OperationError::Refused(what)
 }

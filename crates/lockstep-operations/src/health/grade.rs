@@ -1,13 +1,15 @@
 //! The grades of everything that a look shows: each condition, reason and threshold has its grade here alone.
 
-use crate::cli::expiry::Expiry;
-use crate::cli::operator::{age, grouped};
+use crate::figures::age;
+use crate::key_expiry::Expiry;
 use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, HealthCause, NodeStatus, QueryResult, Reason,
 };
+use lockstep_config::grouped;
 use lockstep_core::engine::event::Role;
 use lockstep_wire::{Condition, KeyDifference, Seq};
 use std::cmp::Reverse;
+use std::fmt;
 use std::time::Duration;
 
 /// A grade of a monitor, the best first; its number is the exit code of a Nagios plugin.
@@ -142,6 +144,17 @@ impl HealthFinding {
     }
 }
 
+impl fmt::Display for HealthFinding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.grade.name())?;
+        if let Some(code) = &self.code {
+            write!(f, " {code}")?;
+        }
+        write!(f, ": {}", self.what)?;
+        self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
+    }
+}
+
 /// A number for a monitor's graphs, with the ranges outside of which it is graded.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HealthMetric {
@@ -168,6 +181,20 @@ impl HealthMetric {
 
     fn within(self, warn: String, crit: String) -> Self {
         Self { warn, crit, ..self }
+    }
+}
+
+/// As the Monitoring Plugins Development Guidelines have it: `label=value[UOM];[warn];[crit];[min];[max]`,
+/// without semicolons behind the last field, and `U` for a value that is not known.
+impl fmt::Display for HealthMetric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |number: Option<i64>| number.map_or_else(String::new, |number| number.to_string());
+        let value = match self.value {
+            Some(value) => format!("{value}{}", self.unit),
+            None => "U".to_owned(),
+        };
+        let fields = [value, self.warn.clone(), self.crit.clone(), number(self.min), number(self.max)];
+        write!(f, "{}={}", self.label, fields.join(";").trim_end_matches(';'))
     }
 }
 
@@ -355,7 +382,7 @@ impl Examined<'_> {
 
 /// How many entries a node lacks. Leader and node answer at different moments; an acknowledgement that the
 /// leader has shows more than an answer of the node from before.
-pub(in crate::cli) fn lag_behind(leader: &NodeStatus, status: &NodeStatus) -> u64 {
+pub fn lag_behind(leader: &NodeStatus, status: &NodeStatus) -> u64 {
     let listed = leader.members.iter().find(|listed| listed.member.identity() == status.identity);
     let acked = listed.map_or(0, |listed| listed.acked_next);
     leader.accept_next.saturating_sub(status.accept_next.max(acked))

@@ -1,5 +1,5 @@
 use super::*;
-use crate::cli::samples::{HISTORY, active, answer, cluster, identity};
+use crate::samples::{HISTORY, active, answer, cluster, identity};
 use lockstep_client::internal::leader_of;
 use lockstep_io::clock::Utc;
 
@@ -37,7 +37,7 @@ fn a_cluster_that_lacks_nothing_is_good_and_its_numbers_have_nagios_ranges() {
 /// The rows of the table in the document, by grade.
 #[test]
 fn the_document_has_the_grade_of_each_condition() {
-    let page = include_str!("../../../../docs/RUN.md");
+    let page = include_str!("../../../../../docs/RUN.md");
     let row = |grade: HealthGrade| {
         let begins = format!("| {} | conditions ", grade.name());
         page.lines().find_map(|line| line.strip_prefix(&begins)).unwrap_or_else(|| panic!("{begins}"))

@@ -1,0 +1,69 @@
+//! Why an operation was not done, by what its caller can do about it.
+
+use lockstep_client::OpenError;
+use lockstep_config::ConfigError;
+use lockstep_io::IoError;
+use lockstep_node::{JournalError, NodeError};
+use std::fmt;
+
+/// Why an operation was not done. Each kind has its text, with the remedy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OperationError {
+    /// It was tried, and failed: a file, a socket, a refusal of the cluster.
+    Failed(String),
+    /// It is not to be done with these values, or in this state.
+    Refused(String),
+    /// Data are damaged, or contradict each other.
+    Integrity(String),
+    /// The cluster or a node was not ready in time.
+    NotReady(String),
+}
+
+impl fmt::Display for OperationError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Failed(what) | Self::Refused(what) | Self::Integrity(what) | Self::NotReady(what)) = self;
+        f.write_str(what)
+    }
+}
+
+impl std::error::Error for OperationError {}
+
+impl From<Box<ConfigError>> for OperationError {
+    fn from(error: Box<ConfigError>) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<IoError> for OperationError {
+    fn from(error: IoError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<NodeError> for OperationError {
+    fn from(error: NodeError) -> Self {
+        let what = error.to_string();
+        match error.exit_code() {
+            2 => Self::Refused(what),
+            3 => Self::Integrity(what),
+            _ => Self::Failed(what),
+        }
+    }
+}
+
+impl From<JournalError> for OperationError {
+    fn from(error: JournalError) -> Self {
+        NodeError::from(error).into()
+    }
+}
+
+impl From<OpenError> for OperationError {
+    fn from(error: OpenError) -> Self {
+        let what = error.to_string();
+        match error {
+            OpenError::Name(_) => Self::Refused(what),
+            OpenError::TimedOut(..) => Self::NotReady(what),
+            _ => Self::Failed(what), // the table is full, or the kernel fails
+        }
+    }
+}
