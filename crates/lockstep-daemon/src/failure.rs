@@ -172,13 +172,13 @@ impl From<JournalError> for Failure {
 
 impl From<OperationError> for Failure {
     fn from(error: OperationError) -> Self {
-        let code = match error {
-            OperationError::Failed(_) => FAILED,
-            OperationError::Refused(_) => USAGE,
-            OperationError::Integrity(_) => INTEGRITY,
-            OperationError::NotReady(_) => NOT_READY,
-        };
-        Self::new(code, error)
+        match error {
+            OperationError::Failed(what) => Self::new(FAILED, what),
+            OperationError::Refused(what) => Self::new(USAGE, what),
+            OperationError::Integrity(what) => Self::new(INTEGRITY, what),
+            OperationError::NotReady(what) => Self::new(NOT_READY, what),
+            OperationError::Config(errors) => errors.into(),
+        }
     }
 }
 

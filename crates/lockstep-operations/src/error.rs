@@ -1,7 +1,7 @@
 //! Why an operation was not done, by what its caller can do about it.
 
 use lockstep_client::OpenError;
-use lockstep_config::ConfigError;
+use lockstep_config::{ConfigError, ConfigErrors};
 use lockstep_io::IoError;
 use lockstep_node::{JournalError, NodeError};
 use std::fmt;
@@ -17,16 +17,28 @@ pub enum OperationError {
     Integrity(String),
     /// The cluster or a node was not ready in time.
     NotReady(String),
+    /// The configuration does not allow it; they know their lines of the file.
+    Config(ConfigErrors),
 }
 
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Failed(what) | Self::Refused(what) | Self::Integrity(what) | Self::NotReady(what)) = self;
-        f.write_str(what)
+        match self {
+            Self::Failed(what) | Self::Refused(what) | Self::Integrity(what) | Self::NotReady(what) => {
+                f.write_str(what)
+            }
+            Self::Config(errors) => errors.fmt(f),
+        }
     }
 }
 
 impl std::error::Error for OperationError {}
+
+impl From<ConfigErrors> for OperationError {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Config(errors)
+    }
+}
 
 impl From<Box<ConfigError>> for OperationError {
     fn from(error: Box<ConfigError>) -> Self {

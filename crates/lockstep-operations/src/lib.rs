@@ -14,6 +14,7 @@
 #![allow(clippy::disallowed_methods, reason = "operations read clocks and files")]
 
 pub mod acting;
+pub mod events;
 pub mod figures;
 pub mod health;
 pub mod key_expiry;

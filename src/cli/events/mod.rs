@@ -2,18 +2,18 @@
 //! Every replica and archiver is asked, and the files of events of this host's processes are read as well, as
 //! they outlive them; an event that comes both ways is told once.
 
-pub(in crate::cli) mod collect;
-
 use super::Failure;
 use super::counters::files::files;
 use super::failure::{NOT_READY, USAGE};
 use super::operator::pause;
 use clap::Args;
-use collect::{EventCollector, SeenEvent, SourceReport};
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_io::output::{self, OutputStream};
+use lockstep_operations::events::{
+    EventCollector, EventFilter, SeenEvent, SourceReport, retain_newest, sort,
+};
 use lockstep_wire::Nanos;
 use std::io::Write;
 use std::str::FromStr;
@@ -76,19 +76,10 @@ impl FromStr for WantedCode {
 }
 
 impl EventsArgs {
-    /// Whether the flags ask for this event.
-    fn wants(&self, event: &SeenEvent) -> bool {
-        let record = &event.row.record;
-        // A level is the greater the less important it is.
-        event.level() <= self.level
-            && (self.code.is_empty() || self.code.contains(&WantedCode(record.code)))
-            && (self.replica.is_empty() || self.replica.iter().any(|number| is_of(&event.process, *number)))
+    fn filter(&self) -> EventFilter {
+        let codes = self.code.iter().map(|WantedCode(code)| *code).collect();
+        EventFilter { level: self.level, codes, nodes: self.replica.clone() }
     }
-}
-
-/// Whether the process is this replica or archiver.
-fn is_of(process: &str, number: u32) -> bool {
-    ["replica", "archiver"].iter().any(|kind| process == format!("{kind}-{number}"))
 }
 
 /// Prints them. Exits 4 if there is no process here whose events could be read.
@@ -104,6 +95,7 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
     };
     let last = args.last.map_or(usize::MAX, |last| last as usize);
     let first = if args.follow && args.since.is_none() { last.min(FOLLOW_FIRST) } else { last };
+    let filter = args.filter();
     let mut out = Output { args, out: std::io::stdout(), reported: Vec::new() };
     // The filters count: the newest of each process may be none that is asked for.
     let mut events = collector.poll(since, usize::MAX);
@@ -111,20 +103,20 @@ pub fn run(args: &EventsArgs) -> Result<u8, Failure> {
         out.report(collector.reports())?;
         return Err(Failure::new(NOT_READY, no_sources()));
     }
-    events.retain(|event| args.wants(event));
+    events.retain(|event| filter.wants(event));
     let mut shown = Vec::new();
-    collect::retain_newest(&mut shown, events, first);
+    retain_newest(&mut shown, events, first);
     out.report(collector.reports())?;
     out.events(&shown)?;
     if args.follow {
-        follow(args, &mut collector, since, &mut out)?;
+        follow(&filter, &mut collector, since, &mut out)?;
     }
     Ok(0)
 }
 
 /// Goes on until nobody reads the output any more.
 fn follow(
-    args: &EventsArgs,
+    filter: &EventFilter,
     collector: &mut EventCollector,
     since: Nanos,
     out: &mut Output<'_>,
@@ -142,8 +134,8 @@ fn follow(
         // and no longer, as the clock of their host may be ahead.
         let (now, late): (Vec<_>, Vec<_>) = events.drain(..).partition(|event| event.row.wall <= begun);
         early.extend(now);
-        collect::sort(&mut early);
-        early.retain(|event| args.wants(event));
+        sort(&mut early);
+        early.retain(|event| filter.wants(event));
         out.report(collector.reports())?;
         out.events(&early)?;
         early = late;
@@ -155,7 +147,7 @@ fn open(config: Config, local: bool) -> Result<EventCollector, Failure> {
     if local {
         return Ok(EventCollector::of_this_host(config));
     }
-    EventCollector::of_all_nodes(config.clone()).or_else(|failure| {
+    EventCollector::of_all_nodes(config.clone()).map_err(Failure::from).or_else(|failure| {
         let has_files = files(&config, None).is_ok_and(|files| !files.is_empty());
         if !has_files {
             return Err(failure);

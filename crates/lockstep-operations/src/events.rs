@@ -1,10 +1,9 @@
 //! The events of all nodes, merged: by queries of every node, and from the files of this host's processes.
 
-use crate::cli::Failure;
-use crate::cli::counters::files::files;
+use crate::OperationError;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeEvents, QueryClient};
-use lockstep_daemon::config::Config;
+use lockstep_config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_io::event_ring::{self, EventRingReader, EventSpan};
 use lockstep_io::private::FileOwners;
@@ -28,14 +27,15 @@ const SOURCE_SCHEMA: &str = "lockstep.event_source/1";
 
 /// An event of a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::cli) struct SeenEvent {
+pub struct SeenEvent {
     /// As the process's files are called: `replica-1`.
-    pub(in crate::cli) process: String,
+    pub process: String,
     /// The process's number, where its file was read.
-    pub(in crate::cli) pid: Option<u32>,
+    pub pid: Option<u32>,
     /// The id of its ring.
-    pub(in crate::cli) ring: u64,
-    pub(in crate::cli) row: EventRow,
+    pub ring: u64,
+    /// The event, as the ring has it.
+    pub row: EventRow,
 }
 
 impl SeenEvent {
@@ -44,17 +44,17 @@ impl SeenEvent {
     }
 
     /// The level of its log line.
-    pub(in crate::cli) fn level(&self) -> Level {
+    pub fn level(&self) -> Level {
         self.text().level()
     }
 
     /// Its code, as a log line prints it.
-    pub(in crate::cli) fn code(&self) -> String {
+    pub fn code(&self) -> String {
         self.text().code().to_string()
     }
 
     /// Its sentence.
-    pub(in crate::cli) fn sentence(&self) -> String {
+    pub fn sentence(&self) -> String {
         self.text().to_string()
     }
 
@@ -64,7 +64,7 @@ impl SeenEvent {
     }
 
     /// As `--json` prints it.
-    pub(in crate::cli) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let (row, text) = (&self.row, self.text());
         let record = &row.record;
         json!({
@@ -100,19 +100,28 @@ impl fmt::Display for SeenEvent {
 
 /// The state of a source of events: of the file of a process, or of a node that was queried.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::cli) struct SourceReport {
+pub struct SourceReport {
     /// As the process's files are called.
-    pub(in crate::cli) process: String,
-    pub(in crate::cli) state: SourceState,
+    pub process: String,
+    /// Why its events are not complete.
+    pub state: SourceState,
 }
 
 /// See [`SourceReport`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::cli) enum SourceState {
+pub enum SourceState {
     /// The process of the file has ended.
-    Ended { pid: u32 },
+    Ended {
+        /// The number that the process had.
+        pid: u32,
+    },
     /// So many events of the asked time are gone, those before `oldest`: the ring has wrapped.
-    Wrapped { lost: u64, oldest: Nanos },
+    Wrapped {
+        /// How many.
+        lost: u64,
+        /// The time of the oldest one that is there.
+        oldest: Nanos,
+    },
     /// The file cannot be read.
     Unread(String),
     /// The node does not answer.
@@ -141,7 +150,7 @@ impl fmt::Display for SourceReport {
 
 impl SourceReport {
     /// As `--json` prints it.
-    pub(in crate::cli) fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         let state = match &self.state {
             SourceState::Ended { .. } => "ended",
             SourceState::Wrapped { .. } => "wrapped",
@@ -151,6 +160,32 @@ impl SourceReport {
         let what = self.to_string();
         json!({ "schema": SOURCE_SCHEMA, "process": self.process, "state": state, "what": what })
     }
+}
+
+/// Which events are wanted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EventFilter {
+    /// The least important level.
+    pub level: Level,
+    /// Numbers of codes; all where there is none.
+    pub codes: Vec<u16>,
+    /// Replicas and archivers; all processes where there is none.
+    pub nodes: Vec<u32>,
+}
+
+impl EventFilter {
+    /// Whether this event is wanted.
+    pub fn wants(&self, event: &SeenEvent) -> bool {
+        // A level is the greater the less important it is.
+        event.level() <= self.level
+            && (self.codes.is_empty() || self.codes.contains(&event.row.record.code))
+            && (self.nodes.is_empty() || self.nodes.iter().any(|number| is_of(&event.process, *number)))
+    }
+}
+
+/// Whether the process is this replica or archiver.
+fn is_of(process: &str, number: u32) -> bool {
+    ["replica", "archiver"].iter().any(|kind| process == format!("{kind}-{number}"))
 }
 
 /// A node, and the number below which its events are wanted.
@@ -163,19 +198,19 @@ struct Wanted {
 }
 
 /// Brings events into the order of time.
-pub(in crate::cli) fn sort(events: &mut [SeenEvent]) {
+pub fn sort(events: &mut [SeenEvent]) {
     events.sort_by(|a, b| a.order().cmp(&b.order()));
 }
 
 /// Adds `more` to events in the order of time, and retains the newest `count` of all: each prints as a line.
-pub(in crate::cli) fn retain_newest(events: &mut Vec<SeenEvent>, more: Vec<SeenEvent>, count: usize) {
+pub fn retain_newest(events: &mut Vec<SeenEvent>, more: Vec<SeenEvent>, count: usize) {
     events.extend(more);
     sort(events);
     events.drain(..events.len().saturating_sub(count));
 }
 
 /// Reads events again and again, and returns each once.
-pub(in crate::cli) struct EventCollector {
+pub struct EventCollector {
     config: Config,
     /// The owners whose files of events are believed.
     owners: FileOwners,
@@ -190,7 +225,7 @@ pub(in crate::cli) struct EventCollector {
 
 impl EventCollector {
     /// Of the processes of this host, from their files.
-    pub(in crate::cli) fn of_this_host(config: Config) -> Self {
+    pub fn of_this_host(config: Config) -> Self {
         let (owners, seen) = (config.file_owners(), BTreeSet::new());
         Self { config, owners, client: None, seen, reports: Vec::new(), has_sources: false }
     }
@@ -199,28 +234,28 @@ impl EventCollector {
     ///
     /// # Errors
     /// This host has no key, or no device opens.
-    pub(in crate::cli) fn of_all_nodes(config: Config) -> Result<Self, Failure> {
+    pub fn of_all_nodes(config: Config) -> Result<Self, OperationError> {
         let client = Some(QueryClient::open(&Endpoint::for_operator(&config)?)?);
         Ok(Self { client, ..Self::of_this_host(config) })
     }
 
     /// The sources of the last poll whose events are not complete.
-    pub(in crate::cli) fn reports(&self) -> &[SourceReport] {
+    pub fn reports(&self) -> &[SourceReport] {
         &self.reports
     }
 
     /// Whether there has been any process whose events could be read.
-    pub(in crate::cli) fn has_sources(&self) -> bool {
+    pub fn has_sources(&self) -> bool {
         self.has_sources
     }
 
     /// The events since the wall time `since` that no poll before has returned, in the order of time: of each
     /// process at most the newest `most`.
-    pub(in crate::cli) fn poll(&mut self, since: Nanos, most: usize) -> Vec<SeenEvent> {
+    pub fn poll(&mut self, since: Nanos, most: usize) -> Vec<SeenEvent> {
         self.reports.clear();
         let mut found = Vec::new();
         // Without a file here all is asked for.
-        for (name, counters) in files(&self.config, None).unwrap_or_default() {
+        for (name, counters) in self.config.counters_files() {
             let file = event_ring::beside(&counters);
             let _ = self.read_file(&name, &event_ring::previous(&file), (since, most), &mut found);
             if let Some(pid) = self.read_file(&name, &file, (since, most), &mut found)
