@@ -2,11 +2,9 @@
 //! nor network.
 
 use super::Failure;
-use super::bounded::read_text;
 use super::ended::{Again, abandoned, ended};
 use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::shown::shown_bytes;
-use super::text::hex;
 use super::waiting::Stall;
 use super::{notary, waiting};
 use clap::Args;
@@ -14,7 +12,9 @@ use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config};
 use lockstep_io::clock::Utc;
+use lockstep_notary::to_hex as hex;
 use lockstep_notary::{ENTRIES_MAX, Proof, ProofSearch};
+use lockstep_operations::bounded::read_text;
 use lockstep_wire::{FrameView, Seq};
 use serde_json::json;
 use std::io::Write;

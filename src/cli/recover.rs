@@ -5,32 +5,14 @@
 //!                                                             └ there: recover --accept-loss ─▶ a new history
 //! ```
 
-mod compare;
-mod journal_report;
-mod others;
-
-pub use journal_report::AncestorRow;
-
 use super::Failure;
 use super::args::RecoverArgs;
-use super::bounded::read_text;
-use super::failure::{FAILED, INTEGRITY, USAGE};
-use journal_report::{JournalHoldings, SCHEMA};
-use lockstep_client::Endpoint;
-use lockstep_client::internal::QueryClient;
-use lockstep_core::engine::event::Role;
+use super::failure::{FAILED, USAGE};
 use lockstep_daemon::config::NodeConfig;
-use lockstep_daemon::config::{Config, Role as Part};
-use lockstep_node::NodeSettings;
 use lockstep_operations::acting;
-use lockstep_replica::journal::Superblock;
+use lockstep_operations::recover::{self, Founded, JournalHoldings, RecoveryOrder, SCHEMA};
 use serde_json::json;
 use std::io::Write;
-use std::path::PathBuf;
-use std::time::Duration;
-
-/// Longest look of another host that is read.
-const LOOK_LEN_MAX: u64 = 1 << 20;
 
 /// Prints what a journal holds, which of several holds most, or the history that was founded.
 pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
@@ -48,13 +30,10 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
             return Err(Failure::new(USAGE, what));
         }
     };
-    let surveyed = match &args.from {
-        Some(from) => (lockstep_node::survey_at(from), from),
-        None => (lockstep_node::survey(&settings), &settings.journal),
-    };
-    let (survey, dir) = match surveyed {
-        (Ok(survey), dir) => (survey, dir),
-        (Err(error), dir) => {
+    let dir = args.from.as_deref().unwrap_or(&settings.journal);
+    let holdings = match recover::look(&settings, args.from.as_deref()) {
+        Ok(holdings) => holdings,
+        Err(error) => {
             // A script keeps what each host prints, and compares all of it.
             if args.json && !args.accept_loss && matches!(dir.join("superblock").try_exists(), Ok(false)) {
                 let absent = JournalHoldings::absent(settings.keys.cluster(), dir);
@@ -63,19 +42,16 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
             return Err(error.into());
         }
     };
-    let holdings = JournalHoldings::of(&survey, dir);
-    drop(survey);
-    if holdings.cluster != settings.keys.cluster() {
-        let what = format!(
-            "{} is a journal of cluster {:#x}, this is {:#x}: give the right directory",
-            holdings.journal,
-            holdings.cluster,
-            settings.keys.cluster()
-        );
-        return Err(Failure::new(USAGE, what));
-    }
     if args.accept_loss {
-        return found(args, &config, &settings, &holdings);
+        let order = RecoveryOrder {
+            config: &config,
+            settings: &settings,
+            from: args.from.as_deref(),
+            holdings: &holdings,
+            timeout: args.timeout,
+        };
+        let founded = recover::found(&order, &mut |notice| eprintln!("{notice}"))?;
+        return report_founding(args.json, SCHEMA, &founded);
     }
     let mut out = std::io::stdout();
     match args.json {
@@ -98,33 +74,9 @@ fn as_json(holdings: &JournalHoldings) -> Result<String, Failure> {
 
 /// Judges what several looks have printed.
 fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
-    let read = |path: &PathBuf| -> Result<JournalHoldings, Failure> {
-        let name = path.display();
-        let text = read_text(path, LOOK_LEN_MAX).map_err(|error| {
-            Failure::new(USAGE, format!("reading {name}: {error}; give the files of `recover --json`"))
-        })?;
-        if text.trim().is_empty() {
-            let what = format!(
-                "{name} is empty: `recover --json` could not look at that host's journal, and said why on stderr; look again, \
-                 or leave the file out"
-            );
-            return Err(Failure::new(USAGE, what));
-        }
-        let holdings: JournalHoldings = serde_json::from_str(&text).map_err(|error| {
-            Failure::new(USAGE, format!("{name} is not what `recover --json` prints: {error}"))
-        })?;
-        if holdings.schema != SCHEMA {
-            let what = format!(
-                "{name} is {}, this release reads {SCHEMA}: look with the same release",
-                holdings.schema
-            );
-            return Err(Failure::new(USAGE, what));
-        }
-        // Journals of different hosts lie in folders of the same name.
-        Ok(JournalHoldings { journal: format!("{name} ({})", holdings.journal), ..holdings })
-    };
-    let all = args.compare.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let comparison = compare::judge(&all).map_err(|what| Failure::new(INTEGRITY, what))?;
+    let looks = args.compare.iter().map(|path| JournalHoldings::read(path));
+    let all = looks.collect::<Result<Vec<_>, _>>()?;
+    let comparison = recover::compare(&all)?;
     let longest = &all[comparison.longest];
     let mut out = std::io::stdout();
     if args.json {
@@ -153,111 +105,34 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Founds the history, by the operator's word.
-fn found(
-    args: &RecoverArgs,
-    config: &Config,
-    settings: &NodeSettings,
-    holdings: &JournalHoldings,
-) -> Result<u8, Failure> {
-    check_founder(config, settings)?;
-    if holdings.is_blank() {
-        let what = format!(
-            "{} holds nothing: `format` and `bootstrap` begin a history from nothing",
-            holdings.journal
-        );
-        return Err(Failure::new(USAGE, what));
-    }
-    has_no_leader(config, args.timeout)?;
-    others::found_nothing(config, settings, holdings, args.timeout)?;
-    let superblock = lockstep_node::found_history(settings, args.from.as_deref())?;
-    if args.from.is_some() && superblock.high_next != holdings.next {
-        let what = format!(
-            "a recovery that was ended has founded history {:016x} at seq {} on replica {} already, on another journal: \
-             start its sequencer, or move its journal away and recover again",
-            superblock.history, superblock.high_next, settings.replica
-        );
-        return Err(Failure::new(USAGE, what));
-    }
-    report_founding(args.json, SCHEMA, settings, &superblock, (holdings.history, &holdings.missing()))
-}
-
-/// Whether this node may found a history: an archiver and a witness never lead.
-pub fn check_founder(config: &Config, settings: &NodeSettings) -> Result<(), Failure> {
-    if settings.is_archiver {
-        let what = "an archiver never votes, and founds nothing: on a replica's host give --replica N --from DIR, \
-                    where DIR is a copy of the archiver's journal";
-        return Err(Failure::new(USAGE, what));
-    }
-    if config.replica(settings.replica)?.role == Part::Witness {
-        let what = format!(
-            "replica {} is a witness and never leads: recover on a full one (--from DIR takes a copy of this journal)",
-            settings.replica
-        );
-        return Err(Failure::new(USAGE, what));
-    }
-    Ok(())
-}
-
-/// Prints the history that was founded on the former one, what is `missing` of that, and what comes next.
-pub fn report_founding(
-    json: bool,
-    schema: &str,
-    settings: &NodeSettings,
-    superblock: &Superblock,
-    (ancestor, missing): (u64, &str),
-) -> Result<u8, Failure> {
-    let (identity, founded_at) = (superblock.identity.to_string(), superblock.high_next);
+/// Prints the history that was founded, what it lacks of the former one, and what comes next.
+pub fn report_founding(json: bool, schema: &str, founded: &Founded) -> Result<u8, Failure> {
+    let Founded { replica, address, identity, history, seq, former, missing } = founded;
     let mut out = std::io::stdout();
     match json {
         true => {
             let value = json!({
                 "schema": schema,
-                "founded": format!("{:016x}", superblock.history),
-                "identity": identity,
-                "seq": founded_at,
-                "former": format!("{ancestor:016x}"),
+                "founded": format!("{history:016x}"),
+                "identity": identity.to_string(),
+                "seq": seq,
+                "former": format!("{former:016x}"),
                 "missing": missing,
             });
             writeln!(out, "{value}")?;
         }
         false => {
-            writeln!(out, "history {:016x}", superblock.history)?;
-            writeln!(out, "founded at seq {founded_at} on {ancestor:016x}")?;
-            writeln!(out, "member {identity} {}", settings.unicast)?;
+            writeln!(out, "history {history:016x}")?;
+            writeln!(out, "founded at seq {seq} on {former:016x}")?;
+            writeln!(out, "member {identity} {address}")?;
         }
     }
     eprintln!(
-        "missing: {missing}\nnow start the sequencer of replica {}: it is the only member. Then, one by one: move each other \
+        "missing: {missing}\nnow start the sequencer of replica {replica}: it is the only member. Then, one by one: move each other \
          replica's journal and tail away, `format` it, start it, and `lockstep membership add` its new identity. \
          Archivers and readers that hold nothing above seq {} go on by themselves; one that is ahead ends and says \
          by how much: what it has seen beyond is in no later history",
-        settings.replica,
-        founded_at - 1
+        seq - 1
     );
     Ok(0)
-}
-
-/// Where somebody leads, nothing is lost.
-pub fn has_no_leader(config: &Config, timeout: Duration) -> Result<(), Failure> {
-    let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
-    let mut questioner = match QueryClient::open(&Endpoint::from_config(config)?) {
-        Ok(questioner) => questioner,
-        Err(error) => {
-            eprintln!("no replica could be asked whether it leads: {error}");
-            return Ok(());
-        }
-    };
-    let statuses = questioner.statuses(&addresses, timeout);
-    match statuses.iter().flatten().find(|status| status.role == Role::Leader) {
-        None => Ok(()),
-        Some(leader) => {
-            let what = format!(
-                "{} leads at {}: the stream has a quorum, and a second history would part its readers; `lockstep \
-                 status` tells what is amiss, and a lost member is replaced with `membership remove` and `add`",
-                leader.identity, leader.address
-            );
-            Err(Failure::new(USAGE, what))
-        }
-    }
 }

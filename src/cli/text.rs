@@ -7,6 +7,7 @@ use super::schema::PayloadFields;
 use super::shown::shown;
 use lockstep_client::{Message, SubscriberEvent};
 use lockstep_names::OpenedNames;
+use lockstep_notary::to_hex as hex;
 use lockstep_wire::{EntryKind, Seq};
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
@@ -205,11 +206,6 @@ fn json_of(message: &Message<'_>, text: bool, names: &OpenedNames) -> Value {
         line["payload_text"] = std::str::from_utf8(message.payload).ok().into();
     }
     line
-}
-
-/// Hexadecimal digits, two a byte.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

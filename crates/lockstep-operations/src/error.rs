@@ -5,6 +5,7 @@ use lockstep_config::{ConfigError, ConfigErrors};
 use lockstep_io::IoError;
 use lockstep_node::{JournalError, NodeError};
 use std::fmt;
+use std::path::Path;
 
 /// Why an operation was not done. Each kind has its text, with the remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -19,6 +20,29 @@ pub enum OperationError {
     NotReady(String),
     /// The configuration does not allow it; they know their lines of the file.
     Config(ConfigErrors),
+}
+
+impl OperationError {
+    pub(crate) fn failed(what: impl fmt::Display) -> Self {
+        Self::Failed(what.to_string())
+    }
+
+    pub(crate) fn refused(what: impl fmt::Display) -> Self {
+        Self::Refused(what.to_string())
+    }
+
+    pub(crate) fn integrity(what: impl fmt::Display) -> Self {
+        Self::Integrity(what.to_string())
+    }
+
+    pub(crate) fn not_ready(what: impl fmt::Display) -> Self {
+        Self::NotReady(what.to_string())
+    }
+
+    /// A file that could not be read or written.
+    pub(crate) fn of_file(doing: &str, path: &Path, error: &std::io::Error) -> Self {
+        Self::Failed(format!("{doing} {}: {error}", path.display()))
+    }
 }
 
 impl fmt::Display for OperationError {

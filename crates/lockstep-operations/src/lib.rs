@@ -14,12 +14,19 @@
 #![allow(clippy::disallowed_methods, reason = "operations read clocks and files")]
 
 pub mod acting;
+pub mod backup;
+pub mod bounded;
 pub mod events;
 pub mod figures;
 pub mod health;
+pub mod journal;
 pub mod key_expiry;
+pub mod new_file;
+pub mod recover;
 pub mod samples;
+pub mod tar;
 
 mod error;
+mod hex64;
 
 pub use error::OperationError;

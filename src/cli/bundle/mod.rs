@@ -16,9 +16,7 @@ mod secrets;
 mod show;
 
 use super::Failure;
-use super::archive::{BLOCK, header, padding};
 use super::failure::FAILED;
-use super::new_file::write_new;
 use clap::{Args, Subcommand};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -26,6 +24,8 @@ use gather::gathered;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_io::clock::Utc;
+use lockstep_operations::new_file::write_new;
+use lockstep_operations::tar::{BLOCK, header, padding};
 use manifest::{BundleManifest, MANIFEST};
 use std::io::Write;
 use std::path::PathBuf;

@@ -4,10 +4,10 @@
 use super::manifest::{BundleManifest, COUNT_MAX, MANIFEST, PARTS_MAX, SCHEMA, digest, is_name};
 use super::{Bundle, BundleShowArgs};
 use crate::cli::Failure;
-use crate::cli::archive::{BLOCK, entry};
 use crate::cli::failure::{INTEGRITY, USAGE};
 use crate::cli::shown::shown;
 use flate2::read::GzDecoder;
+use lockstep_operations::tar::{BLOCK, entry};
 use serde_json::Value;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
@@ -238,9 +238,9 @@ fn timeline(out: &mut impl Write, bundle: &Bundle, count: usize) -> std::io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::archive::{header, padding};
     use flate2::Compression;
     use flate2::write::GzEncoder;
+    use lockstep_operations::tar::{header, padding};
 
     fn manifest(parts: &[(&str, &[u8])]) -> String {
         let part = |(name, bytes): &(&str, &[u8])| {

@@ -1,10 +1,10 @@
 //! `journal diff`: where two logs part, and how.
 
-use super::entry::kind_name;
 use crate::cli::Failure;
 use crate::cli::failure::INTEGRITY;
 use clap::Args;
 use lockstep_node::JournalReader;
+use lockstep_operations::journal::kind_name;
 use lockstep_replica::journal::{LogComparison, LogDifference, StoredLog};
 use lockstep_wire::{Entry, Epoch};
 use serde_json::json;

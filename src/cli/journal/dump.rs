@@ -4,13 +4,13 @@ use super::JournalPlaceArgs;
 use super::entry::{EntryForm, LogEntry};
 use super::select::{SelectArgs, Selection};
 use crate::cli::Failure;
-use crate::cli::failure::USAGE;
+use crate::cli::failure::{INTEGRITY, USAGE};
 use crate::cli::filter::has_bytes;
-use crate::cli::new_file::write_new_or_part;
 use crate::cli::schema::{FieldsArgs, PayloadFields};
 use clap::Args;
 use lockstep_node::JoinedMessages;
 use lockstep_notary::from_hex;
+use lockstep_operations::new_file::write_new_or_part;
 use lockstep_replica::journal::StoredLog;
 use lockstep_wire::{Entry, FrameView, Seq};
 use std::io::{BufWriter, Write};
@@ -246,7 +246,11 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
             out.flush()?;
             written
         }
-        false => write_new_or_part(&args.to_file, write_all),
+        false => write_new_or_part(&args.to_file, |failure: &Failure| failure.code() == INTEGRITY, write_all)
+            .map_err(|failed| match failed.part {
+                Some(part) => failed.error.explained(INTEGRITY, || format!("it is in {}", part.display())),
+                None => failed.error,
+            }),
     };
     let what = if args.format == ExportForm::Json { "entries" } else { "messages" };
     match counted {

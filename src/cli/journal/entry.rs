@@ -2,8 +2,9 @@
 
 use crate::cli::schema::PayloadFields;
 use crate::cli::shown::write_escaped;
-use crate::cli::text::hex;
 use lockstep_io::clock::Utc;
+use lockstep_notary::to_hex as hex;
+use lockstep_operations::journal::{ENTRY_SCHEMA, kind_name};
 use lockstep_replica::journal::Checkpoint;
 use lockstep_wire::{
     DayMark, EntryHeader, EntryKind, Epoch, EpochStartView, MembershipView, Nanos, OpenView, OrderView,
@@ -39,25 +40,7 @@ pub(super) struct LogEntry<'a> {
     pub is_committed: bool,
 }
 
-/// The word for a kind.
-pub(super) fn kind_name(kind: EntryKind) -> &'static str {
-    match kind {
-        EntryKind::Message => "message",
-        EntryKind::Open => "open",
-        EntryKind::Close => "close",
-        EntryKind::Day => "day",
-        EntryKind::Genesis => "genesis",
-        EntryKind::EpochStart => "epoch_start",
-        EntryKind::Membership => "membership",
-        EntryKind::ChangeCommitted => "change_committed",
-        EntryKind::Order => "order",
-    }
-}
-
 impl LogEntry<'_> {
-    /// The version of an entry's line of JSON.
-    pub const SCHEMA: &'static str = "lockstep.entry/1";
-
     /// Writes it.
     pub fn write(
         &self,
@@ -137,7 +120,7 @@ impl LogEntry<'_> {
         let EntryHeader { publisher, publisher_seq, destination, .. } = *self.header;
         let name = names.publishers.get(&publisher).map(|row| row.name.as_str());
         let mut line = json!({
-            "schema": Self::SCHEMA, "seq": self.seq, "timestamp_ns": self.time, "epoch": self.epoch.to_string(),
+            "schema": ENTRY_SCHEMA, "seq": self.seq, "timestamp_ns": self.time, "epoch": self.epoch.to_string(),
             "history": format!("{:016x}", self.history), "kind": kind_name(self.kind),
             "publisher": publisher, "publisher_name": name, "publisher_seq": publisher_seq,
             "destination": destination, "committed": self.is_committed,

@@ -1,12 +1,12 @@
 //! `journal info`: whose journal it is, and what is in it, by one reading of its log.
 
 use super::ListingArgs;
-use super::entry::kind_name;
 use crate::cli::Failure;
 use crate::cli::failure::INTEGRITY;
 use crate::cli::shown::shown;
 use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
+use lockstep_operations::journal::kind_name;
 use lockstep_replica::journal::proof::RunRecord;
 use lockstep_replica::journal::{StoredLog, Superblock};
 use lockstep_wire::{DayMark, EntryKind, Epoch, FrameView, Nanos, PublisherId, Seq};

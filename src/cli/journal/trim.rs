@@ -2,11 +2,11 @@
 
 use super::JournalPlaceArgs;
 use crate::cli::Failure;
-use crate::cli::backup::verified;
 use crate::cli::failure::{INTEGRITY, USAGE};
 use clap::Args;
 use lockstep_node::{JournalReader, Trimmed};
 use lockstep_operations::acting;
+use lockstep_operations::backup::verified;
 use lockstep_replica::journal::{LogComparison, StoredLog};
 use lockstep_wire::{DayMark, EntryKind, Seq};
 use serde_json::json;

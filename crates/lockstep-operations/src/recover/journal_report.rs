@@ -1,6 +1,7 @@
 //! What one journal holds, as `recover` prints it and reads it again.
 
-use crate::cli::hex64;
+use crate::bounded::read_text;
+use crate::{OperationError, hex64};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_node::RecoverySurvey;
@@ -9,15 +10,20 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
 
-/// The version of what `--json` prints.
+/// Longest look of another host that is read.
+const LOOK_LEN_MAX: u64 = 1 << 20;
+/// The version of its form as JSON.
 pub const SCHEMA: &str = "lockstep.recover/1";
 
 /// A former history: see [`lockstep_wire::Ancestor`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AncestorRow {
+    /// Which.
     #[serde(with = "hex64")]
     pub history: u64,
+    /// Where it ended, exclusive.
     pub next: Seq,
+    /// The chain there.
     #[serde(with = "hex64")]
     pub chain: Chain,
 }
@@ -37,22 +43,29 @@ impl AncestorRow {
 /// What a journal holds. Numbers of 64 random bits are hexadecimal text, as JSON's own are not exact.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct JournalHoldings {
+    /// The version of its form as JSON: [`SCHEMA`].
     pub schema: String,
+    /// The journal's folder.
     pub journal: String,
+    /// The cluster that it belongs to.
     #[serde(with = "hex64")]
     pub cluster: u64,
+    /// Whose journal it is.
     pub identity: String,
+    /// The history of its log.
     #[serde(with = "hex64")]
     pub history: u64,
-    /// Newest first.
+    /// Former histories, newest first.
     #[serde(rename = "former")]
     pub ancestors: Vec<AncestorRow>,
     /// That of the last entry.
     #[serde(with = "hex64")]
     pub epoch: u64,
+    /// Where its log begins.
     pub oldest_seq: Seq,
     /// Where its log ends, exclusive.
     pub next: Seq,
+    /// The chain there.
     #[serde(with = "hex64")]
     pub chain: Chain,
     /// All below is known to be committed.
@@ -63,9 +76,11 @@ pub struct JournalHoldings {
     pub durability: Option<String>,
     /// The members in force at its end.
     pub members: Vec<String>,
+    /// Whether it has all that its node ever acknowledged.
     pub complete: bool,
     /// Why it is not.
     pub why: Option<String>,
+    /// Its damage, each with file and place.
     pub damage: Vec<String>,
     /// The file that ends in a group which did not get to the device as a whole.
     pub torn: Option<String>,
@@ -121,6 +136,36 @@ impl JournalHoldings {
             damage: Vec::new(),
             torn: None,
         }
+    }
+
+    /// What [`look`](super::look) saw on another host, from the file at `path` that has it as JSON.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has something else.
+    pub fn read(path: &Path) -> Result<Self, OperationError> {
+        let name = path.display();
+        let text = read_text(path, LOOK_LEN_MAX).map_err(|error| {
+            OperationError::refused(format_args!(
+                "reading {name}: {error}; give the files of `recover --json`"
+            ))
+        })?;
+        if text.trim().is_empty() {
+            return Err(OperationError::refused(format_args!(
+                "{name} is empty: `recover --json` could not look at that host's journal, and said why on stderr; look again, \
+                 or leave the file out"
+            )));
+        }
+        let holdings: Self = serde_json::from_str(&text).map_err(|error| {
+            OperationError::refused(format_args!("{name} is not what `recover --json` prints: {error}"))
+        })?;
+        if holdings.schema != SCHEMA {
+            return Err(OperationError::refused(format_args!(
+                "{name} is {}, this release reads {SCHEMA}: look with the same release",
+                holdings.schema
+            )));
+        }
+        // Journals of different hosts lie in folders of the same name.
+        Ok(Self { journal: format!("{name} ({})", holdings.journal), ..holdings })
     }
 
     /// Whether there was no journal.

@@ -1,133 +1,147 @@
 //! A backup is made, or goes on.
 
-use super::MakeArgs;
 use super::archive;
-use super::manifest::{BackupFile, BackupSegment, MANIFEST, Manifest};
-use super::segment_file::{SegmentFile, failed, write_whole};
+use super::manifest::{BackupFile, BackupManifest, BackupSegment, MANIFEST};
+use super::segment_file::{SegmentFile, write_whole};
 use super::view::BackupView;
-use crate::cli::Failure;
-use crate::cli::bounded::read_text;
-use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
-use crate::cli::recover::AncestorRow;
+use crate::OperationError;
+use crate::acting;
+use crate::bounded::read_text;
+use crate::recover::AncestorRow;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
+use lockstep_config::Config;
 use lockstep_io::clock::Utc;
 use lockstep_node::JournalReader;
-use lockstep_operations::acting;
 use lockstep_replica::journal::ports::FileName;
-use lockstep_replica::journal::{CopiedSegment, CopyOwner, LogComparison, StoredLog};
-use lockstep_wire::{FrameView, Seq};
-use serde_json::json;
+use lockstep_replica::journal::{CopiedSegment, CopyOwner, Damage, LogComparison, StoredLog};
+use lockstep_wire::{Epoch, FrameView, Seq};
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
+use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-/// The version of what `--json` prints.
-const SCHEMA: &str = "lockstep.backup.made/1";
 /// Smallest segment of a backup.
-const SEGMENT_MIN: u64 = 64 << 10;
+pub const SEGMENT_MIN: u64 = 64 << 10;
 
-pub(super) fn run(args: &MakeArgs) -> Result<u8, Failure> {
-    let to =
-        args.to.as_deref().ok_or_else(|| Failure::new(USAGE, "--to DIR|FILE.tar: where the backup goes"))?;
-    if args.segment_size < SEGMENT_MIN {
-        return Err(Failure::new(USAGE, format!("--segment-size: at least {SEGMENT_MIN} bytes")));
-    }
-    let source = args.place.open(args.dir.as_ref())?;
-    let committed = if args.dir.is_none() { committed_of(args)? } else { None };
+/// A backup that is to be made, or to go on.
+#[derive(Clone, Copy, Debug)]
+pub struct BackupOrder<'a> {
+    /// Where it goes: a folder, which gets what is new, or a new file whose name ends with `.tar`.
+    pub to: &'a Path,
+    /// Bytes of a segment of it.
+    pub segment_len: u64,
+    /// What the journal's node knows to be committed, if it was asked ([`committed`]).
+    pub committed: Option<NodeCommit>,
+    /// How long the node's segments may take to hold that.
+    pub patience: Duration,
+}
+
+/// A backup that was made, or has gone on.
+#[derive(Clone, Debug)]
+pub struct BackupMade {
+    /// What it is now.
+    pub manifest: BackupManifest,
+    /// Where it ended before.
+    pub previous_next: Seq,
+    /// The first and the last seq that the journal has, and that are not known to be committed yet.
+    pub not_committed: Option<(Seq, Seq)>,
+    /// The first damage of the journal: the backup has what could be read.
+    pub damage: Option<Damage>,
+}
+
+/// Copies what is known to be committed of the journal `source`, and was not copied before.
+///
+/// # Errors
+/// The journal has nothing to copy or does not continue the backup, the backup is damaged, the place is not
+/// one for it, or files fail.
+pub fn make(source: &JournalReader, order: &BackupOrder<'_>) -> Result<BackupMade, OperationError> {
+    let BackupOrder { to, segment_len, committed, patience } = *order;
     // Segments are written behind the node's memory: they get the time to hold what is committed now.
-    let log = source.log_up_to(committed.map_or(0, |(_, _, commit_next)| commit_next), args.timeout)?;
+    let log = source.log_up_to(committed.map_or(0, |committed| committed.next), patience)?;
     let commit_next = commit_next(&log, committed);
     if commit_next <= log.oldest_seq {
         let what = format!(
             "nothing in {} is known to be committed: there is nothing to back up yet",
             source.dir().display()
         );
-        return Err(Failure::new(NOT_READY, what));
+        return Err(OperationError::not_ready(what));
     }
     let is_archive = to.extension().is_some_and(|extension| extension == "tar");
     let folder = if is_archive { archive_folder(to)? } else { to.to_path_buf() };
-    let mut making = Making::begin(&folder, &source, &log, args.segment_size)?;
-    let previous = making.manifest.next;
-    making.check(&source, &log)?;
-    making.take(&source, &log, commit_next)?;
+    let mut making = Making::begin(&folder, source, &log, segment_len)?;
+    let previous_next = making.manifest.next;
+    making.check(source, &log)?;
+    making.take(source, &log, commit_next)?;
     let manifest = making.finish()?;
     if is_archive {
         archive::pack(&BackupView::open(&folder)?, to)?;
-        std::fs::remove_dir_all(&folder).map_err(|error| failed("removing", &folder, &error))?;
+        std::fs::remove_dir_all(&folder)
+            .map_err(|error| OperationError::of_file("removing", &folder, &error))?;
     }
-    report(args, to, &manifest, previous)?;
-    if commit_next < log.end.next {
-        eprintln!(
-            "seqs {commit_next} to {} are in the journal and not known to be committed yet: a later backup takes them",
-            log.end.next - 1
-        );
-    }
-    match log.damages().next() {
-        Some(damage) => {
-            let what = format!(
-                "the journal {} is damaged, and the backup has seqs {} to {} of it: {damage}",
-                source.dir().display(),
-                manifest.oldest_seq,
-                manifest.next - 1
-            );
-            Err(Failure::new(INTEGRITY, what))
-        }
-        None => Ok(0),
-    }
+    let end = log.end.next;
+    let not_committed = (commit_next < end).then(|| (commit_next, end - 1));
+    Ok(BackupMade { manifest, previous_next, not_committed, damage: log.damages().next() })
 }
 
 /// The folder in which the files of an archive are made.
-fn archive_folder(to: &Path) -> Result<PathBuf, Failure> {
+fn archive_folder(to: &Path) -> Result<PathBuf, OperationError> {
     if to.exists() {
         let what = format!(
             "{} exists: an archive is made as a whole, under a name of its own; a folder gets what is new",
             to.display()
         );
-        return Err(Failure::new(USAGE, what));
+        return Err(OperationError::refused(what));
     }
     let mut name = to.as_os_str().to_owned();
     name.push(".files");
     Ok(name.into())
 }
 
-/// The answer of a node: its history, the epoch of its log, and how much of that is committed.
-type NodeCommit = (u64, lockstep_wire::Epoch, Seq);
+/// What a node answers of its log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeCommit {
+    /// Its history.
+    pub history: u64,
+    /// The epoch in which it ends.
+    pub epoch: Epoch,
+    /// All below is committed.
+    pub next: Seq,
+}
 
-/// How much the node knows to be committed; `None` if it does not answer.
-fn committed_of(args: &MakeArgs) -> Result<Option<NodeCommit>, Failure> {
-    let config = args.place.cluster.load(&[])?;
-    let address = args.place.node()?.unicast;
-    let asked = Endpoint::from_config(&config).map_err(Failure::from).and_then(|endpoint| {
-        let mut client = QueryClient::open(&endpoint)?;
-        Ok(client.nodes(&[address], args.timeout).pop().flatten())
-    });
-    Ok(match asked {
-        Ok(Some(state)) => Some((state.history, state.accepted, state.commit_next)),
-        Ok(None) => None,
-        Err(error) => {
-            eprintln!("the node could not be asked what is committed, its journal has to say it: {error}");
-            None
-        }
-    })
+/// How much the node at `address` knows to be committed; `None` if it does not answer.
+///
+/// # Errors
+/// It could not be asked.
+pub fn committed(
+    config: &Config,
+    address: SocketAddrV4,
+    timeout: Duration,
+) -> Result<Option<NodeCommit>, OperationError> {
+    let mut client = QueryClient::open(&Endpoint::from_config(config)?)?;
+    let state = client.nodes(&[address], timeout).pop().flatten();
+    Ok(state.map(|state| NodeCommit {
+        history: state.history,
+        epoch: state.accepted,
+        next: state.commit_next,
+    }))
 }
 
 /// All below is committed. The node's answer was given before the log was read: it counts if both logs end in
 /// one epoch of one history, as then the shorter one is a part of the longer one.
 fn commit_next(log: &StoredLog, node: Option<NodeCommit>) -> Seq {
-    let counts =
-        |(history, epoch, _): &NodeCommit| (*history, *epoch) == (log.lineage.history(), log.end.epoch);
-    let node = node.filter(counts).map_or(0, |(_, _, commit_next)| commit_next);
-    log.commit_next.max(node.min(log.end.next))
+    let counts = |node: &NodeCommit| (node.history, node.epoch) == (log.lineage.history(), log.end.epoch);
+    log.commit_next.max(node.filter(counts).map_or(0, |node| node.next).min(log.end.next))
 }
 
 /// A backup that grows.
 struct Making {
     dir: PathBuf,
     _lock: File,
-    manifest: Manifest,
+    manifest: BackupManifest,
     owner: CopyOwner,
     segment: Option<(CopiedSegment, SegmentFile)>,
     /// The last segment has its index and checkpoint: it does not grow any more.
@@ -139,20 +153,25 @@ struct Making {
 
 impl Making {
     /// The backup in `dir`, without the remains of an interrupted one; a new one if there is none.
-    fn begin(dir: &Path, source: &JournalReader, log: &StoredLog, segment_len: u64) -> Result<Self, Failure> {
+    fn begin(
+        dir: &Path,
+        source: &JournalReader,
+        log: &StoredLog,
+        segment_len: u64,
+    ) -> Result<Self, OperationError> {
         acting::not_as_root_in(dir)?;
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir.join("segments"));
-        made.map_err(|error| failed("creating", dir, &error))?;
+        made.map_err(|error| OperationError::of_file("creating", dir, &error))?;
         let lock = lock(dir)?;
         let path = dir.join(MANIFEST);
         let (identity, cluster) = match source.superblock()? {
             Some(superblock) => (superblock.identity, superblock.cluster),
-            None => log.owner.ok_or_else(|| Failure::new(USAGE, "the journal holds nothing yet"))?,
+            None => log.owner.ok_or_else(|| OperationError::refused("the journal holds nothing yet"))?,
         };
         let mut manifest = match read_text(&path, archive::MANIFEST_LEN_MAX) {
-            Ok(text) => Manifest::parse(&text)?,
+            Ok(text) => BackupManifest::parse(&text)?,
             Err(error) if error.kind() == ErrorKind::NotFound => begin_manifest(dir, source, log, cluster)?,
-            Err(error) => return Err(failed("reading", &path, &error)),
+            Err(error) => return Err(OperationError::of_file("reading", &path, &error)),
         };
         if manifest.cluster != cluster {
             let what = format!(
@@ -160,7 +179,7 @@ impl Making {
                 dir.display(),
                 manifest.cluster
             );
-            return Err(Failure::new(USAGE, what));
+            return Err(OperationError::refused(what));
         }
         remove_remains(dir, &manifest)?;
         manifest.source = identity.to_string();
@@ -183,7 +202,7 @@ impl Making {
 
     /// The journal's log and the backup's are one: the backup's last segment equals that part of the log, and
     /// the log goes on where the backup ends, or ends before.
-    fn check(&mut self, source: &JournalReader, log: &StoredLog) -> Result<(), Failure> {
+    fn check(&mut self, source: &JournalReader, log: &StoredLog) -> Result<(), OperationError> {
         let next = self.manifest.next;
         let lost = log.gone.iter().find(|gone| gone.from < log.oldest_seq && gone.to_next > next);
         if let Some(gone) = lost.filter(|_| log.oldest_seq > next) {
@@ -193,7 +212,7 @@ impl Making {
                 source.dir().display(),
                 gone.damage()
             );
-            return Err(Failure::new(INTEGRITY, what));
+            return Err(OperationError::integrity(what));
         }
         if log.oldest_seq > next {
             let what = format!(
@@ -203,7 +222,7 @@ impl Making {
                 source.dir().display(),
                 log.oldest_seq
             );
-            return Err(Failure::new(USAGE, what));
+            return Err(OperationError::refused(what));
         }
         let Some(last) = self.manifest.segments.last().cloned() else { return Ok(()) };
         let (file, number) = (self.reopen(&last)?, last.number);
@@ -217,7 +236,7 @@ impl Making {
                  continuation; give its backup a folder of its own",
                 source.dir().display()
             );
-            return Err(Failure::new(INTEGRITY, what));
+            return Err(OperationError::integrity(what));
         }
         let resumed = backup.resume_copy(self.owner, number, end)?;
         self.is_sealed = !last.derived.is_empty();
@@ -226,7 +245,7 @@ impl Making {
     }
 
     /// The last segment of the backup, to be written on; its bytes are those of the manifest.
-    fn reopen(&self, last: &BackupSegment) -> Result<SegmentFile, Failure> {
+    fn reopen(&self, last: &BackupSegment) -> Result<SegmentFile, OperationError> {
         let path = self.dir.join(&last.file.file);
         let file = SegmentFile::reopen(path.clone(), last.file.bytes)?;
         if file.digest() != last.file.sha256 {
@@ -235,13 +254,18 @@ impl Making {
                 path.display(),
                 self.dir.display()
             );
-            return Err(Failure::new(INTEGRITY, what));
+            return Err(OperationError::integrity(what));
         }
         Ok(file)
     }
 
     /// Adds what the log has below `commit_next` and the backup has not.
-    fn take(&mut self, source: &JournalReader, log: &StoredLog, commit_next: Seq) -> Result<(), Failure> {
+    fn take(
+        &mut self,
+        source: &JournalReader,
+        log: &StoredLog,
+        commit_next: Seq,
+    ) -> Result<(), OperationError> {
         if self.manifest.next < commit_next {
             self.manifest.ancestors = AncestorRow::all(&log.lineage);
         }
@@ -250,11 +274,11 @@ impl Making {
                 return Ok(ControlFlow::Break(()));
             }
             self.append(source, frame)?;
-            Ok::<_, Failure>(ControlFlow::Continue(()))
+            Ok::<_, OperationError>(ControlFlow::Continue(()))
         })
     }
 
-    fn append(&mut self, source: &JournalReader, frame: &FrameView<'_>) -> Result<(), Failure> {
+    fn append(&mut self, source: &JournalReader, frame: &FrameView<'_>) -> Result<(), OperationError> {
         let history = frame.header.history;
         let is_full = self.segment.as_ref().is_some_and(|(segment, _)| {
             self.is_sealed || segment.bytes() + frame.bytes.len() as u64 > self.segment_len
@@ -278,7 +302,7 @@ impl Making {
                 "the journal {} does not go on where the backup ends: {wrong}",
                 source.dir().display()
             );
-            Failure::new(INTEGRITY, what)
+            OperationError::integrity(what)
         })?;
         file.write(frame.bytes)?;
         self.manifest.wire_version = self.manifest.wire_version.max(frame.header.version);
@@ -289,7 +313,7 @@ impl Making {
 
     /// Everything so far is on the device, and then belongs to the backup. A segment that is `full` has its
     /// index and checkpoint beside it.
-    fn write_manifest(&mut self, full: bool) -> Result<(), Failure> {
+    fn write_manifest(&mut self, full: bool) -> Result<(), OperationError> {
         let Some((segment, file)) = &mut self.segment else { return Ok(()) };
         file.sync()?;
         let derived = if full { SegmentFile::write_derived(&self.dir, segment)? } else { Vec::new() };
@@ -315,11 +339,11 @@ impl Making {
         self.manifest.version = env!("CARGO_PKG_VERSION").into();
         let segments = self.dir.join("segments");
         let synced = File::open(&segments).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| failed("syncing", &segments, &error))?;
+        synced.map_err(|error| OperationError::of_file("syncing", &segments, &error))?;
         write_whole(&self.dir.join(MANIFEST), self.manifest.text()?.as_bytes())
     }
 
-    fn finish(mut self) -> Result<Manifest, Failure> {
+    fn finish(mut self) -> Result<BackupManifest, OperationError> {
         if self.is_new {
             self.write_manifest(false)?;
         }
@@ -333,10 +357,10 @@ fn begin_manifest(
     source: &JournalReader,
     log: &StoredLog,
     cluster: u64,
-) -> Result<Manifest, Failure> {
-    let entries = std::fs::read_dir(dir).map_err(|error| failed("reading", dir, &error))?;
+) -> Result<BackupManifest, OperationError> {
+    let entries = std::fs::read_dir(dir).map_err(|error| OperationError::of_file("reading", dir, &error))?;
     for entry in entries {
-        let name = entry.map_err(|error| failed("reading", dir, &error))?.file_name();
+        let name = entry.map_err(|error| OperationError::of_file("reading", dir, &error))?.file_name();
         let is_ours = ["segments", "lock", "manifest.json.new"].iter().any(|ours| name == *ours);
         if !is_ours {
             let what = format!(
@@ -344,7 +368,7 @@ fn begin_manifest(
                 dir.display(),
                 name.to_string_lossy()
             );
-            return Err(Failure::new(USAGE, what));
+            return Err(OperationError::refused(what));
         }
     }
     let base = match log.start.next {
@@ -355,63 +379,37 @@ fn begin_manifest(
             Some(BackupFile::of(file, &bytes))
         }
     };
-    Ok(Manifest::begin(cluster, log, base))
+    Ok(BackupManifest::begin(cluster, log, base))
 }
 
 /// Removes files of a backup that was interrupted: those that the manifest does not list.
-fn remove_remains(dir: &Path, manifest: &Manifest) -> Result<(), Failure> {
+fn remove_remains(dir: &Path, manifest: &BackupManifest) -> Result<(), OperationError> {
     let listed: Vec<&str> = manifest.files().map(|file| file.file.as_str()).collect();
     let segments = dir.join("segments");
-    let entries = std::fs::read_dir(&segments).map_err(|error| failed("reading", &segments, &error))?;
+    let entries = std::fs::read_dir(&segments)
+        .map_err(|error| OperationError::of_file("reading", &segments, &error))?;
     for entry in entries {
-        let entry = entry.map_err(|error| failed("reading", &segments, &error))?;
+        let entry = entry.map_err(|error| OperationError::of_file("reading", &segments, &error))?;
         let name = format!("segments/{}", entry.file_name().to_string_lossy());
         if !listed.contains(&name.as_str()) && FileName::parse(&name).is_some() {
-            std::fs::remove_file(entry.path()).map_err(|error| failed("removing", &entry.path(), &error))?;
+            std::fs::remove_file(entry.path())
+                .map_err(|error| OperationError::of_file("removing", &entry.path(), &error))?;
         }
     }
     Ok(())
 }
 
 /// No other backup into `dir` runs as long as this lives.
-fn lock(dir: &Path) -> Result<File, Failure> {
+fn lock(dir: &Path) -> Result<File, OperationError> {
     let path = dir.join("lock");
     let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = opened.map_err(|error| failed("opening", &path, &error))?;
+    let file = opened.map_err(|error| OperationError::of_file("opening", &path, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Failure::new(FAILED, format!("another backup into {} runs: wait for its end", dir.display())))
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(failed("locking", &path, &error)),
+        Err(std::fs::TryLockError::WouldBlock) => Err(OperationError::failed(format!(
+            "another backup into {} runs: wait for its end",
+            dir.display()
+        ))),
+        Err(std::fs::TryLockError::Error(error)) => Err(OperationError::of_file("locking", &path, &error)),
     }
-}
-
-fn report(args: &MakeArgs, to: &Path, manifest: &Manifest, previous: Seq) -> Result<(), Failure> {
-    let mut out = std::io::stdout();
-    let (bytes, segments) = (manifest.files().map(|file| file.bytes).sum::<u64>(), manifest.segments.len());
-    if args.json {
-        let value = json!({
-            "schema": SCHEMA, "backup": to.display().to_string(), "source": manifest.source,
-            "history": format!("{:016x}", manifest.history), "oldest_seq": manifest.oldest_seq,
-            "next": manifest.next, "previous_next": previous, "chain": format!("{:016x}", manifest.chain),
-            "segments": segments, "bytes": bytes,
-        });
-        writeln!(out, "{value}")?;
-        return Ok(());
-    }
-    let new = match manifest.next - previous {
-        0 => "nothing new".to_owned(),
-        count => format!("{count} new entries"),
-    };
-    writeln!(
-        out,
-        "backup {}: seqs {} to {} of history {:016x}, chain {:016x}; {new}; {segments} segments, {bytes} bytes",
-        to.display(),
-        manifest.oldest_seq,
-        manifest.next - 1,
-        manifest.history,
-        manifest.chain
-    )?;
-    Ok(())
 }

@@ -1,11 +1,10 @@
 //! A backup as a single file: a tar archive of the manifest and the files in it.
 
-use super::manifest::{MANIFEST, Manifest};
+use super::manifest::{BackupManifest, MANIFEST};
 use super::view::BackupView;
-use crate::cli::Failure;
-use crate::cli::archive::{self, BLOCK, padding};
-use crate::cli::failure::{FAILED, INTEGRITY, USAGE};
-use crate::cli::new_file::write_new;
+use crate::OperationError;
+use crate::new_file::write_new;
+use crate::tar::{self, BLOCK, padding};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -16,25 +15,26 @@ use std::path::Path;
 pub(super) const MANIFEST_LEN_MAX: u64 = 256 << 20;
 
 /// The header of a file of the archive.
-fn header(name: &str, len: u64, time_s: u64) -> Result<[u8; BLOCK], Failure> {
-    archive::header(name, len, time_s).ok_or_else(|| {
+fn header(name: &str, len: u64, time_s: u64) -> Result<[u8; BLOCK], OperationError> {
+    tar::header(name, len, time_s).ok_or_else(|| {
         let what = format!("{name} with {len} bytes does not fit an archive: back up into a folder");
-        Failure::new(USAGE, what)
+        OperationError::refused(what)
     })
 }
 
 /// Writes the backup in the folder of `view` into the new file `path`, which gets its name when it is whole.
-pub(super) fn pack(view: &BackupView, path: &Path) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(FAILED, format!("writing {}: {error}", path.display()));
+pub(super) fn pack(view: &BackupView, path: &Path) -> Result<(), OperationError> {
+    let failed =
+        |error: std::io::Error| OperationError::failed(format!("writing {}: {error}", path.display()));
     write_new(path, |out| write_all(&view.manifest, view, out, &failed))
 }
 
 fn write_all(
-    manifest: &Manifest,
+    manifest: &BackupManifest,
     view: &BackupView,
     mut out: &mut dyn Write,
-    failed: &impl Fn(std::io::Error) -> Failure,
-) -> Result<(), Failure> {
+    failed: &impl Fn(std::io::Error) -> OperationError,
+) -> Result<(), OperationError> {
     let time_s = manifest.made_ns / 1_000_000_000;
     let text = manifest.text()?;
     out.write_all(&header(MANIFEST, text.len() as u64, time_s)?).map_err(failed)?;
@@ -46,7 +46,7 @@ fn write_all(
         let (len, sha256) = view.copy(file.name()?, &mut out).map_err(failed)?;
         if (len, &sha256) != (file.bytes, &file.sha256) {
             let what = format!("{} of the backup is damaged: run `lockstep backup verify` on it", file.file);
-            return Err(Failure::new(INTEGRITY, what));
+            return Err(OperationError::integrity(what));
         }
         out.write_all(&padding(len)).map_err(failed)?;
     }
@@ -54,22 +54,22 @@ fn write_all(
 }
 
 /// The files of an archive: where each begins, and its bytes.
-pub(super) fn members(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, Failure> {
+pub(super) fn members(path: &Path) -> Result<BTreeMap<String, (u64, u64)>, OperationError> {
     let wrong = |what: &str| {
         let what = format!("{} is no backup: {what}; give what `lockstep backup --to` made", path.display());
-        Failure::new(USAGE, what)
+        OperationError::refused(what)
     };
     let file = File::open(path).map_err(|error| wrong(&error.to_string()))?;
     let (mut members, mut at) = (BTreeMap::new(), 0);
     let mut block = [0; BLOCK];
     while file.read_exact_at(&mut block, at).is_ok() && block != [0; BLOCK] {
-        let Some(entry) = archive::entry(&block) else {
+        let Some(entry) = tar::entry(&block) else {
             return match at {
                 0 => Err(wrong("neither a folder nor an archive")),
-                _ => Err(Failure::new(
-                    INTEGRITY,
-                    format!("{} is damaged at byte {at}: no header", path.display()),
-                )),
+                _ => Err(OperationError::integrity(format!(
+                    "{} is damaged at byte {at}: no header",
+                    path.display()
+                ))),
             };
         };
         let len = entry.len;

@@ -1,12 +1,12 @@
 //! Whether another survivor has founded a history on the same one already: two founders would serve two
 //! streams.
 
+use super::founding::FoundingNotice;
 use super::journal_report::JournalHoldings;
-use crate::cli::Failure;
-use crate::cli::failure::USAGE;
+use crate::OperationError;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{NodeState, QueryClient};
-use lockstep_daemon::config::Config;
+use lockstep_config::Config;
 use lockstep_node::NodeSettings;
 use std::path::Path;
 use std::time::Duration;
@@ -21,18 +21,19 @@ pub fn found_nothing(
     settings: &NodeSettings,
     holdings: &JournalHoldings,
     timeout: Duration,
-) -> Result<(), Failure> {
+    on_notice: &mut dyn FnMut(FoundingNotice),
+) -> Result<(), OperationError> {
     let others: Vec<_> = config.replicas.iter().filter(|replica| replica.id != settings.replica).collect();
     let addresses: Vec<_> = others.iter().map(|replica| replica.unicast).collect();
-    let asked = Endpoint::from_config(config)
-        .map_err(Failure::from)
-        .and_then(|endpoint| Ok::<_, Failure>(QueryClient::open(&endpoint)?.nodes(&addresses, timeout)));
+    let asked = Endpoint::from_config(config).map_err(OperationError::from).and_then(|endpoint| {
+        Ok::<_, OperationError>(QueryClient::open(&endpoint)?.nodes(&addresses, timeout))
+    });
     let answers: Vec<Option<NodeState>> = asked.unwrap_or_else(|_| vec![None; addresses.len()]);
     let mut silent = Vec::new();
     for (replica, answer) in others.iter().zip(answers) {
         let local = history_of(&replica.journal, config.cluster);
         let Some(history) = answer.as_ref().map(|state| state.history).or(local) else {
-            silent.push(format!("{} ({})", replica.id, replica.unicast));
+            silent.push((replica.id, replica.unicast));
             continue;
         };
         if is_other(history, holdings) {
@@ -43,15 +44,11 @@ pub fn found_nothing(
                  former one, move its journal away first",
                 replica.id, holdings.history
             );
-            return Err(Failure::new(USAGE, what));
+            return Err(OperationError::Refused(what));
         }
     }
     if !silent.is_empty() {
-        eprintln!(
-            "replicas that do not answer, and whose journals are not on this host: {}. Make sure that on none of them a \
-             history was founded (`lockstep recover` there shows it): two founders serve two streams",
-            silent.join(", ")
-        );
+        on_notice(FoundingNotice::Silent(silent));
     }
     Ok(())
 }
@@ -71,7 +68,7 @@ fn history_of(journal: &Path, cluster: u64) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::recover::AncestorRow;
+    use crate::recover::AncestorRow;
 
     #[test]
     fn a_history_is_another_ones_unless_this_journal_is_in_it_or_was_founded_on_it() {

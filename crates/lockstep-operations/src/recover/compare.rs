@@ -1,6 +1,7 @@
 //! Which of several journals holds most: the one on which a history is to be founded.
 
 use super::journal_report::JournalHoldings;
+use crate::OperationError;
 use std::collections::BTreeSet;
 
 /// What a comparison says.
@@ -14,12 +15,17 @@ pub struct Comparison {
     pub has_quorum: bool,
 }
 
-/// Judges journals of one cluster. The greatest (epoch, end) holds most (S5), of the latest history.
+/// Compares what journals of one cluster hold: which of them holds most.
 ///
 /// # Errors
 /// They belong to different clusters, to histories of which none was founded on the other, or contradict each
 /// other.
-pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
+pub fn compare(all: &[JournalHoldings]) -> Result<Comparison, OperationError> {
+    judge(all).map_err(OperationError::Integrity)
+}
+
+/// Judges journals of one cluster. The greatest (epoch, end) holds most (S5), of the latest history.
+fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
     let Some(longest) = (0..all.len()).filter(|at| !all[*at].is_blank()).max_by_key(|at| {
         let holdings = &all[*at];
         (holdings.epoch, holdings.next, holdings.complete, std::cmp::Reverse(*at))
@@ -139,7 +145,7 @@ fn absent(all: &[JournalHoldings], members: &BTreeSet<&str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::recover::journal_report::{AncestorRow, SCHEMA};
+    use crate::recover::journal_report::{AncestorRow, SCHEMA};
 
     fn holdings(identity: &str, epoch: u64, next: u64) -> JournalHoldings {
         JournalHoldings {

@@ -1,12 +1,11 @@
 //! The manifest of a backup: which bytes of which files it is. Files that it does not list, and bytes behind
 //! a listed length, belong to a backup that was interrupted.
 
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, INTEGRITY, USAGE};
-use crate::cli::hex64;
-use crate::cli::recover::AncestorRow;
-use crate::cli::text::hex;
+use crate::OperationError;
+use crate::hex64;
+use crate::recover::AncestorRow;
 use lockstep_core::proto::log::LogEnd;
+use lockstep_notary::to_hex as hex;
 use lockstep_replica::journal::ports::FileName;
 use lockstep_replica::journal::{Damage, FORMAT_VERSION, StoredLog};
 use lockstep_wire::{Epoch, Nanos, Seq, VERSION, VERSION_MIN};
@@ -21,8 +20,11 @@ const SCHEMA: &str = "lockstep.backup/1";
 /// A file of a backup.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BackupFile {
+    /// Its name in the folder.
     pub file: String,
+    /// How many of its bytes belong to the backup.
     pub bytes: u64,
+    /// Their digest.
     pub sha256: String,
 }
 
@@ -30,10 +32,13 @@ pub struct BackupFile {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct BackupSegment {
     #[serde(flatten)]
+    /// Its file.
     pub file: BackupFile,
+    /// Its number in this backup.
     pub number: u64,
+    /// Its first seq.
     pub first_seq: Seq,
-    /// Exclusive.
+    /// Its end, exclusive.
     pub next_seq: Seq,
     /// The chain at its end.
     #[serde(with = "hex64")]
@@ -44,7 +49,8 @@ pub struct BackupSegment {
 
 /// What a backup is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct BackupManifest {
+    /// The version of its form.
     pub schema: String,
     /// The program that wrote it.
     pub version: String,
@@ -52,21 +58,27 @@ pub struct Manifest {
     pub wire_version: u8,
     /// The program's version of segments.
     pub journal_format: u32,
+    /// The cluster.
     #[serde(with = "hex64")]
     pub cluster: u64,
     /// The owner of the journal that was backed up last.
     pub source: String,
+    /// The history of its log.
     #[serde(with = "hex64")]
     pub history: u64,
-    /// Newest first.
+    /// Former histories, newest first.
     pub ancestors: Vec<AncestorRow>,
+    /// Where it begins.
     pub oldest_seq: Seq,
     /// Where it ends, exclusive. All below is committed.
     pub next: Seq,
+    /// The epoch of its last frame.
     #[serde(with = "hex64")]
     pub epoch: u64,
+    /// The chain at its end.
     #[serde(with = "hex64")]
     pub chain: u64,
+    /// The stream's time at its end.
     pub timestamp_ns: Nanos,
     /// The highest epoch that a journal which was backed up had promised.
     #[serde(with = "hex64")]
@@ -75,6 +87,7 @@ pub struct Manifest {
     pub made_ns: Nanos,
     /// The tables before the oldest seq, where retention had removed what determines them.
     pub base: Option<BackupFile>,
+    /// Its segments, in order.
     pub segments: Vec<BackupSegment>,
     /// Of this text, with nothing here.
     pub sha256: String,
@@ -88,14 +101,14 @@ impl BackupFile {
     }
 
     /// Its name in a journal.
-    pub fn name(&self) -> Result<FileName, Failure> {
+    pub fn name(&self) -> Result<FileName, OperationError> {
         FileName::parse(&self.file).ok_or_else(|| {
-            Failure::new(INTEGRITY, format!("{MANIFEST} lists {}, which no backup has", self.file))
+            OperationError::integrity(format!("{MANIFEST} lists {}, which no backup has", self.file))
         })
     }
 }
 
-impl Manifest {
+impl BackupManifest {
     /// An empty one, of the log that begins behind `start`.
     pub fn begin(cluster: u64, log: &StoredLog, base: Option<BackupFile>) -> Self {
         let mut manifest = Self {
@@ -128,6 +141,7 @@ impl Manifest {
         LogEnd { next, epoch: Epoch(self.epoch), chain, timestamp }
     }
 
+    /// Sets where its log ends.
     pub fn set_end(&mut self, end: LogEnd) {
         let LogEnd { next, epoch: Epoch(epoch), chain, timestamp } = end;
         (self.next, self.epoch, self.chain, self.timestamp_ns) = (next, epoch, chain, timestamp);
@@ -178,18 +192,19 @@ impl Manifest {
     }
 
     /// Its text, which proves itself.
-    pub fn text(&self) -> Result<String, Failure> {
+    pub fn text(&self) -> Result<String, OperationError> {
         let text = |manifest: &Self| {
-            let text = serde_json::to_string_pretty(manifest).map_err(|error| Failure::new(FAILED, error))?;
-            Ok::<_, Failure>(text + "\n")
+            let text =
+                serde_json::to_string_pretty(manifest).map_err(|error| OperationError::failed(error))?;
+            Ok::<_, OperationError>(text + "\n")
         };
         let bare = text(&Self { sha256: String::new(), ..self.clone() })?;
         text(&Self { sha256: hex(&Sha256::digest(bare)), ..self.clone() })
     }
 
     /// The manifest with this text.
-    pub fn parse(text: &str) -> Result<Self, Failure> {
-        let damaged = |what: String| Failure::new(INTEGRITY, format!("{MANIFEST} is damaged: {what}"));
+    pub fn parse(text: &str) -> Result<Self, OperationError> {
+        let damaged = |what: String| OperationError::integrity(format!("{MANIFEST} is damaged: {what}"));
         let manifest: Self = serde_json::from_str(text).map_err(|error| damaged(error.to_string()))?;
         if manifest.text()? != text {
             return Err(damaged("it is not what was written, as its own sha256 shows".into()));
@@ -203,7 +218,7 @@ impl Manifest {
                  {VERSION_MIN} to {VERSION} and {FORMAT_VERSION}: use that release",
                 manifest.schema, manifest.wire_version, manifest.journal_format, manifest.version
             );
-            return Err(Failure::new(USAGE, what));
+            return Err(OperationError::refused(what));
         }
         Ok(manifest)
     }
@@ -247,7 +262,7 @@ mod tests {
     fn a_manifest_that_no_backup_writes_is_damage_although_it_proves_itself() {
         let whole = |oldest: Seq| {
             let base = (oldest > 1).then(|| BackupFile::of(FileName::Checkpoint(0), b""));
-            let mut manifest = Manifest::begin(7, &log(oldest), base);
+            let mut manifest = BackupManifest::begin(7, &log(oldest), base);
             manifest.segments =
                 vec![segment(1, (oldest, 20), true), segment(2, (20, 30), true), segment(3, (30, 40), false)];
             manifest.next = 40;
@@ -255,7 +270,7 @@ mod tests {
         };
         for oldest in [1, 9] {
             assert_eq!(whole(oldest).unsound(), []);
-            type Change<'a> = &'a dyn Fn(&mut Manifest);
+            type Change<'a> = &'a dyn Fn(&mut BackupManifest);
             let changes: [(&str, Change<'_>); 12] = [
                 ("no segments", &|manifest| manifest.segments.clear()),
                 ("no first", &|manifest| drop(manifest.segments.remove(0))),
@@ -280,7 +295,7 @@ mod tests {
             for (name, change) in changes {
                 let mut manifest = whole(oldest);
                 change(&mut manifest);
-                let read = Manifest::parse(&manifest.text().expect("JSON")).expect("it proves itself");
+                let read = BackupManifest::parse(&manifest.text().expect("JSON")).expect("it proves itself");
                 assert!(!read.unsound().is_empty(), "{name}, from {oldest}");
             }
         }
@@ -289,15 +304,15 @@ mod tests {
     #[test]
     fn a_backup_of_every_version_that_frames_have_here_is_read_and_no_other() {
         let of = |wire_version: u8| {
-            let manifest = Manifest { wire_version, ..Manifest::begin(7, &log(1), None) };
-            Manifest::parse(&manifest.text().expect("JSON"))
+            let manifest = BackupManifest { wire_version, ..BackupManifest::begin(7, &log(1), None) };
+            BackupManifest::parse(&manifest.text().expect("JSON"))
         };
         for version in VERSION_MIN..=VERSION {
             assert_eq!(of(version).expect("it is read").wire_version, version);
         }
         for version in [VERSION_MIN - 1, VERSION + 1] {
             let failure = of(version).expect_err("no frame of it is read");
-            assert_eq!(failure.code(), USAGE);
+            assert!(matches!(failure, OperationError::Refused(_)), "{failure}");
             assert!(failure.to_string().contains(&format!("with wire {version} ")), "{failure}");
         }
     }

@@ -1,11 +1,10 @@
 //! A backup for its readers: the bytes that the manifest lists, of a folder or of a single file.
 
 use super::archive;
-use super::manifest::{BackupFile, MANIFEST, Manifest};
-use crate::cli::Failure;
-use crate::cli::bounded::read_bytes;
-use crate::cli::failure::{INTEGRITY, USAGE};
-use crate::cli::text::hex;
+use super::manifest::{BackupFile, BackupManifest, MANIFEST};
+use crate::OperationError;
+use crate::bounded::read_bytes;
+use lockstep_notary::to_hex as hex;
 use lockstep_replica::journal::Damage;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use sha2::{Digest, Sha256};
@@ -30,19 +29,20 @@ struct BackupPlace {
 /// A backup that is read.
 #[derive(Debug)]
 pub struct BackupView {
-    pub manifest: Manifest,
+    /// What it is.
+    pub manifest: BackupManifest,
     files: BTreeMap<FileName, BackupPlace>,
 }
 
 impl BackupView {
     /// The backup at `path`.
-    pub fn open(path: &Path) -> Result<Self, Failure> {
+    pub fn open(path: &Path) -> Result<Self, OperationError> {
         let is_folder = path.is_dir();
         let members = if is_folder { BTreeMap::new() } else { archive::members(path)? };
         let missing = |what: &str| {
             let what =
                 format!("{} is no backup: {what}; give what `lockstep backup --to` made", path.display());
-            Failure::new(USAGE, what)
+            OperationError::refused(what)
         };
         let text = if is_folder {
             read_bytes(&path.join(MANIFEST), archive::MANIFEST_LEN_MAX)
@@ -55,8 +55,8 @@ impl BackupView {
             text
         };
         let text = String::from_utf8(text)
-            .map_err(|_| Failure::new(INTEGRITY, format!("{MANIFEST} is damaged: it is no text")))?;
-        let manifest = Manifest::parse(&text)?;
+            .map_err(|_| OperationError::integrity(format!("{MANIFEST} is damaged: it is no text")))?;
+        let manifest = BackupManifest::parse(&text)?;
         let mut files = BTreeMap::new();
         for file in manifest.files() {
             let place = if is_folder {
@@ -78,7 +78,7 @@ impl BackupView {
     }
 
     /// Its files that are not what the manifest lists.
-    pub fn wrong_files(&self) -> Result<Vec<(BackupFile, Damage)>, Failure> {
+    pub fn wrong_files(&self) -> Result<Vec<(BackupFile, Damage)>, OperationError> {
         let mut wrong = Vec::new();
         for file in self.manifest.files() {
             let name = file.name()?;
@@ -124,11 +124,11 @@ impl BackupView {
     }
 
     /// Writes its files into the folder `dir`, as a journal has them.
-    pub fn write_into(&self, dir: &Path) -> Result<(), Failure> {
+    pub fn write_into(&self, dir: &Path) -> Result<(), OperationError> {
         for (name, place) in &self.files {
             let path = dir.join(name.to_string());
             let failed = |error: std::io::Error| {
-                Failure::new(crate::cli::failure::FAILED, format!("writing {}: {error}", path.display()))
+                OperationError::failed(format!("writing {}: {error}", path.display()))
             };
             let mut file = File::create(&path).map_err(failed)?;
             let (_, sha256) = self.copy(*name, &mut file).map_err(failed)?;
@@ -137,7 +137,7 @@ impl BackupView {
                 let what = format!(
                     "{name} of the backup changed while it was copied: copy the backup, and try again"
                 );
-                return Err(Failure::new(INTEGRITY, what));
+                return Err(OperationError::integrity(what));
             }
         }
         Ok(())
