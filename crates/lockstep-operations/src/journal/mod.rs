@@ -1,8 +1,12 @@
 //! What the files of a journal hold: counted, trimmed, and begun anew with what was exported.
 
 mod import;
+mod info;
+mod trim;
 
 pub use import::{ImportOrder, import};
+pub use info::{DayRow, JournalInfo, LogContent, NewestRows};
+pub use trim::{TrimDone, TrimPlan, trim};
 
 use lockstep_wire::EntryKind;
 
