@@ -9,18 +9,17 @@ use super::Failure;
 use super::args::operator::OperatorArgs;
 use super::ended::{Again, abandoned, ended};
 use super::failure::{NOT_READY, USAGE};
-use super::operator::{CommandClient, grouped};
+use super::operator::CommandClient;
 use super::waiting;
 use clap::Args;
-use lockstep_client::internal::{Health, NodeStatus, QueryResult, leader_of};
+use lockstep_client::internal::leader_of;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_io::idle::Idle;
-use lockstep_wire::{DAY_LEN_MAX, DayMark, Nanos, Seq};
+use lockstep_operations::goals::{Answers, WaitGoal};
+use lockstep_wire::{DayMark, Nanos, Seq};
 use serde_json::json;
-use std::fmt;
 use std::io::Write;
 use std::ops::ControlFlow;
-use std::str::FromStr;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.wait/1";
@@ -33,55 +32,6 @@ const BATCH: usize = 4_096;
 const DAY_READ_FIRST: Seq = 1 << 16;
 /// ... and then so many times as many.
 const DAY_READ_MORE: Seq = 16;
-
-/// The state that a command waits for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum WaitGoal {
-    /// A replica leads.
-    Leader,
-    /// A replica leads, and a quorum of the members is there.
-    Quorum,
-    /// Members have everything that is committed.
-    CaughtUp,
-    /// This seq is committed.
-    Seq(Seq),
-    /// The trading day of this name has begun.
-    Day(String),
-}
-
-impl FromStr for WaitGoal {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let is_day = |name: &&str| DayMark::is_name(name);
-        match (text, text.split_once('=')) {
-            ("leader", _) => Ok(Self::Leader),
-            ("quorum", _) => Ok(Self::Quorum),
-            ("caught-up", _) => Ok(Self::CaughtUp),
-            (_, Some(("seq", seq))) => match seq.parse() {
-                Ok(seq) if seq > 0 => Ok(Self::Seq(seq)),
-                _ => Err(format!("'{seq}' is no seq: write a number from 1 on")),
-            },
-            (_, Some(("day", name))) => match Some(name).filter(is_day) {
-                Some(name) => Ok(Self::Day(name.to_owned())),
-                None => Err(format!("'{name}' is no day's name: 1 to {DAY_LEN_MAX} letters and digits")),
-            },
-            _ => Err("write leader, quorum, caught-up, seq=N or day=NAME".to_owned()),
-        }
-    }
-}
-
-impl fmt::Display for WaitGoal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Leader => f.write_str("leader"),
-            Self::Quorum => f.write_str("quorum"),
-            Self::CaughtUp => f.write_str("caught-up"),
-            Self::Seq(seq) => write!(f, "seq={seq}"),
-            Self::Day(name) => write!(f, "day={name}"),
-        }
-    }
-}
 
 /// Flags of `wait`.
 #[derive(Args, Debug)]
@@ -153,116 +103,6 @@ fn wait_for_answers(args: &WaitArgs) -> Result<Result<String, String>, Failure> 
         Err(failure) if failure.code() == NOT_READY => Ok(Err(missing)),
         Err(failure) => Err(failure),
     }
-}
-
-/// The answers to one look.
-pub struct Answers<'a> {
-    /// Of all nodes.
-    pub asked: &'a [QueryResult],
-    /// The replica that leads.
-    pub leader: Option<&'a NodeStatus>,
-    /// How far the leader of an earlier look knew the stream to be committed.
-    pub committed: Option<Seq>,
-}
-
-impl Answers<'_> {
-    /// Says what holds, or what is missing.
-    pub fn judge(&self, goal: &WaitGoal, replica: Option<u32>) -> Result<String, String> {
-        let health = Health::judge(self.asked);
-        let leader = self.leader.ok_or_else(|| health.to_string());
-        match *goal {
-            WaitGoal::Leader => leader.map(leads),
-            WaitGoal::Quorum => {
-                let leader = leader?;
-                match health.there >= health.quorum() {
-                    true => Ok(format!("{}; {} of {} members", leads(leader), health.there, health.listed)),
-                    false => Err(health.to_string()),
-                }
-            }
-            WaitGoal::CaughtUp => self.caught_up(leader?, replica),
-            WaitGoal::Seq(seq) => self.committed(seq, replica),
-            WaitGoal::Day(_) => Err("days are read from the stream".to_owned()),
-        }
-    }
-
-    /// The node with this number.
-    fn of(&self, replica: u32) -> Option<&QueryResult> {
-        let answers = |node: &&QueryResult| {
-            node.status.as_ref().is_some_and(|status| status.identity.replica == replica)
-        };
-        let in_file = |node: &&QueryResult| node.number == Some(replica);
-        self.asked.iter().find(answers).or_else(|| self.asked.iter().find(in_file))
-    }
-
-    /// Members have caught up with what was committed at the look before: so a stream that goes on is caught
-    /// up with as well.
-    fn caught_up(&self, leader: &NodeStatus, replica: Option<u32>) -> Result<String, String> {
-        let target = self.committed.unwrap_or(leader.commit_next);
-        let members = leader.members.iter().map(|listed| listed.member.replica);
-        let wanted: Vec<u32> = replica.map_or_else(|| members.collect(), |replica| vec![replica]);
-        let lacks = |replica: &u32| self.lacks(leader, *replica, target);
-        let missing: Vec<_> = wanted.iter().filter_map(lacks).collect();
-        if !missing.is_empty() {
-            return Err(missing.join("; "));
-        }
-        let names: Vec<_> = wanted.iter().map(|replica| format!("replica {replica}")).collect();
-        let have = if names.len() == 1 { "has" } else { "have" };
-        let last = target.saturating_sub(1);
-        Ok(format!("{} {have} everything up to seq {last}", names.join(", ")))
-    }
-
-    /// Names what this replica lacks of everything below `target`.
-    fn lacks(&self, leader: &NodeStatus, replica: u32, target: Seq) -> Option<String> {
-        let status = match self.of(replica) {
-            Some(QueryResult { status: Some(status), .. }) => status,
-            Some(QueryResult { address, .. }) => {
-                return Some(format!("replica {replica} does not answer at {address}"));
-            }
-            None => return Some(format!("replica {replica} does not answer")),
-        };
-        let identity = status.identity;
-        if status.history == 0 {
-            Some(format!("replica {replica} ({identity}) holds nothing yet"))
-        } else if status.history != leader.history {
-            Some(format!("replica {replica} ({identity}) holds another history"))
-        } else if status.accept_next < target {
-            let entries = grouped(target - status.accept_next);
-            Some(format!("replica {replica} ({identity}) lacks {entries} entries"))
-        } else {
-            // A log of an older epoch may end with entries that were never committed.
-            (status.accepted != leader.accepted && status.commit_next < target).then(|| {
-                let (own, epoch) = (status.accepted, leader.accepted);
-                format!(
-                    "replica {replica} ({identity}) holds the log of epoch {own}, and not yet that of {epoch}"
-                )
-            })
-        }
-    }
-
-    /// A seq is committed if a replica of the newest history knows it.
-    fn committed(&self, seq: Seq, replica: Option<u32>) -> Result<String, String> {
-        let answers = || self.asked.iter().filter_map(|node| node.status.as_ref());
-        let history = answers().max_by_key(|status| status.accepted).map_or(0, |newest| newest.history);
-        let counts = |status: &&NodeStatus| {
-            let is_wanted = replica.is_none_or(|replica| status.identity.replica == replica);
-            history != 0 && status.history == history && is_wanted
-        };
-        match answers().filter(counts).map(|status| status.commit_next).max() {
-            Some(next) if next > seq => Ok(format!("seq {seq} is committed")),
-            Some(next) => {
-                let (last, more) = (next.saturating_sub(1), grouped((seq + 1).saturating_sub(next)));
-                Err(format!("the last committed seq is {last}, {more} before seq {seq}"))
-            }
-            None => Err(match replica {
-                Some(replica) => format!("replica {replica} does not answer, or holds another history"),
-                None => Health::judge(self.asked).to_string(),
-            }),
-        }
-    }
-}
-
-fn leads(leader: &NodeStatus) -> String {
-    format!("{} leads, epoch {}", leader.identity, leader.accepted)
 }
 
 /// The trading days that the stream was seen to begin.

@@ -3,11 +3,11 @@
 use super::Failure;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::{CommandClient, now, pause};
-use super::wait::{Answers, WaitGoal};
-use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, QueryResult, leader_of};
-use lockstep_daemon::config::Config;
+use lockstep_client::internal::{Health, NodeStatus, QueryResult, leader_of};
+use lockstep_operations::goals::whole;
+pub use lockstep_operations::goals::{members_of, of_members};
 use lockstep_process::stop::Stop;
-use lockstep_wire::{Condition, Seq};
+use lockstep_wire::Seq;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -18,36 +18,6 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long all may take to be well before a step.
 const WELL_WITHIN: Duration = Duration::from_secs(5);
 
-/// Whether the membership lists this replica; of a stream without a leader, the file alone is known.
-fn is_member(leader: Option<&NodeStatus>, replica: u32) -> bool {
-    leader.is_none_or(|leader| leader.members.iter().any(|listed| listed.member.replica == replica))
-}
-
-/// The configuration with those replicas alone that are members: one that the file names and that was never
-/// added is no part of the stream.
-pub fn members_of(config: &Config, leader: Option<&NodeStatus>) -> Config {
-    let mut config = config.clone();
-    config.replicas.retain(|replica| is_member(leader, replica.id));
-    config
-}
-
-/// The answers of members and archivers.
-pub fn of_members(asked: Vec<QueryResult>, leader: Option<&NodeStatus>) -> Vec<QueryResult> {
-    let counts = |node: &QueryResult| {
-        let number = node.status.as_ref().map(|status| status.identity.replica).or(node.number);
-        node.is_archiver || number.is_none_or(|number| is_member(leader, number))
-    };
-    asked.into_iter().filter(counts).collect()
-}
-
-/// The answers without what programs do wrong: a step at a node waits for no program.
-fn without_programs(mut asked: Vec<QueryResult>) -> Vec<QueryResult> {
-    for status in asked.iter_mut().filter_map(|node| node.status.as_mut()) {
-        status.conditions.retain(|active| active.condition != Condition::OlderKeys);
-    }
-    asked
-}
-
 /// The verdict where every member has what was committed at the look before and nothing is amiss.
 ///
 /// # Errors
@@ -57,14 +27,7 @@ pub fn is_whole(
     statuses: &[Option<NodeStatus>],
     committed: &mut Option<Seq>,
 ) -> Result<Health, String> {
-    let leader = leader_of(statuses);
-    let asked = of_members(operator.nodes.asked(statuses), leader);
-    let answers = Answers { asked: &asked, leader, committed: *committed };
-    let caught_up = answers.judge(&WaitGoal::CaughtUp, None);
-    *committed = leader.map(|leader| leader.commit_next).or(*committed);
-    caught_up?;
-    let health = Health::judge(&without_programs(asked));
-    if health.health == ClusterHealth::Healthy { Ok(health) } else { Err(health.to_string()) }
+    whole(&operator.nodes, statuses, committed)
 }
 
 /// The state that a step waits for, beside a cluster that is well.
@@ -151,29 +114,5 @@ impl AwaitedCluster {
             true => Err(Failure::new(FAILED, "a signal has stopped it")),
             false => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cli::samples::{answer, cluster};
-
-    #[test]
-    fn a_replica_of_the_file_that_was_never_added_is_no_obstacle_whether_it_answers_or_not() {
-        for silent in [&[3][..], &[]] {
-            let mut asked = cluster(3, silent);
-            let leader = answer(&mut asked, 1);
-            leader.members.truncate(2);
-            let leader = leader.clone();
-            let judged = of_members(asked.clone(), Some(&leader));
-            assert_eq!(judged.len(), 2);
-            assert_eq!(Health::judge(&judged).health, ClusterHealth::Healthy);
-            assert_ne!(Health::judge(&asked).health, ClusterHealth::Healthy);
-            // A member that does not answer is one.
-            asked[1].status = None;
-            assert_eq!(Health::judge(&of_members(asked, Some(&leader))).health, ClusterHealth::Degraded);
-        }
-        assert_eq!(of_members(cluster(3, &[1, 2, 3]), None).len(), 3, "without a leader all of them count");
     }
 }

@@ -18,6 +18,7 @@ pub mod backup;
 pub mod bounded;
 pub mod events;
 pub mod figures;
+pub mod goals;
 pub mod health;
 pub mod journal;
 pub mod key_expiry;
