@@ -32,7 +32,7 @@ pub fn run(args: &AckArgs) -> Result<u8, Failure> {
     }
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let statuses = operator.wait("no node answered", |_, statuses| {
-        Ok(statuses.iter().any(Option::is_some).then(|| statuses.to_vec()))
+        Ok::<_, Failure>(statuses.iter().any(Option::is_some).then(|| statuses.to_vec()))
     })?;
     let mut acknowledged = Vec::new();
     for status in statuses.iter().flatten() {

@@ -3,12 +3,12 @@
 use super::Failure;
 use super::args::OperatorArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
-use super::operator::signing_key;
 use clap::{Args, Subcommand};
 use lockstep_client::Endpoint;
 use lockstep_client::{OpenError, Publisher};
 use lockstep_gateway::calendar::{CALENDAR, DayMarkRequest, Marked};
 use lockstep_io::clock::{Clock, random_u64};
+use lockstep_operations::commands::CommandSource;
 use lockstep_wire::{DAY_LEN_MAX, DayMark};
 
 /// What `day` does.
@@ -49,7 +49,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     let config = operator.cluster.load(&[])?;
-    let (signs, number) = (signing_key(&config)?, random_u64()?);
+    let (signs, number) = (operator.cluster.signing_key(&config)?, random_u64()?);
     let mut publisher = Publisher::connect(&Endpoint::for_operator(&config)?)?;
     let clock = Clock::start();
     let deadline = clock.now() + operator.timeout.as_nanos() as u64;

@@ -34,7 +34,7 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
     operator.order_handover(&before, to, left)?;
     let waited = "the leader was told to hand over and nobody else leads";
     let after = operator.wait(waited, |_, statuses| {
-        Ok(leader_of(statuses).filter(|now| now.accepted > before.accepted).cloned())
+        Ok::<_, Failure>(leader_of(statuses).filter(|now| now.accepted > before.accepted).cloned())
     })?;
     tell(args, &after.identity.to_string(), &after.accepted.to_string(), "leads")?;
     judge(to, after.identity).map(|()| 0)

@@ -6,7 +6,6 @@ pub use import::generations;
 
 use super::Failure;
 use super::failure::USAGE;
-use super::fingerprint;
 use super::secret::OPERATOR;
 use clap::{Args, Subcommand};
 use lockstep_daemon::args::ClusterArgs;
@@ -15,6 +14,7 @@ use lockstep_io::clock::Utc;
 use lockstep_io::key_file::{FIRST_PUBLISHER, GATEWAY_KEY, KeyFile, REPLICA_FILE, class_name};
 use lockstep_notary::NotaryKey;
 use lockstep_operations::acting;
+use lockstep_operations::fingerprint;
 use lockstep_wire::{HOLDER_LEN_MAX, KeyClass, KeyRights, RecipientRule};
 use serde_json::json;
 use std::fmt::Write as _;

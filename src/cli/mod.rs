@@ -28,7 +28,6 @@ mod drill;
 mod events;
 mod explain;
 mod filter;
-mod fingerprint;
 mod format;
 mod handover;
 mod health;

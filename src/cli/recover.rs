@@ -107,7 +107,7 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
 
 /// Prints the history that was founded, what it lacks of the former one, and what comes next.
 pub fn report_founding(json: bool, schema: &str, founded: &Founded) -> Result<u8, Failure> {
-    let Founded { replica, address, identity, history, seq, former, missing } = founded;
+    let Founded { replica, address, identity, history, seq, ancestor, missing } = founded;
     let mut out = std::io::stdout();
     match json {
         true => {
@@ -116,14 +116,14 @@ pub fn report_founding(json: bool, schema: &str, founded: &Founded) -> Result<u8
                 "founded": format!("{history:016x}"),
                 "identity": identity.to_string(),
                 "seq": seq,
-                "former": format!("{former:016x}"),
+                "former": format!("{ancestor:016x}"),
                 "missing": missing,
             });
             writeln!(out, "{value}")?;
         }
         false => {
             writeln!(out, "history {history:016x}")?;
-            writeln!(out, "founded at seq {seq} on {former:016x}")?;
+            writeln!(out, "founded at seq {seq} on {ancestor:016x}")?;
             writeln!(out, "member {identity} {address}")?;
         }
     }

@@ -3,7 +3,7 @@
 
 use super::Failure;
 use super::args::StatusArgs;
-use super::operator::{Look, age, suspicion};
+use super::operator::{Look, age, code_of, suspicion};
 use lockstep_client::internal::{ClusterStatus, Health, LogVersion, MemberStatus, NodeStatus, leader_of};
 use lockstep_io::clock::Utc;
 use lockstep_operations::key_expiry::Expiry;
@@ -27,7 +27,7 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
         }
         false => as_text(&mut out, &look, version)?,
     }
-    Ok(look.code())
+    Ok(code_of(look.health.health))
 }
 
 fn as_text(out: &mut impl Write, look: &Look, version: LogVersion) -> std::io::Result<()> {

@@ -1,5 +1,6 @@
-//! The days that the page of a daemon shows and its log reminds of: the one on which the keys that seal are to
-//! have been replaced, and the one on which a gateway's certificate ends, from when on its clients refuse it.
+//! The days that the page of a daemon shows and its log reminds of: the one on which the keys that seal are
+//! to have been replaced, and the one on which a gateway's certificate ends, from when on its clients refuse
+//! it.
 
 use lockstep_core::engine::counters::CounterRow;
 #[cfg(feature = "tls")]

@@ -3,12 +3,15 @@
 //! A secret is made on the host of its owner, as a file of its own, and leaves it at no time.
 
 use crate::Failure;
-use crate::config::Config;
+use crate::args::ClusterArgs;
+use crate::config::{Config, KeyUse};
 use crate::failure::{FAILED, USAGE};
-use lockstep_io::key_file::draw_key;
+use lockstep_io::key_file::{KeyFile, OPERATOR_FILE, draw_key};
 use lockstep_io::private;
 use lockstep_notary::{Notary, NotaryKey, parse_public_keys};
 use lockstep_operations::acting;
+use lockstep_operations::commands::CommandSource;
+use lockstep_wire::{KeyClass, OperatorKey};
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -122,6 +125,26 @@ impl Owner {
         let text = private::read_public(&path, &doing, LIST_LEN_MAX)?;
         let keys = parse_public_keys(&text).map_err(wrong)?;
         if keys.is_empty() { Err(wrong("it lists no public key".to_owned())) } else { Ok(keys) }
+    }
+}
+
+/// The cluster of the flags, and the key by which the orders of this host are signed: an operator's. Nobody
+/// signs where the file of a replica seals them, or where there are no keys.
+impl CommandSource for ClusterArgs {
+    type Error = Failure;
+
+    fn config(&self) -> Result<Config, Failure> {
+        self.load(&[])
+    }
+
+    fn signing_key(&self, config: &Config) -> Result<Option<OperatorKey>, Failure> {
+        let path = config.key_file(KeyUse::Operator).filter(|path| path.ends_with(OPERATOR_FILE));
+        let Some(path) = path else { return Ok(None) };
+        let file = KeyFile::read(&path)?;
+        let KeyClass::Publisher(number) = file.class else { return Ok(None) };
+        let name = file.publishers().find(|(own, _)| *own == number).map_or("", |(_, name)| name);
+        let secret = OPERATOR.read(config, name)?;
+        Ok(Some(lockstep_notary::operator_key(config.cluster, (number, name), &secret)))
     }
 }
 

@@ -104,12 +104,12 @@ pub struct SourceReport {
     /// As the process's files are called.
     pub process: String,
     /// Why its events are not complete.
-    pub state: SourceState,
+    pub state: EventSourceState,
 }
 
 /// See [`SourceReport`].
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum SourceState {
+pub enum EventSourceState {
     /// The process of the file has ended.
     Ended {
         /// The number that the process had.
@@ -132,18 +132,18 @@ impl fmt::Display for SourceReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.process)?;
         match &self.state {
-            SourceState::Ended { pid } => {
+            EventSourceState::Ended { pid } => {
                 write!(f, "process {pid} has ended; its last events are in its file")
             }
-            SourceState::Wrapped { lost, oldest } => {
+            EventSourceState::Wrapped { lost, oldest } => {
                 let before = Utc(*oldest);
                 write!(
                     f,
                     "its ring has wrapped: {lost} events before {before} are missing here; the log has them"
                 )
             }
-            SourceState::Unread(error) => write!(f, "{error}"),
-            SourceState::Silent(address) => write!(f, "it does not answer at {address}"),
+            EventSourceState::Unread(error) => write!(f, "{error}"),
+            EventSourceState::Silent(address) => write!(f, "it does not answer at {address}"),
         }
     }
 }
@@ -152,10 +152,10 @@ impl SourceReport {
     /// As `--json` prints it.
     pub fn json(&self) -> Value {
         let state = match &self.state {
-            SourceState::Ended { .. } => "ended",
-            SourceState::Wrapped { .. } => "wrapped",
-            SourceState::Unread(_) => "unread",
-            SourceState::Silent(_) => "silent",
+            EventSourceState::Ended { .. } => "ended",
+            EventSourceState::Wrapped { .. } => "wrapped",
+            EventSourceState::Unread(_) => "unread",
+            EventSourceState::Silent(_) => "silent",
         };
         let what = self.to_string();
         json!({ "schema": SOURCE_SCHEMA, "process": self.process, "state": state, "what": what })
@@ -261,7 +261,7 @@ impl EventCollector {
             if let Some(pid) = self.read_file(&name, &file, (since, most), &mut found)
                 && !Path::new("/proc").join(pid.to_string()).exists()
             {
-                self.report(&name, SourceState::Ended { pid });
+                self.report(&name, EventSourceState::Ended { pid });
             }
         }
         if let Some(mut client) = self.client.take() {
@@ -272,7 +272,7 @@ impl EventCollector {
         found
     }
 
-    fn report(&mut self, process: &str, state: SourceState) {
+    fn report(&mut self, process: &str, state: EventSourceState) {
         self.reports.push(SourceReport { process: process.to_owned(), state });
     }
 
@@ -290,7 +290,7 @@ impl EventCollector {
         let reader = match EventRingReader::open_of(path, &self.owners) {
             Ok(reader) => reader,
             Err(error) => {
-                self.report(process, SourceState::Unread(error.to_string()));
+                self.report(process, EventSourceState::Unread(error.to_string()));
                 return None;
             }
         };
@@ -325,7 +325,7 @@ impl EventCollector {
             let asked = std::mem::take(&mut wanted);
             for (mut node, answer) in asked.into_iter().zip(answers) {
                 let Some(answer) = answer else {
-                    self.report(&node.process, SourceState::Silent(node.address));
+                    self.report(&node.process, EventSourceState::Silent(node.address));
                     continue;
                 };
                 self.has_sources = true;
@@ -366,7 +366,7 @@ impl EventCollector {
 
     /// Events before those that a ring still has were asked for.
     fn report_lost(&mut self, process: &str, span: EventSpan, oldest: Nanos) {
-        let state = SourceState::Wrapped { lost: span.oldest, oldest };
+        let state = EventSourceState::Wrapped { lost: span.oldest, oldest };
         // A ring that was read from its file is not reported a second time.
         if span.oldest > 0 && !self.reports.iter().any(|known| known.state == state) {
             self.report(process, state);

@@ -1,5 +1,5 @@
-//! What somebody waits for at a cluster, and whether it holds: a leader, a quorum, members that have caught up, a
-//! cluster of which nothing is amiss.
+//! What somebody waits for at a cluster, and whether it holds: a leader, a quorum, members that have caught
+//! up, a cluster of which nothing is amiss.
 
 use lockstep_client::internal::{ClusterHealth, ClusterNodes, Health, NodeStatus, QueryResult, leader_of};
 use lockstep_config::{Config, grouped};

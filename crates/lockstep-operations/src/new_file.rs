@@ -30,7 +30,8 @@ pub fn write_new<E: From<OperationError>>(
     write_new_or_part(path, |_| false, write_all).map_err(|failed| failed.error)
 }
 
-/// The same; what was written before an error that `leaves_part` stays under the name with `.partial` behind it.
+/// The same; what was written before an error that `leaves_part` stays under the name with `.partial` behind
+/// it.
 ///
 /// # Errors
 /// Those of [`write_new`].

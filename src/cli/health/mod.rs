@@ -11,21 +11,14 @@ mod output;
 
 use super::Failure;
 use super::failure::USAGE;
-use super::operator::CommandClient;
 use clap::Args;
-use lockstep_client::internal::leader_of;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_io::clock::DAY_NS;
 pub(in crate::cli) use lockstep_operations::health::lag_behind;
-use lockstep_operations::health::{Examined, HealthGrade, HealthReport, HealthThresholds};
-use lockstep_operations::key_expiry::Expiry;
+use lockstep_operations::health::{HealthGrade, HealthQuery, HealthReport, HealthThresholds, examine};
 use output::HealthFormat;
-use std::net::{SocketAddrV4, TcpStream};
 use std::time::Duration;
-
-/// How long a node may take to accept a connection, where no node has answered a query.
-const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 
 const EXIT_CODES: &str = "Exit codes are a Nagios plugin's, and differ from those of the other commands:
   0  OK
@@ -67,7 +60,11 @@ pub struct HealthArgs {
 
 /// Prints the result of one look, and exits with its grade.
 pub fn run(args: &HealthArgs) -> Result<u8, Failure> {
-    let report = examine(args).unwrap_or_else(|failure| HealthReport::unknown(&failure.lines().join("\n")));
+    let report = thresholds(args).and_then(|thresholds| {
+        let query = HealthQuery { replica: args.replica, timeout: args.timeout, thresholds };
+        examine(&args.cluster, &query)
+    });
+    let report = report.unwrap_or_else(|failure| HealthReport::unknown(&failure.lines().join("\n")));
     let written = output::write(&mut std::io::stdout(), args.format, &report);
     written.map_err(|error| Failure::new(HealthGrade::Unknown as u8, Failure::from(error)))?;
     Ok(report.grade as u8)
@@ -82,30 +79,6 @@ pub fn refuse_usage(error: &clap::Error) -> u8 {
     report.grade as u8
 }
 
-fn examine(args: &HealthArgs) -> Result<HealthReport, Failure> {
-    let thresholds = thresholds(args)?;
-    let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
-    let statuses = operator.look_for_leader()?;
-    if statuses.iter().all(Option::is_none)
-        && let Some(address) = operator.nodes.addresses.iter().find(|address| accepts(**address))
-    {
-        return Ok(HealthReport::unknown(&format!(
-            "a process accepts connections at {address}, and nobody answers a query: cluster or keys of this file are not \
-             theirs, or it is another program"
-        )));
-    }
-    let asked = operator.nodes.asked(&statuses);
-    let leader = leader_of(&statuses);
-    let expiry = Expiry::of_operator(&args.cluster.load(&[])?);
-    let examined =
-        Examined { asked: &asked, leader, leads_for: leader.and_then(|leader| leader.epoch_age), expiry };
-    let Some(replica) = args.replica else { return Ok(examined.cluster(&thresholds)) };
-    examined.replica(replica, &thresholds).ok_or_else(|| {
-        let what = format!("--replica {replica}: neither the file nor the membership has it");
-        Failure::new(USAGE, what)
-    })
-}
-
 fn thresholds(args: &HealthArgs) -> Result<HealthThresholds, Failure> {
     if args.lag_crit < args.lag_warn {
         let what = format!("--lag-crit {} is below --lag-warn {}", args.lag_crit, args.lag_warn);
@@ -118,10 +91,4 @@ fn thresholds(args: &HealthArgs) -> Result<HealthThresholds, Failure> {
         spare_crit: i64::from(args.spare_crit),
         key_days: (args.key_expiry_warn.as_nanos() / u128::from(DAY_NS)) as i64,
     })
-}
-
-/// Whether a process listens at this address for readers of its journal, as every replica and archiver does:
-/// then a silence is no crash.
-fn accepts(address: SocketAddrV4) -> bool {
-    TcpStream::connect_timeout(&address.into(), CONNECT_TIMEOUT).is_ok()
 }

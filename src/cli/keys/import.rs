@@ -1,13 +1,14 @@
 //! `lockstep keys import`: the host's part of a rotation. It takes a key file from stdin, so that no key
 //! stands in a command line, and writes it where the processes of this host read it.
 
-use super::{Failure, USAGE, fingerprint, refused, to_change};
+use super::{Failure, USAGE, refused, to_change};
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::Config;
 use lockstep_io::key_file::{
     GATEWAY_FILE, GATEWAY_KEY, GenerationRow, GenerationUse, KeyFile, OPERATOR_FILE, PUBLISHER_FILE,
     READER_FILE, REPLICA_FILE,
 };
+use lockstep_operations::fingerprint;
 use lockstep_wire::KeyClass;
 use serde_json::{Value, json};
 use std::io::{Read, Write};

@@ -14,7 +14,7 @@ mod steps;
 use super::Failure;
 use super::failure::{DEGRADED, FAILED, USAGE};
 use super::operator::suspicion;
-use super::operator::{Look, age};
+use super::operator::{Look, age, code_of};
 use clap::Args;
 use lockstep_client::internal::HealthCause;
 use lockstep_daemon::args::ClusterArgs;
@@ -85,7 +85,7 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
     for line in evidence(&look) {
         writeln!(out, "  {line}")?;
     }
-    Ok(look.code())
+    Ok(code_of(look.health.health))
 }
 
 fn write_step(out: &mut impl Write, step: &MendStep) -> std::io::Result<()> {
@@ -186,7 +186,10 @@ pub fn fix(args: &FixArgs) -> Result<u8, Failure> {
             "{left_to_others} of these are yours: they are done elsewhere, or need what only you know"
         )?;
     }
-    Ok(if args.dry_run { 0 } else { Look::take(&args.cluster, args.timeout)?.code() })
+    if args.dry_run {
+        return Ok(0);
+    }
+    Ok(code_of(Look::take(&args.cluster, args.timeout)?.health.health))
 }
 
 /// Whether whoever sits at the terminal wants this step.

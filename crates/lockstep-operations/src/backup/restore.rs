@@ -1,7 +1,7 @@
 //! A backup becomes the beginning of a new history, on one replica. The others join it.
 //!
-//! It is a founding on a backup: one founder, under a new identity. So no replica votes with an older state, and
-//! no reader takes the new stream for the former one.
+//! It is a founding on a backup: one founder, under a new identity. So no replica votes with an older state,
+//! and no reader takes the new stream for the former one.
 
 use super::verify::verified;
 use crate::OperationError;

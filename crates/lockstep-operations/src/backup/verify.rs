@@ -10,7 +10,7 @@ use std::path::Path;
 pub struct BackupReading {
     /// How much was read.
     pub read: Verified,
-    /// What is not as it was written, by file, byte and seq.
+    /// Its damage, by file, byte and seq: what is not as it was written.
     pub damage: Vec<Damage>,
 }
 

@@ -5,7 +5,9 @@
 //! ```
 
 mod grade;
+mod look;
 
 pub use grade::{
     Examined, HealthFinding, HealthGrade, HealthMetric, HealthReport, HealthThresholds, grade_of, lag_behind,
 };
+pub use look::{HealthQuery, examine};

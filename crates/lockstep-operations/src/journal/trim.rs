@@ -27,7 +27,8 @@ impl TrimPlan {
     /// `before`.
     ///
     /// # Errors
-    /// A process has it open, `before` lies beyond the commit or in the open trading day, or it cannot be read.
+    /// A process has it open, `before` lies beyond the commit or in the open trading day, or it cannot be
+    /// read.
     pub fn new(settings: &NodeSettings, before: Seq) -> Result<Self, OperationError> {
         let journal = JournalReader::open(&settings.journal)?;
         if let Some(pid) = journal.open_by() {

@@ -53,7 +53,7 @@ pub struct Founded {
     /// Where it begins.
     pub seq: Seq,
     /// The history on which it was founded.
-    pub former: u64,
+    pub ancestor: u64,
     /// What of that it lacks, in words.
     pub missing: String,
 }
@@ -62,7 +62,7 @@ impl Founded {
     pub(crate) fn new(
         settings: &NodeSettings,
         superblock: &Superblock,
-        former: u64,
+        ancestor: u64,
         missing: String,
     ) -> Self {
         Self {
@@ -71,7 +71,7 @@ impl Founded {
             identity: superblock.identity,
             history: superblock.history,
             seq: superblock.high_next,
-            former,
+            ancestor,
             missing,
         }
     }

@@ -1,4 +1,5 @@
-//! A way out of a lost quorum: what a journal still holds, which of several holds most, and a new history on it.
+//! A way out of a lost quorum: what a journal still holds, which of several holds most, and a new history on
+//! it.
 //!
 //! ```text
 //!  each host: look ─▶ holdings ─▶ compare ─▶ the one that holds most
@@ -20,7 +21,8 @@ use lockstep_node::NodeSettings;
 use std::path::Path;
 use std::time::Duration;
 
-/// What the journal of this node holds, or the one in `from`. No process may have it open; nothing is changed.
+/// What the journal of this node holds, or the one in `from`. No process may have it open; nothing is
+/// changed.
 ///
 /// # Errors
 /// There is no journal, it is another cluster's, or it cannot be read.
