@@ -1,6 +1,22 @@
 //! What the orders of an operator share: one looks at all replicas, finds the leader, gives an order, and
 //! waits until the cluster shows that it is carried out, or until the time is over.
 
+mod acknowledge;
+mod declare_dead;
+mod handover;
+mod membership;
+mod stream_time;
+mod upgrade;
+
+pub use acknowledge::{acknowledge, check_acknowledged};
+pub use declare_dead::declare_dead;
+pub use handover::{HandedOver, hand_over};
+pub use membership::{
+    JoinNotice, MemberAddition, add_member, check_successor, remove_member, replace_member, tolerates,
+};
+pub use stream_time::{ClusterTimes, NodeClock, TimeCorrected, correct_time};
+pub use upgrade::{ClusterVersions, NodeVersions, Upgradable, finish_upgrade, releases};
+
 use crate::OperationError;
 use lockstep_client::Endpoint;
 use lockstep_client::internal::{ClusterNodes, NodeStatus, QueryClient, leader_of};

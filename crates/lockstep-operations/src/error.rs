@@ -39,6 +39,18 @@ impl OperationError {
         Self::NotReady(what.to_string())
     }
 
+    /// The same, with what else is known: `why` stands behind it.
+    pub(crate) fn explained(self, why: impl FnOnce() -> String) -> Self {
+        let more = |what: String| format!("{what}; {}", why());
+        match self {
+            Self::Failed(what) => Self::Failed(more(what)),
+            Self::Refused(what) => Self::Refused(more(what)),
+            Self::Integrity(what) => Self::Integrity(more(what)),
+            Self::NotReady(what) => Self::NotReady(more(what)),
+            Self::Config(errors) => Self::Config(errors),
+        }
+    }
+
     /// A file that could not be read or written.
     pub(crate) fn of_file(doing: &str, path: &Path, error: &std::io::Error) -> Self {
         Self::Failed(format!("{doing} {}: {error}", path.display()))

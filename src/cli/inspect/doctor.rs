@@ -4,7 +4,6 @@
 
 mod output;
 
-use crate::cli::operate::upgrade;
 use crate::cli::shared::operator::CommandClient;
 use clap::{Args, ValueEnum};
 use lockstep_client::internal::NodeStatus;
@@ -19,6 +18,7 @@ use lockstep_doctor::measure::{MeasureChoice, Measured, measure};
 use lockstep_doctor::scope::{ChosenNode, Scope};
 use lockstep_doctor::{Finding, FindingLevel, Findings, Remedy, probe};
 use lockstep_io::key_file::KeyFile;
+use lockstep_operations::commands::releases;
 use lockstep_operations::key_expiry::Expiry;
 use std::io::{ErrorKind, Write};
 use std::path::Path;
@@ -230,7 +230,7 @@ fn nodes(client: &CommandClient, config: &Config, statuses: &[Option<NodeStatus>
 
 /// Whether the nodes that answer are of one release.
 fn versions(client: &mut CommandClient, statuses: &[Option<NodeStatus>]) -> Finding {
-    let (now, differ) = upgrade::releases(client, statuses);
+    let (now, differ) = releases(client, statuses);
     let found = Finding::new("cluster.versions", "", now);
     if !differ {
         return found;

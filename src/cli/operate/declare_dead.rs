@@ -2,14 +2,11 @@
 //! operator's word. Nothing else can tell a dead node from one that is cut off: so the word must be true.
 
 use crate::cli::shared::flags::OperatorArgs;
-use crate::cli::shared::operator::{CommandClient, describe};
+use crate::cli::shared::operator::CommandClient;
 use clap::Args;
-use lockstep_client::internal::NodeStatus;
-use lockstep_core::engine::event::Role;
 use lockstep_daemon::Failure;
-use lockstep_daemon::failure::{FAILED, NOT_READY, USAGE};
+use lockstep_operations::commands::declare_dead;
 use lockstep_wire::Identity;
-use lockstep_wire::{CommandReject, QueryKind};
 use serde_json::json;
 use std::io::Write;
 
@@ -28,59 +25,8 @@ pub struct DeclareDeadArgs {
 
 /// Prints the survivor once it leads alone.
 pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
-    let dead = args.identity;
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
-    let survivor = operator.wait("no member answered", |_, statuses| {
-        if let Some(alive) = statuses.iter().flatten().find(|status| status.identity == dead) {
-            let what = format!(
-                "{dead} answers at {}: it is not dead. Two nodes that lead at once would destroy the stream; stop \
-                 it for good first",
-                alive.address
-            );
-            return Err(Failure::new(USAGE, what));
-        }
-        let others = statuses.iter().flatten().filter(|status| status.lists(status.identity));
-        Ok(others.max_by_key(|status| (status.accepted, status.accept_next)).cloned())
-    })?;
-    if is_over(&survivor, args) {
-        return tell(args, &survivor);
-    }
-    let asked = survivor.identity;
-    let after = operator.wait("the survivor does not lead alone", |operator, statuses| {
-        let found = statuses.iter().flatten().find(|status| status.identity == asked);
-        if let Some(status) = found.filter(|status| is_over(status, args)) {
-            return Ok(Some(status.clone()));
-        }
-        let left = operator.left();
-        let survivor = found.unwrap_or(&survivor);
-        match operator.nodes.client.send_command(survivor, QueryKind::DeclareDead, Some(dead), left) {
-            // Its silence may be too short yet, its own leadership just over, or its epoch just begun.
-            None
-            | Some(Ok(()) | Err(CommandReject::Alive | CommandReject::Stale | CommandReject::TooMany)) => {
-                Ok(None)
-            }
-            Some(Err(why)) => {
-                let what = format!("{asked} does not go on alone: {}", describe(why, dead));
-                Err(Failure::new(if why == CommandReject::SelfDeclared { USAGE } else { FAILED }, what))
-            }
-        }
-    });
-    match after {
-        Ok(status) => tell(args, &status),
-        Err(failure) if failure.code() == NOT_READY => {
-            let what = format!("{failure}; if {asked} still hears {dead}, stop that one for good first");
-            Err(Failure::new(NOT_READY, what))
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-/// Whether it leads, without the dead one, and that is committed.
-fn is_over(status: &NodeStatus, args: &DeclareDeadArgs) -> bool {
-    status.role == Role::Leader && !status.lists(args.identity) && status.is_stable()
-}
-
-fn tell(args: &DeclareDeadArgs, survivor: &NodeStatus) -> Result<u8, Failure> {
+    let survivor = declare_dead(&mut operator, args.identity)?;
     let (leader, dead) = (survivor.identity.to_string(), args.identity.to_string());
     let mut out = std::io::stdout();
     match args.operator.json {

@@ -5,31 +5,20 @@
 //! ```
 
 use crate::cli::shared::flags::OperatorArgs;
-use crate::cli::shared::operator::{CommandClient, describe};
+use crate::cli::shared::operator::CommandClient;
 use clap::Args;
-use lockstep_client::internal::{NodeStatus, NodeTimes, leader_of};
+use lockstep_client::internal::NodeTimes;
 use lockstep_core::proto::clocks::TOLERANCE;
 use lockstep_daemon::Failure;
-use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Utc;
-use lockstep_wire::{Nanos, Seq};
+use lockstep_operations::commands::{ClusterTimes, NodeClock, TimeCorrected, correct_time};
+use lockstep_wire::Nanos;
 use serde_json::{Value, json};
 use std::io::Write;
-use std::net::SocketAddrV4;
 use std::time::Duration;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.time/1";
-
-/// How long the nodes may take to tell their times: one of an older release does not tell them.
-const ASK_FOR: Duration = Duration::from_millis(500);
-
-/// One node, and what it tells of time; an older release tells nothing.
-struct NodeClock {
-    /// Its identity, or its address where it does not answer.
-    name: String,
-    times: Option<NodeTimes>,
-}
 
 /// Flags of `time`.
 #[derive(Args, Debug)]
@@ -44,28 +33,15 @@ pub struct TimeArgs {
 /// Prints the times, or sets that of the stream back.
 pub fn run(args: &TimeArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
-    let (leader, statuses) = operator.leader_and_all()?;
-    let addresses = operator.nodes.addresses.clone();
-    let times = operator.nodes.client.times(&addresses, ASK_FOR);
-    let node = |((address, status), times): ((&SocketAddrV4, &Option<NodeStatus>), _)| {
-        let name = status.as_ref().map_or_else(|| address.to_string(), |status| status.identity.to_string());
-        NodeClock { name, times }
-    };
-    let nodes: Vec<_> = addresses.iter().zip(&statuses).zip(times).map(node).collect();
-    let leads = leader.identity.to_string();
-    let of_leader = nodes.iter().find(|node| node.name == leads).and_then(|node| node.times);
-    let Some(of_leader) = of_leader else {
-        let what =
-            format!("leader {leads} does not tell its times: it is of an older release, or did not answer");
-        return Err(Failure::new(NOT_READY, what));
-    };
+    let times = ClusterTimes::ask(&mut operator)?;
     if args.correct {
-        return correct(args, &mut operator, &leader, of_leader);
+        return correct(args, &mut operator, &times);
     }
+    let (nodes, of_leader) = (&times.nodes, times.of_leader);
     let mut out = std::io::stdout();
     match args.operator.json {
-        true => writeln!(out, "{}", as_json(&nodes, of_leader))?,
-        false => as_text(&mut out, &nodes, &leads, of_leader)?,
+        true => writeln!(out, "{}", as_json(nodes, of_leader))?,
+        false => as_text(&mut out, nodes, &times.leader.identity.to_string(), of_leader)?,
     }
     Ok(0)
 }
@@ -76,26 +52,8 @@ fn ahead(times: NodeTimes) -> Option<i64> {
     Some(stream.wrapping_sub(quorum) as i64)
 }
 
-fn correct(
-    args: &TimeArgs,
-    operator: &mut CommandClient,
-    leader: &NodeStatus,
-    times: NodeTimes,
-) -> Result<u8, Failure> {
-    let before = times.stream.unwrap_or(0);
-    let left = operator.left();
-    match operator.nodes.client.send_time_order(leader, before, left) {
-        Some(Ok(())) => {}
-        Some(Err(why)) => {
-            let what = format!("leader {}: {}", leader.identity, describe(why, leader.identity));
-            return Err(Failure::new(FAILED, what));
-        }
-        None => {
-            let what = format!("leader {} did not answer; look at `lockstep time`", leader.identity);
-            return Err(Failure::new(NOT_READY, what));
-        }
-    }
-    let (after, next) = wait_until_set_back(operator, before)?;
+fn correct(args: &TimeArgs, operator: &mut CommandClient, times: &ClusterTimes) -> Result<u8, Failure> {
+    let TimeCorrected { before, after, committed_next: next } = correct_time(operator, times)?;
     let mut out = std::io::stdout();
     match args.operator.json {
         true => {
@@ -109,23 +67,6 @@ fn correct(
         }
     }
     Ok(0)
-}
-
-/// Waits until a leader's log has a lower time, and everything in it is committed at that moment.
-fn wait_until_set_back(operator: &mut CommandClient, before: Nanos) -> Result<(Nanos, Seq), Failure> {
-    let mut seen: Option<(Nanos, Seq)> = None;
-    operator.wait(
-        "the leader was told to set the stream's time back, and that is not committed",
-        |operator, statuses| {
-            let Some(leader) = leader_of(statuses) else { return Ok(None) };
-            if seen.is_none() {
-                let answer = operator.nodes.client.times(&[leader.address], ASK_FOR).pop().flatten();
-                let stream = answer.and_then(|times| times.stream).filter(|time| *time < before);
-                seen = stream.map(|time| (time, leader.accept_next));
-            }
-            Ok(seen.filter(|(_, next)| leader.commit_next >= *next))
-        },
-    )
 }
 
 /// A distance in words: which side, and how far.

@@ -4,7 +4,7 @@ use lockstep_client::internal::ClusterHealth;
 use lockstep_daemon::Failure;
 pub use lockstep_daemon::config::grouped;
 use lockstep_daemon::failure::{DEGRADED, NOT_READY};
-pub use lockstep_operations::commands::{CommandClient, describe, suspicion};
+pub use lockstep_operations::commands::{CommandClient, suspicion};
 pub use lockstep_operations::figures::{age, short};
 pub use lockstep_operations::look::Look;
 use std::sync::atomic::{AtomicBool, Ordering};
