@@ -35,10 +35,10 @@ use std::io::Write;
 
 // The names by which `drill` imports.
 use lockstep_daemon::ended;
-use lockstep_operations::health;
 #[cfg(test)]
 use lockstep_operations::samples;
-use shared::{operator, remote, whole};
+use lockstep_operations::{goals as whole, health};
+use shared::{operator, remote};
 
 /// The definition of all commands, for manual pages and completions.
 pub fn command() -> clap::Command {

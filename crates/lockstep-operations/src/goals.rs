@@ -1,7 +1,8 @@
 //! What somebody waits for at a cluster, and whether it holds: a leader, a quorum, members that have caught
 //! up, a cluster of which nothing is amiss.
 
-use lockstep_client::internal::{ClusterHealth, ClusterNodes, Health, NodeStatus, QueryResult, leader_of};
+use crate::commands::CommandClient;
+use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, QueryResult, leader_of};
 use lockstep_config::{Config, grouped};
 use lockstep_wire::{Condition, DAY_LEN_MAX, DayMark, Seq};
 use std::fmt;
@@ -203,13 +204,13 @@ fn without_programs(mut asked: Vec<QueryResult>) -> Vec<QueryResult> {
 ///
 /// # Errors
 /// A member lacks entries, or something is amiss, in words.
-pub fn whole(
-    nodes: &ClusterNodes,
+pub fn is_whole(
+    operator: &CommandClient,
     statuses: &[Option<NodeStatus>],
     committed: &mut Option<Seq>,
 ) -> Result<Health, String> {
     let leader = leader_of(statuses);
-    let asked = of_members(nodes.asked(statuses), leader);
+    let asked = of_members(operator.nodes.asked(statuses), leader);
     let answers = Answers { asked: &asked, leader, committed: *committed };
     let caught_up = answers.judge(&WaitGoal::CaughtUp, None);
     *committed = leader.map(|leader| leader.commit_next).or(*committed);

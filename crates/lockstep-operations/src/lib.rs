@@ -14,6 +14,7 @@
 #![allow(clippy::disallowed_methods, reason = "operations read clocks and files")]
 
 pub mod acting;
+pub mod awaited;
 pub mod backup;
 pub mod bounded;
 pub mod commands;
@@ -24,6 +25,7 @@ pub mod goals;
 pub mod health;
 pub mod journal;
 pub mod key_expiry;
+pub mod keys;
 pub mod look;
 pub mod new_file;
 pub mod recover;

@@ -11,23 +11,18 @@ use lockstep_daemon::config::{Config, KeyUse, SecurityMode};
 use lockstep_daemon::failure::USAGE;
 use lockstep_daemon::secret::OPERATOR;
 use lockstep_io::clock::Utc;
-use lockstep_io::key_file::{FIRST_PUBLISHER, GATEWAY_KEY, KeyFile, REPLICA_FILE, class_name};
+use lockstep_io::key_file::{KeyFile, REPLICA_FILE, class_name};
 use lockstep_notary::NotaryKey;
 use lockstep_operations::acting;
-use lockstep_operations::fingerprint;
+use lockstep_operations::{fingerprint, keys};
 use lockstep_wire::{HOLDER_LEN_MAX, KeyClass, KeyRights, RecipientRule};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.keys/1";
-
-/// The names of gateways and of their clients: they are opened by the gateways' key alone.
-const OF_GATEWAYS: &str = "client/*,gateway/*";
-/// Clients are addressed by gateways alone until `keys receive` names an application.
-const CLIENTS: [&str; 2] = ["client/*", "from=gateway/*"];
 
 /// What `keys` does.
 #[derive(Args, Debug)]
@@ -263,7 +258,7 @@ fn new(config: &Config) -> Result<u8, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
-    drawn(config.cluster)?.write_folder(folder)?;
+    keys::draw(config.cluster)?.write_folder(folder)?;
     println!("{}", folder.display());
     eprintln!(
         "the keys of cluster {}: copy replica.keys to the hosts of replicas and archivers, gateway.keys to those of gateways, \
@@ -279,62 +274,15 @@ fn new(config: &Config) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The first keys of a cluster: programs that publish have one that passes for no gateway and for no client
-/// of one, and clients are addressed by whom an operator names.
-fn drawn(cluster: u64) -> Result<KeyFile, Failure> {
-    let mut file = KeyFile::draw(cluster)?;
-    let gateway = file.add_publisher(GATEWAY_KEY)?.map_err(refused)?;
-    file.set_rights(gateway, KeyRights::parse([&*format!("names={OF_GATEWAYS}")]).map_err(refused)?);
-    let first = publisher(&file, FIRST_PUBLISHER)?;
-    file.set_rights(first, KeyRights::default().without_names(OF_GATEWAYS).map_err(refused)?);
-    file.recipients.set(RecipientRule::parse(&CLIENTS).map_err(refused)?).map_err(refused)?;
-    Ok(file)
-}
-
-/// Gives a publisher's key these rights. Where gateways have a key of their own, another one opens their
-/// names only if it names them; and what a program's key names is not opened by the key of all programs any
-/// more, which would pass for that program.
-fn give_rights(file: &mut KeyFile, number: u16, rights: &RightsArgs) -> Result<(), Failure> {
-    let mut granted = rights.rights()?;
-    let first = file.publisher(FIRST_PUBLISHER);
-    if file.publisher(GATEWAY_KEY).is_some() {
-        match &rights.names {
-            None => granted = granted.without_names(OF_GATEWAYS).map_err(refused)?,
-            Some(names) => {
-                if let Some(first) = first.filter(|first| *first != number) {
-                    file.set_rights(first, file.rights_of(first).without_names(names).map_err(refused)?);
-                }
-            }
-        }
-    }
-    file.set_rights(number, granted);
-    Ok(())
-}
-
-/// A replica's file of this host, and its folder.
-pub fn replicas(config: &Config) -> Result<(KeyFile, &Path), Failure> {
-    let folder = config.security.keys.as_path();
-    let file = KeyFile::read(&folder.join(REPLICA_FILE))?;
-    if file.class != KeyClass::Replica {
-        let what = format!(
-            "{} is a {}'s: keys are changed in a replica's file",
-            folder.display(),
-            class_name(file.class)
-        );
-        return Err(Failure::new(USAGE, what));
-    }
-    Ok((file, folder))
-}
-
 fn refused(why: String) -> Failure {
     Failure::new(USAGE, why)
 }
 
 fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
     let config = to_change(&args.cluster)?;
-    let (mut file, folder) = replicas(&config)?;
+    let (mut file, folder) = keys::of_replicas(&config)?;
     let number = file.add_publisher(&args.name)?.map_err(refused)?;
-    give_rights(&mut file, number, &args.rights)?;
+    keys::grant(&mut file, number, args.rights.rights()?, args.rights.names.as_deref())?;
     file.write_folder(folder)?;
     println!("{number}");
     eprintln!(
@@ -349,9 +297,9 @@ fn add(args: &AddKeyArgs) -> Result<u8, Failure> {
 
 fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
     let config = to_change(&args.cluster)?;
-    let (mut file, folder) = replicas(&config)?;
-    let number = publisher(&file, &args.name)?;
-    give_rights(&mut file, number, &args.rights)?;
+    let (mut file, folder) = keys::of_replicas(&config)?;
+    let number = keys::publisher(&file, &args.name)?;
+    keys::grant(&mut file, number, args.rights.rights()?, args.rights.names.as_deref())?;
     file.write_folder(folder)?;
     println!("{number}");
     eprintln!(
@@ -364,7 +312,7 @@ fn allow(args: &AddKeyArgs) -> Result<u8, Failure> {
 
 fn receive(args: &RecipientArgs) -> Result<u8, Failure> {
     let config = to_change(&args.cluster)?;
-    let (mut file, folder) = replicas(&config)?;
+    let (mut file, folder) = keys::of_replicas(&config)?;
     let recipients = &args.recipients;
     match &args.from {
         Some(from) => {
@@ -385,14 +333,6 @@ fn receive(args: &RecipientArgs) -> Result<u8, Failure> {
     file.recipients.iter().for_each(|rule| println!("{rule}"));
     eprintln!("copy replica.keys to the hosts of all replicas and send these SIGHUP");
     Ok(0)
-}
-
-/// The number of the publisher's key with this name.
-pub fn publisher(file: &KeyFile, name: &str) -> Result<u16, Failure> {
-    file.publisher(name).ok_or_else(|| {
-        let names: Vec<_> = file.publishers().map(|(_, name)| name).collect();
-        refused(format!("no publisher's key has the name '{name}'; there are: {}", names.join(", ")))
-    })
 }
 
 /// What a publisher's key allows, for people.
@@ -419,10 +359,10 @@ fn operator(args: &OperatorKeyArgs) -> Result<u8, Failure> {
 
 fn export(args: &ExportArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
-    let (file, _) = replicas(&config)?;
+    let (file, _) = keys::of_replicas(&config)?;
     let class = match &args.publisher {
         None => KeyClass::Reader,
-        Some(name) => KeyClass::Publisher(publisher(&file, name)?),
+        Some(name) => KeyClass::Publisher(keys::publisher(&file, name)?),
     };
     if args.file.parent() == Some(&config.security.keys) {
         acting::not_as_root(&config)?;
@@ -433,7 +373,7 @@ fn export(args: &ExportArgs) -> Result<u8, Failure> {
 }
 
 fn rotate(config: &Config) -> Result<u8, Failure> {
-    let (mut file, folder) = replicas(config)?;
+    let (mut file, folder) = keys::of_replicas(config)?;
     let generation = file.add_generation()?.map_err(refused)?;
     file.write_folder(folder)?;
     println!("{generation}");
@@ -450,7 +390,7 @@ fn change(
     next: &str,
 ) -> Result<u8, Failure> {
     let config = to_change(&args.cluster)?;
-    let (mut file, folder) = replicas(&config)?;
+    let (mut file, folder) = keys::of_replicas(&config)?;
     change(&mut file, args.generation).map_err(refused)?;
     file.write_folder(folder)?;
     print!("{}", text(&file));

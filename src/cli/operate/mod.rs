@@ -13,5 +13,6 @@ pub mod time;
 pub mod upgrade;
 
 // The names by which `drill` imports.
-use crate::cli::shared::{operator, whole};
+use crate::cli::shared::operator;
 use lockstep_daemon::{Failure, failure};
+use lockstep_operations::goals as whole;

@@ -9,4 +9,3 @@ pub mod operator;
 pub mod remote;
 pub mod shown;
 pub mod waiting;
-pub mod whole;

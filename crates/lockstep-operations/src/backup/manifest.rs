@@ -194,8 +194,7 @@ impl BackupManifest {
     /// Its text, which proves itself.
     pub fn text(&self) -> Result<String, OperationError> {
         let text = |manifest: &Self| {
-            let text =
-                serde_json::to_string_pretty(manifest).map_err(|error| OperationError::failed(error))?;
+            let text = serde_json::to_string_pretty(manifest).map_err(OperationError::failed)?;
             Ok::<_, OperationError>(text + "\n")
         };
         let bare = text(&Self { sha256: String::new(), ..self.clone() })?;

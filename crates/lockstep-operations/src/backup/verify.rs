@@ -51,7 +51,7 @@ pub fn verify(view: &BackupView) -> Result<BackupReading, OperationError> {
     // What it should have: a manifest proves itself, and not that it was written by a backup.
     let unsound = view.manifest.unsound();
     let wrong = view.wrong_files()?;
-    let read = verify_segments(view, 0).map_err(|error| OperationError::failed(error))?;
+    let read = verify_segments(view, 0).map_err(OperationError::failed)?;
     let mut damage = read.damage.clone();
     // A record names its place more exactly than the digest of its file.
     let is_gone =

@@ -336,7 +336,7 @@ struct Segments<'a> {
 
 impl Segments<'_> {
     fn append(&mut self, frame: &[u8]) -> Result<(), OperationError> {
-        let frame = FrameView::from_prefix(frame).map_err(|reject| OperationError::failed(reject))?;
+        let frame = FrameView::from_prefix(frame).map_err(OperationError::failed)?;
         let history = frame.header.history;
         let is_full = |segment: &CopiedSegment| segment.bytes() + frame.bytes.len() as u64 > SEGMENT_LEN;
         let (mut segment, mut file) = match self.open.take() {
@@ -351,7 +351,7 @@ impl Segments<'_> {
                 SegmentFile::create(self.dir, begun)?
             }
         };
-        segment.append(&frame).map_err(|wrong| OperationError::failed(wrong))?;
+        segment.append(&frame).map_err(OperationError::failed)?;
         file.write(frame.bytes)?;
         self.open = Some((segment, file));
         Ok(())

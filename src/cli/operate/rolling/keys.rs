@@ -9,16 +9,18 @@
 //! one stopped. A step begins when every host has proven by fingerprints that it has the step before.
 
 use super::plan::{RollingKind, RollingPlan, RollingWork};
-use crate::cli::operate::keys::{generations, publisher, replicas, to_change};
+use crate::cli::operate::keys::{generations, to_change};
 use crate::cli::shared::operator::CommandClient;
 use crate::cli::shared::remote::{RemoteArgs, RemoteHosts, filled, host_name};
-use crate::cli::shared::whole::{AwaitedCluster, of_members};
 use clap::{Args, ValueEnum};
 use lockstep_daemon::Failure;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config, SecurityMode};
 use lockstep_daemon::failure::{FAILED, NOT_READY, USAGE};
 use lockstep_io::key_file::{GenerationUse, KeyFile};
+use lockstep_operations::awaited::AwaitedCluster;
+use lockstep_operations::goals::of_members;
+use lockstep_operations::keys::{of_replicas, publisher};
 use lockstep_process::stop::Stop;
 use lockstep_wire::{Condition, GENERATIONS, KeyClass};
 use serde_json::Value;
@@ -137,12 +139,12 @@ pub fn run(args: &RollingKeysArgs) -> Result<u8, Failure> {
     if config.security.mode == SecurityMode::None {
         return Err(Failure::new(USAGE, "security.mode is \"none\": this cluster has no keys"));
     }
-    let (mut file, folder) = replicas(&config)?;
+    let (mut file, folder) = of_replicas(&config)?;
     let (hosts, stop) = (RemoteHosts::new(&args.remote)?, Stop::by_signals()?);
     let cluster = AwaitedCluster::new(CommandClient::open(&args.cluster, args.timeout)?, stop.clone());
     let step = "what is on this host".to_owned();
     let mut rollout = KeyRollout { args, hosts, stop, cluster, targets: Vec::new(), step };
-    let begins = rollout.cluster.well();
+    let begins = rollout.cluster.well().map_err(Failure::from);
     rollout.targets = rollout.find_targets(&file)?;
     if args.dry_run {
         rollout.plan(&file)?;

@@ -15,7 +15,6 @@ mod plan;
 
 use crate::cli::shared::operator::CommandClient;
 use crate::cli::shared::remote::{RemoteArgs, RemoteHosts};
-use crate::cli::shared::whole::{AwaitedCluster, of_members};
 use clap::{Args, Subcommand};
 use drive::RollingDriver;
 use keys::RollingKeysArgs;
@@ -23,6 +22,8 @@ use lockstep_daemon::Failure;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_daemon::failure::{NOT_READY, USAGE};
+use lockstep_operations::awaited::AwaitedCluster;
+use lockstep_operations::goals::of_members;
 use lockstep_process::stop::Stop;
 use plan::{RollingKind, RollingPlan, RollingWork};
 use serde_json::json;
@@ -163,7 +164,7 @@ pub fn run(args: &RollingArgs) -> Result<u8, Failure> {
     let operator = CommandClient::open(&flags.cluster, flags.timeout)?;
     let cluster = AwaitedCluster::new(operator, Stop::by_signals()?);
     let mut driver = RollingDriver::new(flags, &work, &hosts, cluster);
-    let whole = driver.cluster.well().map(|(health, _)| health);
+    let whole = driver.cluster.well().map(|(health, _)| health).map_err(Failure::from);
     let (leader, asked) = driver.cluster.seen()?;
     let plan = RollingPlan::new(&work, of_members(asked, Some(&leader)), &leader, &hosts, &flags.only)
         .map_err(|why| Failure::new(USAGE, why))?;

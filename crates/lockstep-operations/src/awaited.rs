@@ -1,15 +1,13 @@
-//! Whether all of a cluster is well, and with it what may be touched and what has come back.
+//! A cluster between the steps of a change: whether all of it is well, and with it what may be touched and
+//! what has come back.
 
-use crate::cli::shared::operator::{CommandClient, now, pause};
+use crate::OperationError;
+use crate::commands::CommandClient;
+use crate::goals::is_whole;
 use lockstep_client::internal::{Health, NodeStatus, QueryResult, leader_of};
-use lockstep_daemon::Failure;
-use lockstep_daemon::failure::{FAILED, NOT_READY};
-use lockstep_operations::goals::whole;
-pub use lockstep_operations::goals::{members_of, of_members};
 use lockstep_process::stop::Stop;
-use lockstep_wire::Seq;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the nodes may take to answer one look.
 pub const ANSWERS: Duration = Duration::from_millis(300);
@@ -17,18 +15,6 @@ pub const ANSWERS: Duration = Duration::from_millis(300);
 const LOOK: Duration = Duration::from_millis(50);
 /// How long all may take to be well before a step.
 const WELL_WITHIN: Duration = Duration::from_secs(5);
-
-/// The verdict where every member has what was committed at the look before and nothing is amiss.
-///
-/// # Errors
-/// A member lacks entries, or something is amiss, in words.
-pub fn is_whole(
-    operator: &CommandClient,
-    statuses: &[Option<NodeStatus>],
-    committed: &mut Option<Seq>,
-) -> Result<Health, String> {
-    whole(&operator.nodes, statuses, committed)
-}
 
 /// The state that a step waits for, beside a cluster that is well.
 pub enum AwaitedState {
@@ -63,8 +49,8 @@ impl AwaitedCluster {
         &mut self,
         within: Duration,
         mut state: impl FnMut(&mut CommandClient, &NodeStatus) -> AwaitedState,
-    ) -> Result<(Health, NodeStatus), Failure> {
-        let (begun, mut committed) = (now(), None);
+    ) -> Result<(Health, NodeStatus), OperationError> {
+        let (begun, mut committed) = (Instant::now(), None);
         loop {
             self.check()?;
             self.statuses = self.operator.nodes.look(ANSWERS);
@@ -73,45 +59,57 @@ impl AwaitedCluster {
                 (Ok(health), Some(leader)) => match state(&mut self.operator, &leader) {
                     AwaitedState::Ready => return Ok((health, leader)),
                     AwaitedState::Waits(why) => why,
-                    AwaitedState::Wrong(why) => return Err(Failure::new(FAILED, why)),
+                    AwaitedState::Wrong(why) => return Err(OperationError::failed(why)),
                 },
                 (Ok(health), None) => health.to_string(),
                 (Err(why), _) => why,
             };
             if begun.elapsed() >= within {
-                return Err(Failure::new(NOT_READY, format!("{why} (waited {within:?})")));
+                return Err(OperationError::not_ready(format!("{why} (waited {within:?})")));
             }
-            pause(LOOK);
+            std::thread::sleep(LOOK);
         }
     }
 
     /// The verdict before a step: a condition of one look may pass by itself.
-    pub fn well(&mut self) -> Result<(Health, NodeStatus), Failure> {
+    ///
+    /// # Errors
+    /// What is amiss; or a signal.
+    pub fn well(&mut self) -> Result<(Health, NodeStatus), OperationError> {
         self.await_whole(WELL_WITHIN, |_, _| AwaitedState::Ready)
     }
 
     /// The leader and all nodes as they answered last.
-    pub fn seen(&self) -> Result<(NodeStatus, Vec<QueryResult>), Failure> {
+    ///
+    /// # Errors
+    /// Nobody led.
+    pub fn seen(&self) -> Result<(NodeStatus, Vec<QueryResult>), OperationError> {
         let asked = self.operator.nodes.asked(&self.statuses);
         let leader = leader_of(&self.statuses).cloned();
-        let none = || Failure::new(NOT_READY, Health::judge(&asked));
+        let none = || OperationError::not_ready(Health::judge(&asked));
         Ok((leader.ok_or_else(none)?, asked))
     }
 
     /// Lets time pass.
-    pub fn rest(&self, time: Duration) -> Result<(), Failure> {
-        let begun = now();
+    ///
+    /// # Errors
+    /// A signal asks to stop.
+    pub fn rest(&self, time: Duration) -> Result<(), OperationError> {
+        let begun = Instant::now();
         while begun.elapsed() < time {
             self.check()?;
-            pause(LOOK.min(time));
+            std::thread::sleep(LOOK.min(time));
         }
         Ok(())
     }
 
     /// Fails if a signal asks to stop.
-    pub fn check(&self) -> Result<(), Failure> {
+    ///
+    /// # Errors
+    /// It does.
+    pub fn check(&self) -> Result<(), OperationError> {
         match self.stop.flag().load(Ordering::Acquire) {
-            true => Err(Failure::new(FAILED, "a signal has stopped it")),
+            true => Err(OperationError::failed("a signal has stopped it")),
             false => Ok(()),
         }
     }
