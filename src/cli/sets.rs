@@ -2,12 +2,13 @@
 //! cluster it then does for each stream, as a process of its own with `LOCKSTEP_STREAM`, so that no command
 //! knows of sets. Each line that it prints begins with the stream's name; a JSON object has it as `stream`.
 
-use super::Failure;
-use super::args::{ClusterArgs, Command as Asked};
-use super::failure::FAILED;
-use super::health::HealthFormat;
-use super::keys::KeysCommand;
+use super::args::Command as Asked;
+use super::inspect::health::HealthFormat;
+use super::operate::keys::KeysCommand;
+use lockstep_daemon::Failure;
+use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::Config;
+use lockstep_daemon::failure::FAILED;
 use lockstep_process::child::end_with_parent;
 use serde_json::Value;
 use std::ffi::OsString;

@@ -184,8 +184,8 @@ fn each_condition_has_its_row_in_the_index_which_leads_where_its_alert_does() {
 
 #[test]
 fn what_health_alone_says_is_in_the_index_in_its_own_words() {
-    let sources: String =
-        ["src/cli/health/grade.rs", "crates/lockstep-daemon/src/expiry.rs"].map(text).concat();
+    let file = |name: &str| text(&format!("crates/lockstep-operations/src/{name}"));
+    let sources = ["health/grade.rs", "key_expiry.rs"].map(file).concat();
     for Entry { words, .. } in entries("Beside the verdict") {
         for part in words.split('…').map(str::trim).filter(|part| !part.is_empty()) {
             assert!(sources.contains(part), "{PAGE}: nobody says `{part}`");

@@ -21,7 +21,7 @@ const PROPOSALS: [&str; 9] = [
 /// Messages that sound so: the file, a part of the message, and what that is about.
 const KNOWN: [(&str, &str, &str); 6] = [
     (
-        "src/cli/journal/trim.rs",
+        "src/cli/store/journal/trim.rs",
         "Give --yes to remove them",
         "`journal trim` removes segments: that was asked for",
     ),

@@ -9,7 +9,8 @@ use crate::args::ArchiverArgs;
 use crate::config::NodeConfig;
 use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::serve;
-use crate::{Failure, acting, log};
+use crate::{Failure, log};
+use lockstep_operations::acting;
 
 /// Runs until it must stop.
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {

@@ -7,6 +7,7 @@ use lockstep_core::engine::ports::BacklogError;
 use lockstep_io::IoError;
 use lockstep_io::output::{self, OutputStream};
 use lockstep_node::{JournalError, NodeError};
+use lockstep_operations::OperationError;
 use std::fmt;
 use std::io::ErrorKind;
 
@@ -166,6 +167,18 @@ impl From<NodeError> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         NodeError::from(error).into()
+    }
+}
+
+impl From<OperationError> for Failure {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Failed(what) => Self::new(FAILED, what),
+            OperationError::Refused(what) => Self::new(USAGE, what),
+            OperationError::Integrity(what) => Self::new(INTEGRITY, what),
+            OperationError::NotReady(what) => Self::new(NOT_READY, what),
+            OperationError::Config(errors) => errors.into(),
+        }
     }
 }
 

@@ -13,7 +13,6 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "daemons read clocks and start threads")]
 
-pub mod acting;
 pub mod archiver;
 pub mod args;
 pub mod config;

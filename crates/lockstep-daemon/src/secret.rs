@@ -1,13 +1,17 @@
-//! The secrets with which notaries and operators sign, and the public keys that a host trusts.
+//! The secrets with which notaries and operators sign, and the public keys that a host believes.
 //!
-//! A secret is made on the host of its owner, as a file of its own, and never leaves that host.
+//! A secret is made on the host of its owner, as a file of its own, and leaves it at no time.
 
-use crate::config::Config;
+use crate::Failure;
+use crate::args::ClusterArgs;
+use crate::config::{Config, KeyUse};
 use crate::failure::{FAILED, USAGE};
-use crate::{Failure, acting};
-use lockstep_io::key_file::draw_key;
+use lockstep_io::key_file::{KeyFile, OPERATOR_FILE, draw_key};
 use lockstep_io::private;
 use lockstep_notary::{Notary, NotaryKey, parse_public_keys};
+use lockstep_operations::acting;
+use lockstep_operations::commands::CommandSource;
+use lockstep_wire::{KeyClass, OperatorKey};
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -15,15 +19,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// The largest file of a secret that is read, in bytes.
+/// Bytes of the longest file of a secret that is read.
 const SECRET_LEN_MAX: u64 = 1 << 10;
 
-/// The largest list of public keys that is read, in bytes.
+/// Bytes of the longest list of public keys that is read.
 const LIST_LEN_MAX: u64 = 1 << 20;
 
-/// The owners of secrets, each with its own files.
+/// The owners of secrets: each has files of its own.
 pub struct Owner {
-    /// The owner in a word; also the extension of a secret's file.
+    /// What it is called; also how the name of a secret's file ends.
     word: &'static str,
     /// The first line of a secret.
     title: &'static str,
@@ -106,10 +110,10 @@ impl Owner {
         })
     }
 
-    /// The public keys that this host trusts, with their names.
+    /// The public keys that this host believes, with their names.
     ///
     /// # Errors
-    /// The file does not exist, has no key, or has an invalid line.
+    /// There is no file of them, or a line of it is wrong, or there is none in it.
     pub fn public_keys(&self, config: &Config) -> Result<Vec<(NotaryKey, String)>, Failure> {
         let path = self.list_path(config);
         let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
@@ -124,7 +128,27 @@ impl Owner {
     }
 }
 
-/// The secret in these hexadecimal digits.
+/// The cluster of the flags, and the key by which the orders of this host are signed: an operator's. Nobody
+/// signs where the file of a replica seals them, or where there are no keys.
+impl CommandSource for ClusterArgs {
+    type Error = Failure;
+
+    fn config(&self) -> Result<Config, Failure> {
+        self.load(&[])
+    }
+
+    fn signing_key(&self, config: &Config) -> Result<Option<OperatorKey>, Failure> {
+        let path = config.key_file(KeyUse::Operator).filter(|path| path.ends_with(OPERATOR_FILE));
+        let Some(path) = path else { return Ok(None) };
+        let file = KeyFile::read(&path)?;
+        let KeyClass::Publisher(number) = file.class else { return Ok(None) };
+        let name = file.publishers().find(|(own, _)| *own == number).map_or("", |(_, name)| name);
+        let secret = OPERATOR.read(config, name)?;
+        Ok(Some(lockstep_notary::operator_key(config.cluster, (number, name), &secret)))
+    }
+}
+
+/// The secret that these hexadecimal digits are.
 fn secret_of(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let (pairs, _) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: the first one requests a stop in order; another one a second later ends the process at
 //! once. SIGHUP: key file and configuration are read again.
 
-use crate::expiry::Expiry;
+use crate::expiry;
 use crate::sequencer::log_effective;
 use lockstep_io::key_file::{self, KeyFile};
 use lockstep_io::{IoError, capabilities};
@@ -23,7 +23,7 @@ pub fn stop_flag() -> Result<Arc<AtomicBool>, IoError> {
 
 /// Logs a reminder if the keys should be replaced soon.
 fn remind(path: &Path) {
-    if let Some(expiry) = Expiry::of_process(path).filter(Expiry::is_near) {
+    if let Some(expiry) = expiry::of_process(path).filter(|expiry| expiry.is_near()) {
         tracing::warn!("{expiry}");
     }
 }

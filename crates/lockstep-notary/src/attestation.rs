@@ -234,7 +234,8 @@ impl Interval {
     }
 }
 
-pub(crate) fn to_hex(bytes: &[u8]) -> String {
+/// Bytes as hexadecimal text, two digits each.
+pub fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

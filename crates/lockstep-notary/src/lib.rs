@@ -26,7 +26,7 @@ pub mod tree;
 
 pub use attestation::{
     ATTESTATION_LEN, Attestation, AttestationBody, ENTRIES_MAX, FRAMES_MAX, Interval, Notary, NotaryKey,
-    from_hex, parse_notaries, parse_public_keys,
+    from_hex, parse_notaries, parse_public_keys, to_hex,
 };
 pub use check::{Checker, Forged, REMEMBERED_MAX, has_signatures_alone};
 pub use order::{operator_key, verify_order};

@@ -1,30 +1,7 @@
-//! Figures for people: numbers, times and shares in a few columns of known width.
+//! Figures for people: numbers, times and shares in few and known columns.
 
-use std::time::Duration;
-
-/// The cell of an unknown figure.
+/// The cell of a figure that nobody knows.
 pub const UNKNOWN: &str = "–";
-
-/// A duration, for people.
-pub fn age(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match seconds {
-        0 => format!("{}ms", time.as_millis()),
-        1..60 => format!("{:.1}s", time.as_secs_f64()),
-        60..3_600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
-/// A short time, for people.
-pub fn short(ns: u64) -> String {
-    match ns {
-        0..1_000_000 => format!("{}us", ns / 1_000),
-        1_000_000..1_000_000_000 => format!("{:.1}ms", ns as f64 / 1e6),
-        _ => age(Duration::from_nanos(ns)),
-    }
-}
 
 /// A time in at most five columns: `96us`, `1.2ms`, `150ms`, `1.2s`, `2m03s`, `12m`, `2h03m`, `23h`, `9d`.
 pub fn brief(ns: u64) -> String {
@@ -57,7 +34,7 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// Bytes in at most five columns: `512`, `1.23M`; the prefixes are decimal, as for disks and networks.
+/// Bytes in at most five columns: `512`, `1.23M`; a thousand is a thousand, as for disks and networks.
 pub fn bytes(number: u64) -> String {
     if number < 1_000 { number.to_string() } else { scaled(number as f64) }
 }
@@ -72,7 +49,7 @@ pub fn share(share: f64) -> String {
 
 const SUFFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
 
-/// The number with three digits and the suffix of its magnitude.
+/// The number with three digits and the suffix of its size.
 fn scaled(mut number: f64) -> String {
     let mut place = 0;
     // 999.5 would be printed as 1000.
@@ -97,12 +74,6 @@ pub fn time_of_day(at_ns: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_age_has_two_units_at_most() {
-        let ages = [7, 3_200, 75_000, 3_661_000, 90_000_000].map(|ms| age(Duration::from_millis(ms)));
-        assert_eq!(ages, ["7ms", "3.2s", "1m15s", "1h01m", "1d01h"]);
-    }
 
     #[test]
     fn a_brief_time_has_five_columns_at_most() {

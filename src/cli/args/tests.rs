@@ -2,6 +2,8 @@
 
 use super::*;
 use clap::CommandFactory;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 #[test]
 fn the_flags_of_all_commands_fit_together() {
@@ -32,12 +34,23 @@ fn every_command_stands_in_the_table_of_commands_and_every_row_is_a_command() {
     }
 }
 
+/// A reader of the page finds the command's file, and a reader of the file its row.
 #[test]
-fn a_subscription_begins_with_a_seq_from_1_oldest_live_or_a_cursor() {
-    assert!(matches!("7".parse(), Ok(Beginning::Seq(7))) && matches!("live".parse(), Ok(Beginning::Live)));
-    assert!(matches!("oldest".parse(), Ok(Beginning::Oldest)));
-    let cursor = "b1:7:c2".parse();
-    assert!(matches!(cursor, Ok(Beginning::Cursor(Cursor { history: 0xb1, seq: 7, chain: 0xc2 }))));
-    assert!("b1:7".parse::<Beginning>().is_err_and(|error| error.contains("HISTORY:SEQ:CHAIN")));
-    assert!("0".parse::<Beginning>().is_err() && "-1".parse::<Beginning>().is_err());
+fn each_command_lies_in_the_room_that_is_its_heading_on_the_page() {
+    let page = include_str!("../../../docs/COMMANDS.md");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    for room in ["run", "store", "operate", "inspect", "develop"] {
+        let heading = format!("## {}{}\n", room[..1].to_uppercase(), &room[1..]);
+        let (_, section) = page.split_once(&heading).unwrap_or_else(|| panic!("no heading {room}"));
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let files = std::fs::read_dir(sources.join(room)).expect("a room").flatten().map(|file| file.path());
+        let names = files.filter_map(|path| Some(path.file_stem()?.to_str()?.replace('_', "-")));
+        // Programs beside this one are started by one file.
+        let names: BTreeSet<String> =
+            names.filter(|name| !["mod", "beside"].contains(&name.as_str())).collect();
+        assert!(names.len() > 2, "{room}: {names:?}");
+        for name in names {
+            assert!(section.contains(&format!("| `lockstep {name}")), "{room}: {name} has no row there");
+        }
+    }
 }

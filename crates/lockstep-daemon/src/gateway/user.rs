@@ -1,14 +1,15 @@
 //! `lockstep gateway user`: the file of the users, written whole or not at all.
 
 use super::read_private;
+use crate::Failure;
 use crate::args::ClusterArgs;
 use crate::config::Config;
 use crate::failure::{FAILED, USAGE};
-use crate::{Failure, acting};
 use clap::{Args, Subcommand};
 use lockstep_gateway::gateway::passwords;
 use lockstep_gateway::gateway::users::{Recipient, User, Users, user_name};
 use lockstep_io::clock::random_u64;
+use lockstep_operations::acting;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;

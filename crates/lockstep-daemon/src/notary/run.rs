@@ -8,7 +8,7 @@ use crate::follows::FollowsLog;
 use crate::reloader::{Daemon, Reloader};
 use crate::secret::NOTARY;
 use crate::sequencer::{log_effective, stop_with_stdin};
-use crate::{Failure, acting, confined, counters_or_warning, log, network_wait, signals};
+use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{
     Counted, CursorFile, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber,
     SubscriberEvent,
@@ -19,6 +19,7 @@ use lockstep_io::idle::Idle;
 use lockstep_io::key_file;
 use lockstep_io::output::{self, OutputStream};
 use lockstep_notary::{Attestation, Interval, Notary, has_signatures_alone};
+use lockstep_operations::acting;
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::limits;
 use lockstep_process::watcher::forbid_core_dumps;

@@ -508,7 +508,7 @@ fn the_page_of_the_doctor_has_a_row_for_each_check_and_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read =
         |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let mut code = read(&root.join("../../src/cli/doctor.rs"));
+    let mut code = read(&root.join("../../src/cli/inspect/doctor.rs"));
     for folder in ["src/checks", "src/probe"] {
         for entry in fs::read_dir(root.join(folder)).expect("a folder").flatten() {
             if !entry.path().ends_with("tests.rs") {

@@ -1,0 +1,18 @@
+//! Changes of a cluster that runs.
+
+pub mod ack;
+pub mod day;
+pub mod declare_dead;
+pub mod drill;
+pub mod handover;
+pub mod keys;
+pub mod membership;
+pub mod reload;
+pub mod rolling;
+pub mod time;
+pub mod upgrade;
+
+// The names by which `drill` imports.
+use crate::cli::shared::operator;
+use lockstep_daemon::{Failure, failure};
+use lockstep_operations::goals as whole;
