@@ -3,7 +3,8 @@
 //! lockstep is a multicast sequencer: it turns messages of many publishers into one stream, which every
 //! subscriber reads in the same order. This crate is what a program of yours depends on. It has no thread and
 //! no runtime: a [`Publisher`] and a [`Subscriber`] do their work when they are polled. A [`Participant`] is
-//! both on one device, for a program that publishes and reads in one thread.
+//! both on one device, for a program that publishes and reads in one thread. All three are a
+//! [`StreamHandle`], which has the calls of each half once.
 //!
 //! # Publish, subscribe, resume
 //!
@@ -130,6 +131,8 @@ mod counted;
 mod cursor_file;
 mod digest;
 mod endpoint;
+mod halves;
+mod handle;
 mod health;
 mod latency;
 mod open;
@@ -152,6 +155,7 @@ pub use counted::Counted;
 pub use cursor_file::CursorFile;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
+pub use handle::StreamHandle;
 #[cfg(feature = "config")]
 pub use lockstep_config::{Config, ConfigErrors};
 pub use lockstep_core::engine::counters::{CounterKind, CounterRow, Counters};
