@@ -395,32 +395,60 @@ func (e *Endpoint) Close() {
 	C.lockstep_endpoint_close(&e.endpoint)
 }
 
-// Publisher publishes messages into the stream. Its events are their outcomes.
-type Publisher struct {
-	guard     guard
-	publisher *C.lockstep_publisher
-}
-
-// ConnectPublisher opens the sockets.
-func ConnectPublisher(endpoint *Endpoint) (*Publisher, error) {
-	endpoint.mutex.RLock()
-	defer endpoint.mutex.RUnlock()
-	publisher := &Publisher{}
-	err := call(func() C.lockstep_status {
-		return C.lockstep_publisher_connect(endpoint.endpoint, &publisher.publisher)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return publisher, nil
+// stream is what every handle has.
+type stream struct {
+	guard guard
+	of    *C.lockstep_participant
 }
 
 // Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not. It waits for the end
-// of a call of another goroutine.
-func (p *Publisher) Close() { p.guard.close(func() { C.lockstep_publisher_close(&p.publisher) }) }
+// of a call of another goroutine, and not in the function of a request.
+func (s *stream) Close() { s.guard.close(func() { C.lockstep_participant_close(&s.of) }) }
+
+// PollBatch is one turn: it receives, sends, and returns at most limit messages and every other event. Never blocks.
+func (s *stream) PollBatch(limit int) (Batch, error) {
+	if err := notNegative("limit", int64(limit)); err != nil {
+		return Batch{}, err
+	}
+	var batch C.lockstep_batch
+	work, err := s.guard.number(func() C.int64_t {
+		return C.lockstep_participant_poll_batch(s.of, C.size_t(limit), &batch)
+	})
+	if err != nil {
+		return Batch{}, err
+	}
+	return newBatch(work, &batch), nil
+}
+
+// Wait sends what is written, and sleeps until there is something to poll for.
+func (s *stream) Wait(timeout time.Duration) error {
+	most, err := nanos(timeout)
+	if err == nil {
+		_, err = s.guard.number(func() C.int64_t { return C.lockstep_participant_wait(s.of, most) })
+	}
+	return err
+}
+
+// isEnded is IsEnded of the handles that read.
+func (s *stream) isEnded() (bool, error) {
+	result, err := s.guard.number(func() C.int64_t { return C.lockstep_participant_is_ended(s.of) })
+	return result == 1, err
+}
+
+// cursor is Cursor of the handles that read.
+func (s *stream) cursor() (Cursor, bool, error) {
+	var cursor Cursor
+	stored, err := s.guard.number(func() C.int64_t { return C.lockstep_participant_cursor(s.of, &cursor.cursor) })
+	return cursor, stored == 1, err
+}
+
+// publishing is what every handle that publishes has.
+type publishing struct {
+	stream
+}
 
 // Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
-func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
+func (p *publishing) Open(name string, timeout time.Duration) (uint32, error) {
 	most, err := nanos(timeout)
 	if err != nil {
 		return 0, err
@@ -431,46 +459,26 @@ func (p *Publisher) Open(name string, timeout time.Duration) (uint32, error) {
 	}
 	defer C.free(unsafe.Pointer(words))
 	var id C.uint32_t
-	err = p.guard.call(func() C.lockstep_status { return C.lockstep_publisher_open(p.publisher, words, most, &id) })
+	err = p.guard.call(func() C.lockstep_status {
+		return C.lockstep_participant_open(p.of, words, most, nil, nil, &id)
+	})
 	return uint32(id), err
 }
 
 // Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
 // it.
-func (p *Publisher) Publish(id uint32, payload []byte, destination uint32) (uint64, error) {
+func (p *publishing) Publish(id uint32, payload []byte, destination uint32) (uint64, error) {
 	var number C.uint64_t
 	err := p.guard.call(func() C.lockstep_status {
-		return C.lockstep_publisher_publish(p.publisher, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
+		return C.lockstep_participant_publish(p.of, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
 			C.uint32_t(destination), &number)
 	})
 	return uint64(number), err
 }
 
-// PollBatch is one turn: it receives, sends, and returns the events. Never blocks.
-func (p *Publisher) PollBatch(limit int) (Batch, error) {
-	if err := notNegative("limit", int64(limit)); err != nil {
-		return Batch{}, err
-	}
-	var batch C.lockstep_batch
-	work, err := p.guard.number(func() C.int64_t { return C.lockstep_publisher_poll_batch(p.publisher, C.size_t(limit), &batch) })
-	if err != nil {
-		return Batch{}, err
-	}
-	return newBatch(work, &batch), nil
-}
-
-// Wait sends what is written, and sleeps until there is something to poll for.
-func (p *Publisher) Wait(timeout time.Duration) error {
-	most, err := nanos(timeout)
-	if err == nil {
-		_, err = p.guard.number(func() C.int64_t { return C.lockstep_publisher_wait(p.publisher, most) })
-	}
-	return err
-}
-
 // Flush sends what is written, and returns the number of datagrams.
-func (p *Publisher) Flush() (int64, error) {
-	return p.guard.number(func() C.int64_t { return C.lockstep_publisher_flush(p.publisher) })
+func (p *publishing) Flush() (int64, error) {
+	return p.guard.number(func() C.int64_t { return C.lockstep_participant_flush(p.of) })
 }
 
 // Outcomes is what became of the messages of a handle so far, in numbers of messages.
@@ -492,9 +500,9 @@ type Outcomes struct {
 }
 
 // Outcomes tells what became of the messages so far.
-func (p *Publisher) Outcomes() (Outcomes, error) {
+func (p *publishing) Outcomes() (Outcomes, error) {
 	var counts C.lockstep_outcomes
-	err := p.guard.call(func() C.lockstep_status { return C.lockstep_publisher_outcomes(p.publisher, &counts) })
+	err := p.guard.call(func() C.lockstep_status { return C.lockstep_participant_outcomes(p.of, &counts) })
 	return outcomesOf(counts), err
 }
 
@@ -511,15 +519,33 @@ func outcomesOf(counts C.lockstep_outcomes) Outcomes {
 }
 
 // IsDrained is whether every published message has its outcome, whichever: Outcomes tells.
-func (p *Publisher) IsDrained() (bool, error) {
-	result, err := p.guard.number(func() C.int64_t { return C.lockstep_publisher_is_drained(p.publisher) })
+func (p *publishing) IsDrained() (bool, error) {
+	result, err := p.guard.number(func() C.int64_t { return C.lockstep_participant_is_drained(p.of) })
 	return result == 1, err
+}
+
+// Publisher publishes messages into the stream. Its events are their outcomes.
+type Publisher struct {
+	publishing
+}
+
+// ConnectPublisher opens the sockets.
+func ConnectPublisher(endpoint *Endpoint) (*Publisher, error) {
+	endpoint.mutex.RLock()
+	defer endpoint.mutex.RUnlock()
+	publisher := &Publisher{}
+	err := call(func() C.lockstep_status {
+		return C.lockstep_publisher_connect(endpoint.endpoint, &publisher.of)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return publisher, nil
 }
 
 // Subscriber delivers the stream.
 type Subscriber struct {
-	guard      guard
-	subscriber *C.lockstep_subscriber
+	stream
 }
 
 // ConnectSubscriber opens the sockets. The stream begins with the first poll.
@@ -528,8 +554,7 @@ func ConnectSubscriber(endpoint *Endpoint, start Start, delivery Delivery) (*Sub
 	defer endpoint.mutex.RUnlock()
 	subscriber := &Subscriber{}
 	err := call(func() C.lockstep_status {
-		return C.lockstep_subscriber_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery),
-			&subscriber.subscriber)
+		return C.lockstep_subscriber_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery), &subscriber.of)
 	})
 	if err != nil {
 		return nil, err
@@ -537,40 +562,8 @@ func ConnectSubscriber(endpoint *Endpoint, start Start, delivery Delivery) (*Sub
 	return subscriber, nil
 }
 
-// Close frees the handle and closes its sockets. It waits for the end of a call of another goroutine.
-func (s *Subscriber) Close() { s.guard.close(func() { C.lockstep_subscriber_close(&s.subscriber) }) }
-
-// PollBatch is one turn: it receives, and returns at most limit messages and every other event. Never blocks.
-func (s *Subscriber) PollBatch(limit int) (Batch, error) {
-	if err := notNegative("limit", int64(limit)); err != nil {
-		return Batch{}, err
-	}
-	var batch C.lockstep_batch
-	work, err := s.guard.number(func() C.int64_t { return C.lockstep_subscriber_poll_batch(s.subscriber, C.size_t(limit), &batch) })
-	if err != nil {
-		return Batch{}, err
-	}
-	return newBatch(work, &batch), nil
-}
-
-// Wait sleeps until there is something to poll for.
-func (s *Subscriber) Wait(timeout time.Duration) error {
-	most, err := nanos(timeout)
-	if err == nil {
-		_, err = s.guard.number(func() C.int64_t { return C.lockstep_subscriber_wait(s.subscriber, most) })
-	}
-	return err
-}
-
 // IsEnded is whether the subscription has ended: the event before gave the reason.
-func (s *Subscriber) IsEnded() (bool, error) {
-	result, err := s.guard.number(func() C.int64_t { return C.lockstep_subscriber_is_ended(s.subscriber) })
-	return result == 1, err
-}
+func (s *Subscriber) IsEnded() (bool, error) { return s.isEnded() }
 
 // Cursor is the position behind the last delivered event; false before the subscription has begun.
-func (s *Subscriber) Cursor() (Cursor, bool, error) {
-	var cursor Cursor
-	stored, err := s.guard.number(func() C.int64_t { return C.lockstep_subscriber_cursor(s.subscriber, &cursor.cursor) })
-	return cursor, stored == 1, err
-}
+func (s *Subscriber) Cursor() (Cursor, bool, error) { return s.cursor() }

@@ -17,8 +17,7 @@ import (
 // Participant publishes messages into the stream and delivers the stream, over one device. Its events are those of a
 // Publisher and of a Subscriber.
 type Participant struct {
-	guard       guard
-	participant *C.lockstep_participant
+	publishing
 }
 
 // ConnectParticipant opens the sockets. The stream begins with the first poll.
@@ -27,8 +26,7 @@ func ConnectParticipant(endpoint *Endpoint, start Start, delivery Delivery) (*Pa
 	defer endpoint.mutex.RUnlock()
 	participant := &Participant{}
 	err := call(func() C.lockstep_status {
-		return C.lockstep_participant_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery),
-			&participant.participant)
+		return C.lockstep_participant_connect(endpoint.endpoint, &start.start, C.uint32_t(delivery), &participant.of)
 	})
 	if err != nil {
 		return nil, err
@@ -36,38 +34,11 @@ func ConnectParticipant(endpoint *Endpoint, start Start, delivery Delivery) (*Pa
 	return participant, nil
 }
 
-// Close frees the handle and closes its sockets. Messages without an outcome may be stamped or not. It waits for the end
-// of a call of another goroutine, and not in the function of a request.
-func (p *Participant) Close() { p.guard.close(func() { C.lockstep_participant_close(&p.participant) }) }
+// IsEnded is whether the subscription has ended: the event before gave the reason.
+func (p *Participant) IsEnded() (bool, error) { return p.isEnded() }
 
-// Open opens a name and polls until it has its id. Open names first: events of these polls are lost.
-func (p *Participant) Open(name string, timeout time.Duration) (uint32, error) {
-	most, err := nanos(timeout)
-	if err != nil {
-		return 0, err
-	}
-	words, err := text(StatusName, name)
-	if err != nil {
-		return 0, err
-	}
-	defer C.free(unsafe.Pointer(words))
-	var id C.uint32_t
-	err = p.guard.call(func() C.lockstep_status {
-		return C.lockstep_participant_open(p.participant, words, most, nil, nil, &id)
-	})
-	return uint32(id), err
-}
-
-// Publish copies a message into the open datagram, and returns its number. The next Flush, PollBatch or Wait sends
-// it.
-func (p *Participant) Publish(id uint32, payload []byte, destination uint32) (uint64, error) {
-	var number C.uint64_t
-	err := p.guard.call(func() C.lockstep_status {
-		return C.lockstep_participant_publish(p.participant, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
-			C.uint32_t(destination), &number)
-	})
-	return uint64(number), err
-}
+// Cursor is the position behind the last delivered event; false before the subscription has begun.
+func (p *Participant) Cursor() (Cursor, bool, error) { return p.cursor() }
 
 // Request publishes a request and polls until isAnswer returns true, at most for the timeout. It returns the request's
 // number; 0 where it was not published.
@@ -93,7 +64,7 @@ func (p *Participant) Request(id uint32, payload []byte, destination uint32, tim
 	defer context.Delete()
 	var number C.uint64_t
 	err = p.guard.ask(func() C.lockstep_status {
-		return C.lockstep_participant_request(p.participant, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
+		return C.lockstep_participant_request(p.of, C.uint32_t(id), bytesOf(payload), C.size_t(len(payload)),
 			C.uint32_t(destination), most, C.lockstep_is_answer(C.lockstepIsAnswer), unsafe.Pointer(&context), &number)
 	})
 	if asked.panicked {
@@ -131,61 +102,4 @@ func lockstepIsAnswer(context unsafe.Pointer, event *C.lockstep_event, payload *
 	row.payloadAt = 0
 	bytes := unsafe.Slice((*byte)(unsafe.Pointer(payload)), int(row.payloadLen))
 	return C.bool(asked.ask(&row, bytes, uint64(number)))
-}
-
-// PollBatch is one turn: it receives, sends, and returns at most limit messages and every other event. Never blocks.
-func (p *Participant) PollBatch(limit int) (Batch, error) {
-	if err := notNegative("limit", int64(limit)); err != nil {
-		return Batch{}, err
-	}
-	var batch C.lockstep_batch
-	work, err := p.guard.number(func() C.int64_t {
-		return C.lockstep_participant_poll_batch(p.participant, C.size_t(limit), &batch)
-	})
-	if err != nil {
-		return Batch{}, err
-	}
-	return newBatch(work, &batch), nil
-}
-
-// Wait sends what is written, and sleeps until there is something to poll for.
-func (p *Participant) Wait(timeout time.Duration) error {
-	most, err := nanos(timeout)
-	if err == nil {
-		_, err = p.guard.number(func() C.int64_t { return C.lockstep_participant_wait(p.participant, most) })
-	}
-	return err
-}
-
-// Flush sends what is written, and returns the number of datagrams.
-func (p *Participant) Flush() (int64, error) {
-	return p.guard.number(func() C.int64_t { return C.lockstep_participant_flush(p.participant) })
-}
-
-// Outcomes tells what became of the messages so far.
-func (p *Participant) Outcomes() (Outcomes, error) {
-	var counts C.lockstep_outcomes
-	err := p.guard.call(func() C.lockstep_status { return C.lockstep_participant_outcomes(p.participant, &counts) })
-	return outcomesOf(counts), err
-}
-
-// IsDrained is whether every published message has its outcome, whichever: Outcomes tells.
-func (p *Participant) IsDrained() (bool, error) {
-	result, err := p.guard.number(func() C.int64_t { return C.lockstep_participant_is_drained(p.participant) })
-	return result == 1, err
-}
-
-// IsEnded is whether the subscription has ended: the event before gave the reason.
-func (p *Participant) IsEnded() (bool, error) {
-	result, err := p.guard.number(func() C.int64_t { return C.lockstep_participant_is_ended(p.participant) })
-	return result == 1, err
-}
-
-// Cursor is the position behind the last delivered event; false before the subscription has begun.
-func (p *Participant) Cursor() (Cursor, bool, error) {
-	var cursor Cursor
-	stored, err := p.guard.number(func() C.int64_t {
-		return C.lockstep_participant_cursor(p.participant, &cursor.cursor)
-	})
-	return cursor, stored == 1, err
 }

@@ -99,36 +99,48 @@ class Endpoint {
   }
 }
 
-class Publisher {
-  #handle;
+// The handle of the library is a property of this module alone.
+const HANDLE = Symbol('handle');
 
+/** What every handle has. */
+class StreamHandle {
   constructor(handle) {
-    this.#handle = handle;
+    Object.defineProperty(this, HANDLE, { value: handle });
   }
 
-  /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
-  open(name, timeoutMs = Default.TIMEOUT_MS) {
-    return native.open(this.#handle, name, timeoutMs);
-  }
-
-  /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
-  publish(id, payload, destination = EVERYBODY) {
-    return native.publish(this.#handle, id, payload, destination);
-  }
-
-  /** One turn: receives, sends, and returns the events as a Batch. Never blocks. */
+  /**
+   * One turn: receives, sends, and returns at most `limit` messages and every other event as a Batch. Never blocks.
+   */
   pollBatch(limit = Default.BATCH_LIMIT) {
-    return new Batch(native.publisherPoll(this.#handle, limit));
+    return new Batch(native.pollBatch(this[HANDLE], limit));
   }
 
   /** Sends what is written, and blocks this thread until there is something to poll for. */
   wait(timeoutMs) {
-    return native.publisherWait(this.#handle, timeoutMs) === 1;
+    return native.wait(this[HANDLE], timeoutMs) === 1;
+  }
+
+  /** Frees it and closes its sockets. Messages without an outcome may be stamped or not. */
+  close() {
+    native.close(this[HANDLE]);
+  }
+}
+
+/** What a handle that publishes has; `Base` is the rest of it. */
+const Publishing = (Base) => class extends Base {
+  /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
+  open(name, timeoutMs = Default.TIMEOUT_MS) {
+    return native.open(this[HANDLE], name, timeoutMs);
+  }
+
+  /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
+  publish(id, payload, destination = EVERYBODY) {
+    return native.publish(this[HANDLE], id, payload, destination);
   }
 
   /** Sends what is written; returns the number of datagrams. */
   flush() {
-    return native.flush(this.#handle);
+    return native.flush(this[HANDLE]);
   }
 
   /**
@@ -136,71 +148,36 @@ class Publisher {
    * closed, unknown, open).
    */
   outcomes() {
-    return native.outcomes(this.#handle);
+    return native.outcomes(this[HANDLE]);
   }
 
   /** Whether every published message has its outcome, whichever: outcomes() tells. */
   isDrained() {
-    return native.isDrained(this.#handle) === 1;
+    return native.isDrained(this[HANDLE]) === 1;
   }
+};
 
-  /** Frees it and closes its sockets. Messages without an outcome may be stamped or not. */
-  close() {
-    native.close(this.#handle);
-  }
-}
-
-class Subscriber {
-  #handle;
-
-  constructor(handle) {
-    this.#handle = handle;
-  }
-
-  /** One turn: receives, and returns at most `limit` messages and every other event as a Batch. Never blocks. */
-  pollBatch(limit = Default.BATCH_LIMIT) {
-    return new Batch(native.subscriberPoll(this.#handle, limit));
-  }
-
-  /** Blocks this thread until there is something to poll for. */
-  wait(timeoutMs) {
-    return native.subscriberWait(this.#handle, timeoutMs) === 1;
-  }
-
+/** What a handle that reads has; `Base` is the rest of it. */
+const Reading = (Base) => class extends Base {
   /** Whether the subscription has ended: the event before gave the reason. */
   isEnded() {
-    return native.isEnded(this.#handle) === 1;
+    return native.isEnded(this[HANDLE]) === 1;
   }
 
   /** The position behind the last event as a text, or null before the subscription has begun. */
   cursor() {
-    return native.cursor(this.#handle);
+    return native.cursor(this[HANDLE]);
   }
+};
 
-  /** Frees it and closes its sockets. */
-  close() {
-    native.close(this.#handle);
-  }
-}
+/** Publishes messages into the stream. Its events are outcomes. */
+class Publisher extends Publishing(StreamHandle) {}
+
+/** Delivers the stream. */
+class Subscriber extends Reading(StreamHandle) {}
 
 /** Publishes messages and reads the stream, over one device. Its events are those of a Publisher and of a Subscriber. */
-class Participant {
-  #handle;
-
-  constructor(handle) {
-    this.#handle = handle;
-  }
-
-  /** Opens a name and polls until it has its id. Open names first: events of these polls are lost. */
-  open(name, timeoutMs = Default.TIMEOUT_MS) {
-    return native.open(this.#handle, name, timeoutMs);
-  }
-
-  /** Copies a message (Buffer or Uint8Array). Its number as a BigInt, or null while the window is full: poll. */
-  publish(id, payload, destination = EVERYBODY) {
-    return native.publish(this.#handle, id, payload, destination);
-  }
-
+class Participant extends Reading(Publishing(StreamHandle)) {
   /**
    * Publishes a request, blocks this thread until `answer(event, number)` returns something that is not undefined, at most
    * for the timeout, and returns that. `answer` receives every event of these polls, as every event is the program's and
@@ -217,52 +194,12 @@ class Participant {
   request(id, payload, destination = EVERYBODY, timeoutMs = Default.TIMEOUT_MS, answer) {
     let found;
     if (typeof answer !== 'function') throw refused('the last argument of a request is the function that finds the answer');
-    native.request(this.#handle, id, payload, destination, timeoutMs, (row, bytes, number) => {
+    native.request(this[HANDLE], id, payload, destination, timeoutMs, (row, bytes, number) => {
       const returned = answer(new Batch([1, row, bytes]).event(0), number);
       if (number !== 0n && found === undefined) found = returned;
       return found !== undefined;
     });
     return found;
-  }
-
-  /** One turn: receives, sends, and returns at most `limit` messages and every other event as a Batch. Never blocks. */
-  pollBatch(limit = Default.BATCH_LIMIT) {
-    return new Batch(native.participantPoll(this.#handle, limit));
-  }
-
-  /** Sends what is written, and blocks this thread until there is something to poll for. */
-  wait(timeoutMs) {
-    return native.participantWait(this.#handle, timeoutMs) === 1;
-  }
-
-  /** Sends what is written; returns the number of datagrams. */
-  flush() {
-    return native.flush(this.#handle);
-  }
-
-  /** What became of the messages so far, as of a Publisher. */
-  outcomes() {
-    return native.outcomes(this.#handle);
-  }
-
-  /** Whether every published message has its outcome, whichever: outcomes() tells. */
-  isDrained() {
-    return native.isDrained(this.#handle) === 1;
-  }
-
-  /** Whether the subscription has ended: the event before gave the reason. */
-  isEnded() {
-    return native.isEnded(this.#handle) === 1;
-  }
-
-  /** The position behind the last event as a text, or null before the subscription has begun. */
-  cursor() {
-    return native.cursor(this.#handle);
-  }
-
-  /** Frees it and closes its sockets. Messages without an outcome may be stamped or not. */
-  close() {
-    native.close(this.#handle);
   }
 }
 

@@ -12,24 +12,12 @@ struct handle {
     enum kind kind;
     union {
         lockstep_endpoint *endpoint;
-        lockstep_publisher *publisher;
-        lockstep_subscriber *subscriber;
-        lockstep_participant *participant;
+        lockstep_participant *participant; /* of all three kinds */
         lockstep_cursor_file *cursor_file;
     } of;
 };
 
 #define ARGUMENTS_MAX 6
-
-/* A function of the handles that publish. */
-#define OF_PUBLISHING(handle, function, ...)                                                            \
-    ((handle)->kind == PUBLISHER ? lockstep_publisher_##function((handle)->of.publisher, ##__VA_ARGS__) \
-                                 : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
-
-/* A function of the handles that read. */
-#define OF_READING(handle, function, ...)                                                                \
-    ((handle)->kind == SUBSCRIBER ? lockstep_subscriber_##function((handle)->of.subscriber, ##__VA_ARGS__) \
-                                  : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
 
 /* ------------------------------------------------------------------------ failures */
 
@@ -61,28 +49,24 @@ static bool arguments(napi_env env, napi_callback_info info, size_t wanted, napi
     return false;
 }
 
-/* A handle of one of these kinds. */
-static struct handle *either_of(napi_env env, napi_value value, enum kind one, enum kind other) {
+static unsigned bit(enum kind kind) { return 1U << kind; }
+
+/* A handle of one of the kinds whose bits these are. */
+static struct handle *any_of(napi_env env, napi_value value, unsigned kinds) {
     void *data = NULL;
     napi_valuetype type;
     if (napi_typeof(env, value, &type) == napi_ok && type == napi_external &&
-        napi_get_value_external(env, value, &data) == napi_ok &&
-        (((struct handle *)data)->kind == one || ((struct handle *)data)->kind == other))
+        napi_get_value_external(env, value, &data) == napi_ok && (bit(((struct handle *)data)->kind) & kinds) != 0)
         return data;
     fail_argument(env, "the first argument is no handle of this kind");
     return NULL;
 }
 
-static struct handle *handle_of(napi_env env, napi_value value, enum kind kind) {
-    return either_of(env, value, kind, kind);
-}
+static struct handle *handle_of(napi_env env, napi_value value, enum kind kind) { return any_of(env, value, bit(kind)); }
 
-static struct handle *publishing_of(napi_env env, napi_value value) {
-    return either_of(env, value, PUBLISHER, PARTICIPANT);
-}
-
-static struct handle *reading_of(napi_env env, napi_value value) {
-    return either_of(env, value, SUBSCRIBER, PARTICIPANT);
+/* A handle of the stream. The library refuses a call of the half that it lacks. */
+static struct handle *stream_of(napi_env env, napi_value value) {
+    return any_of(env, value, bit(PUBLISHER) | bit(SUBSCRIBER) | bit(PARTICIPANT));
 }
 
 static bool uint32_of(napi_env env, napi_value value, const char *what, uint32_t *out) {
@@ -127,8 +111,8 @@ static napi_value number_or_fail(napi_env env, int64_t result) {
 static void close_handle(struct handle *handle) {
     switch (handle->kind) {
     case ENDPOINT: lockstep_endpoint_close(&handle->of.endpoint); break;
-    case PUBLISHER: lockstep_publisher_close(&handle->of.publisher); break;
-    case SUBSCRIBER: lockstep_subscriber_close(&handle->of.subscriber); break;
+    case PUBLISHER:
+    case SUBSCRIBER:
     case PARTICIPANT: lockstep_participant_close(&handle->of.participant); break;
     case CURSOR_FILE: lockstep_cursor_file_close(&handle->of.cursor_file); break;
     }
@@ -181,7 +165,7 @@ static napi_value connect_publisher(napi_env env, napi_callback_info info) {
     const struct handle *endpoint = handle_of(env, values[0], ENDPOINT);
     if (endpoint == NULL) return NULL;
     struct handle handle = {.kind = PUBLISHER};
-    lockstep_status status = lockstep_publisher_connect(endpoint->of.endpoint, &handle.of.publisher);
+    lockstep_status status = lockstep_publisher_connect(endpoint->of.endpoint, &handle.of.participant);
     return of_handle(env, status, handle);
 }
 
@@ -207,7 +191,7 @@ static napi_value connect_reading(napi_env env, napi_callback_info info, enum ki
     struct handle handle = {.kind = kind};
     const lockstep_endpoint *of = endpoint->of.endpoint;
     if (status == LOCKSTEP_STATUS_OK)
-        status = kind == SUBSCRIBER ? lockstep_subscriber_connect(of, &start, delivery, &handle.of.subscriber)
+        status = kind == SUBSCRIBER ? lockstep_subscriber_connect(of, &start, delivery, &handle.of.participant)
                                     : lockstep_participant_connect(of, &start, delivery, &handle.of.participant);
     return of_handle(env, status, handle);
 }
@@ -233,15 +217,13 @@ static napi_value close_any(napi_env env, napi_callback_info info) {
 static napi_value open_name(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 3, values)) return NULL;
-    const struct handle *handle = publishing_of(env, values[0]);
+    const struct handle *handle = stream_of(env, values[0]);
     uint32_t timeout, id = 0;
     if (handle == NULL || !uint32_of(env, values[2], "the timeout is no number of milliseconds", &timeout)) return NULL;
     char *name = text_of(env, values[1], LOCKSTEP_STATUS_NAME, "the name is no text without a 0");
     if (name == NULL) return NULL;
     lockstep_status status =
-        handle->kind == PUBLISHER
-            ? lockstep_publisher_open(handle->of.publisher, name, nanos(timeout), &id)
-            : lockstep_participant_open(handle->of.participant, name, nanos(timeout), NULL, NULL, &id);
+        lockstep_participant_open(handle->of.participant, name, nanos(timeout), NULL, NULL, &id);
     free(name);
     return status == LOCKSTEP_STATUS_OK ? of_int64(env, id) : fail_last(env, status);
 }
@@ -255,7 +237,7 @@ struct message {
 };
 
 static bool message_of(napi_env env, const napi_value *values, struct message *out) {
-    out->handle = publishing_of(env, values[0]);
+    out->handle = stream_of(env, values[0]);
     if (out->handle == NULL || !uint32_of(env, values[1], "the publisher's id is no number of 32 bits", &out->id) ||
         !uint32_of(env, values[3], "the destination is no number of 32 bits", &out->destination))
         return false;
@@ -275,8 +257,7 @@ static napi_value publish(napi_env env, napi_callback_info info) {
     struct message message = {0};
     if (!arguments(env, info, 4, values) || !message_of(env, values, &message)) return NULL;
     uint64_t number = 0;
-    lockstep_status status = OF_PUBLISHING(
-        message.handle, publish, message.id, message.payload, message.len, message.destination, &number);
+    lockstep_status status = lockstep_participant_publish(message.handle->of.participant, message.id, message.payload, message.len, message.destination, &number);
     if (status == LOCKSTEP_STATUS_BACKPRESSURE) {
         napi_get_null(env, &result);
         return result;
@@ -333,16 +314,14 @@ static napi_value request(napi_env env, napi_callback_info info) {
 }
 
 /* (handle, limit) -> [work, rows, payloads]: new Buffers, which nothing changes later. */
-static napi_value poll_of(napi_env env, napi_callback_info info, enum kind kind) {
+static napi_value poll_batch(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX], result, part;
     uint32_t limit;
     if (!arguments(env, info, 2, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], kind);
+    const struct handle *handle = stream_of(env, values[0]);
     if (handle == NULL || !uint32_of(env, values[1], "the limit is no number of 32 bits", &limit)) return NULL;
     lockstep_batch batch = {0};
-    int64_t work = kind == PUBLISHER    ? lockstep_publisher_poll_batch(handle->of.publisher, limit, &batch)
-                   : kind == SUBSCRIBER ? lockstep_subscriber_poll_batch(handle->of.subscriber, limit, &batch)
-                                        : lockstep_participant_poll_batch(handle->of.participant, limit, &batch);
+    int64_t work = lockstep_participant_poll_batch(handle->of.participant, limit, &batch);
     if (work < 0) return fail_last(env, (lockstep_status)-work);
     if (napi_create_array_with_length(env, 3, &result) != napi_ok ||
         napi_set_element(env, result, 0, of_int64(env, work)) != napi_ok ||
@@ -354,51 +333,42 @@ static napi_value poll_of(napi_env env, napi_callback_info info, enum kind kind)
     return result;
 }
 
-static napi_value publisher_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, PUBLISHER); }
-
-static napi_value subscriber_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, SUBSCRIBER); }
-
-static napi_value participant_poll(napi_env env, napi_callback_info info) { return poll_of(env, info, PARTICIPANT); }
-
 /* (handle, milliseconds) -> 1 if a datagram has arrived. */
-static napi_value wait_of(napi_env env, napi_callback_info info, enum kind kind) {
+static napi_value wait_for(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX];
     uint32_t timeout;
     if (!arguments(env, info, 2, values)) return NULL;
-    const struct handle *handle = handle_of(env, values[0], kind);
+    const struct handle *handle = stream_of(env, values[0]);
     if (handle == NULL || !uint32_of(env, values[1], "the timeout is no number of milliseconds", &timeout)) return NULL;
-    if (kind == PUBLISHER) return number_or_fail(env, lockstep_publisher_wait(handle->of.publisher, nanos(timeout)));
-    return number_or_fail(env, OF_READING(handle, wait, nanos(timeout)));
+    return number_or_fail(env, lockstep_participant_wait(handle->of.participant, nanos(timeout)));
 }
 
-static napi_value publisher_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, PUBLISHER); }
-
-static napi_value subscriber_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, SUBSCRIBER); }
-
-static napi_value participant_wait(napi_env env, napi_callback_info info) { return wait_of(env, info, PARTICIPANT); }
-
-static napi_value flush(napi_env env, napi_callback_info info) {
+/* A number of the library that is asked for with the handle alone. */
+static napi_value asked(napi_env env, napi_callback_info info, int64_t (*ask)(lockstep_participant *)) {
     napi_value values[ARGUMENTS_MAX];
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = publishing_of(env, values[0]);
-    return handle == NULL ? NULL : number_or_fail(env, OF_PUBLISHING(handle, flush));
+    const struct handle *handle = stream_of(env, values[0]);
+    return handle == NULL ? NULL : number_or_fail(env, ask(handle->of.participant));
 }
+
+static napi_value flush(napi_env env, napi_callback_info info) { return asked(env, info, lockstep_participant_flush); }
 
 static napi_value is_drained(napi_env env, napi_callback_info info) {
-    napi_value values[ARGUMENTS_MAX];
-    if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = publishing_of(env, values[0]);
-    return handle == NULL ? NULL : number_or_fail(env, OF_PUBLISHING(handle, is_drained));
+    return asked(env, info, lockstep_participant_is_drained);
+}
+
+static napi_value is_ended(napi_env env, napi_callback_info info) {
+    return asked(env, info, lockstep_participant_is_ended);
 }
 
 /* What became of the messages so far: an object of numbers. */
 static napi_value outcomes(napi_env env, napi_callback_info info) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = publishing_of(env, values[0]);
+    const struct handle *handle = stream_of(env, values[0]);
     if (handle == NULL) return NULL;
     lockstep_outcomes counts;
-    lockstep_status status = OF_PUBLISHING(handle, outcomes, &counts);
+    lockstep_status status = lockstep_participant_outcomes(handle->of.participant, &counts);
     if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
     const struct {
         const char *name;
@@ -417,23 +387,16 @@ static napi_value outcomes(napi_env env, napi_callback_info info) {
     return result;
 }
 
-static napi_value is_ended(napi_env env, napi_callback_info info) {
-    napi_value values[ARGUMENTS_MAX];
-    if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = reading_of(env, values[0]);
-    return handle == NULL ? NULL : number_or_fail(env, OF_READING(handle, is_ended));
-}
-
 /* The cursor of a handle as a text, or null where it has none so far. */
 static napi_value cursor_of(napi_env env, napi_callback_info info, bool is_file) {
     napi_value values[ARGUMENTS_MAX], result = NULL;
     if (!arguments(env, info, 1, values)) return NULL;
-    const struct handle *handle = is_file ? handle_of(env, values[0], CURSOR_FILE) : reading_of(env, values[0]);
+    const struct handle *handle = is_file ? handle_of(env, values[0], CURSOR_FILE) : stream_of(env, values[0]);
     if (handle == NULL) return NULL;
     lockstep_cursor position;
     char text[LOCKSTEP_CURSOR_TEXT] = "";
     int64_t stored = is_file ? lockstep_cursor_file_cursor(handle->of.cursor_file, &position)
-                             : OF_READING(handle, cursor, &position);
+                             : lockstep_participant_cursor(handle->of.participant, &position);
     if (stored < 0) return fail_last(env, (lockstep_status)-stored);
     if (stored == 0) {
         napi_get_null(env, &result);
@@ -496,12 +459,8 @@ static const struct {
     {"open", open_name},
     {"publish", publish},
     {"request", request},
-    {"publisherPoll", publisher_poll},
-    {"subscriberPoll", subscriber_poll},
-    {"participantPoll", participant_poll},
-    {"publisherWait", publisher_wait},
-    {"subscriberWait", subscriber_wait},
-    {"participantWait", participant_wait},
+    {"pollBatch", poll_batch},
+    {"wait", wait_for},
     {"flush", flush},
     {"outcomes", outcomes},
     {"isDrained", is_drained},

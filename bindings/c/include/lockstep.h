@@ -338,16 +338,14 @@ typedef struct lockstep_output lockstep_output;
 
 // Publishes messages into the stream and delivers the stream, over one device: for a program that does both
 // in one thread. Each datagram is received once.
+//
+// A `lockstep_publisher` is one that only publishes, and a `lockstep_subscriber` one that only reads. Every
+// `lockstep_participant_…` takes them; a call of the half that the handle lacks is refused with
+// `LOCKSTEP_STATUS_ARGUMENT`.
 typedef struct lockstep_participant lockstep_participant;
-
-// Publishes messages into the stream.
-typedef struct lockstep_publisher lockstep_publisher;
 
 // Takes the bytes that a callback gives: a snapshot, an answer, a text.
 typedef struct lockstep_sink lockstep_sink;
-
-// Delivers the stream.
-typedef struct lockstep_subscriber lockstep_subscriber;
 
 // A position in a stream.
 typedef struct {
@@ -359,23 +357,17 @@ typedef struct {
     uint64_t chain;
 } lockstep_cursor;
 
-// What became of the messages of a handle so far, in numbers of messages.
+// Where a subscription begins: a `lockstep_start_kind` and what that kind needs.
 typedef struct {
-    // In the stream for ever.
-    uint64_t committed;
-    // In the stream, and delivered by no reader, as the process was held up between the parts of a message.
-    uint64_t discarded;
-    // Another message stands under the number.
-    uint64_t diverged;
-    // Never stamped, as a newer process has opened the name.
-    uint64_t fenced;
-    // Never stamped, as the publisher was closed before.
-    uint64_t closed;
-    // Nobody knows: `LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN` was reported.
-    uint64_t unknown;
-    // Without an outcome so far.
-    uint64_t open;
-} lockstep_outcomes;
+    // A `lockstep_start_kind`.
+    uint32_t kind;
+    // 0.
+    uint32_t reserved;
+    // For `LOCKSTEP_START_KIND_FROM`.
+    uint64_t seq;
+    // For `LOCKSTEP_START_KIND_CURSOR`.
+    lockstep_cursor cursor;
+} lockstep_start;
 
 // An event. Little-endian, without padding; `lockstep_event_kind` lists which fields each kind uses.
 typedef struct {
@@ -411,6 +403,24 @@ typedef struct {
 // callback of `…_open` and `…_begin`. It does not leave by an exception or `longjmp`.
 typedef bool (*lockstep_on_event)(void *context, const lockstep_event *event, const uint8_t *payload);
 
+// What became of the messages of a handle so far, in numbers of messages.
+typedef struct {
+    // In the stream for ever.
+    uint64_t committed;
+    // In the stream, and delivered by no reader, as the process was held up between the parts of a message.
+    uint64_t discarded;
+    // Another message stands under the number.
+    uint64_t diverged;
+    // Never stamped, as a newer process has opened the name.
+    uint64_t fenced;
+    // Never stamped, as the publisher was closed before.
+    uint64_t closed;
+    // Nobody knows: `LOCKSTEP_EVENT_KIND_OUTCOMES_UNKNOWN` was reported.
+    uint64_t unknown;
+    // Without an outcome so far.
+    uint64_t open;
+} lockstep_outcomes;
+
 // Events of one poll. All of it is valid until the next call with the handle.
 typedef struct {
     // The events, in the order of the stream; NULL without one.
@@ -423,18 +433,6 @@ typedef struct {
     size_t bytes_len;
 } lockstep_batch;
 
-// Where a subscription begins: a `lockstep_start_kind` and what that kind needs.
-typedef struct {
-    // A `lockstep_start_kind`.
-    uint32_t kind;
-    // 0.
-    uint32_t reserved;
-    // For `LOCKSTEP_START_KIND_FROM`.
-    uint64_t seq;
-    // For `LOCKSTEP_START_KIND_CURSOR`.
-    lockstep_cursor cursor;
-} lockstep_start;
-
 // Receives one event while a request awaits its answer, and the request's number, which is 0 before the
 // request is published. `payload` has `event->payload_len` bytes and is valid until the call returns.
 // Returns true if the event is the answer; what it returns before the request is published is not looked at.
@@ -444,6 +442,12 @@ typedef bool (*lockstep_is_answer)(void *context,
                                    const lockstep_event *event,
                                    const uint8_t *payload,
                                    uint64_t number);
+
+// Publishes messages into the stream: a `lockstep_participant` that only publishes.
+typedef lockstep_participant lockstep_publisher;
+
+// Delivers the stream: a `lockstep_participant` that only reads.
+typedef lockstep_participant lockstep_subscriber;
 
 // The settings of a replica. `lockstep_app_settings_init` fills them with the defaults; what differs is
 // changed behind it. Texts belong to the caller, until the call that is given the settings returns.
@@ -676,272 +680,6 @@ uint64_t lockstep_endpoint_cluster(const lockstep_endpoint *endpoint);
 // # Safety
 // `*endpoint` is NULL or an endpoint that is not closed, and no other thread uses it.
 void lockstep_endpoint_close(lockstep_endpoint **endpoint);
-
-// Opens the sockets and joins the groups of the cluster of `endpoint`.
-//
-// # Safety
-// `endpoint` is NULL or an endpoint that is not closed; `out` may be written to.
-lockstep_status lockstep_publisher_connect(const lockstep_endpoint *endpoint, lockstep_publisher **out);
-
-// Frees the handle, closes its sockets, and sets `*publisher` to NULL. Messages without an outcome may be
-// stamped or not.
-//
-// # Safety
-// `*publisher` is NULL or a handle that is not closed.
-void lockstep_publisher_close(lockstep_publisher **publisher);
-
-// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Sends what is written
-// first. Returns 1 if a datagram has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll
-// in either case.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_wait(lockstep_publisher *publisher, uint64_t timeout_ns);
-
-// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
-// Poll the handle when it is readable until a poll returns 0, and after `lockstep_publisher_due` at the
-// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_fd(lockstep_publisher *publisher);
-
-// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
-// `lockstep_status`.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_due(lockstep_publisher *publisher);
-
-// Opens `name` and polls until it has its id, at most for `timeout_ns`. Events of these polls that concern
-// other names are lost; open names first.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `name` ends with 0; `out` may
-// be written to.
-lockstep_status lockstep_publisher_open(lockstep_publisher *publisher,
-                                        const char *name,
-                                        uint64_t timeout_ns,
-                                        uint32_t *out);
-
-// Copies a message of `len` bytes for `destination` into the open datagram and stores its number at `out`.
-// The next flush, poll or wait sends it. `LOCKSTEP_STATUS_BACKPRESSURE`: poll, and try again.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `payload` has `len` bytes;
-// `out` is NULL or may be written to.
-lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
-                                           uint32_t id,
-                                           const uint8_t *payload,
-                                           size_t len,
-                                           uint32_t destination,
-                                           uint64_t *out);
-
-// Publishes a message under a number that the caller derives from its own state: a copy of the publisher may
-// have published it already. `LOCKSTEP_STATUS_AHEAD_OF_NUMBER` if what lies before it was neither handed in
-// here nor read in the stream: hand that in first, or, where a copy publishes it, poll and try again.
-//
-// # Safety
-// As for `lockstep_publisher_publish`.
-lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
-                                              uint32_t id,
-                                              uint64_t number,
-                                              const uint8_t *payload,
-                                              size_t len,
-                                              uint32_t destination);
-
-// As `lockstep_publisher_publish`, without a copy: stores at `payload` where the caller writes `len` bytes
-// before its next call with this handle. At most `lockstep_publisher_claim_len_max` bytes.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `payload` may be written to;
-// `out` is NULL or may be written to.
-lockstep_status lockstep_publisher_claim(lockstep_publisher *publisher,
-                                         uint32_t id,
-                                         uint8_t **payload,
-                                         size_t len,
-                                         uint32_t destination,
-                                         uint64_t *out);
-
-// Closes the publisher `id` behind all of its messages; the stream keeps `reason`. Its outcome is an event.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `reason` has `len` bytes.
-lockstep_status lockstep_publisher_close_name(lockstep_publisher *publisher,
-                                              uint32_t id,
-                                              const uint8_t *reason,
-                                              size_t len);
-
-// Marks the start of the trading day `day`, a name of 1 to 16 ASCII letters and digits. The mark has a
-// number and an outcome like a message.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `day` ends with 0; `out` is NULL or may be written to.
-lockstep_status lockstep_publisher_start_day(lockstep_publisher *publisher,
-                                             uint32_t id,
-                                             const char *day,
-                                             uint64_t *out);
-
-// Marks the end of the trading day. The mark has a number and an outcome like a message.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `out` is NULL or may be written to.
-lockstep_status lockstep_publisher_end_day(lockstep_publisher *publisher, uint32_t id, uint64_t *out);
-
-// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
-// In a callback it does nothing: what that publishes leaves when the poll ends.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_flush(lockstep_publisher *publisher);
-
-// Stores at `out` what became of the messages so far. "Drained" says that each has an outcome, and not
-// which.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `out` may be written to.
-lockstep_status lockstep_publisher_outcomes(lockstep_publisher *publisher, lockstep_outcomes *out);
-
-// 1 if every published message has its outcome, whichever (`lockstep_publisher_outcomes`), 0 if not, or a
-// failure as a negative `lockstep_status`.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_is_drained(lockstep_publisher *publisher);
-
-// 1 if the handle follows a leader's stream, 0 if not, or a failure as a negative `lockstep_status`.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_is_connected(lockstep_publisher *publisher);
-
-// Bytes of the longest message for `destination`, or a failure as a negative `lockstep_status`.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_message_len_max(lockstep_publisher *publisher, uint32_t destination);
-
-// Bytes of the longest message that can be claimed, or a failure as a negative `lockstep_status`.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_claim_len_max(lockstep_publisher *publisher);
-
-// One turn: receives, sends, and calls `on_event` for each outcome and every other event; at most `limit`
-// datagrams are read. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
-// `lockstep_status`.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed.
-int64_t lockstep_publisher_poll(lockstep_publisher *publisher,
-                                size_t limit,
-                                lockstep_on_event on_event,
-                                void *context);
-
-// One turn as `lockstep_publisher_poll`, whose events are stored in memory of the handle: `*out` describes
-// it, until the next call with this handle. A batch has at most `limit` messages, and is full with 256 KiB
-// of payloads.
-//
-// # Safety
-// `publisher` is NULL or a handle that is not closed; `out` may be written to.
-int64_t lockstep_publisher_poll_batch(lockstep_publisher *publisher, size_t limit, lockstep_batch *out);
-
-// Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
-// first poll. `delivery` is a `lockstep_delivery`.
-//
-// # Safety
-// `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
-// may be written to.
-lockstep_status lockstep_subscriber_connect(const lockstep_endpoint *endpoint,
-                                            const lockstep_start *start,
-                                            uint32_t delivery,
-                                            lockstep_subscriber **out);
-
-// Frees the handle, closes its sockets, and sets `*subscriber` to NULL.
-//
-// # Safety
-// `*subscriber` is NULL or a handle that is not closed.
-void lockstep_subscriber_close(lockstep_subscriber **subscriber);
-
-// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram
-// has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_wait(lockstep_subscriber *subscriber, uint64_t timeout_ns);
-
-// One descriptor that is readable while the handle has datagrams to read: for poll, epoll, an event loop.
-// Poll the handle when it is readable until a poll returns 0, and after `lockstep_subscriber_due` at the
-// latest. A failure is a negative `lockstep_status`. The handle owns the descriptor.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_fd(lockstep_subscriber *subscriber);
-
-// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
-// `lockstep_status`.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_due(lockstep_subscriber *subscriber);
-
-// Polls until the subscription has its position, at most for `timeout_ns`; `on_event` (NULL: nobody)
-// receives the events of these polls. A live subscription delivers what is published after it.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-lockstep_status lockstep_subscriber_begin(lockstep_subscriber *subscriber,
-                                          uint64_t timeout_ns,
-                                          lockstep_on_event on_event,
-                                          void *context);
-
-// The next seq to be delivered; 0 before a live subscription has begun; a failure is a negative
-// `lockstep_status`.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_deliver_next(lockstep_subscriber *subscriber);
-
-// The exclusive bound of what is final, as far as it was received here; a failure is a negative
-// `lockstep_status`.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_commit_next(lockstep_subscriber *subscriber);
-
-// 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
-// `lockstep_status`.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_is_ended(lockstep_subscriber *subscriber);
-
-// Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
-// or 0 before the subscription has begun (then nothing is stored), or a failure as a negative
-// `lockstep_status`.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed; `out` may be written to.
-int64_t lockstep_subscriber_cursor(lockstep_subscriber *subscriber, lockstep_cursor *out);
-
-// One turn: receives, and calls `on_event` for at most `limit` messages and for every other event, in the
-// order of the stream. Never blocks. Returns the work done (0: an idle turn), or a failure as a negative
-// `lockstep_status`.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_subscriber_poll(lockstep_subscriber *subscriber,
-                                 size_t limit,
-                                 lockstep_on_event on_event,
-                                 void *context);
-
-// One turn as `lockstep_subscriber_poll`, whose events are stored in memory of the handle: `*out`
-// describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
-// 256 KiB of payloads.
-//
-// # Safety
-// `subscriber` is NULL or a handle that is not closed; `out` may be written to.
-int64_t lockstep_subscriber_poll_batch(lockstep_subscriber *subscriber, size_t limit, lockstep_batch *out);
 
 // Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
 // first poll. `delivery` is a `lockstep_delivery`.
@@ -1184,6 +922,237 @@ lockstep_status lockstep_participant_request(lockstep_participant *participant,
                                              lockstep_is_answer is_answer,
                                              void *context,
                                              uint64_t *out);
+
+// Opens the sockets and joins the groups of the cluster of `endpoint`.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed; `out` may be written to.
+lockstep_status lockstep_publisher_connect(const lockstep_endpoint *endpoint, lockstep_publisher **out);
+
+// `lockstep_participant_close` of a publisher.
+//
+// # Safety
+// As there.
+void lockstep_publisher_close(lockstep_publisher **publisher);
+
+// `lockstep_participant_wait` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_wait(lockstep_publisher *publisher, uint64_t timeout_ns);
+
+// `lockstep_participant_fd` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_fd(lockstep_publisher *publisher);
+
+// `lockstep_participant_due` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_due(lockstep_publisher *publisher);
+
+// `lockstep_participant_open` of a publisher. Its events of these polls that concern other names are
+// lost; open names first.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_open(lockstep_publisher *publisher,
+                                        const char *name,
+                                        uint64_t timeout_ns,
+                                        uint32_t *out);
+
+// `lockstep_participant_publish` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_publish(lockstep_publisher *publisher,
+                                           uint32_t id,
+                                           const uint8_t *payload,
+                                           size_t len,
+                                           uint32_t destination,
+                                           uint64_t *out);
+
+// `lockstep_participant_publish_at` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_publish_at(lockstep_publisher *publisher,
+                                              uint32_t id,
+                                              uint64_t number,
+                                              const uint8_t *payload,
+                                              size_t len,
+                                              uint32_t destination);
+
+// `lockstep_participant_claim` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_claim(lockstep_publisher *publisher,
+                                         uint32_t id,
+                                         uint8_t **payload,
+                                         size_t len,
+                                         uint32_t destination,
+                                         uint64_t *out);
+
+// `lockstep_participant_close_name` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_close_name(lockstep_publisher *publisher,
+                                              uint32_t id,
+                                              const uint8_t *reason,
+                                              size_t len);
+
+// `lockstep_participant_start_day` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_start_day(lockstep_publisher *publisher,
+                                             uint32_t id,
+                                             const char *day,
+                                             uint64_t *out);
+
+// `lockstep_participant_end_day` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_end_day(lockstep_publisher *publisher, uint32_t id, uint64_t *out);
+
+// `lockstep_participant_flush` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_flush(lockstep_publisher *publisher);
+
+// `lockstep_participant_outcomes` of a publisher.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_publisher_outcomes(lockstep_publisher *publisher, lockstep_outcomes *out);
+
+// `lockstep_participant_is_drained` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_is_drained(lockstep_publisher *publisher);
+
+// `lockstep_participant_is_connected` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_is_connected(lockstep_publisher *publisher);
+
+// `lockstep_participant_message_len_max` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_message_len_max(lockstep_publisher *publisher, uint32_t destination);
+
+// `lockstep_participant_claim_len_max` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_claim_len_max(lockstep_publisher *publisher);
+
+// `lockstep_participant_poll` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_poll(lockstep_publisher *publisher,
+                                size_t limit,
+                                lockstep_on_event on_event,
+                                void *context);
+
+// `lockstep_participant_poll_batch` of a publisher.
+//
+// # Safety
+// As there.
+int64_t lockstep_publisher_poll_batch(lockstep_publisher *publisher, size_t limit, lockstep_batch *out);
+
+// Opens the sockets and joins the groups of the cluster of `endpoint`. The stream begins at `start` with the
+// first poll. `delivery` is a `lockstep_delivery`.
+//
+// # Safety
+// `endpoint` is NULL or an endpoint that is not closed; `start` is NULL (live) or points to a start; `out`
+// may be written to.
+lockstep_status lockstep_subscriber_connect(const lockstep_endpoint *endpoint,
+                                            const lockstep_start *start,
+                                            uint32_t delivery,
+                                            lockstep_subscriber **out);
+
+// `lockstep_participant_close` of a subscriber.
+//
+// # Safety
+// As there.
+void lockstep_subscriber_close(lockstep_subscriber **subscriber);
+
+// `lockstep_participant_wait` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_wait(lockstep_subscriber *subscriber, uint64_t timeout_ns);
+
+// `lockstep_participant_fd` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_fd(lockstep_subscriber *subscriber);
+
+// `lockstep_participant_due` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_due(lockstep_subscriber *subscriber);
+
+// `lockstep_participant_begin` of a subscriber.
+//
+// # Safety
+// As there.
+lockstep_status lockstep_subscriber_begin(lockstep_subscriber *subscriber,
+                                          uint64_t timeout_ns,
+                                          lockstep_on_event on_event,
+                                          void *context);
+
+// `lockstep_participant_deliver_next` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_deliver_next(lockstep_subscriber *subscriber);
+
+// `lockstep_participant_commit_next` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_commit_next(lockstep_subscriber *subscriber);
+
+// `lockstep_participant_is_ended` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_is_ended(lockstep_subscriber *subscriber);
+
+// `lockstep_participant_cursor` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_cursor(lockstep_subscriber *subscriber, lockstep_cursor *out);
+
+// `lockstep_participant_poll` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_poll(lockstep_subscriber *subscriber,
+                                 size_t limit,
+                                 lockstep_on_event on_event,
+                                 void *context);
+
+// `lockstep_participant_poll_batch` of a subscriber.
+//
+// # Safety
+// As there.
+int64_t lockstep_subscriber_poll_batch(lockstep_subscriber *subscriber, size_t limit, lockstep_batch *out);
 
 // Opens the file at `path` and reads its cursor; a file that is absent has none, and is created by the first
 // save. `LOCKSTEP_STATUS_IN_USE`: somebody else has it open. `LOCKSTEP_STATUS_ARGUMENT`: it has anything but

@@ -318,11 +318,10 @@ struct asker {
 };
 
 /// What each handle has.
-template <class H, class F>
 class handle {
 public:
     handle() noexcept = default;
-    explicit handle(H* raw) noexcept : raw_(raw) {}
+    explicit handle(lockstep_participant* raw) noexcept : raw_(raw) {}
     handle(const handle&) = delete;
     handle& operator=(const handle&) = delete;
     handle(handle&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
@@ -337,22 +336,22 @@ public:
     }
 
     /// Frees it; every later call fails with LOCKSTEP_STATUS_CLOSED_HANDLE.
-    void close() noexcept { F::close(&raw_); }
+    void close() noexcept { lockstep_participant_close(&raw_); }
 
     /// The handle of C.
-    H* get() const noexcept { return raw_; }
+    lockstep_participant* get() const noexcept { return raw_; }
 
     /// Whether something arrived before `timeout` had elapsed. Poll in either case.
     result<std::size_t> wait(nanoseconds timeout) {
-        return within(timeout, [&](std::uint64_t most) { return number(F::wait(raw_, most)); });
+        return within(timeout, [&](std::uint64_t most) { return number(lockstep_participant_wait(raw_, most)); });
     }
 
     /// A descriptor that is readable while there is something to read.
-    result<std::size_t> fd() const { return number(F::fd(raw_)); }
+    result<std::size_t> fd() const { return number(lockstep_participant_fd(raw_)); }
 
     /// The time until it must be polled, although nothing arrives.
     result<nanoseconds> due() const {
-        const auto due = number(F::due(raw_));
+        const auto due = number(lockstep_participant_due(raw_));
         if (!due) return due.error();
         return nanoseconds(static_cast<std::int64_t>(*due));
     }
@@ -363,7 +362,7 @@ public:
     template <class C>
     result<std::size_t> poll(std::size_t limit, C&& callback) {
         caller<std::remove_reference_t<C>> called{callback};
-        const std::int64_t work = F::poll(raw_, limit, &decltype(called)::on_event, &called);
+        const std::int64_t work = lockstep_participant_poll(raw_, limit, &decltype(called)::on_event, &called);
         called.rethrow();
         return number(work);
     }
@@ -376,7 +375,7 @@ public:
     /// One turn, whose events `out` shows until the next call.
     result<std::size_t> poll_batch(std::size_t limit, batch& out) {
         lockstep_batch raw{};
-        const std::int64_t work = F::poll_batch(raw_, limit, &raw);
+        const std::int64_t work = lockstep_participant_poll_batch(raw_, limit, &raw);
         out = batch(raw);
         return number(work);
     }
@@ -384,20 +383,19 @@ public:
     result<std::size_t> poll_batch(batch& out) { return poll_batch(default_batch_limit, out); }
 
 protected:
-    H* raw_ = nullptr;
+    lockstep_participant* raw_ = nullptr;
 };
 
 /// What a handle that publishes has.
-template <class H, class F>
-class publishing : public handle<H, F> {
+class publishing : public handle {
 public:
-    using handle<H, F>::handle;
+    using handle::handle;
 
     /// Copies a message into the open datagram; returns its number.
     result<std::uint64_t> publish(std::uint32_t id, bytes payload, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
         std::uint64_t number = 0;
         const lockstep_status status =
-            F::publish(this->raw_, id, payload.data(), payload.size(), destination, &number);
+            lockstep_participant_publish(raw_, id, payload.data(), payload.size(), destination, &number);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return number;
     }
@@ -405,7 +403,7 @@ public:
     /// Publishes a message under a number that follows from the caller's own state.
     result<> publish_at(std::uint32_t id, std::uint64_t number, bytes payload,
                         std::uint32_t destination = LOCKSTEP_EVERYBODY) {
-        return done(F::publish_at(this->raw_, id, number, payload.data(), payload.size(), destination));
+        return done(lockstep_participant_publish_at(raw_, id, number, payload.data(), payload.size(), destination));
     }
 
     /// A message's number, and where its bytes are written before the next call.
@@ -418,20 +416,20 @@ public:
     /// A message of `len` bytes that is written in place.
     result<claimed> claim(std::uint32_t id, std::size_t len, std::uint32_t destination = LOCKSTEP_EVERYBODY) {
         claimed claim{0, nullptr, len};
-        const lockstep_status status = F::claim(this->raw_, id, &claim.data, len, destination, &claim.number);
+        const lockstep_status status = lockstep_participant_claim(raw_, id, &claim.data, len, destination, &claim.number);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return claim;
     }
 
     /// Closes the publisher behind all of its messages.
     result<> close_name(std::uint32_t id, bytes reason = {}) {
-        return done(F::close_name(this->raw_, id, reason.data(), reason.size()));
+        return done(lockstep_participant_close_name(raw_, id, reason.data(), reason.size()));
     }
 
     /// Marks the start of the trading day of this name.
     result<std::uint64_t> start_day(std::uint32_t id, const std::string& day) {
         std::uint64_t number = 0;
-        const lockstep_status status = F::start_day(this->raw_, id, day.c_str(), &number);
+        const lockstep_status status = lockstep_participant_start_day(raw_, id, day.c_str(), &number);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return number;
     }
@@ -439,24 +437,24 @@ public:
     /// Marks the end of the trading day.
     result<std::uint64_t> end_day(std::uint32_t id) {
         std::uint64_t number = 0;
-        const lockstep_status status = F::end_day(this->raw_, id, &number);
+        const lockstep_status status = lockstep_participant_end_day(raw_, id, &number);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return number;
     }
 
     /// Sends what is written; returns the number of datagrams.
-    result<std::size_t> flush() { return number(F::flush(this->raw_)); }
+    result<std::size_t> flush() { return number(lockstep_participant_flush(raw_)); }
 
     /// What became of the messages so far.
     result<lockstep_outcomes> outcomes() const {
         lockstep_outcomes counts{};
-        const lockstep_status status = F::outcomes(this->raw_, &counts);
+        const lockstep_status status = lockstep_participant_outcomes(raw_, &counts);
         if (status != LOCKSTEP_STATUS_OK) return failure(status);
         return counts;
     }
 
     /// Whether every published message has its outcome, whichever: `outcomes` tells.
-    result<bool> is_drained() const { return truth(F::is_drained(this->raw_)); }
+    result<bool> is_drained() const { return truth(lockstep_participant_is_drained(raw_)); }
 
     /// Polls until every message has its outcome, at most for `timeout`; `callback` receives the events. Returns
     /// what became of the messages so far: `open` ones are left where the time is over.
@@ -468,28 +466,28 @@ public:
                 const auto counts = outcomes();
                 const auto left = end - std::chrono::steady_clock::now();
                 if (!counts || (*counts).open == 0 || left <= left.zero()) return counts;
-                const auto work = this->poll(callback);
+                const auto work = poll(callback);
                 if (!work) return work.error();
-                const auto waited = *work == 0 ? this->wait(left) : result<std::size_t>(0);
+                const auto waited = *work == 0 ? wait(left) : result<std::size_t>(0);
                 if (!waited) return waited.error();
             }
         });
     }
 
     /// Whether a leader's stream is followed.
-    result<bool> is_connected() const { return truth(F::is_connected(this->raw_)); }
+    result<bool> is_connected() const { return truth(lockstep_participant_is_connected(raw_)); }
 
     /// Bytes of the longest message.
     result<std::size_t> message_len_max(std::uint32_t destination = LOCKSTEP_EVERYBODY) const {
-        return number(F::message_len_max(this->raw_, destination));
+        return number(lockstep_participant_message_len_max(raw_, destination));
     }
 
     /// Bytes of the longest message that can be claimed.
-    result<std::size_t> claim_len_max() const { return number(F::claim_len_max(this->raw_)); }
+    result<std::size_t> claim_len_max() const { return number(lockstep_participant_claim_len_max(raw_)); }
 };
 
 /// What a handle that reads has; `B` is the rest of it.
-template <class B, class F>
+template <class B>
 class reading : public B {
 public:
     using B::B;
@@ -499,7 +497,7 @@ public:
     result<> begin(nanoseconds timeout, C&& callback) {
         return within(timeout, [&](std::uint64_t most) {
             caller<std::remove_reference_t<C>> called{callback};
-            const lockstep_status status = F::begin(this->raw_, most, &decltype(called)::on_event, &called);
+            const lockstep_status status = lockstep_participant_begin(this->raw_, most, &decltype(called)::on_event, &called);
             called.rethrow();
             return done(status);
         });
@@ -512,66 +510,20 @@ public:
     /// The position behind the last delivered event; none before the subscription has begun.
     result<std::optional<lockstep::cursor>> cursor() const {
         lockstep::cursor position;
-        const auto stored = number(F::cursor(this->raw_, &position));
+        const auto stored = number(lockstep_participant_cursor(this->raw_, &position));
         if (!stored) return stored.error();
         return *stored == 0 ? std::optional<lockstep::cursor>() : std::optional<lockstep::cursor>(position);
     }
 
     /// The next seq to be delivered.
-    result<std::size_t> deliver_next() const { return number(F::deliver_next(this->raw_)); }
+    result<std::size_t> deliver_next() const { return number(lockstep_participant_deliver_next(this->raw_)); }
 
     /// The exclusive bound of what is final.
-    result<std::size_t> commit_next() const { return number(F::commit_next(this->raw_)); }
+    result<std::size_t> commit_next() const { return number(lockstep_participant_commit_next(this->raw_)); }
 
     /// Whether the subscription has ended.
-    result<bool> is_ended() const { return truth(F::is_ended(this->raw_)); }
+    result<bool> is_ended() const { return truth(lockstep_participant_is_ended(this->raw_)); }
 };
-
-// The functions of C of each handle, by name.
-#define LOCKSTEP_OF_HANDLE(name)                             \
-    static constexpr auto close = lockstep_##name##_close;   \
-    static constexpr auto wait = lockstep_##name##_wait;     \
-    static constexpr auto fd = lockstep_##name##_fd;         \
-    static constexpr auto due = lockstep_##name##_due;       \
-    static constexpr auto poll = lockstep_##name##_poll;     \
-    static constexpr auto poll_batch = lockstep_##name##_poll_batch;
-#define LOCKSTEP_OF_PUBLISHING(name)                                 \
-    static constexpr auto publish = lockstep_##name##_publish;       \
-    static constexpr auto publish_at = lockstep_##name##_publish_at; \
-    static constexpr auto claim = lockstep_##name##_claim;           \
-    static constexpr auto close_name = lockstep_##name##_close_name; \
-    static constexpr auto start_day = lockstep_##name##_start_day;   \
-    static constexpr auto end_day = lockstep_##name##_end_day;       \
-    static constexpr auto flush = lockstep_##name##_flush;           \
-    static constexpr auto outcomes = lockstep_##name##_outcomes;     \
-    static constexpr auto is_drained = lockstep_##name##_is_drained; \
-    static constexpr auto is_connected = lockstep_##name##_is_connected; \
-    static constexpr auto message_len_max = lockstep_##name##_message_len_max; \
-    static constexpr auto claim_len_max = lockstep_##name##_claim_len_max;
-#define LOCKSTEP_OF_READING(name)                                    \
-    static constexpr auto begin = lockstep_##name##_begin;           \
-    static constexpr auto cursor = lockstep_##name##_cursor;         \
-    static constexpr auto deliver_next = lockstep_##name##_deliver_next; \
-    static constexpr auto commit_next = lockstep_##name##_commit_next;   \
-    static constexpr auto is_ended = lockstep_##name##_is_ended;
-
-struct of_publisher {
-    LOCKSTEP_OF_HANDLE(publisher)
-    LOCKSTEP_OF_PUBLISHING(publisher)
-};
-struct of_subscriber {
-    LOCKSTEP_OF_HANDLE(subscriber)
-    LOCKSTEP_OF_READING(subscriber)
-};
-struct of_participant {
-    LOCKSTEP_OF_HANDLE(participant)
-    LOCKSTEP_OF_PUBLISHING(participant)
-    LOCKSTEP_OF_READING(participant)
-};
-
-#undef LOCKSTEP_OF_HANDLE
-#undef LOCKSTEP_OF_PUBLISHING
-#undef LOCKSTEP_OF_READING
 
 } // namespace detail
 
@@ -664,7 +616,7 @@ private:
 };
 
 /// Publishes messages into the stream.
-class publisher : public detail::publishing<lockstep_publisher, detail::of_publisher> {
+class publisher : public detail::publishing {
 public:
     using publishing::publishing;
 
@@ -684,8 +636,7 @@ public:
 };
 
 /// Delivers the stream.
-class subscriber
-    : public detail::reading<detail::handle<lockstep_subscriber, detail::of_subscriber>, detail::of_subscriber> {
+class subscriber : public detail::reading<detail::handle> {
 public:
     using reading::reading;
 
@@ -700,9 +651,7 @@ public:
 };
 
 /// Publishes and reads, in one thread, on one device.
-class participant
-    : public detail::reading<detail::publishing<lockstep_participant, detail::of_participant>,
-                             detail::of_participant> {
+class participant : public detail::reading<detail::publishing> {
 public:
     using reading::reading;
 

@@ -52,9 +52,13 @@ pub(crate) trait Handle {
     fn guard(&self) -> &Guarded<Self::State>;
 }
 
-/// One that publishes.
+/// One that may publish.
 pub(crate) trait Publishes: Handle {
-    fn publisher(state: &mut Self::State) -> &mut PublisherCore;
+    /// What it publishes with.
+    ///
+    /// # Errors
+    /// It lacks the half that publishes.
+    fn publisher(state: &mut Self::State) -> Result<&mut PublisherCore, Failure>;
 }
 
 /// What distinguishes this thread from all others that run: the address of something of its own. It is even.
@@ -194,7 +198,7 @@ pub(crate) unsafe fn with_publisher<H: Publishes, R>(
         };
     }
     // SAFETY: as the caller promises.
-    unsafe { with(handle, |state| work(H::publisher(state))) }
+    unsafe { with(handle, |state| work(H::publisher(state)?)) }
 }
 
 /// # Safety

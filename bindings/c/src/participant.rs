@@ -1,32 +1,39 @@
-//! The handle that publishes and reads, on one device.
+//! The handle: it publishes, reads, or does both on one device. Its calls are those of every handle; the
+//! names of one half alone (`lockstep_publisher_…`, `lockstep_subscriber_…`) lead here.
 
 use crate::endpoint::lockstep_endpoint;
 use crate::guard::{
     Guarded, Handle, Publishes, guarded, is_lent, number, slice, status, store, store_wanted, text, with,
     with_publisher,
 };
-use crate::publisher::{OUTCOMES_LEN, mark_day, report};
-use crate::status::lockstep_status;
+use crate::status::{Failure, lockstep_status};
 use crate::types::{
     delivery, give, lockstep_batch, lockstep_cursor, lockstep_on_event, lockstep_outcomes, lockstep_start,
     start,
 };
 use lockstep_client::internal::PublisherCore;
-use lockstep_client::{Participant, ParticipantEvent};
-use lockstep_flat::{Batch, FlatEvent};
+use lockstep_client::{DayMark, Participant, ParticipantEvent};
+use lockstep_flat::{AbsentHalf, Batch, FlatEvent, FlatHandle};
 use std::ffi::{c_char, c_void};
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
+
+/// Outcomes of one poll for which there is room from the start: those of the usual window, stamped and
+/// committed.
+const OUTCOMES_LEN: usize = 4_096;
 
 /// Publishes messages into the stream and delivers the stream, over one device: for a program that does both
 /// in one thread. Each datagram is received once.
+///
+/// A `lockstep_publisher` is one that only publishes, and a `lockstep_subscriber` one that only reads. Every
+/// `lockstep_participant_…` takes them; a call of the half that the handle lacks is refused with
+/// `LOCKSTEP_STATUS_ARGUMENT`.
 #[derive(Debug)]
 pub struct lockstep_participant(Guarded<State>);
 
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) handle: Participant,
+    handle: FlatHandle,
     batch: Batch,
     /// Outcomes of a poll, until it has ended.
     outcomes: Vec<FlatEvent>,
@@ -45,18 +52,33 @@ pub unsafe extern "C" fn lockstep_participant_connect(
     delivery: u32,
     out: *mut *mut lockstep_participant,
 ) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    unsafe {
+        connected(out, || {
+            let start = self::start(&start.as_ref().copied().unwrap_or_default())?;
+            let endpoint = crate::endpoint::endpoint(endpoint)?;
+            Ok(FlatHandle::Participant(Participant::connect(endpoint, self::delivery(delivery)?, start)?))
+        })
+    }
+}
+
+/// Stores a new handle at `out`.
+///
+/// # Safety
+/// `out` is NULL, or may be written to.
+pub(crate) unsafe fn connected(
+    out: *mut *mut lockstep_participant,
+    connect: impl FnOnce() -> Result<FlatHandle, Failure>,
+) -> lockstep_status {
     status(guarded(|| {
         // SAFETY: as the caller promises. Until there is a handle, there is none.
         unsafe { store("out", out, std::ptr::null_mut()) }?;
+        let (handle, batch) = (connect()?, Batch::new());
+        let room = if matches!(handle, FlatHandle::Subscriber(_)) { 0 } else { OUTCOMES_LEN };
+        let outcomes = Vec::with_capacity(room);
+        let handle = Box::new(lockstep_participant(Guarded::new(State { handle, batch, outcomes })));
         // SAFETY: as the caller promises.
-        let start = self::start(&unsafe { start.as_ref() }.copied().unwrap_or_default())?;
-        // SAFETY: as the caller promises.
-        let endpoint = unsafe { crate::endpoint::endpoint(endpoint) }?;
-        let handle = Participant::connect(endpoint, self::delivery(delivery)?, start)?;
-        let state =
-            Guarded::new(State { handle, batch: Batch::new(), outcomes: Vec::with_capacity(OUTCOMES_LEN) });
-        // SAFETY: as the caller promises.
-        unsafe { store("out", out, Box::into_raw(Box::new(lockstep_participant(state)))) }
+        unsafe { store("out", out, Box::into_raw(handle)) }
     }))
 }
 
@@ -80,8 +102,21 @@ impl Handle for lockstep_participant {
 }
 
 impl Publishes for lockstep_participant {
-    fn publisher(state: &mut State) -> &mut PublisherCore {
-        state.handle.publisher_mut()
+    fn publisher(state: &mut State) -> Result<&mut PublisherCore, Failure> {
+        Ok(state.handle.publisher_mut()?)
+    }
+}
+
+impl From<AbsentHalf> for Failure {
+    fn from(absent: AbsentHalf) -> Self {
+        Self::argument("participant", &absent.to_string())
+    }
+}
+
+impl State {
+    /// What a handle with both halves has.
+    pub(crate) fn both(&mut self) -> Result<&mut Participant, Failure> {
+        Ok(self.handle.participant()?)
     }
 }
 
@@ -111,7 +146,7 @@ pub unsafe extern "C" fn lockstep_participant_wait(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_fd(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(state.handle.as_raw_fd() as usize)) })
+    number(unsafe { with(participant, |state| Ok(state.handle.fd() as usize)) })
 }
 
 /// Nanoseconds until the handle must be polled again, although nothing arrives; a failure is a negative
@@ -146,8 +181,9 @@ pub unsafe extern "C" fn lockstep_participant_open(
     let opened = unsafe {
         with(participant, |state| {
             let timeout = Duration::from_nanos(timeout_ns);
-            let id =
-                state.handle.open(text("name", name)?, timeout, |event| on(&event, on_event, context))?;
+            let id = state
+                .handle
+                .open_with(text("name", name)?, timeout, |event| on(&event, on_event, context))??;
             store("out", out, id)
         })
     };
@@ -283,6 +319,32 @@ pub unsafe extern "C" fn lockstep_participant_end_day(
     unsafe { mark_day(participant, id, None, out) }
 }
 
+/// Marks the start of the trading day of this name, or without one the end.
+///
+/// # Safety
+/// As for [`lockstep_participant_start_day`].
+unsafe fn mark_day(
+    handle: *mut lockstep_participant,
+    id: u32,
+    day: Option<*const c_char>,
+    out: *mut u64,
+) -> lockstep_status {
+    // SAFETY: as the caller promises.
+    let marked = unsafe {
+        with_publisher(handle, |publishing| {
+            let name = day.map(|day| text("day", day)).transpose()?;
+            if name.is_some_and(|name| !DayMark::is_name(name)) {
+                return Err(Failure::argument("day", "is no name of 1 to 16 ASCII letters and digits"));
+            }
+            let mark = DayMark { is_start: name.is_some(), name: name.unwrap_or_default() };
+            let number = publishing.try_day(id, mark, None)?;
+            store_wanted(out, number);
+            Ok(())
+        })
+    };
+    status(marked)
+}
+
 /// Sends what is written. Returns the number of datagrams sent, or a failure as a negative `lockstep_status`.
 /// In a callback it does nothing: what that publishes leaves when the poll ends.
 ///
@@ -295,7 +357,7 @@ pub unsafe extern "C" fn lockstep_participant_flush(participant: *mut lockstep_p
         return 0;
     }
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(state.handle.flush())) })
+    number(unsafe { with(participant, |state| Ok(state.handle.flush()?)) })
 }
 
 /// Stores at `out` what became of the messages so far. "Drained" says that each has an outcome, and not
@@ -376,7 +438,7 @@ pub unsafe extern "C" fn lockstep_participant_begin(
     let begun = unsafe {
         with(participant, |state| {
             let timeout = Duration::from_nanos(timeout_ns);
-            Ok(state.handle.begin(timeout, |event| on(&event, on_event, context))?)
+            Ok(state.handle.begin_with(timeout, |event| on(&event, on_event, context))??)
         })
     };
     status(begun)
@@ -390,7 +452,7 @@ pub unsafe extern "C" fn lockstep_participant_begin(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_deliver_next(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(state.handle.deliver_next() as usize)) })
+    number(unsafe { with(participant, |state| Ok(state.handle.deliver_next()? as usize)) })
 }
 
 /// The exclusive bound of what is final, as far as it was received here; a failure is a negative
@@ -401,7 +463,7 @@ pub unsafe extern "C" fn lockstep_participant_deliver_next(participant: *mut loc
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_commit_next(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(state.handle.commit_next() as usize)) })
+    number(unsafe { with(participant, |state| Ok(state.handle.commit_next()? as usize)) })
 }
 
 /// 1 if the subscription has ended (the event before gave the reason), 0 if not, or a failure as a negative
@@ -412,7 +474,7 @@ pub unsafe extern "C" fn lockstep_participant_commit_next(participant: *mut lock
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn lockstep_participant_is_ended(participant: *mut lockstep_participant) -> i64 {
     // SAFETY: as the caller promises.
-    number(unsafe { with(participant, |state| Ok(usize::from(state.handle.is_ended()))) })
+    number(unsafe { with(participant, |state| Ok(usize::from(state.handle.is_ended()?))) })
 }
 
 /// Stores the position behind the last delivered event at `out`, for `LOCKSTEP_START_KIND_CURSOR`. Returns 1,
@@ -428,7 +490,7 @@ pub unsafe extern "C" fn lockstep_participant_cursor(
 ) -> i64 {
     // SAFETY: as the caller promises.
     let stored = unsafe {
-        with(participant, |state| match state.handle.cursor() {
+        with(participant, |state| match state.handle.cursor()? {
             Some(cursor) => store("out", out, cursor.into()).map(|()| 1),
             None => Ok(0),
         })
@@ -461,7 +523,10 @@ pub unsafe extern "C" fn lockstep_participant_poll(
                 (_, Some(publisher)) => guard.lend(publisher, || on(&event, on_event, context)),
                 (_, None) => on(&event, on_event, context),
             });
-            report(guard, handle.publisher_mut(), outcomes, on_event, context);
+            // There is nothing that a callback could leave for the next poll.
+            for row in outcomes.drain(..) {
+                let _ = guard.lend(handle.publisher_mut()?, || give(on_event, context, &row, &[]));
+            }
             Ok(work)
         })
     };
@@ -484,7 +549,7 @@ pub unsafe extern "C" fn lockstep_participant_poll_batch(
     let polled = unsafe {
         with(participant, |State { handle, batch, .. }| {
             batch.clear();
-            let work = handle.poll(limit, |event| batch.on_participant(&event));
+            let work = handle.poll_with(limit, |event, _| batch.on_participant(&event));
             store("out", out, lockstep_batch::of(batch))?;
             Ok(work)
         })

@@ -60,7 +60,7 @@ pub unsafe extern "C" fn lockstep_participant_request(
         // SAFETY: as the caller promises.
         let payload = unsafe { slice("payload", payload, len) }?;
         let timeout = Duration::from_nanos(timeout_ns);
-        let answered = state.handle.request(id, destination, payload, timeout, |event, number| {
+        let answered = state.both()?.request(id, destination, payload, timeout, |event, number| {
             request = number;
             let (row, payload) = row_of(&event)?;
             // SAFETY: the function is one that the caller passed for this, and both pointers are valid for

@@ -9,12 +9,11 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let config = cbindgen::Config::from_file(folder.join("cbindgen.toml")).expect("cbindgen.toml");
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for source in
-        ["src/status.rs", "src/types.rs", "src/endpoint.rs", "src/publisher.rs", "src/subscriber.rs"]
+    for source in ["src/status.rs", "src/types.rs", "src/endpoint.rs", "src/participant.rs", "src/request.rs"]
     {
         builder = builder.with_src(folder.join(source));
     }
-    for source in ["src/participant.rs", "src/request.rs", "src/cursor_file.rs"] {
+    for source in ["src/publisher.rs", "src/subscriber.rs", "src/cursor_file.rs"] {
         builder = builder.with_src(folder.join(source));
     }
     for source in ["src/machine.rs", "src/app.rs", "src/trial.rs"] {

@@ -188,6 +188,58 @@ static void arguments(lockstep_endpoint *endpoint, struct user *user) {
     refused("start-text", lockstep_cursor_parse("here", &start.cursor));
 }
 
+static bool is_none(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
+    (void)context;
+    (void)event;
+    (void)payload;
+    (void)number;
+    return false;
+}
+
+/* Each call of a half with a handle that lacks it. What every handle has, these have too. */
+static void absent_half(lockstep_endpoint *endpoint) {
+    lockstep_publisher *publisher = NULL;
+    lockstep_subscriber *subscriber = NULL;
+    CHECK(lockstep_publisher_connect(endpoint, &publisher) == LOCKSTEP_STATUS_OK);
+    CHECK(lockstep_subscriber_connect(endpoint, NULL, LOCKSTEP_DELIVERY_COMMITTED, &subscriber) == LOCKSTEP_STATUS_OK);
+    uint32_t id = 0;
+    uint8_t *memory = NULL;
+    lockstep_outcomes outcomes;
+    lockstep_cursor cursor;
+    const int64_t answers[] = {
+        lockstep_participant_publish(subscriber, 1, NULL, 0, 0, NULL),
+        lockstep_participant_publish_at(subscriber, 1, 1, NULL, 0, 0),
+        lockstep_participant_claim(subscriber, 1, &memory, 1, 0, NULL),
+        lockstep_participant_close_name(subscriber, 1, NULL, 0),
+        lockstep_participant_start_day(subscriber, 1, "day", NULL),
+        lockstep_participant_end_day(subscriber, 1, NULL),
+        lockstep_participant_open(subscriber, "absent", SECOND, NULL, NULL, &id),
+        lockstep_participant_outcomes(subscriber, &outcomes),
+        lockstep_participant_request(subscriber, 1, NULL, 0, 0, SECOND, is_none, NULL, NULL),
+        lockstep_participant_request(publisher, 1, NULL, 0, 0, SECOND, is_none, NULL, NULL),
+        lockstep_participant_begin(publisher, SECOND, NULL, NULL),
+        -lockstep_participant_flush(subscriber),
+        -lockstep_participant_is_drained(subscriber),
+        -lockstep_participant_message_len_max(subscriber, 0),
+        -lockstep_participant_claim_len_max(subscriber),
+        -lockstep_participant_deliver_next(publisher),
+        -lockstep_participant_commit_next(publisher),
+        -lockstep_participant_is_ended(publisher),
+        -lockstep_participant_cursor(publisher, &cursor),
+    };
+    for (size_t at = 0; at < sizeof answers / sizeof *answers; at++) CHECK(answers[at] == answers[0]);
+    lockstep_participant *both[] = {publisher, subscriber};
+    for (size_t at = 0; at < 2; at++) {
+        lockstep_batch batch;
+        CHECK(lockstep_participant_poll(both[at], 64, NULL, NULL) >= 0);
+        CHECK(lockstep_participant_poll_batch(both[at], 64, &batch) >= 0);
+        CHECK(lockstep_participant_wait(both[at], 0) >= 0 && lockstep_participant_due(both[at]) >= 0);
+        CHECK(lockstep_participant_is_connected(both[at]) >= 0 && lockstep_participant_fd(both[at]) >= 0);
+        lockstep_participant_close(&both[at]);
+    }
+    refused("absent-half", (lockstep_status)answers[0]);
+}
+
 static void unwritten_claim(struct user *user) {
     uint8_t *memory = NULL;
     lockstep_status status =
@@ -204,14 +256,6 @@ static bool is_own(void *context, const lockstep_event *event, const uint8_t *pa
     struct user *user = context;
     if (number != 0) user->published = lockstep_participant_publish(user->participant, user->id, NULL, 0, 0, NULL);
     return event->kind == LOCKSTEP_EVENT_KIND_MESSAGE && event->publisher == user->id && event->publisher_seq == number;
-}
-
-static bool is_none(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
-    (void)context;
-    (void)event;
-    (void)payload;
-    (void)number;
-    return false;
 }
 
 static bool closes_own(void *context, const lockstep_event *event, const uint8_t *payload, uint64_t number) {
@@ -268,6 +312,7 @@ int main(int count, char **values) {
     cursor_files();
     two_threads(&user);
     arguments(endpoint, &user);
+    absent_half(endpoint);
     unwritten_claim(&user);
     requests(endpoint, &user);
     closes(&user);

@@ -19,12 +19,7 @@
 enum kind { PUBLISHER, SUBSCRIBER, PARTICIPANT };
 
 struct handle {
-    enum kind kind;
-    union {
-        lockstep_publisher *publisher;
-        lockstep_subscriber *subscriber;
-        lockstep_participant *participant;
-    } of;
+    lockstep_participant *of;
     lockstep_batch batch; /* of the last poll */
     uint8_t *rows;        /* Java's: a header of the size of a row, and rows */
     size_t rows_size;
@@ -38,29 +33,12 @@ struct handle {
 _Static_assert(sizeof(lockstep_event) == 64, "class Event reads rows of 64 bytes");
 _Static_assert(sizeof(void *) == sizeof(jlong), "a handle is a jlong in Java");
 
-/* A function of all three kinds of handles. */
-#define OF_ALL(handle, function, ...)                                                              \
-    ((handle)->kind == PUBLISHER    ? lockstep_publisher_##function((handle)->of.publisher, ##__VA_ARGS__)   \
-     : (handle)->kind == SUBSCRIBER ? lockstep_subscriber_##function((handle)->of.subscriber, ##__VA_ARGS__) \
-                                    : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
-
-/* A function of those that publish, which a subscriber does not call. */
-#define OF_PUBLISHING(handle, function, ...)                                                            \
-    ((handle)->kind == PUBLISHER ? lockstep_publisher_##function((handle)->of.publisher, ##__VA_ARGS__) \
-                                 : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
-
-/* A function of those that read, which a publisher does not call. */
-#define OF_READING(handle, function, ...)                                                                \
-    ((handle)->kind == SUBSCRIBER ? lockstep_subscriber_##function((handle)->of.subscriber, ##__VA_ARGS__) \
-                                  : lockstep_participant_##function((handle)->of.participant, ##__VA_ARGS__))
-
 /* Native.<name> of a handle alone: a function of the library that takes nothing else. */
-#define GETTER(name, of, function)                                                                   \
+#define GETTER(name, function)                                                                       \
     JNIEXPORT jlong JNICALL Java_io_lockstep_Native_##name(JNIEnv *env, jclass type, jlong address) { \
         (void)env;                                                                                   \
         (void)type;                                                                                  \
-        struct handle *handle = use(address);                                                        \
-        return of(handle, function);                                                                 \
+        return lockstep_participant_##function(use(address)->of);                                    \
     }
 
 /* The handle, with what was claimed before in its place. */
@@ -259,12 +237,10 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_connect(JNIEnv *env, jclass type
         if (error != NULL) (*env)->ThrowNew(env, error, "a handle in native memory");
         return 0;
     }
-    handle->kind = (enum kind)kind;
     lockstep_status status =
-        handle->kind == PUBLISHER ? lockstep_publisher_connect(of, &handle->of.publisher)
-        : handle->kind == SUBSCRIBER
-            ? lockstep_subscriber_connect(of, &start, (uint32_t)delivery, &handle->of.subscriber)
-            : lockstep_participant_connect(of, &start, (uint32_t)delivery, &handle->of.participant);
+        kind == PUBLISHER    ? lockstep_publisher_connect(of, &handle->of)
+        : kind == SUBSCRIBER ? lockstep_subscriber_connect(of, &start, (uint32_t)delivery, &handle->of)
+                             : lockstep_participant_connect(of, &start, (uint32_t)delivery, &handle->of);
     if (status == LOCKSTEP_STATUS_OK) return of_pointer(handle);
     free(handle);
     return failure(status);
@@ -274,11 +250,7 @@ JNIEXPORT void JNICALL Java_io_lockstep_Native_close(JNIEnv *env, jclass type, j
     (void)env;
     (void)type;
     struct handle *handle = use(address);
-    switch (handle->kind) {
-    case PUBLISHER: lockstep_publisher_close(&handle->of.publisher); break;
-    case SUBSCRIBER: lockstep_subscriber_close(&handle->of.subscriber); break;
-    case PARTICIPANT: lockstep_participant_close(&handle->of.participant); break;
-    }
+    lockstep_participant_close(&handle->of);
     free(handle);
 }
 
@@ -303,17 +275,17 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_await(JNIEnv *env, jclass type, 
     (void)env;
     (void)type;
     struct handle *handle = use(address);
-    return OF_ALL(handle, wait, (uint64_t)timeout);
+    return lockstep_participant_wait(handle->of, (uint64_t)timeout);
 }
 
-GETTER(fd, OF_ALL, fd)
-GETTER(due, OF_ALL, due)
+GETTER(fd, fd)
+GETTER(due, due)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_poll(JNIEnv *env, jclass type, jlong address, jlong limit) {
     (void)env;
     (void)type;
     struct handle *handle = use(address);
-    jlong work = OF_ALL(handle, poll_batch, (size_t)limit, &handle->batch);
+    jlong work = lockstep_participant_poll_batch(handle->of, (size_t)limit, &handle->batch);
     if (work >= 0) store(handle);
     return work;
 }
@@ -364,9 +336,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_open(JNIEnv *env, jclass type, j
     char *text = text_of(env, name);
     if (text == NULL) return 0;
     lockstep_status status =
-        handle->kind == PUBLISHER
-            ? lockstep_publisher_open(handle->of.publisher, text, (uint64_t)timeout, &id)
-            : lockstep_participant_open(handle->of.participant, text, (uint64_t)timeout, on_event, &receiver, &id);
+        lockstep_participant_open(handle->of, text, (uint64_t)timeout, on_event, &receiver, &id);
     free(text);
     handle->batch = (lockstep_batch){0};
     return number_or(status, id);
@@ -378,7 +348,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_begin(JNIEnv *env, jclass type, 
     struct handle *handle = use(address);
     struct receiver receiver;
     if (!find_receiver(env, java, handle, &receiver)) return 0;
-    lockstep_status status = OF_READING(handle, begin, (uint64_t)timeout, on_event, &receiver);
+    lockstep_status status = lockstep_participant_begin(handle->of, (uint64_t)timeout, on_event, &receiver);
     handle->batch = (lockstep_batch){0};
     return failure(status);
 }
@@ -394,7 +364,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_request(JNIEnv *env, jclass type
     uint8_t *payload = copy_of(env, array, 0, len);
     if (payload == NULL) return 0;
     lockstep_status status =
-        lockstep_participant_request(handle->of.participant, (uint32_t)id, payload, (size_t)len, (uint32_t)destination,
+        lockstep_participant_request(handle->of, (uint32_t)id, payload, (size_t)len, (uint32_t)destination,
                                      (uint64_t)timeout, is_answer, &receiver, NULL);
     free(payload);
     handle->batch = (lockstep_batch){0};
@@ -405,15 +375,14 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_request(JNIEnv *env, jclass type
 
 static jlong publish(struct handle *handle, jint id, jint destination, const uint8_t *payload, jint len) {
     uint64_t number = 0;
-    lockstep_status status = OF_PUBLISHING(
-        handle, publish, (uint32_t)id, payload, (size_t)len, (uint32_t)destination, &number);
+    lockstep_status status = lockstep_participant_publish(handle->of, (uint32_t)id, payload, (size_t)len, (uint32_t)destination, &number);
     return number_or(status, number);
 }
 
 static jlong publish_at(struct handle *handle, jint id, jlong number, jint destination, const uint8_t *payload,
                         jint len) {
     lockstep_status status =
-        OF_PUBLISHING(handle, publish_at, (uint32_t)id, (uint64_t)number, payload, (size_t)len, (uint32_t)destination);
+        lockstep_participant_publish_at(handle->of, (uint32_t)id, (uint64_t)number, payload, (size_t)len, (uint32_t)destination);
     return number_or(status, (uint64_t)number);
 }
 
@@ -469,8 +438,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_claim(JNIEnv *env, jclass type, 
     struct handle *handle = use(address);
     uint64_t number = 0;
     uint8_t *memory = NULL;
-    lockstep_status status = OF_PUBLISHING(
-        handle, claim, (uint32_t)id, &memory, (size_t)len, (uint32_t)destination, &number);
+    lockstep_status status = lockstep_participant_claim(handle->of, (uint32_t)id, &memory, (size_t)len, (uint32_t)destination, &number);
     if (status != LOCKSTEP_STATUS_OK) return failure(status);
     memset(handle->claims, 0, (size_t)len);
     handle->claimed = memory;
@@ -485,7 +453,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_closeName(JNIEnv *env, jclass ty
     jint len = (*env)->GetArrayLength(env, reason);
     uint8_t *text = copy_of(env, reason, 0, len);
     if (text == NULL) return 0;
-    lockstep_status status = OF_PUBLISHING(handle, close_name, (uint32_t)id, text, (size_t)len);
+    lockstep_status status = lockstep_participant_close_name(handle->of, (uint32_t)id, text, (size_t)len);
     free(text);
     return failure(status);
 }
@@ -497,7 +465,7 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_startDay(JNIEnv *env, jclass typ
     char *name = text_of(env, day);
     if (name == NULL) return 0;
     uint64_t number = 0;
-    lockstep_status status = OF_PUBLISHING(handle, start_day, (uint32_t)id, name, &number);
+    lockstep_status status = lockstep_participant_start_day(handle->of, (uint32_t)id, name, &number);
     free(name);
     return number_or(status, number);
 }
@@ -507,18 +475,18 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_endDay(JNIEnv *env, jclass type,
     (void)type;
     struct handle *handle = use(address);
     uint64_t number = 0;
-    lockstep_status status = OF_PUBLISHING(handle, end_day, (uint32_t)id, &number);
+    lockstep_status status = lockstep_participant_end_day(handle->of, (uint32_t)id, &number);
     return number_or(status, number);
 }
 
-GETTER(flush, OF_PUBLISHING, flush)
-GETTER(isDrained, OF_PUBLISHING, is_drained)
+GETTER(flush, flush)
+GETTER(isDrained, is_drained)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outcomes(JNIEnv *env, jclass type, jlong address, jlongArray out) {
     (void)type;
     struct handle *handle = use(address);
     lockstep_outcomes counts;
-    lockstep_status status = OF_PUBLISHING(handle, outcomes, &counts);
+    lockstep_status status = lockstep_participant_outcomes(handle->of, &counts);
     if (status != LOCKSTEP_STATUS_OK) return failure(status);
     const jlong numbers[] = {(jlong)counts.committed, (jlong)counts.discarded, (jlong)counts.diverged,
                              (jlong)counts.fenced,    (jlong)counts.closed,    (jlong)counts.unknown,
@@ -527,29 +495,29 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_outcomes(JNIEnv *env, jclass typ
     return 0;
 }
 
-GETTER(isConnected, OF_PUBLISHING, is_connected)
+GETTER(isConnected, is_connected)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_messageLenMax(JNIEnv *env, jclass type, jlong address,
                                                                  jint destination) {
     (void)env;
     (void)type;
     struct handle *handle = use(address);
-    return OF_PUBLISHING(handle, message_len_max, (uint32_t)destination);
+    return lockstep_participant_message_len_max(handle->of, (uint32_t)destination);
 }
 
-GETTER(claimLenMax, OF_PUBLISHING, claim_len_max)
+GETTER(claimLenMax, claim_len_max)
 
 /* ------------------------------------------------------------------------ those that read */
 
-GETTER(deliverNext, OF_READING, deliver_next)
-GETTER(commitNext, OF_READING, commit_next)
-GETTER(isEnded, OF_READING, is_ended)
+GETTER(deliverNext, deliver_next)
+GETTER(commitNext, commit_next)
+GETTER(isEnded, is_ended)
 
 JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursor(JNIEnv *env, jclass type, jlong address, jlongArray out) {
     (void)type;
     struct handle *handle = use(address);
     lockstep_cursor cursor;
-    jlong result = OF_READING(handle, cursor, &cursor);
+    jlong result = lockstep_participant_cursor(handle->of, &cursor);
     if (result == 1) set_cursor(env, out, &cursor);
     return result;
 }

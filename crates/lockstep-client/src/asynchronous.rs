@@ -4,10 +4,11 @@
 //! only between two turns, until the handle's descriptor is readable or the handle is due. So a future that
 //! is dropped loses no event, and delivers none twice.
 
-use super::open::{OpenError, draw_nonce, opening_turn};
-use super::participant::{Opening, Participant};
+use super::handle::not_begun;
+use super::open::{OpenError, Opening, draw_nonce};
+use super::participant::Participant;
 use super::publisher::Publisher;
-use super::subscriber::{Subscriber, not_begun};
+use super::subscriber::Subscriber;
 use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::subscriber::SubscriberEvent;
@@ -269,7 +270,7 @@ impl AsyncPublisher {
     pub async fn open(&mut self, name: &str, timeout: Duration) -> Result<PublisherId, OpenError> {
         let ticket = self.get_mut().begin_open(name, draw_nonce()?);
         let turn = |handle: &mut Publisher, is_open: &mut dyn FnMut(PublisherEvent) -> bool| {
-            opening_turn(handle, name, is_open)
+            handle.opening().turn(name, is_open)
         };
         self.0.open(name, timeout, ticket, turn).await
     }
@@ -419,8 +420,8 @@ impl AsyncParticipant {
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<PublisherId, OpenError> {
         let ticket = self.get_mut().begin_open(name, draw_nonce()?);
-        let turn = |participant: &mut Participant, is_open: &mut dyn FnMut(PublisherEvent) -> bool| {
-            opening_turn(&mut Opening { participant, f: &mut f }, name, is_open)
+        let turn = |handle: &mut Participant, is_open: &mut dyn FnMut(PublisherEvent) -> bool| {
+            Opening { handle, f: &mut f }.turn(name, is_open)
         };
         self.0.open(name, timeout, ticket, turn).await
     }

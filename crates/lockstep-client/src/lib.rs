@@ -3,7 +3,8 @@
 //! lockstep is a multicast sequencer: it turns messages of many publishers into one stream, which every
 //! subscriber reads in the same order. Your program depends on this crate. It has no thread and no runtime: a
 //! [`Publisher`] and a [`Subscriber`] do their work when they are polled. A [`Participant`] is both on one
-//! device, for a program that publishes and reads in one thread.
+//! device, for a program that publishes and reads in one thread. All three are a [`StreamHandle`], which has
+//! the calls of each half once.
 //!
 //! # Publish, subscribe, resume
 //!
@@ -95,8 +96,8 @@
 //! # Forks
 //!
 //! A handle belongs to the process that made it. In a child of a fork it refuses to publish
-//! ([`PublishError::OtherProcess`]), to open a name and to wait, because both processes would continue with
-//! the same numbers; a poll or a flush does nothing there. An [`Endpoint`] is inherited.
+//! ([`PublishError::OtherProcess`]), to open a name and to wait, as both processes would go on with the same
+//! numbers; a poll or a flush does nothing there. An [`Endpoint`] is inherited.
 //!
 //! # Units
 //!
@@ -107,10 +108,10 @@
 //! # Features
 //!
 //! * `config`: `Endpoint::from_env` and `Endpoint::from_file` read the cluster's file; adds a TOML parser.
-//! * `attested`: `AttestedSubscriber` delivers only what a notary has signed; adds ed25519.
+//! * `attested`: `AttestedSubscriber` delivers what a notary has signed; adds ed25519.
 //! * `status`: for the programs of this repository, the status of a cluster as one value; adds serde.
 //! * `tokio`: `AsyncParticipant`, `AsyncPublisher` and `AsyncSubscriber` are awaited; adds tokio.
-//! * `tracing`: devices log their actions through `tracing` as well as counting them.
+//! * `tracing`: devices write what they do to `tracing` as well as to their counters.
 
 #![forbid(unsafe_code)]
 
@@ -130,6 +131,8 @@ mod counted;
 mod cursor_file;
 mod digest;
 mod endpoint;
+mod halves;
+mod handle;
 mod health;
 mod latency;
 mod open;
@@ -152,6 +155,7 @@ pub use counted::Counted;
 pub use cursor_file::CursorFile;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
+pub use handle::StreamHandle;
 #[cfg(feature = "config")]
 pub use lockstep_config::{Config, ConfigErrors};
 pub use lockstep_core::engine::counters::{CounterKind, CounterRow, Counters};
@@ -201,7 +205,7 @@ pub mod internal {
 #[doc = include_str!("../../../docs/APPLICATION.md")]
 struct Guide;
 
-/// The code of a primary and its backups compiles.
+/// So does the code of a primary and its backups.
 #[cfg(all(doctest, feature = "config"))]
 #[doc = include_str!("../../../docs/LAB.md")]
 struct PrimaryAndBackups;

@@ -1,26 +1,30 @@
 //! How a handle opens a name: it polls until the name is open.
 
+use super::halves::Publishes;
+use super::handle::StreamHandle;
 use lockstep_core::engine::outputs::Outputs;
+use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::publisher::{OpenRefusal, PublisherCore, PublisherEvent};
 use lockstep_io::IoError;
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::clock::random_u64;
 use lockstep_io::idle::Idle;
 use lockstep_wire::{NAME_LEN_MAX, PublisherId};
 use std::fmt;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// The most names that one handle opens: a gateway's clients.
+/// Most names that one handle opens: a gateway's clients.
 pub(super) const NAMES_MAX: u32 = 65_536;
 
 /// Why a name could not be opened.
 #[non_exhaustive]
 pub enum OpenError {
-    /// The name is empty, longer than [`NAME_LEN_MAX`] bytes, or contains the character 0, or the handle has
-    /// too many names.
+    /// The name is empty, longer than [`NAME_LEN_MAX`] bytes, or has the character 0 in it, or the handle has
+    /// too many.
     Name(String),
     /// No cluster answered in time: none runs, or a takeover is needed.
     TimedOut(String, Duration),
-    /// The cluster's table of publishers is full: the name, and the most names of the table.
+    /// The cluster's table of publishers is full: the name, and how many names it takes.
     TableFull(String, u32),
     /// The key of this process does not allow the name.
     NotAllowed(String),
@@ -50,7 +54,7 @@ impl OpenError {
     }
 }
 
-/// As `Display`: this is what a `main` that returns it prints.
+/// As `Display`: this is what a `main` prints that returns it.
 impl fmt::Debug for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -102,102 +106,106 @@ impl From<IoError> for OpenError {
     }
 }
 
-/// A handle that opens names.
-pub(super) trait Opens {
-    /// Its publisher.
-    ///
-    /// # Errors
-    /// The handle was made in another process.
-    fn publisher(&mut self) -> Result<&mut PublisherCore, IoError>;
-    /// One turn. Events of the publisher go to `f`.
-    fn turn(&mut self, f: impl FnMut(PublisherEvent)) -> usize;
-    /// Its clock, and its strategy when idle.
-    fn pace(&self) -> (&Clock, Idle);
-}
-
-/// A nonce, drawn at random.
+/// A nonce that nobody else has.
 pub(super) fn draw_nonce() -> Result<[u64; 2], OpenError> {
     Ok([random_u64()?, random_u64()?])
 }
 
-/// Opens `name` under `nonce`.
-pub(super) fn open_as(
-    handle: &mut impl Opens,
-    name: &str,
-    nonce: [u64; 2],
-    timeout: Duration,
-) -> Result<PublisherId, OpenError> {
-    let is_wrong = || OpenError::Name(name.to_owned());
-    let wanted = handle.publisher()?.open(name, nonce).ok_or_else(is_wrong)?;
-    let mut opened = None;
-    wait_for_open(handle, name, timeout, |event| {
-        if let PublisherEvent::Opened { ticket, publisher, .. } = event
-            && ticket == wanted
-        {
-            opened = Some(publisher);
-        }
-        opened.is_some()
-    })?;
-    opened.ok_or_else(is_wrong)
+/// A handle while it opens a name: all events of its turns go to `f`.
+pub(super) struct Opening<'a, E, F> {
+    pub(super) handle: &'a mut StreamHandle<E>,
+    pub(super) f: F,
 }
 
-/// Opens the name of `outputs` under `nonce`.
-pub(super) fn open_outputs(
-    handle: &mut impl Opens,
-    outputs: &mut Outputs,
-    nonce: [u64; 2],
-    timeout: Duration,
-) -> Result<(), OpenError> {
-    let name = outputs.name().to_owned();
-    if !outputs.begin_open(handle.publisher()?, nonce) {
-        return Err(OpenError::Name(name));
+impl<E: Publishes, F: FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> Opening<'_, E, F> {
+    fn publisher(&mut self) -> Result<&mut PublisherCore, IoError> {
+        self.handle.engine.check("open a name")?;
+        Ok(self.handle.engine.publisher_mut())
     }
-    wait_for_open(handle, &name, timeout, |event| {
-        outputs.on_publisher(&event);
-        outputs.is_open()
-    })
-}
 
-/// Polls until `is_open` returns true for an event.
-fn wait_for_open(
-    handle: &mut impl Opens,
-    name: &str,
-    timeout: Duration,
-    mut is_open: impl FnMut(PublisherEvent) -> bool,
-) -> Result<(), OpenError> {
-    let deadline = handle.pace().0.now() + timeout.as_nanos() as u64;
-    loop {
-        if handle.pace().0.now() > deadline {
-            return Err(OpenError::TimedOut(name.to_owned(), timeout));
+    /// Opens `name` under `nonce`.
+    pub(super) fn open_as(
+        mut self,
+        name: &str,
+        nonce: [u64; 2],
+        timeout: Duration,
+    ) -> Result<PublisherId, OpenError> {
+        let is_wrong = || OpenError::Name(name.to_owned());
+        let wanted = self.publisher()?.open(name, nonce).ok_or_else(is_wrong)?;
+        let mut opened = None;
+        self.until_open(name, timeout, |event| {
+            if let PublisherEvent::Opened { ticket, publisher, .. } = event
+                && ticket == wanted
+            {
+                opened = Some(publisher);
+            }
+            opened.is_some()
+        })?;
+        opened.ok_or_else(is_wrong)
+    }
+
+    /// Opens the name of `outputs` under `nonce`.
+    pub(super) fn open_outputs(
+        mut self,
+        outputs: &mut Outputs,
+        nonce: [u64; 2],
+        timeout: Duration,
+    ) -> Result<(), OpenError> {
+        let name = outputs.name().to_owned();
+        if !outputs.begin_open(self.publisher()?, nonce) {
+            return Err(OpenError::Name(name));
         }
-        let (work, opened) = opening_turn(handle, name, &mut is_open)?;
-        if opened {
-            return Ok(());
+        self.until_open(&name, timeout, |event| {
+            outputs.on_publisher(&event);
+            outputs.is_open()
+        })
+    }
+
+    /// Polls until `is_open` returns true for an event.
+    fn until_open(
+        &mut self,
+        name: &str,
+        timeout: Duration,
+        mut is_open: impl FnMut(PublisherEvent) -> bool,
+    ) -> Result<(), OpenError> {
+        let deadline = self.handle.now() + timeout.as_nanos() as u64;
+        loop {
+            if self.handle.now() > deadline {
+                return Err(OpenError::TimedOut(name.to_owned(), timeout));
+            }
+            let (work, opened) = self.turn(name, &mut is_open)?;
+            if opened {
+                return Ok(());
+            }
+            if work == 0 && self.handle.idle != Idle::Spin {
+                pause();
+            }
         }
-        if work == 0 && handle.pace().1 != Idle::Spin {
-            pause();
-        }
+    }
+
+    /// One turn while `name` is opened: the work done, and whether `is_open` returned true for an event.
+    pub(super) fn turn(
+        &mut self,
+        name: &str,
+        mut is_open: impl FnMut(PublisherEvent) -> bool,
+    ) -> Result<(usize, bool), OpenError> {
+        let (mut refused, mut opened) = (None, false);
+        let Self { handle, f } = self;
+        let work = handle.poll_with(64, |event, _| {
+            if let ParticipantEvent::Publisher(event) = event {
+                // One name is opened at a time.
+                if let PublisherEvent::Refused { reason, .. } = event {
+                    refused = Some(reason);
+                }
+                opened |= is_open(event);
+            }
+            f(event)
+        });
+        refused.map_or(Ok((work, opened)), |reason| Err(OpenError::refused(name, reason)))
     }
 }
 
-/// One turn while `name` is opened: the work done, and whether `is_open` returned true for an event.
-pub(super) fn opening_turn(
-    handle: &mut impl Opens,
-    name: &str,
-    mut is_open: impl FnMut(PublisherEvent) -> bool,
-) -> Result<(usize, bool), OpenError> {
-    let (mut refused, mut opened) = (None, false);
-    let work = handle.turn(|event| {
-        // One name is opened at a time.
-        if let PublisherEvent::Refused { reason, .. } = event {
-            refused = Some(reason);
-        }
-        opened |= is_open(event);
-    });
-    refused.map_or(Ok((work, opened)), |reason| Err(OpenError::refused(name, reason)))
-}
-
-/// Sleeps between two polls while a name is opened, which happens once in the life of a process.
+/// Sleeps between two polls while a name is opened: that happens once in the life of a process.
 #[allow(clippy::disallowed_methods)] // no message waits for it
 fn pause() {
     std::thread::sleep(Duration::from_millis(1));

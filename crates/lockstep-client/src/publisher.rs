@@ -1,24 +1,20 @@
-//! The publisher's handle.
+//! The publisher's handle, and the half of a handle that publishes.
 
 use super::endpoint::Endpoint;
-use super::latency::RoundTrips;
-use super::open::{NAMES_MAX, OpenError, Opens, draw_nonce, open_as, open_outputs};
-use super::sleep::{Sleep, until};
+use super::halves::Publishes;
+use super::handle::StreamHandle;
+use super::open::{NAMES_MAX, OpenError, Opening, draw_nonce};
 use lockstep_core::engine::counters::Counters;
-use lockstep_core::engine::durations::Durations;
 use lockstep_core::engine::outputs::Outputs;
+use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::publisher::{
-    Outcomes, PublishError, PublisherCore, PublisherEngine as Engine, PublisherEvent, PublisherLimits,
+    Outcomes, PublishError, PublisherCore, PublisherEngine, PublisherEvent, PublisherLimits,
 };
 use lockstep_io::IoError;
-use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
-use lockstep_io::idle::Idle;
-use lockstep_io::made_in::Own;
-use lockstep_io::ready::ReadySet;
-use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, frame_len_max};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use lockstep_wire::{DayMark, Destination, PublisherId, PublisherSeq, frame_len_max};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 /// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is requested:
@@ -47,21 +43,13 @@ pub(crate) fn publisher_limits(endpoint: &Endpoint) -> Result<PublisherLimits, I
     })
 }
 
-/// Publishes messages into the stream, under one or more names.
+/// Publishes messages into the stream, under one or more names: the handle with the half that publishes
+/// alone.
 ///
 /// A handle belongs to one thread at a time and has no thread of its own: [`Publisher::poll`] or
 /// [`Publisher::wait`] sends, resends and receives. See [`crate`] for an example, [`PublisherEvent`] for
 /// outcomes.
-#[derive(Debug)]
-pub struct Publisher<N = Device> {
-    engine: Own<Engine<N>>,
-    clock: Clock,
-    idle: Idle,
-    sleep: Sleep,
-    ready: ReadySet,
-    /// Set if its counters are published.
-    round_trips: Option<Box<RoundTrips>>,
-}
+pub type Publisher<N = Device> = StreamHandle<PublisherEngine<N>>;
 
 impl Publisher<Device> {
     /// Opens the sockets and joins the groups. A name must be opened before anything is published.
@@ -70,90 +58,25 @@ impl Publisher<Device> {
     /// The device cannot be opened: which interface, which call, and the remedy.
     pub fn connect(endpoint: &Endpoint) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
-        let handle = Self::over(device, endpoint)?;
-        handle.ready.watch(&handle.sockets())?;
-        Ok(handle)
-    }
-
-    /// Sends what is written, and sleeps until a datagram arrives, until a message or request is due, or
-    /// until `timeout` has elapsed, whichever is first. It may return earlier. Returns whether something
-    /// can be read; poll in either case.
-    ///
-    /// # Errors
-    /// No file descriptor is left: the first call needs one for each socket and two more. Or this process is
-    /// a fork of the one that made the handle.
-    pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
-        self.engine.check("wait")?;
-        self.flush();
-        let due = self.due();
-        let Self { engine, sleep, .. } = self;
-        sleep.pass(engine.net().sockets(), due.min(timeout))
-    }
-
-    /// The sockets of this handle, for a poll of the caller's own, level-triggered. [`AsFd`] is one
-    /// descriptor for all of them. Datagrams that arrive by shared memory make none of them readable.
-    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
-        self.engine.net().sockets()
-    }
-
-    /// The time until the handle must be polled again, although nothing arrives: for resending, requests and
-    /// opens.
-    pub fn due(&self) -> Duration {
-        until(self.engine.core.next_deadline(), self.clock.now())
-    }
-}
-
-/// One descriptor that is readable while one of the handle's sockets is: for epoll, mio, tokio's `AsyncFd`.
-/// Poll the handle when it is readable until a poll returns 0, and after [`Publisher::due`] at the latest.
-impl AsFd for Publisher<Device> {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ready.as_fd()
-    }
-}
-
-/// As [`AsFd`], for libraries that take a number.
-impl AsRawFd for Publisher<Device> {
-    fn as_raw_fd(&self) -> RawFd {
-        self.ready.as_fd().as_raw_fd()
-    }
-}
-
-impl<N: Net> Opens for Publisher<N> {
-    fn publisher(&mut self) -> Result<&mut PublisherCore, IoError> {
-        self.engine.check("open a name")?;
-        Ok(&mut self.engine.core)
-    }
-
-    fn turn(&mut self, mut f: impl FnMut(PublisherEvent)) -> usize {
-        self.poll(usize::MAX, &mut f)
-    }
-
-    fn pace(&self) -> (&Clock, Idle) {
-        (&self.clock, self.idle)
+        Self::over(device, endpoint)?.watching()
     }
 }
 
 impl<N: Net> Publisher<N> {
-    /// As [`connect`](Self::connect), over a device of the caller. Its descriptor ([`AsFd`]) watches nothing.
+    /// The same over a device of the caller's. Its descriptor watches nothing.
     ///
     /// # Errors
     /// The kernel gives no random number.
     #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint) -> Result<Self, IoError> {
-        Ok(Self {
-            engine: Own::new(Engine::new(net, publisher_limits(endpoint)?)),
-            clock: Clock::start(),
-            idle: endpoint.idle,
-            sleep: Sleep::default(),
-            ready: ReadySet::new()?,
-            round_trips: None,
-        })
+        Self::of(PublisherEngine::new(net, publisher_limits(endpoint)?), endpoint)
     }
 
-    /// The publishing half, in the process that made it.
-    #[inline]
-    fn publishing(&mut self) -> Result<&mut PublisherCore, PublishError> {
-        if self.engine.is_here() { Ok(&mut self.engine.core) } else { Err(PublishError::OtherProcess) }
+    /// It opens a name, and drops the events meanwhile.
+    pub(super) fn opening(
+        &mut self,
+    ) -> Opening<'_, PublisherEngine<N>, impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> {
+        Opening { handle: self, f: |_: ParticipantEvent<'_>| ControlFlow::Continue(()) }
     }
 
     /// Opens `name` (1 to [`NAME_LEN_MAX`](lockstep_wire::NAME_LEN_MAX) bytes) and polls until its id
@@ -179,7 +102,7 @@ impl<N: Net> Publisher<N> {
         nonce: [u64; 2],
         timeout: Duration,
     ) -> Result<PublisherId, OpenError> {
-        open_as(self, name, nonce, timeout)
+        self.opening().open_as(name, nonce, timeout)
     }
 
     /// Opens the name of an application's outputs under the nonce that its copies share.
@@ -193,7 +116,44 @@ impl<N: Net> Publisher<N> {
         nonce: [u64; 2],
         timeout: Duration,
     ) -> Result<(), OpenError> {
-        open_outputs(self, outputs, nonce, timeout)
+        self.opening().open_outputs(outputs, nonce, timeout)
+    }
+
+    /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
+    /// other event. Never blocks. Returns the work done: 0 is an idle turn, and every turn in a fork of the
+    /// process that made the handle.
+    pub fn poll(&mut self, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
+        self.poll_with(limit, |event, _| {
+            if let ParticipantEvent::Publisher(event) = event {
+                f(event);
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// The engine without device and clock.
+    #[doc(hidden)]
+    pub fn core_mut(&mut self) -> &mut PublisherCore {
+        self.publisher_mut()
+    }
+
+    /// Counters of this handle since it was made.
+    pub fn counters(&self) -> &Counters {
+        self.publisher_counters()
+    }
+}
+
+/// The half that publishes.
+impl<E: Publishes> StreamHandle<E> {
+    /// That half, in the process that made it.
+    #[inline]
+    fn publishing(&mut self) -> Result<&mut PublisherCore, PublishError> {
+        if self.engine.is_here() { Ok(self.engine.publisher_mut()) } else { Err(PublishError::OtherProcess) }
+    }
+
+    /// That half, for those who publish between two events of a poll.
+    pub fn publisher_mut(&mut self) -> &mut PublisherCore {
+        self.engine.publisher_mut()
     }
 
     /// Publishes the outputs that the stream may lack, as far as the window takes them, and returns how many.
@@ -209,7 +169,7 @@ impl<N: Net> Publisher<N> {
     /// it has. `number` is that of the message's first part. [`Outputs`] derives the numbers.
     ///
     /// # Errors
-    /// As [`Publisher::try_publish`], and [`PublishError::Ahead`] if numbers before it are missing.
+    /// As [`StreamHandle::try_publish`], and [`PublishError::Ahead`] if numbers before it are missing.
     pub fn try_publish_at(
         &mut self,
         publisher: PublisherId,
@@ -220,19 +180,32 @@ impl<N: Net> Publisher<N> {
         self.publishing()?.try_publish_at(publisher, number, destination, payload)
     }
 
+    /// Opens `name` as [`Publisher::open`]; `f` receives all events of these polls.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open_with(
+        &mut self,
+        name: &str,
+        timeout: Duration,
+        f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<PublisherId, OpenError> {
+        Opening { handle: self, f }.open_as(name, draw_nonce()?, timeout)
+    }
+
     /// Begins to open `name` and returns a ticket. [`PublisherEvent::Opened`] with this ticket has the id.
     /// `nonce` distinguishes this process from others that open the name; draw it at random. `None`: the name
     /// is not valid, or the handle has too many.
     pub fn begin_open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
-        self.engine.core.open(name, nonce)
+        self.engine.publisher_mut().open(name, nonce)
     }
 
     /// Copies a message into the open datagram and returns its number, from 1 for each name. The next
     /// `flush`, `poll` or `wait` sends it; its outcome is an event of `poll`. A message longer than
-    /// [`Publisher::part_len_max`] goes out in parts, each with a number: the returned number and the outcome
-    /// are those of the last part.
+    /// [`StreamHandle::part_len_max`] goes out in parts, each with a number: the returned number and the
+    /// outcome are those of the last part.
     ///
-    /// `publisher` is the result of [`Publisher::open`]. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
+    /// `publisher` is what [`Publisher::open`] returned. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
     /// publisher's id, or [`CHANNELS`](crate::CHANNELS) plus the number of a channel.
     ///
     /// # Errors
@@ -251,11 +224,11 @@ impl<N: Net> Publisher<N> {
         Ok(number)
     }
 
-    /// As [`Publisher::try_publish`], for a message of `len` bytes, at most [`Publisher::part_len_max`], that
-    /// the caller writes into the returned memory before the next call.
+    /// As [`StreamHandle::try_publish`], for a message of `len` bytes, at most
+    /// [`StreamHandle::part_len_max`], that the caller writes into the returned memory before the next call.
     ///
     /// # Errors
-    /// As [`Publisher::try_publish`].
+    /// As [`StreamHandle::try_publish`].
     #[inline]
     pub fn try_claim(
         &mut self,
@@ -270,7 +243,7 @@ impl<N: Net> Publisher<N> {
     /// [`SubscriberEvent::Closed`](super::SubscriberEvent::Closed).
     ///
     /// # Errors
-    /// As [`Publisher::try_publish`].
+    /// As [`StreamHandle::try_publish`].
     pub fn try_close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
         self.publishing()?.try_close(publisher, reason)
     }
@@ -278,7 +251,7 @@ impl<N: Net> Publisher<N> {
     /// Marks the start or the end of a trading day. The mark has a number and an outcome like a message.
     ///
     /// # Errors
-    /// As [`Publisher::try_publish`].
+    /// As [`StreamHandle::try_publish`].
     pub fn try_day(
         &mut self,
         publisher: PublisherId,
@@ -287,106 +260,42 @@ impl<N: Net> Publisher<N> {
         self.publishing()?.try_day(publisher, mark, None)
     }
 
-    /// The engine without device and clock.
-    #[doc(hidden)]
-    pub fn core_mut(&mut self) -> &mut PublisherCore {
-        &mut self.engine.core
-    }
-
     /// Sends what is written, in one system call if the kernel takes it. Returns the number of datagrams
     /// sent; none in a fork of the process that made the handle.
     pub fn flush(&mut self) -> usize {
-        if !self.engine.is_here() {
-            return 0;
-        }
-        let now = self.clock.now();
-        if let Some(round_trips) = &mut self.round_trips {
-            round_trips.on_sent(now);
-        }
-        self.engine.flush(now, self.clock.wall(now))
+        self.send()
     }
 
-    /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
-    /// other event. Never blocks. Returns the work done: 0 is an idle turn, and every turn in a fork of the
-    /// process that made the handle.
-    pub fn poll(&mut self, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
-        if !self.engine.is_here() {
-            return 0;
-        }
-        let now = self.clock.now();
-        let wall = self.clock.wall(now);
-        let Some(round_trips) = &mut self.round_trips else {
-            return self.engine.poll(now, wall, limit, f);
-        };
-        round_trips.on_sent(now);
-        self.engine.poll(now, wall, limit, |event| {
-            round_trips.on_event(now, &event);
-            f(event);
-        })
-    }
-
-    /// From now on the time from the sending of a message until its commit is known is measured.
-    pub(crate) fn measure(&mut self) {
-        self.round_trips.get_or_insert_default();
-    }
-
-    /// These times, if they are measured.
-    pub(crate) fn round_trips(&self) -> Option<&Durations> {
-        self.round_trips.as_ref().map(|round_trips| round_trips.durations())
-    }
-
-    /// The outcomes of the messages so far; [`Outcomes::since`] returns those since an earlier look.
+    /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
     pub fn outcomes(&self) -> Outcomes {
-        self.engine.core.outcomes()
+        self.engine.publisher().outcomes()
     }
 
-    /// Whether every published message has its outcome, committed or not: see `outcomes`.
+    /// Whether every published message has its outcome, whichever: see `outcomes`.
     pub fn is_drained(&self) -> bool {
-        self.engine.core.is_drained()
-    }
-
-    /// Whether the handle follows a leader's stream: it has received one within the last second (ten
-    /// heartbeats, or four times `timing.failure_timeout`, where that is longer). A takeover is shorter.
-    pub fn is_connected(&self) -> bool {
-        self.engine.core.is_connected()
+        self.engine.publisher().is_drained()
     }
 
     /// Bytes of the longest message: `stream.message_len_max`, or less if the handle's window is smaller.
     pub fn message_len_max(&self) -> usize {
-        self.engine.core.message_len_max()
+        self.engine.publisher().message_len_max()
     }
 
     /// Bytes of the longest message for `destination`: a channel may have a smaller limit
     /// (`channels.*.message_len_max`).
     pub fn message_len_max_for(&self, destination: Destination) -> usize {
-        self.engine.core.message_len_max_for(destination)
+        self.engine.publisher().message_len_max_for(destination)
     }
 
     /// Bytes of the longest message that one frame takes: such a message is not cut into parts, and can be
     /// claimed in place.
     pub fn part_len_max(&self) -> usize {
-        self.engine.core.part_len_max()
+        self.engine.publisher().part_len_max()
     }
 
-    /// Counters of this handle since it was made.
-    pub fn counters(&self) -> &Counters {
-        &self.engine.core.counters
-    }
-
-    /// The device.
-    #[doc(hidden)]
-    pub fn net(&self) -> &N {
-        self.engine.net()
-    }
-
-    /// Nanoseconds of the monotonic clock that times this handle.
-    pub fn now(&self) -> Nanos {
-        self.clock.now()
-    }
-
-    /// The clock that times this handle.
-    #[doc(hidden)]
-    pub fn clock(&self) -> &Clock {
-        &self.clock
+    /// Counters of the half that publishes, since the handle was made. Both halves of a participant count
+    /// every datagram and every refused one, as two handles do.
+    pub fn publisher_counters(&self) -> &Counters {
+        &self.engine.publisher().counters
     }
 }

@@ -20,7 +20,7 @@ use std::process::Command;
 /// Why a language has no word for a misuse: the letter of a cell, the languages, and the reason.
 type Exception = (char, &'static [&'static str]);
 
-const REASONS: [(char, &str); 7] = [
+const REASONS: [(char, &str); 8] = [
     ('a', "its processes do not fork while they run"),
     ('b', "the compiler refuses it: a call borrows the handle alone, and closing takes it away"),
     ('c', "its library calls no program back: the handle is free while that looks at an event"),
@@ -28,6 +28,7 @@ const REASONS: [(char, &str); 7] = [
     ('e', "the binding has no such call"),
     ('f', "the type of the argument has no such value"),
     ('g', "the text is parsed before, and its error is a text without a status"),
+    ('h', "a handle has the calls of its halves alone"),
 ];
 
 /// One row of the table.
@@ -51,7 +52,7 @@ const IN_CALLBACK: &[Exception] = &[('b', &["Rust"]), ('c', &["Go", "Node", "Pyt
 
 const IN_REQUEST: &[Exception] = &[('b', &["Rust"]), ('c', &["Python"])];
 
-const MISUSES: [Misuse; 33] = [
+const MISUSES: [Misuse; 34] = [
     misuse("fork", "a call in a child of a fork", "OTHER_PROCESS", &[('a', &["Go", "Java", "Node"])]),
     misuse(
         "two-threads",
@@ -70,6 +71,12 @@ const MISUSES: [Misuse; 33] = [
     misuse("use-after-close", "a call after close", "CLOSED_HANDLE", &[('b', &["Rust"])]),
     misuse("close-twice", "a second close", "OK", &[('b', &["Rust"])]),
     misuse("unknown-id", "publishing under an id that the handle has not opened", "NOT_OPEN", &[]),
+    misuse(
+        "absent-half",
+        "a call of the half that a handle lacks",
+        "ARGUMENT",
+        &[('h', &["C++", "Go", "Java", "Node", "Python", "Rust"])],
+    ),
     misuse("too-long", "a payload that is too long", "TOO_LONG", &[]),
     misuse(
         "ahead",

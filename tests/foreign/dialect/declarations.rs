@@ -42,49 +42,58 @@ fn class(text: &str, head: &str) -> Option<String> {
     Some(lines.take_while(is_inside).collect::<Vec<_>>().join("\n"))
 }
 
-/// The classes of C++ that a handle is made of.
-fn of_cpp(owner: &str) -> Vec<String> {
-    let bases: &[&str] = match owner {
-        "publisher" => &["class publishing", "class handle"],
-        "subscriber" => &["class reading", "class handle"],
-        "participant" => &["class publishing", "class reading", "class handle"],
-        _ => &[],
+/// The parts of each language that a handle is made of, beside its own: what publishes, what reads, and what
+/// every handle has.
+fn parts(language: &str, owner: &str) -> Vec<&'static str> {
+    let [publishing, reading, every] = match language {
+        "C++" => ["class publishing", "class reading", "class handle"],
+        "Go" => ["publishing", "", "stream"],
+        "Java" => ["PublishingHandle", "ReadingHandle", "Handle"],
+        "Node" => ["const Publishing", "const Reading", "class StreamHandle"],
+        "Python" => ["class _Publishing", "", "class _Handle"],
+        _ => return Vec::new(),
     };
-    let text = super::read(HPP) + &super::read(MACHINE_HPP);
-    let own = [format!("class {owner}"), format!("struct {owner}")];
-    own.iter()
-        .map(String::as_str)
-        .chain(bases.iter().copied())
-        .filter_map(|head| class(&text, head))
-        .collect()
+    let parts = match owner {
+        "publisher" => vec![publishing, every],
+        "subscriber" => vec![reading, every],
+        "participant" => vec![publishing, reading, every],
+        _ => vec![],
+    };
+    parts.into_iter().filter(|part| !part.is_empty()).collect()
+}
+
+/// The classes of a source that a handle is made of.
+fn classes(language: &str, owner: &str, text: &str) -> Vec<String> {
+    let name = if language == "C++" { owner.to_owned() } else { pascal(owner) };
+    let own = [format!("class {name}"), format!("struct {name}")];
+    let heads = own.iter().map(String::as_str).chain(parts(language, owner));
+    heads.filter_map(|head| class(text, head)).collect()
 }
 
 /// The files of Java that a handle is made of.
 fn of_java(owner: &str) -> Vec<String> {
-    let bases: &[&str] = match owner {
-        "publisher" => &["PublishingHandle", "Handle"],
-        "subscriber" => &["ReadingHandle", "Handle"],
-        "participant" => &["PublishingHandle", "ReadingHandle", "Handle"],
-        _ => &[],
-    };
     let own = pascal(owner);
-    let files = std::iter::once(own.as_str()).chain(bases.iter().copied());
+    let files = std::iter::once(own.as_str()).chain(parts("Java", owner));
     files.map(|class| super::read(&format!("bindings/java/src/io/lockstep/{class}.java"))).collect()
+}
+
+/// The receivers of Go's methods that a handle is made of.
+fn receivers(owner: &str) -> Vec<String> {
+    std::iter::once(pascal(owner)).chain(parts("Go", owner).into_iter().map(str::to_owned)).collect()
 }
 
 /// Where the calls of a handle are declared; without a handle, those of the module.
 fn place(language: &str, owner: Option<&str>) -> Place {
-    let of_class =
-        |file: &str| owner.map(|owner| class(&super::read(file), &format!("class {}", pascal(owner))));
+    let of_classes = |text: String| owner.map_or_else(Vec::new, |owner| classes(language, owner, &text));
     let (sections, indent) = match (language, owner) {
         ("C", _) => (vec![super::read(HEADER)], 0),
-        ("C++", Some(owner)) => (of_cpp(owner), 4),
+        ("C++", Some(_)) => (of_classes(super::read(HPP) + &super::read(MACHINE_HPP)), 4),
         ("C++", None) => (vec![super::read(MACHINE_HPP)], 0),
         ("Go", _) => (GO.iter().map(|file| super::read(file)).collect(), 0),
         ("Java", Some(owner)) => (of_java(owner), 4),
-        ("Node", _) => (of_class(NODE).flatten().into_iter().collect(), 2),
+        ("Node", _) => (of_classes(super::read(NODE)), 2),
         ("Python", None) => (vec![super::read(PYTHON_REQUEST)], 0),
-        ("Python", _) => (of_class(PYTHON).flatten().into_iter().collect(), 4),
+        ("Python", _) => (of_classes(super::read(PYTHON)), 4),
         _ => (Vec::new(), 0),
     };
     Place { sections, indent }
@@ -193,12 +202,20 @@ fn declares(language: &str, line: &str, indent: usize) -> bool {
 /// The declarations of a call by the name that the sources have.
 pub(super) fn declarations(language: &str, place_of: Option<&str>, name: &str) -> Vec<Declaration> {
     let Place { sections, indent } = place(language, place_of);
+    let names: Vec<_> = match (name.split_once(')'), place_of) {
+        (Some((_, call)), Some(owner)) if language == "Go" => {
+            receivers(owner).iter().map(|receiver| format!("{receiver}){call}")).collect()
+        }
+        _ => vec![name.to_owned()],
+    };
     let mut found = Vec::new();
     for section in &sections {
         let mut at = 0;
         for line in section.split_inclusive('\n') {
-            let behind = line.match_indices(&format!("{name}(")).find_map(|(start, _)| {
-                (!line[..start].ends_with(is_name)).then_some(at + start + name.len())
+            let behind = names.iter().find_map(|name| {
+                line.match_indices(&format!("{name}(")).find_map(|(start, _)| {
+                    (!line[..start].ends_with(is_name)).then_some(at + start + name.len())
+                })
             });
             if let Some(behind) = behind.filter(|_| declares(language, line, indent)) {
                 found.extend(declaration(language, &section[behind..]));
@@ -233,9 +250,10 @@ pub(super) fn declared_names(language: &str, owner: &str) -> Vec<String> {
         let name = match language {
             // Calls of a `cursor_file` are none of a `cursor`.
             "C" => head.split(&format!("lockstep_{owner}_")).nth(1).filter(|name| !name.starts_with("file_")),
-            "Go" => {
-                line.split_once(&format!("*{}) ", pascal(owner))).and_then(|(_, rest)| rest.split('(').next())
-            }
+            "Go" => receivers(owner).iter().find_map(|receiver| {
+                let (_, rest) = line.split_once(&format!("*{receiver}) "))?;
+                rest.split('(').next().filter(|name| name.starts_with(char::is_uppercase))
+            }),
             _ => head.split(' ').next_back(),
         };
         let name = name.filter(|name| !name.is_empty() && name.chars().all(is_name));

@@ -2,21 +2,25 @@
 //! depend on.
 //!
 //! The reader follows the `pub use` of a crate's front page to the definitions, also in the crates below, and
-//! lists types, fields, variants, functions and constants. So a change that a user may notice is a line of a
-//! diff.
+//! writes down types, fields, variants, functions and constants. A change that a user may notice is thereby a
+//! line of a diff. A name of a struct with a part that it is given (`type Publisher = StreamHandle<…>`) is
+//! written as a user sees it: a struct, with those functions that it has with that part.
 //!
-//! `RELEASED.txt` beside it is that list in the last release, below its version. As long as the version
-//! promises compatibility with that release, nothing in the list may be removed or changed.
+//! `RELEASED.txt` beside it is that list as the last release had it, below its version. As long as the
+//! version promises to be compatible with that release, nothing of the list may go or change.
 
 use quote::ToTokens;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use syn::{Attribute, Fields, ImplItem, Item, Type, UseTree, Visibility};
+use syn::{
+    Attribute, Fields, GenericArgument, GenericParam, ImplItem, Item, ItemImpl, PathArguments, Type,
+    TypeParamBound, UseTree, Visibility,
+};
 
-/// The crates with a list, and the most names of their front pages.
+/// The crates with a list, and how many names their front pages may have at most.
 const CRATES: [(&str, usize); 5] =
-    [("lockstep-client", 56), ("soupbintcp", 40), ("moldudp64", 30), ("ouch50", 42), ("itch50", 42)];
+    [("lockstep-client", 57), ("soupbintcp", 40), ("moldudp64", 30), ("ouch50", 42), ("itch50", 42)];
 
 const REFRESH: &str = "if that is intended, write it anew and read the diff: REWRITE=1 cargo test -p lockstep-client --test it public";
 
@@ -29,7 +33,7 @@ fn parsed(path: &Path) -> syn::File {
     syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All items of a crate outside of tests, with their files.
+/// All items of a crate outside of tests, with the file that each stands in.
 fn items(source: &Path) -> Vec<(String, Item)> {
     let (mut found, mut folders) = (Vec::new(), vec![source.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -61,7 +65,7 @@ fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// Source text with readable spaces, whatever the tokens' printer puts.
+/// Source text with spaces where a reader expects them, whatever the tokens' printer puts.
 fn text_of(tokens: impl ToTokens) -> String {
     let printed = tokens.to_token_stream().to_string();
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '\'';
@@ -140,14 +144,59 @@ fn lines_of(item: &Item, name: &str) -> Option<Vec<String>> {
     }
 }
 
+/// Whether the path of a type ends with this name.
+fn ends_with(written: &Type, name: &str) -> bool {
+    matches!(written, Type::Path(path) if path.path.segments.last().is_some_and(|last| last.ident == name))
+}
+
+/// The last name of a type's path, and that of the first part that it is given.
+fn assembled(written: &Type) -> Option<(String, String)> {
+    let Type::Path(path) = written else { return None };
+    let last = path.path.segments.last()?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else { return None };
+    let Some(GenericArgument::Type(Type::Path(part))) = arguments.args.first() else { return None };
+    Some((last.ident.to_string(), part.path.segments.last()?.ident.to_string()))
+}
+
+/// The functions that the type called `name` has as another name of a struct with a part that it is given:
+/// those of the blocks for each part that has certain traits, if this one has them.
+fn functions_by_part(items: &[(String, Item)], name: &str) -> Option<Vec<String>> {
+    let (owner, part) = items.iter().find_map(|(_, item)| match item {
+        Item::Type(item) if item.ident == name => assembled(&item.ty),
+        _ => None,
+    })?;
+    let blocks =
+        || items.iter().filter_map(|(_, item)| if let Item::Impl(block) = item { Some(block) } else { None });
+    let has = |wanted: &TypeParamBound| {
+        let TypeParamBound::Trait(wanted) = wanted else { return false };
+        let wanted = wanted.path.segments.last().map(|last| &last.ident);
+        blocks().any(|block| {
+            let of = block.trait_.as_ref().and_then(|(_, of, _)| of.segments.last()).map(|last| &last.ident);
+            of.is_some() && of == wanted && ends_with(&block.self_ty, &part)
+        })
+    };
+    let takes = |block: &&ItemImpl| {
+        block.trait_.is_none()
+            && !is_hidden(&block.attrs)
+            && assembled(&block.self_ty).is_some_and(|(of, name)| {
+                let is_part = |one: &GenericParam| {
+                    matches!(one, GenericParam::Type(one) if one.ident == name && one.bounds.iter().all(has))
+                };
+                of == owner && block.generics.params.iter().any(is_part)
+            })
+    };
+    Some(blocks().filter(takes).flat_map(functions_of).collect())
+}
+
 /// The public functions and constants of a type.
 fn functions(item: &Item, name: &str) -> Vec<String> {
     let Item::Impl(block) = item else { return vec![] };
-    let is_its = matches!(&*block.self_ty, Type::Path(path)
-        if path.path.segments.last().is_some_and(|last| last.ident == name));
-    if block.trait_.is_some() || !is_its || is_hidden(&block.attrs) {
-        return vec![];
-    }
+    let is_its = ends_with(&block.self_ty, name);
+    if block.trait_.is_some() || !is_its || is_hidden(&block.attrs) { vec![] } else { functions_of(block) }
+}
+
+/// The public functions and constants of a block.
+fn functions_of(block: &ItemImpl) -> Vec<String> {
     let line = |item: &ImplItem| match item {
         ImplItem::Fn(item) if is_public(&item.vis) && !is_hidden(&item.attrs) => {
             Some(format!("    {}", text_of(&item.sig)))
@@ -160,7 +209,7 @@ fn functions(item: &Item, name: &str) -> Vec<String> {
     block.items.iter().filter_map(line).collect()
 }
 
-/// The paths that a `use` imports, each with its local name.
+/// The paths that a `use` brings, each with the name that it has here.
 fn brought(tree: &UseTree, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, String)>) {
     match tree {
         UseTree::Path(inner) => {
@@ -175,7 +224,7 @@ fn brought(tree: &UseTree, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, S
     }
 }
 
-/// The public surface of a crate, one definition below the other, and the number of names on its front page.
+/// The public surface of a crate, one definition below the other, and how many names its front page has.
 fn surface(package: &str) -> (String, usize) {
     let source = crates().join(package).join("src");
     let (mut names, mut own) = (Vec::new(), Vec::new());
@@ -221,6 +270,10 @@ fn surface(package: &str) -> (String, usize) {
         };
         let mut lines = lines.clone();
         lines.extend(items.iter().flat_map(|(_, item)| functions(item, &name)));
+        if let Some(more) = functions_by_part(items, &name) {
+            lines[0] = format!("struct {name}");
+            lines.extend(more);
+        }
         all.push((name, lines));
     }
     all.sort();
@@ -281,10 +334,24 @@ fn the_reader_sees_what_a_user_sees() {
     assert_eq!(functions, ["    fn f<'a>(&'a mut self, to: &[u8]) -> Option<&'a str>"]);
 }
 
+#[test]
+fn a_name_of_a_struct_with_a_part_has_the_functions_of_that_part_alone() {
+    let text = "pub struct H<E>(E); pub type A = H<One<u8>>; pub type B = H<Two>; pub type Plain = u8;
+        impl<T> Reads for One<T> {} impl Writes for Two {} impl Reads for Other {}
+        impl A { pub fn own(&self) {} } impl<E> H<E> { pub fn each(&self) {} }
+        impl<E: Reads> H<E> { pub fn read(&self) {} } impl<E: Writes> H<E> { pub fn write(&self) {} }";
+    let items: Vec<_> = syn::parse_file(text).expect("Rust").items;
+    let items: Vec<_> = items.into_iter().map(|item| (String::new(), item)).collect();
+    let of = |name: &str| functions_by_part(&items, name);
+    assert_eq!(of("A"), Some(vec!["    fn each(&self)".to_owned(), "    fn read(&self)".to_owned()]));
+    assert_eq!(of("B"), Some(vec!["    fn each(&self)".to_owned(), "    fn write(&self)".to_owned()]));
+    assert_eq!(of("Plain"), None);
+}
+
 // ---------------------------------------------------------------------------- since the last release
 
-/// The lines of a list, each with the line of its type: `enum E`, `    A`. Whether the type may grow is not
-/// part of its line.
+/// The lines of a list, each behind the line of its type: `enum E`, `    A`. Whether the type may grow is
+/// no part of its line.
 fn by_type(list: &str) -> Vec<(&str, &str, bool)> {
     let (mut owner, mut may_grow) = ("", false);
     let lines = list.lines().map(|line| {
@@ -299,9 +366,9 @@ fn by_type(list: &str) -> Vec<(&str, &str, bool)> {
 
 const GROWS: &str = " (non_exhaustive)";
 
-/// The changes that break a program that compiles with `released`: a line that was removed or changed, a type
-/// that programs may no longer match or write completely, or an additional variant or public field in one
-/// that they may.
+/// The changes that break a program that compiles with `released`: a line that is gone or changed, a type
+/// that programs may no longer match or write completely, a variant or public field more in one that they
+/// may.
 fn broken(released: &str, now: &str) -> Vec<String> {
     let (old, new) = (by_type(released), by_type(now));
     let holds = |lines: &[(&str, &str, bool)], owner: &str, line: &str| {
@@ -329,7 +396,7 @@ fn broken(released: &str, now: &str) -> Vec<String> {
     gone.chain(closed).chain(more).collect()
 }
 
-/// Whether cargo accepts the newer version where the older one was requested.
+/// Whether cargo takes the newer version where the older one was asked for.
 fn is_compatible(older: &str, newer: &str) -> bool {
     let numbers = |version: &str| version.split('.').map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
     let (older, newer) = (numbers(older), numbers(newer));
