@@ -26,6 +26,7 @@ mod unicast_probe;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
+use super::followed::Followed;
 use super::idle_turn::check_idle_turn;
 use super::leader_contact::{LeaderContact, leaderless_ns_max};
 use super::ports::{Burst, Net};
@@ -103,6 +104,7 @@ pub struct PublisherCore {
     limits: PublisherLimits,
     /// What every destination takes, and one frame: a message within it is compared with this alone.
     short_len_max: usize,
+    followed: Followed,
     rx: Receiver,
     window: SubmitWindow,
     lines: PublisherNames,
@@ -153,6 +155,7 @@ const BURSTS_MAX: usize = 64;
 impl PublisherCore {
     /// Holds after each turn. Panics with the rule that is broken.
     pub fn invariants(&self) {
+        self.followed.invariants();
         self.rx.invariants();
         self.lines.invariants();
         self.window.invariants(self.lines.list.iter().map(|line| &line.outstanding));
@@ -240,10 +243,12 @@ impl PublisherCore {
         drained: bool,
         f: &mut impl FnMut(PublisherEvent),
     ) -> usize {
-        if self.rx.abandoned().is_some() || self.rx.has_diverged() {
+        if self.rx.abandoned(&self.followed).is_some() || self.rx.divergence.is_proven() {
             self.lost = true;
         }
-        if let Some(Superseded { history, left, have_next: have, diverged: parted }) = self.rx.superseded() {
+        if let Some(Superseded { history, left, have_next: have, diverged: parted }) =
+            self.rx.histories.superseded()
+        {
             self.lost = true;
             // Of another log it had read nothing that was final.
             if !parted {
@@ -261,9 +266,8 @@ impl PublisherCore {
         if std::mem::take(&mut self.renewed) {
             self.hurry();
         }
-        if let Some((length, to)) =
-            self.rx.poll_nack(now, &mut self.number, scratch, &mut self.counters, &mut self.events)
-        {
+        let Self { rx, followed, number, counters, events, .. } = self;
+        if let Some((length, to)) = rx.poll_nack(followed, now, number, scratch, counters, events) {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
         while self.events.pop().is_some() {}
@@ -293,7 +297,7 @@ impl PublisherCore {
     fn send(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, drained: bool) -> usize {
         self.window.end_datagram();
         // In what is missing of the stream it may be stamped: nobody knows before that is read.
-        let read_at = self.rx.read_at(now);
+        let read_at = self.rx.read_at(&self.followed, now);
         let count = self.window.prepare(read_at, drained);
         if count == 0 { 0 } else { self.send_prepared(net, now, wall, count) }
     }
@@ -342,6 +346,7 @@ impl PublisherCore {
         let datagram_len_max = limits.receiver.frame_len_max;
         let mut core = Self {
             short_len_max: 0,
+            followed: Followed::new(&limits.receiver, Start::Live),
             rx: Receiver::new(limits.receiver.clone(), Start::Live),
             window: SubmitWindow::new(
                 limits.window_entries,
@@ -396,23 +401,23 @@ impl PublisherCore {
     pub fn next_deadline(&self) -> Nanos {
         // In what is missing of the stream a message may be stamped: nothing is sent again before that is
         // read.
-        let resend = if self.rx.is_whole() { self.window.next_deadline() } else { Nanos::MAX };
-        self.rx.next_deadline().min(resend).min(self.unicast_probe.next_deadline())
+        let resend = if self.rx.is_whole(&self.followed) { self.window.next_deadline() } else { Nanos::MAX };
+        self.rx.next_deadline(&self.followed).min(resend).min(self.unicast_probe.next_deadline())
     }
 
     /// Whether the stream is received and a leader followed: one was received within `leaderless_ns_max`.
     pub fn is_connected(&self) -> bool {
-        !self.lost && self.rx.end().is_some() && self.leader_contact.follows()
+        !self.lost && self.followed.end().is_some() && self.leader_contact.follows()
     }
 
     fn header(&self, kind: Kind, wall: Nanos) -> Header {
         Header {
             cluster: self.limits.receiver.keys.cluster(),
-            history: self.rx.history(),
-            epoch: self.rx.follow.epoch().0,
+            history: self.followed.history(),
+            epoch: self.followed.epoch().0,
             sender: self.limits.receiver.me.replica,
             incarnation: self.limits.receiver.me.incarnation,
-            commit_next: self.rx.commit.commit_next(),
+            commit_next: self.followed.commit.commit_next(),
             timestamp: wall,
             ..Header::new(kind)
         }
@@ -457,26 +462,26 @@ impl PublisherCore {
     ) -> Result<(), Reject> {
         match datagram? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.admit_frame(&frame, trailer.as_ref())?;
+                self.rx.admit_frame(&mut self.followed, &frame, trailer.as_ref())?;
                 if from.is_none() && trailer.is_none() {
                     self.on_leader(now, None);
                 }
-                let placement =
-                    self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
-                if self.rx.follow.epoch() != self.epoch {
+                let Self { rx, followed, counters, events, .. } = self;
+                let placement = rx.on_frame(followed, &frame, trailer.as_ref(), counters, events);
+                if self.followed.epoch() != self.epoch {
                     self.on_epoch(now, f);
                 }
                 if let Placement::Next(next) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.lines.read(now, &mut self.window, &frame, f);
-                    self.rx.accept(next, &mut self.counters);
+                    self.rx.accept(&mut self.followed, next, &mut self.counters);
                     self.read_ready(now, f);
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(header)?;
-                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
-                self.rx.on_announced_membership(header, &body);
+                self.rx.check_history(&mut self.followed, header)?;
+                self.rx.on_heartbeat(&mut self.followed, header, &mut self.counters, &mut self.events);
+                self.followed.on_announced_membership(header, &body);
                 if from.is_none() || header.epoch() >= self.epoch {
                     self.on_leader(now, from);
                 }
@@ -488,27 +493,27 @@ impl PublisherCore {
                 }
             }
             Datagram::PublisherNotice(header, rows) => {
-                self.rx.check_history(header)?;
+                self.rx.check_history(&mut self.followed, header)?;
                 if header.epoch() == self.epoch {
                     self.on_notice(now, rows, f);
                 }
             }
             Datagram::Ack(header, _) => {
-                self.rx.check_history(header)?;
-                self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                self.rx.check_history(&mut self.followed, header)?;
+                self.rx.on_ack(&mut self.followed, header, &mut self.counters, &mut self.events);
                 if from.is_some() {
                     self.unicast_probe.on_answer_of_another();
                 }
             }
             Datagram::RepairReject(header, body) => {
-                self.rx.on_repair_reject(now, header, &body, &mut self.counters)
+                self.rx.on_repair_reject(&mut self.followed, now, header, &body, &mut self.counters)
             }
             Datagram::AddressProof(header, body) => self.rx.on_address_proof(now, from, header, &body),
             Datagram::QueryReply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.
                 let holds = header.first_seq > 1 && body.query_kind == QueryKind::Publisher as u32;
-                if let Some(end) = self.rx.end().filter(|_| holds) {
-                    self.rx.check_history(header)?;
+                if let Some(end) = self.followed.end().filter(|_| holds) {
+                    self.rx.check_history(&mut self.followed, header)?;
                     self.lines.on_reply(header, &body, end.next);
                 }
             }

@@ -71,26 +71,26 @@ impl ReplicaCore {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
         };
-        let early = planted(Mutation::AcceptedBeforeLog).then(|| (self.rx.follow.epoch(), stored));
-        let acked = early.or_else(|| self.acceptor.ack(&end, stored, self.rx.follow.epoch()));
+        let early = planted(Mutation::AcceptedBeforeLog).then(|| (self.followed.epoch(), stored));
+        let acked = early.or_else(|| self.acceptor.ack(&end, stored, self.followed.epoch()));
         let may_say = |&(_, next): &(Epoch, Seq)| next != NOTHING || self.is_promise_stored(tail);
         acked.filter(may_say)
     }
 
     /// The basis of an ack.
     pub(super) fn ack_durability(&self) -> Durability {
-        rests_on(self.limits.durability, self.rx.commit.durability())
+        rests_on(self.limits.durability, self.followed.commit.durability())
     }
 
     /// Whether the epoch that this replica follows requires the device.
     pub fn follows_power(&self) -> bool {
-        self.rx.commit.durability() == Durability::Power
+        self.followed.commit.durability() == Durability::Power
     }
 
     /// A replica whose configured durability differs from that of its leader is safe, and reports it.
     pub(super) fn check_durability(&mut self) {
-        let (own, epochs) = (self.limits.durability, self.rx.follow.durability);
-        let mixed = own != epochs && !self.standing.is_archiver && self.rx.follow.epoch().round() > 0;
+        let (own, epochs) = (self.limits.durability, self.followed.epochs.durability);
+        let mixed = own != epochs && !self.standing.is_archiver && self.followed.epoch().round() > 0;
         self.set_condition(
             Condition::DurabilityMixed,
             mixed,
@@ -119,11 +119,11 @@ impl ReplicaCore {
         out: &mut [u8],
     ) -> usize {
         let end = tail.end();
-        self.rx.commit.on_ack(self.identity(), epoch, next);
+        self.followed.commit.on_ack(self.identity(), epoch, next);
         self.outbox.number += 1;
         // The chain is that of the log's end; below it an ack carries none.
         let chain = if next == end.next { end.chain } else { 0 };
         let header = Header { epoch: epoch.0, first_seq: next, chain, ..self.header(Kind::Ack, wall, &end) };
-        write_ack(out, self.rx.keys(), header, AckBody { process_nonce: self.limits.process_nonce })
+        write_ack(out, self.keys(), header, AckBody { process_nonce: self.limits.process_nonce })
     }
 }

@@ -29,7 +29,7 @@ impl ReplicaCore {
         };
         let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_ballot(&mut out, self.rx.keys(), self.header(kind, wall, &tail.end()), body);
+        let length = write_ballot(&mut out, self.keys(), self.header(kind, wall, &tail.end()), body);
         send_small(net, Group::Control, &out[..length]);
     }
 
@@ -48,7 +48,7 @@ impl ReplicaCore {
         };
         let mut out = [0; SMALL_LEN_MAX];
         let length =
-            write_step_down(&mut out, self.rx.keys(), self.header(Kind::StepDown, wall, &tail.end()), body);
+            write_step_down(&mut out, self.keys(), self.header(Kind::StepDown, wall, &tail.end()), body);
         // Twice: a lost one costs a timeout.
         send_small(net, Group::Control, &out[..length]);
         send_small(net, Group::Control, &out[..length]);
@@ -60,11 +60,11 @@ impl<P: Ports> ReplicaEngine<P> {
     /// nothing to announce.
     pub fn death_notice(&self, out: &mut [u8]) -> usize {
         let core = &self.core;
-        let is_followed = core.rx.follow.epoch().leader() == core.identity();
+        let is_followed = core.followed.epoch().leader() == core.identity();
         let Some(epoch) = self.leads().filter(|_| is_followed) else { return 0 };
         let header = Header {
             cluster: core.limits.receiver.keys.cluster(),
-            history: core.rx.history(),
+            history: core.followed.history(),
             epoch: epoch.0,
             sender: core.identity().replica,
             incarnation: core.identity().incarnation,
@@ -72,7 +72,7 @@ impl<P: Ports> ReplicaEngine<P> {
         };
         write_down(
             out,
-            core.rx.keys(),
+            core.keys(),
             header,
             DeathNoticeBody { secret: failure_detector::secret(&core.limits.secret_seed, epoch) },
         )

@@ -94,10 +94,11 @@ impl<P: Ports> ReplicaEngine<P> {
         let leads = self.role.leading().is_some();
         let may_begin_behind = self.is_installable();
         let (core, tail) = (&mut self.core, &self.tail);
-        let next = core.rx.end().map_or(0, |end| end.next);
-        let brings = supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(), supply));
+        let next = core.followed.end().map_or(0, |end| end.next);
+        let brings =
+            supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(&core.followed), supply));
         let stands_still = core.catch_up.stall_detector.look(now, next, brings);
-        let is_whole = core.rx.is_whole();
+        let is_whole = core.rx.is_whole(&core.followed);
         if leads || core.stopped || is_whole {
             core.rx.set_replaying(false);
             // A candidate lacks nothing of its own log until a promise tells of a longer one. A replay that
@@ -108,16 +109,17 @@ impl<P: Ports> ReplicaEngine<P> {
                 _ => CatchUpRequest::GoOn,
             };
         }
-        let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
-        let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
+        let wanted =
+            if supply.is_some() { stands_still } else { core.rx.needs_replay(&core.followed).is_some() };
+        let Some((from, chain)) = core.rx.replay_from(&core.followed).filter(|_| wanted) else {
             core.rx.set_replaying(supply == Some(SourceState::Sending));
             return CatchUpRequest::GoOn;
         };
         core.counters.add(Counter::Replays, 1);
         core.rx.set_replaying(true);
         core.catch_up.at = Some((from, chain));
-        let proof_from = ReplicaLog::proof_from(tail, &core.rx.follow).filter(|(seq, _)| *seq > from);
-        let plan = CatchUpPlan::new(core.rx.history(), from, chain);
+        let proof_from = ReplicaLog::proof_from(tail, &core.followed.epochs).filter(|(seq, _)| *seq > from);
+        let plan = CatchUpPlan::new(core.followed.history(), from, chain);
         CatchUpRequest::Begin(CatchUpPlan { proof_from, may_begin_behind, ..plan })
     }
 
@@ -151,12 +153,12 @@ impl Following {
         if core.stopped {
             return true;
         }
-        core.rx.on_replay_answer(history);
+        core.followed.adopt_history(history);
         if let Err(reject) = self.check_replayed(core, tail, frame, history) {
             core.reject(reject);
             return true;
         }
-        core.rx.learn_start(frame, &mut core.counters, &mut core.events);
+        core.rx.learn_start(&mut core.followed, frame, &mut core.counters, &mut core.events);
         let may_place = self.reconcile_log(core, tail, now);
         if core.stopped {
             return true;
@@ -168,7 +170,7 @@ impl Following {
         if core.stopped {
             return true;
         }
-        let placement = core.rx.on_replayed(frame, &mut core.counters, &mut core.events);
+        let placement = core.rx.on_replayed(&mut core.followed, frame, &mut core.counters, &mut core.events);
         core.stop_if_diverged();
         if placement != Placement::Dropped {
             let header = frame.header;
@@ -180,7 +182,10 @@ impl Following {
             Ok(()) => true,
             // If others wait for room before it, it is buffered with them; otherwise its source retains it
             // and offers it again.
-            Err(next) => core.rx.has_ready() && core.rx.buffer(next, frame, &mut core.counters),
+            Err(next) => {
+                core.rx.frames.has_ready()
+                    && core.rx.buffer(&mut core.followed, next, frame, &mut core.counters)
+            }
         }
     }
 }

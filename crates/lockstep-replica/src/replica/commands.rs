@@ -71,7 +71,7 @@ impl Leading {
         let standing = PendingChange {
             leader: core.identity(),
             membership: &core.log.membership,
-            start_committed: core.commit_next() > core.rx.follow.base(),
+            start_committed: core.commit_next() > core.followed.epochs.base(),
             change_committed: core.log.change.is_none(),
         };
         match judge_change(&standing, asked) {
@@ -113,7 +113,7 @@ impl Leading {
         let Some(seq) = self.append_entry(core, tail, wall, stamp, &payload[..length]) else { return false };
         let after = Membership::collect(after.members().iter().copied(), seq);
         core.log.on_change(before, after);
-        core.rx.commit.on_membership(seq, before, after);
+        core.followed.commit.on_membership(seq, before, after);
         self.close_frame(core, tail, false);
         // Both are indexed by the place in the list.
         self.quorum_contacts = 0;
@@ -155,8 +155,8 @@ impl Leading {
         wall: Nanos,
     ) -> bool {
         let Some(dead) = core.declared_dead else { return true };
-        let (epoch, base) = (core.rx.follow.epoch(), core.rx.follow.base());
-        core.rx.commit.on_ack(dead, epoch, base + 1);
+        let (epoch, base) = (core.followed.epoch(), core.followed.epochs.base());
+        core.followed.commit.on_ack(dead, epoch, base + 1);
         self.poll_commit(core);
         let members = core.log.membership;
         if let Some(position) = members.position(dead) {
@@ -166,7 +166,7 @@ impl Leading {
                 return false;
             }
         }
-        core.rx.commit.on_ack(dead, epoch, core.log.membership.seq + 1);
+        core.followed.commit.on_ack(dead, epoch, core.log.membership.seq + 1);
         core.declared_dead = None;
         // If the removed member lives and was informed that we are dead, it leads too: we listen for it.
         self.removed_dead = Some(dead);
@@ -196,15 +196,15 @@ impl Leading {
         let (me, members) = (core.identity(), core.log.membership);
         let listed = members.members().len();
         let Self { redundancy, member_contact, .. } = self;
-        let ReplicaCore { rx, events, counters, .. } = core;
+        let ReplicaCore { followed, events, counters, .. } = core;
         let last_contact = |place: usize| redundancy::MemberContact {
             at: member_contact[place],
-            acked_next: rx.commit.acked(place),
+            acked_next: followed.commit.acked(place),
         };
         let mut changes = [None; MEMBERS_MAX];
         let mut count = 0;
         let available =
-            redundancy.poll(now, (me, &members), rx.commit.commit_next(), last_contact, |change| {
+            redundancy.poll(now, (me, &members), followed.commit.commit_next(), last_contact, |change| {
                 changes[count] = Some(change);
                 count += 1;
             });
@@ -261,8 +261,14 @@ impl ReplicaCore {
             return Ok(());
         }
         let ((epoch, membership_seq), arguments) = (present, &*named_arguments(order, name));
-        let asked =
-            OrderStatement { order, history: self.rx.history(), epoch, membership_seq, subject, arguments };
+        let asked = OrderStatement {
+            order,
+            history: self.followed.history(),
+            epoch,
+            membership_seq,
+            subject,
+            arguments,
+        };
         let record = self.prove_order(now, &asked, &operator, proof)?;
         match (order, role) {
             (OperatorOrder::Handover, RoleState::Leading(leading)) => {
@@ -358,7 +364,7 @@ impl ReplicaCore {
     pub(super) fn check_exposure<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
         let members = self.log.membership;
         let has_witness = members.members().iter().any(|member| member.is_witness());
-        let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
+        let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.followed.epochs.base()));
         // Most often the standbys hold everything that is committed, and the ring need not be inspected.
         let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
         self.set_condition(Condition::Exposed, exposed, now, (best, 0));

@@ -113,7 +113,7 @@ impl ReplicaCore {
             | Datagram::PreVote(header, body)
             | Datagram::Grant(header, body) => {
                 self.identity_watch.note_other_leader(&self.log, role.role(), header, &mut self.events);
-                self.rx.check_history(header)?;
+                self.rx.check_history(&mut self.followed, header)?;
                 if !self.is_own_identity(header, body.process_nonce) {
                     // The epoch of a pre-vote is no ballot yet. Otherwise two nodes that miss a leader
                     // alone would raise each other's rounds, a thousand per second, until no rounds are
@@ -131,7 +131,7 @@ impl ReplicaCore {
                 }
             }
             Datagram::DeathNotice(header, body) => {
-                self.rx.check_history(header)?;
+                self.rx.check_history(&mut self.followed, header)?;
                 if let RoleState::Following(following) = role {
                     following.on_down(self, now, header, body);
                 }
@@ -139,7 +139,7 @@ impl ReplicaCore {
             // Whatever its history: it has our identity.
             Datagram::IdentityProbe(header, body) => self.on_presence(header, body),
             Datagram::StepDown(header, body) => {
-                self.rx.check_history(header)?;
+                self.rx.check_history(&mut self.followed, header)?;
                 if !self.is_own_identity(header, body.process_nonce)
                     && let RoleState::Following(following) = role
                 {
@@ -171,7 +171,7 @@ impl ReplicaCore {
             Role::Leader => false,
         };
         if lacks {
-            self.rx.on_ballot(header, &mut self.counters);
+            self.rx.on_ballot(&mut self.followed, header, &mut self.counters);
         }
         match Kind::from_u8(header.kind) {
             // Only the candidate that would lead a ballot asks for it.
@@ -244,7 +244,7 @@ impl ReplicaCore {
         match role {
             Role::Standby | Role::Leader => true,
             Role::Blank => self.acceptor.promised() > Epoch::NONE,
-            Role::Learner => !self.standing.is_archiver && self.acceptor.promised() > self.rx.follow.epoch(),
+            Role::Learner => !self.standing.is_archiver && self.acceptor.promised() > self.followed.epoch(),
         }
     }
 
@@ -302,7 +302,7 @@ impl ReplicaCore {
             self.election.on_proven(epoch);
             self.check_rounds(epoch);
             if !planted(Mutation::FollowsLowerEpoch) {
-                self.rx.raise_floor(epoch);
+                self.followed.raise_floor(epoch);
             }
         }
     }
@@ -377,7 +377,7 @@ impl ReplicaCore {
             let mut out = [0; SMALL_LEN_MAX];
             let length = write_presence(
                 &mut out,
-                self.rx.keys(),
+                self.keys(),
                 self.header(Kind::IdentityProbe, wall, &tail.end()),
                 body,
             );

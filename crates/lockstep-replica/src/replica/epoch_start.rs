@@ -117,11 +117,12 @@ impl Leading {
         if let Some(&span) = self.outgoing_frames.last() {
             core.log.on_start(end.next, tail.bytes(span), &payload[..length]);
         }
-        core.rx.restore(&table, core.log.membership, core.limits.durability);
+        core.followed.restore(&table, core.log.membership, core.limits.durability);
+        core.rx.drop_buffered(&core.followed);
         core.check_durability();
-        (core.rx.follow.secret_hash, core.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
-        core.rx.on_stored(&tail.end());
-        core.rx.commit.on_announced(epoch, self.commit_won);
+        core.followed.epochs.set_start(&body);
+        core.followed.on_stored(&tail.end());
+        core.followed.commit.on_announced(epoch, self.commit_won);
         core.events.push(ReplicaEvent::Epoch { epoch, base: end.next });
         true
     }

@@ -55,7 +55,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let mut out = [0; EVENTS_LEN_MAX];
         let header = core.header(Kind::Events, wall, &tail.end());
         let body = EventsBody { token: query.token, ..page };
-        let length = write_events(&mut out, core.rx.keys(), header, body, rows);
+        let length = write_events(&mut out, core.keys(), header, body, rows);
         net.send_unicast(query.to, [&out[..length], &[]]);
         core.counters.add(Counter::QueriesIn, 1);
     }

@@ -40,7 +40,7 @@ impl<P: Ports> ReplicaEngine<P> {
             following.apply_ready(core, tail, now);
             let stream = tail.end().timestamp.max(following.clock_announced);
             core.check_clock(stream, turn, false);
-            core.log.on_commit(core.rx.commit.commit_next());
+            core.log.on_commit(core.followed.commit.commit_next());
             following.assign_role(core, &tail.end());
             tail.pin_from(if core.standing.is_witness { core.commit_next() } else { Seq::MAX });
             following.ack(core, net, tail, turn, beaten);
@@ -50,6 +50,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let waits_for_room = matches!(role, RoleState::Following(following) if following.waits_for_room);
         if !waits_for_room || planted(Mutation::RequestsWithoutRoom) {
             let request = core.rx.poll_nack(
+                &mut core.followed,
                 now,
                 &mut core.outbox.number,
                 scratch,
@@ -60,7 +61,7 @@ impl<P: Ports> ReplicaEngine<P> {
                 net.send_unicast(to, [&scratch[..length], &[]]);
             }
         }
-        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
+        let whole_to = core.rx.is_whole(&core.followed).then(|| core.followed.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
     }
 }
@@ -88,19 +89,19 @@ impl Following {
             self.moved_at = now;
         }
         let wedged = self.is_stuck(core, now, self.moved_at, WEDGED_TIMEOUTS);
-        if header.number > self.heartbeat_number || epoch > core.rx.follow.epoch() {
+        if header.number > self.heartbeat_number || epoch > core.followed.epoch() {
             self.heartbeat_number = header.number;
             if !wedged {
                 self.on_leader_alive(core, now, epoch);
             }
         }
-        if epoch == core.rx.follow.epoch() {
+        if epoch == core.followed.epoch() {
             self.clock_announced = header.timestamp;
         }
         self.successors_announced = body.successors;
         self.credit_announced = body.credit_entries > 0 && body.shares_over == 0;
-        core.rx.on_heartbeat(header, &mut core.counters, &mut core.events);
-        if epoch == core.rx.follow.epoch() {
+        core.rx.on_heartbeat(&mut core.followed, header, &mut core.counters, &mut core.events);
+        if epoch == core.followed.epoch() {
             core.losses.on_seen(now, header.first_seq);
         }
     }
@@ -118,7 +119,7 @@ impl Following {
         let epoch = frame.header.epoch();
         core.observe_round(now, epoch);
         let live = trailer.is_none();
-        if live && core.acceptor.refuses(epoch) && epoch != core.rx.adopting {
+        if live && core.acceptor.refuses(epoch) && epoch != core.followed.adopting {
             self.queue_refuse(core, epoch);
             core.counters.add(Counter::FramesStale, 1);
             return Ok(());
@@ -131,7 +132,7 @@ impl Following {
             return Ok(());
         }
         // Before the frame is placed: a replica log that differs from the new epoch's log is no divergence.
-        core.rx.learn_start(frame, &mut core.counters, &mut core.events);
+        core.rx.learn_start(&mut core.followed, frame, &mut core.counters, &mut core.events);
         let may_place = self.reconcile_log(core, tail, now);
         if core.stopped {
             return Ok(());
@@ -145,7 +146,8 @@ impl Following {
             }
             return Ok(());
         }
-        let placement = core.rx.on_frame(frame, trailer, &mut core.counters, &mut core.events);
+        let placement =
+            core.rx.on_frame(&mut core.followed, frame, trailer, &mut core.counters, &mut core.events);
         core.stop_if_diverged();
         if placement != Placement::Dropped {
             let (header, repairer) = (frame.header, trailer.map(RepairTrailer::repairer));
@@ -158,7 +160,7 @@ impl Following {
             // A frame that finds no room is stored when there is room, and no repairer has to send it
             // again.
             if let Err(next) = self.store_next(core, tail, now, frame, next) {
-                core.rx.buffer(next, frame, &mut core.counters);
+                core.rx.buffer(&mut core.followed, next, frame, &mut core.counters);
             }
         }
         Ok(())
@@ -174,13 +176,13 @@ impl Following {
         frame: &FrameView<'_>,
         next: NextFrame,
     ) -> Result<(), NextFrame> {
-        if core.rx.has_ready() {
+        if core.rx.frames.has_ready() {
             return Err(next);
         }
-        let admitted = core.is_admitted() || core.rx.commit.is_final(frame.header.next_seq());
+        let admitted = core.is_admitted() || core.followed.commit.is_final(frame.header.next_seq());
         match core.log.store(&core.acceptor, admitted, tail, frame) {
             Ok(stored) => {
-                core.rx.accept(next, &mut core.counters);
+                core.rx.accept(&mut core.followed, next, &mut core.counters);
                 self.on_stored(core, tail, now, stored, frame.header.next_seq(), frame.header.commit_next);
                 Ok(())
             }
@@ -200,13 +202,13 @@ impl Following {
     ) {
         self.reconcile_log(core, tail, now);
         let admitted = core.is_admitted();
-        while let Some(frame) = core.rx.front(Seq::MAX) {
-            let admitted = admitted || core.rx.commit.is_final(frame.header.next_seq());
+        while let Some(frame) = core.rx.frames.front(Seq::MAX) {
+            let admitted = admitted || core.followed.commit.is_final(frame.header.next_seq());
             // The tail compares the frame with its own end; the buffer lends the frame meanwhile.
             match core.log.store(&core.acceptor, admitted, tail, &frame) {
                 Ok(stored) => {
                     let (next, committed) = (frame.header.next_seq(), frame.header.commit_next);
-                    core.rx.pop_front();
+                    core.rx.frames.pop_front();
                     self.on_stored(core, tail, now, stored, next, committed);
                 }
                 Err(refused) => return self.on_refused(core, tail, refused),
@@ -236,18 +238,18 @@ impl Following {
         }
         if stored != StoreOutcome::Staged {
             if let Some((seq, before)) = core.log.change {
-                core.rx.commit.on_membership(seq, before, core.log.membership);
+                core.followed.commit.on_membership(seq, before, core.log.membership);
             }
-            core.rx.on_stored(&end);
+            core.followed.on_stored(&end);
             // It is in the log now, and so is everything that precedes it in its epoch's log (S6),
             // whichever epoch is followed.
-            core.rx.commit.on_final(committed);
+            core.followed.commit.on_final(committed);
             let was_blank = self.role == FollowerRole::Blank;
             core.report_history();
             self.assign_role(core, &end);
             if was_blank {
-                core.promise(tail, core.rx.follow.epoch());
-                core.rx.raise_floor(core.acceptor.promised());
+                core.promise(tail, core.followed.epoch());
+                core.followed.raise_floor(core.acceptor.promised());
             }
         }
     }
@@ -268,14 +270,14 @@ impl Following {
         let me = core.identity();
         // S12: what it reads below the founding of its history lists voters of a former one.
         let is_copied =
-            core.rx.lineage().is_before_founding(end.next) && !planted(Mutation::VotesBelowFounding);
+            core.followed.lineage().is_before_founding(end.next) && !planted(Mutation::VotesBelowFounding);
         let listed = core.counts(me) && !core.standing.is_archiver && !is_copied;
         core.standing.may_lead = !core.standing.is_archiver && core.log.membership.may_lead(me);
         core.standing.is_witness = core.log.membership.is_witness(me);
         let others = core.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
         let others = others.members().iter().filter(stores);
-        core.rx.add_repairers(others.filter_map(|member| {
+        core.rx.requests.add_repairers(others.filter_map(|member| {
             member.address().map(|address| Repairer::replica(member.identity().replica, address))
         }));
         let role = if listed { FollowerRole::Standby } else { FollowerRole::Learner };
@@ -313,24 +315,24 @@ impl Following {
         header: &Header,
         body: &RepairRejectBody,
     ) {
-        let (by, holder) = (header.identity(), core.rx.adopting.leader());
+        let (by, holder) = (header.identity(), core.followed.adopting.leader());
         // A range that a witness holds and leaves to others to repair is not lost.
         let is_there = body.reason == RepairReject::Referred as u32;
         let waits = (body.reason == RepairReject::TooOld as u32
             || is_there && planted(Mutation::WaitsForRemembered))
             && core.log.membership.is_witness(by)
             && core.election.ballot().is_some()
-            && core.rx.adopting != Epoch::NONE
-            && self.takeover_wait_reported != core.rx.adopting;
+            && core.followed.adopting != Epoch::NONE
+            && self.takeover_wait_reported != core.followed.adopting;
         if waits {
-            self.takeover_wait_reported = core.rx.adopting;
+            self.takeover_wait_reported = core.followed.adopting;
             let (from, oldest) = (body.range.from, body.oldest_seq);
             core.events.push(ReplicaEvent::TakeoverWaits { from, oldest, witness: by, holder });
         }
         if body.reason == RepairReject::Ahead as u32 {
             core.losses.on_ahead();
         }
-        core.rx.on_repair_reject(now, header, body, &mut core.counters);
+        core.rx.on_repair_reject(&mut core.followed, now, header, body, &mut core.counters);
         self.try_other_epoch(core, now, header);
     }
 
@@ -342,15 +344,17 @@ impl Following {
         let epoch = header.epoch();
         let tries =
             self.role == FollowerRole::Blank && epoch.round() > 0 && epoch >= core.acceptor.promised();
-        if !tries || header.history != core.rx.history() || now < self.advanced_at + long {
+        if !tries || header.history != core.followed.history() || now < self.advanced_at + long {
             return;
         }
         self.advanced_at = now;
-        if core.rx.adopting == Epoch::NONE && (epoch != core.rx.follow.epoch() || core.rx.awaits_start()) {
-            core.rx.follow_only(epoch, header.first_seq);
+        if core.followed.adopting == Epoch::NONE
+            && (epoch != core.followed.epoch() || core.followed.awaits_start())
+        {
+            core.rx.follow_only(&mut core.followed, epoch, header.first_seq);
             self.reconciling_epoch = Epoch::NONE;
         } else {
-            core.rx.raise_floor(core.acceptor.promised());
+            core.followed.raise_floor(core.acceptor.promised());
         }
     }
 }
@@ -369,7 +373,7 @@ impl ReplicaCore {
             Datagram::Frame(frame, trailer) => {
                 if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
                     following.on_frame(self, tail, now, &frame, trailer.as_ref())?;
-                    if trailer.is_none() && frame.header.epoch() == self.rx.follow.epoch() {
+                    if trailer.is_none() && frame.header.epoch() == self.followed.epoch() {
                         self.on_multicast_received(now);
                     }
                 }
@@ -378,7 +382,7 @@ impl ReplicaCore {
                 self.check_group(following.role.into(), header)?;
                 if !self.is_own_identity(header, body.process_nonce) {
                     following.on_heartbeat(self, now, header, &body);
-                    if header.epoch() == self.rx.follow.epoch() {
+                    if header.epoch() == self.followed.epoch() {
                         self.on_multicast_received(now);
                     }
                     self.stop_if_diverged();
@@ -386,8 +390,8 @@ impl ReplicaCore {
                 }
             }
             Datagram::Submission(header, entries) => {
-                let mut submitter = following.memory.key_limits.submitter(self.rx.keys(), header);
-                let is_of_history = header.history == 0 || header.history == self.rx.history();
+                let mut submitter = following.memory.key_limits.submitter(self.keys(), header);
+                let is_of_history = header.history == 0 || header.history == self.followed.history();
                 if is_of_history && submitter.is_admissible(&self.log.publishers, entries) {
                     self.pending_submissions.push(bytes, now);
                 }
@@ -396,7 +400,7 @@ impl ReplicaCore {
                 self.check_group(following.role.into(), header)?;
                 if !self.is_own_identity(header, body.process_nonce) {
                     self.observe_round(now, header.epoch());
-                    self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                    self.rx.on_ack(&mut self.followed, header, &mut self.counters, &mut self.events);
                     self.clocks.on_ack(&self.log.membership, now, header);
                 }
             }
@@ -420,7 +424,7 @@ impl ReplicaCore {
     }
 
     pub(super) fn stop_if_diverged(&mut self) {
-        if self.rx.has_diverged() {
+        if self.rx.divergence.is_proven() {
             self.stopped = true;
         }
     }

@@ -27,11 +27,11 @@ impl ReplicaCore {
     pub(super) fn present_leader(&self, role: &RoleState) -> Option<Identity> {
         let is = role.role();
         let follows = matches!(is, Role::Standby | Role::Learner)
-            && self.rx.follow.epoch().round() > 0
+            && self.followed.epoch().round() > 0
             && self.election.is_calm();
         match () {
             () if is == Role::Leader => Some(self.identity()),
-            () if follows => Some(self.rx.follow.epoch().leader()),
+            () if follows => Some(self.followed.epoch().leader()),
             () => None,
         }
     }

@@ -133,7 +133,7 @@ impl Leading {
             core.outbox.number += 1;
             let header = core.header(Kind::PublisherNotice, wall, &tail.end());
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_notice(&mut out, core.rx.keys(), header, &rows[..count]);
+            let length = write_notice(&mut out, core.keys(), header, &rows[..count]);
             send_small(net, Group::Control, &out[..length]);
             core.counters.add(Counter::NoticesOut, count as u64);
         }

@@ -281,7 +281,7 @@ impl ReplicaCore {
         now: Nanos,
         header: &Header,
     ) {
-        self.rx.on_ack(header, &mut self.counters, &mut self.events);
+        self.rx.on_ack(&mut self.followed, header, &mut self.counters, &mut self.events);
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.on_member(self, now, header) {
             role.step_down(self, tail, now, why);
@@ -314,7 +314,7 @@ impl ReplicaCore {
                 && to.is_none_or(|to| to == member.identity() || planted(Mutation::HandoverToAnother))
         };
         let acked =
-            |identity| members.position(identity).map_or(0, |position| self.rx.commit.acked(position));
+            |identity| members.position(identity).map_or(0, |position| self.followed.commit.acked(position));
         members
             .members()
             .iter()
@@ -332,19 +332,19 @@ impl ReplicaCore {
             return;
         }
         (self.last_ack.acked, self.last_ack.at) = ((epoch, next), now);
-        self.rx.commit.on_ack(self.identity(), epoch, next);
+        self.followed.commit.on_ack(self.identity(), epoch, next);
         self.outbox.number += 1;
         let header = Header { first_seq: next, chain: 0, ..self.header(Kind::Ack, wall, &end) };
         let mut out = [0; SMALL_LEN_MAX];
         let length =
-            write_ack(&mut out, self.rx.keys(), header, AckBody { process_nonce: self.limits.process_nonce });
+            write_ack(&mut out, self.keys(), header, AckBody { process_nonce: self.limits.process_nonce });
         send_small(net, Group::Control, &out[..length]);
         self.counters.add(Counter::AcksOut, 1);
     }
 
     /// A handle that has not received the stream yet submits under history 0: its opens are accepted.
     pub(super) fn check_submitter(&mut self, header: &Header) -> Result<(), Reject> {
-        if header.history == 0 { Ok(()) } else { self.rx.check_history(header) }
+        if header.history == 0 { Ok(()) } else { self.rx.check_history(&mut self.followed, header) }
     }
 
     #[cold]

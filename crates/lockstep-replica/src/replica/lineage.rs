@@ -34,7 +34,7 @@ impl Following {
         trailer: Option<&RepairTrailer>,
     ) -> Result<(), Reject> {
         core.rx
-            .check_frame(frame, trailer)
+            .check_frame(&mut core.followed, frame, trailer)
             .or_else(|reject| self.follow_succession(core, tail, (frame, false), reject))
     }
 
@@ -47,7 +47,7 @@ impl Following {
         source_history: u64,
     ) -> Result<(), Reject> {
         core.rx
-            .check_replayed(frame, source_history)
+            .check_replayed(&core.followed, frame, source_history)
             .or_else(|reject| self.follow_succession(core, tail, (frame, true), reject))
     }
 
@@ -59,7 +59,7 @@ impl Following {
         (frame, is_committed): (&FrameView<'_>, bool),
         reject: Reject,
     ) -> Result<(), Reject> {
-        let Some((lineage, succession)) = core.rx.take_succession() else { return Err(reject) };
+        let Some((lineage, succession)) = core.rx.histories.take_succession() else { return Err(reject) };
         let (left, goes_on) = match succession {
             LineageCheck::Continues { left } => {
                 let epoch = frame.header.epoch();
@@ -75,7 +75,7 @@ impl Following {
                 // The answer to our own request, and no node of our history was received before: we are out
                 // of place.
                 if !core.identity_watch.own_history_seen {
-                    core.stop_for_foreign_history(core.rx.history(), lineage.history());
+                    core.stop_for_foreign_history(core.followed.history(), lineage.history());
                 }
                 return Err(reject);
             }
@@ -103,9 +103,9 @@ impl Following {
     /// We continue in the history that was founded on ours. The start of its epoch, which is learned next,
     /// decides how much of our log belongs to it.
     pub(super) fn switch_history(&mut self, core: &mut ReplicaCore, lineage: Lineage, left: Ancestor) {
-        core.rx.go_over(lineage, left);
+        core.rx.go_over(&mut core.followed, lineage, left);
         // A blank node may have followed one epoch of the former history alone (seed 77060665).
-        core.rx.raise_floor(core.acceptor.promised());
+        core.followed.raise_floor(core.acceptor.promised());
         core.log.abandon();
         self.reconciling_epoch = Epoch::NONE;
         core.identity_watch.own_history_seen = true;
@@ -121,7 +121,7 @@ impl ReplicaCore {
     /// former history is no place to be: but where it is led, ours was founded in error, and does not begin.
     #[inline]
     pub(super) fn check_group(&mut self, role: Role, header: &Header) -> Result<(), Reject> {
-        if header.history == self.rx.history() {
+        if header.history == self.followed.history() {
             self.identity_watch.own_history_seen |= header.identity() != self.identity();
             return Ok(());
         }
@@ -130,14 +130,15 @@ impl ReplicaCore {
 
     #[cold]
     fn check_other_group(&mut self, role: Role, header: &Header) -> Result<(), Reject> {
-        let have = self.rx.history();
-        let judged = self.rx.check_history(header);
+        let have = self.followed.history();
+        let judged = self.rx.check_history(&mut self.followed, header);
         let may_be_member = self.has_vote(role) && role != Role::Learner;
         self.identity_watch.note_other_leader(&self.log, role, header, &mut self.events);
         match judged {
             Ok(()) => self.identity_watch.own_history_seen |= header.identity() != self.identity(),
             Err(Reject::History { seen }) if !self.identity_watch.own_history_seen && seen != 0 => {
-                let is_ancestor = self.rx.report_ancestor(header, &mut self.events);
+                let is_ancestor =
+                    self.rx.histories.report_ancestor(self.followed.lineage(), header, &mut self.events);
                 let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
                 match is_ancestor {
                     _ if role == Role::Leader => {}
@@ -147,7 +148,9 @@ impl ReplicaCore {
                     _ => {}
                 }
             }
-            Err(_) => _ = self.rx.report_ancestor(header, &mut self.events),
+            Err(_) => {
+                _ = self.rx.histories.report_ancestor(self.followed.lineage(), header, &mut self.events)
+            }
         }
         judged
     }

@@ -79,6 +79,7 @@ use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::{Events, RefusedSender, ReplicaEvent, Role};
+use lockstep_core::engine::followed::Followed;
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
@@ -168,6 +169,9 @@ struct Standing {
 pub struct ReplicaCore {
     limits: ReplicaLimits,
     acceptor: Acceptor,
+    /// The log that the node follows or leads.
+    followed: Followed,
+    /// What fetches the log of a leader.
     rx: Receiver,
     log: ReplicaLog,
     pending_submissions: PendingSubmissions,
@@ -352,7 +356,7 @@ impl<P: Ports> ReplicaEngine<P> {
         if let Some(leading) = self.role.leading() {
             return leading.handover.is_none() && core.commit_next() >= self.tail.end().next;
         }
-        core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
+        core.led == Epoch::NONE || core.followed.epoch() > core.led
     }
 
     /// Whether something waits to be sent: the next turn should come soon.
@@ -403,24 +407,29 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 }
 
-/// The receiver of a replica that has recovered a log which ends at `end`, and follows nothing below
+/// What a replica follows that has recovered a log which ends at `end`, with its receiver: nothing below
 /// `promised`.
-fn receiver(end: LogEnd, promised: Epoch, recovered: &Recovered, limits: &ReplicaLimits) -> Receiver {
-    let mut receiver = limits.receiver.clone();
-    receiver.history = recovered.lineage.history();
-    receiver.count_when_accepted = true;
-    let mut rx = Receiver::new(receiver, Start::Behind(end, recovered.commit_next));
+fn receiver(
+    end: LogEnd,
+    promised: Epoch,
+    recovered: &Recovered,
+    limits: &ReplicaLimits,
+) -> (Followed, Receiver) {
+    let mut limits = limits.receiver.clone();
+    limits.history = recovered.lineage.history();
+    limits.count_when_accepted = true;
+    let start = Start::Behind(end, recovered.commit_next);
+    let mut followed = Followed::new(&limits, start);
     if let Some((seq, before)) = recovered.open_change {
-        rx.commit.on_membership(seq, before, recovered.membership);
+        followed.commit.on_membership(seq, before, recovered.membership);
     }
-    rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
-    rx.set_lineage(recovered.lineage);
+    followed.restore(&recovered.epochs, recovered.membership, recovered.durability);
+    followed.set_lineage(recovered.lineage);
     if let Some(start) = recovered.last_start() {
-        (rx.follow.secret_hash, rx.follow.window_entries) =
-            (start.body.secret_hash, start.body.window_entries);
+        followed.epochs.set_start(&start.body);
     }
-    rx.raise_floor(promised);
-    rx
+    followed.raise_floor(promised);
+    (followed, Receiver::new(limits, start))
 }
 
 impl ReplicaCore {
@@ -432,8 +441,10 @@ impl ReplicaCore {
         election.on_proven(acceptor.promised());
         let nack = &limits.receiver.nack;
         let history_limits = RepairHistoryLimits::of(nack.guard_ns, nack.retry_ns_min);
+        let (followed, rx) = receiver(end, acceptor.promised(), &recovered, &limits);
         Self {
-            rx: receiver(end, acceptor.promised(), &recovered, &limits),
+            followed,
+            rx,
             pending_submissions: PendingSubmissions::new(limits.pending_submission_bytes),
             failure_detector: FailureDetector::new(limits.failure_detector),
             election,
@@ -482,18 +493,18 @@ impl ReplicaCore {
 
     /// The keys of this process.
     pub fn keys(&self) -> &Keys {
-        self.rx.keys()
+        &self.limits.receiver.keys
     }
 
     /// The exclusive bound of the final entries, never past the replica log (S4).
     #[inline]
     pub fn commit_next(&self) -> Seq {
-        self.rx.commit.commit_next()
+        self.followed.commit.commit_next()
     }
 
     /// The history of the log; 0 on a blank node.
     pub fn history(&self) -> u64 {
-        self.rx.history()
+        self.followed.history()
     }
 
     /// When and why a leader was last missed here.
@@ -538,7 +549,7 @@ impl ReplicaCore {
     fn header(&self, kind: Kind, wall: Nanos, end: &LogEnd) -> Header {
         Header {
             cluster: self.limits.receiver.keys.cluster(),
-            history: self.rx.history(),
+            history: self.followed.history(),
             epoch: end.epoch.0,
             sender: self.identity().replica,
             incarnation: self.identity().incarnation,
@@ -569,7 +580,7 @@ impl ReplicaCore {
         self.counters.set(Counter::EventsDropped, self.events.dropped());
         self.counters.set(Counter::AcceptNext, end.next);
         self.counters.set(Counter::CommitNext, self.commit_next());
-        self.counters.set(Counter::StampedNext, end.next.max(self.rx.seen_next()));
+        self.counters.set(Counter::StampedNext, end.next.max(self.followed.seen_next()));
     }
 }
 

@@ -104,7 +104,8 @@ impl ReplicaCore {
         operator: &Operator,
         proof: Option<&OrderProof>,
     ) -> Result<Vec<u8>, CommandReject> {
-        let judged = self.order_checks.record(self.rx.keys(), now, order, operator.as_deref(), proof);
+        let judged =
+            self.order_checks.record(&self.limits.receiver.keys, now, order, operator.as_deref(), proof);
         if judged.is_err() {
             self.reject(Reject::Signature);
         }
@@ -149,7 +150,7 @@ impl Leading {
     ) {
         let Ok(asked) = MembershipView::parse(entry.payload) else { return core.reject(Reject::Body) };
         let member = asked.body.member.identity();
-        let epoch = core.rx.follow.epoch();
+        let epoch = core.followed.epoch();
         // Without an operator's key it may be for every epoch.
         let is_present = header.epoch() == epoch || header.epoch() == Epoch::NONE;
         let judged = match self.judge_submitted(core, &asked) {
@@ -157,7 +158,7 @@ impl Leading {
             Ok(Some(after)) => {
                 let order = OrderStatement {
                     order: OperatorOrder::Membership,
-                    history: core.rx.history(),
+                    history: core.followed.history(),
                     epoch,
                     membership_seq: asked.body.after,
                     subject: Some(member),
@@ -199,7 +200,7 @@ impl Leading {
         }
         let order = OrderStatement {
             order: OperatorOrder::Day,
-            history: core.rx.history(),
+            history: core.followed.history(),
             epoch: Epoch::NONE,
             membership_seq: 0,
             subject: None,

@@ -36,7 +36,7 @@ impl<P: Ports> ReplicaEngine<P> {
             let judged = core.unicast(role, net, tail, turn, index);
             let (bytes, from) = net.unicast_datagram(index);
             match judged {
-                Ok(()) => core.noted_key.note(core.rx.keys(), bytes, from),
+                Ok(()) => core.noted_key.note(&core.limits.receiver.keys, bytes, from),
                 Err(reject) => reject_datagram(core, reject, bytes, Some(from)),
             }
         }
@@ -52,7 +52,7 @@ impl<P: Ports> ReplicaEngine<P> {
 
 /// A key that may hand over may acknowledge. The stream has no record of it.
 fn acknowledge(core: &mut ReplicaCore, now: Nanos, header: &Header, name: &str) -> Result<(), CommandReject> {
-    if let Err(reject) = core.rx.keys().operator(header, OperatorOrder::Handover) {
+    if let Err(reject) = core.keys().operator(header, OperatorOrder::Handover) {
         core.reject(reject);
         return Err(CommandReject::NotAllowed);
     }
@@ -161,7 +161,7 @@ impl ReplicaCore {
         let body = AddressProofBody { token, proof: self.address_proofs.proof(to) };
         let mut out = [0; SMALL_LEN_MAX];
         let header = self.header(Kind::AddressProof, wall, &tail.end());
-        let length = write_address_proof(&mut out, self.rx.keys(), header, body);
+        let length = write_address_proof(&mut out, self.keys(), header, body);
         net.send_unicast(to, [&out[..length], &[]]);
         self.counters.add(Counter::AddressProofsDemanded, 1);
     }
@@ -195,7 +195,7 @@ impl ReplicaCore {
                 return None;
             }
             (_, Some(order)) => {
-                let result = match self.rx.keys().operator(header, order) {
+                let result = match self.keys().operator(header, order) {
                     Ok(operator) => {
                         let order = (order, name, operator);
                         self.on_order(role, tail, turn, header, order, proof.as_ref())
@@ -226,7 +226,7 @@ impl ReplicaCore {
         let term = LeaseReply::Multicast as u32;
         let body = LeaseBody { term, process_nonce, ..LeaseBody::zeroed() };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_lease(&mut out, self.rx.keys(), self.header(Kind::Lease, wall, &tail.end()), body);
+        let length = write_lease(&mut out, self.keys(), self.header(Kind::Lease, wall, &tail.end()), body);
         net.send_unicast(from, [&out[..length], &[]]);
     }
 
@@ -235,7 +235,7 @@ impl ReplicaCore {
     /// wrong, or something final is lost. A reader that follows a later epoch may well know more than a
     /// leader that was superseded.
     fn observe_reader(&mut self, role: Role, end: &LogEnd, header: &Header, from: SocketAddrV4) {
-        let is_present = header.history == self.rx.history() && header.epoch() == end.epoch;
+        let is_present = header.history == self.followed.history() && header.epoch() == end.epoch;
         if role == Role::Leader && header.history != 0 && is_present && header.commit_next > end.next {
             let noted = (&mut self.conditions, &mut self.events);
             self.readers_ahead.on_reader(noted, self.turns.polled_at, (header.commit_next - 1, from));
@@ -256,7 +256,7 @@ impl ReplicaCore {
             return self.demand_address_proof(net, tail, request);
         }
         let holdings = self.holdings(tail);
-        let history = self.rx.history();
+        let history = self.followed.history();
         let known = history != 0 && (header.history == 0 || header.history == history);
         if ranges.is_empty() {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
@@ -275,7 +275,7 @@ impl ReplicaCore {
         let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
         let mut left = self.limits.repairs_per_request;
         if member {
-            self.drop_queued(request.from, ranges);
+            self.repairs.drop_queued(self.turns.polled_at, request.from, ranges);
         }
         for &range in ranges {
             let granted = match grant(&holdings, header.epoch(), range) {
@@ -287,9 +287,11 @@ impl ReplicaCore {
             };
             match granted {
                 Ok(range) => {
-                    let pending = match member {
-                        true => self.enqueue_for_member(tail, request, range, &mut left),
-                        false => self.enqueue(role.leading(), tail, request, range, &mut left),
+                    let now = self.turns.polled_at;
+                    let pending = if member {
+                        self.repairs.enqueue_for_member(now, tail, request, range, &mut left)
+                    } else {
+                        self.enqueue(role.leading(), tail, request, range, &mut left)
                     };
                     if let Err((from, (why, wait))) = pending {
                         // The rest would be refused as well: one refusal for all of it.
@@ -325,7 +327,7 @@ impl ReplicaCore {
     /// Whether we promised `identity` an epoch that has not begun here.
     fn is_candidate(&self, identity: Identity) -> bool {
         let promised = self.acceptor.promised();
-        promised.leader() == identity && promised > self.rx.follow.epoch()
+        promised.leader() == identity && promised > self.followed.epoch()
     }
 
     /// Salvage: a candidate's log is shorter than ours and of the same epoch. As we have no vote, no
@@ -344,10 +346,11 @@ impl ReplicaCore {
         if end.epoch != candidate.epoch() || range.from >= range.to {
             return;
         }
-        self.drop_queued(from, &[range]);
+        let (now, mut left) = (self.turns.polled_at, self.limits.repairs_per_request);
+        self.repairs.drop_queued(now, from, &[range]);
         let request = UnicastRequest { from, token: 0, now: 0, wall };
         // The candidate asks for frames that find no room.
-        let _ = self.enqueue_for_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
+        let _ = self.repairs.enqueue_for_member(now, tail, request, range, &mut left);
     }
 
     fn write_repair_reject(
@@ -369,7 +372,7 @@ impl ReplicaCore {
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_repair_reject(
             &mut out,
-            self.rx.keys(),
+            self.keys(),
             self.header(Kind::RepairReject, request.wall, &holdings.end),
             body,
         );
@@ -388,7 +391,7 @@ impl ReplicaCore {
         self.outbox.number += 1;
         let denied = result.err().map_or(0, |why| why as u32);
         let body = CommandResultBody { token: asked.token, query_kind: asked.query_kind, reject: denied };
-        write_command_result(out, self.rx.keys(), self.header(Kind::CommandResult, wall, &tail.end()), body)
+        write_command_result(out, self.keys(), self.header(Kind::CommandResult, wall, &tail.end()), body)
     }
 
     /// Whether the committed state of a publisher can be derived. The uncommitted entries lie in the ring,
@@ -427,7 +430,7 @@ impl ReplicaCore {
             body.nonce =
                 if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
-        write_reply(out, self.rx.keys(), self.header(Kind::QueryReply, wall, &tail.end()), body)
+        write_reply(out, self.keys(), self.header(Kind::QueryReply, wall, &tail.end()), body)
     }
 }
 

@@ -21,7 +21,7 @@ impl Following {
         tail: &mut Tail<M>,
         now: Nanos,
     ) -> bool {
-        let followed = core.rx.follow.epoch();
+        let followed = core.followed.epoch();
         let pursued =
             followed == self.reconciling_epoch || followed <= tail.end().epoch || !core.is_admitted();
         pursued || self.reconcile_with_epoch(core, tail, now, followed)
@@ -60,11 +60,11 @@ impl Following {
     /// From the point where the replica log and that of the followed epoch diverge, frames are staged from
     /// now on. Returns false where the replica must stop, or has no room to begin.
     fn cut_log<M: TailMemory>(&mut self, core: &mut ReplicaCore, tail: &mut Tail<M>) -> bool {
-        let (commit_next, end, epoch) = (core.commit_next(), tail.end(), core.rx.follow.epoch());
-        let (from, cut) = match ReplicaLog::cut(tail, &core.rx.follow, commit_next) {
+        let (commit_next, end, epoch) = (core.commit_next(), tail.end(), core.followed.epoch());
+        let (from, cut) = match ReplicaLog::cut(tail, &core.followed.epochs, commit_next) {
             Ok(None) => (end.next, Ok(end)),
             Ok(Some(from)) => {
-                let staged = core.log.stage(tail, from, &core.rx.follow);
+                let staged = core.log.stage(tail, from, &core.followed.epochs);
                 (from, staged.map(|()| tail.staged_end().unwrap_or(end)).map_err(Some))
             }
             Err(from) => (from, Err(None)),
@@ -74,7 +74,7 @@ impl Following {
                 if cut == end {
                     core.log.abandon();
                 }
-                core.rx.cut_to(cut, from);
+                core.rx.cut_to(&mut core.followed, cut, from);
                 return true;
             }
             Err(Some(StageError::Full(_))) => self.on_refused(core, tail, LogRefusal::Full),
@@ -101,7 +101,7 @@ impl Following {
     ) {
         let first = frame.header.first_seq;
         let is_equal = || core.log.is_staging() && tail.staged_end() == Some(tail.end());
-        if core.rx.end().is_some_and(|end| end.next < first || end.next == first && is_equal()) {
+        if core.followed.end().is_some_and(|end| end.next < first || end.next == first && is_equal()) {
             self.retain_up_to(core, tail, frame);
         }
     }
@@ -113,12 +113,12 @@ impl Following {
         tail: &mut Tail<M>,
         frame: &FrameView<'_>,
     ) {
-        let owner = core.rx.follow.owner(frame.header.first_seq);
+        let owner = core.followed.epochs.owner(frame.header.first_seq);
         let is_owned = owner.is_none_or(|owner| owner == frame.header.epoch());
         if !is_owned || !ReplicaLog::is_proven_by(tail, frame) {
             return;
         }
-        core.rx.on_proven(frame.header.first_seq);
+        core.followed.on_proven(frame.header.first_seq);
         if !self.cut_log(core, tail) {
             self.reconciling_epoch = Epoch::NONE;
         }
@@ -136,9 +136,9 @@ impl ReplicaCore {
     /// Whether a frame may enter the log: it is of the promised epoch or a higher one, or of the log that a
     /// candidate adopts. Committed entries always may: the log of every later epoch contains them.
     pub(super) fn is_admitted(&self) -> bool {
-        let followed = self.rx.follow.epoch();
+        let followed = self.followed.epoch();
         !self.acceptor.refuses(followed)
-            || followed == self.rx.adopting
+            || followed == self.followed.adopting
             || planted(Mutation::SalvageFromAnyEpoch)
     }
 }

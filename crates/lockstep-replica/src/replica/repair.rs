@@ -127,6 +127,55 @@ impl RepairQueue {
     pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
         self.history.share(now, first);
     }
+
+    /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
+    /// (REPAIR-7).
+    pub(super) fn drop_queued(&mut self, now: Nanos, member: SocketAddrV4, ranges: &[SeqRange]) {
+        let mut refund = 0;
+        self.queued_members.retain(|pending| {
+            let is_dropped = pending.to == member && supersedes(ranges, pending.first);
+            refund += if is_dropped { u64::from(pending.bytes) } else { 0 };
+            !is_dropped
+        });
+        if refund > 0 {
+            self.members.refund(now, packed_address(member), refund);
+        }
+    }
+
+    /// A member asks for `range`, which it may have: its frames are queued from now on, at most `left` of
+    /// them. Otherwise returns the refusal, and its first seq.
+    pub(super) fn enqueue_for_member<M: TailMemory>(
+        &mut self,
+        now: Nanos,
+        tail: &Tail<M>,
+        request: UnicastRequest,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, RefusedRange)> {
+        self.of_epoch(tail.end().epoch);
+        let UnicastRequest { from: to, token, now: at, .. } = request;
+        self.members.on_stream(now, tail.grown_bytes());
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            if self.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
+                return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
+            }
+            let bytes = frame.bytes.len() as u32;
+            let afforded = self.members.charge(now, packed_address(to), u64::from(bytes));
+            afforded.map_err(|refused| (first.max(range.from), refused))?;
+            self.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at });
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
+    }
 }
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -195,7 +244,7 @@ impl Leading {
             let silent = now.saturating_sub(**last_contact);
             **last_contact > 0 && silent < core.limits.failure_detector.timeout_ns && !member.is_witness()
         });
-        let acked = alive.map(|(member, _)| core.rx.commit.acked_by(member.identity()));
+        let acked = alive.map(|(member, _)| core.followed.commit.acked_by(member.identity()));
         acked.max().unwrap_or(0)
     }
 }
@@ -203,7 +252,7 @@ impl Leading {
 impl ReplicaCore {
     /// This replica as a repairer.
     pub(super) fn repairer(&self) -> RepairerSeal<'_> {
-        (self.keys(), self.identity(), self.rx.history())
+        (self.keys(), self.identity(), self.followed.history())
     }
 
     /// The range that it can repair.
@@ -225,55 +274,6 @@ impl ReplicaCore {
         let Some(trailer) = trailer else { return false };
         self.repairs.on_shared(now, first);
         trailer.repairer() == self.identity()
-    }
-
-    /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
-    /// (REPAIR-7).
-    pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
-        let mut refund = 0;
-        self.repairs.queued_members.retain(|pending| {
-            let is_dropped = pending.to == member && supersedes(ranges, pending.first);
-            refund += if is_dropped { u64::from(pending.bytes) } else { 0 };
-            !is_dropped
-        });
-        if refund > 0 {
-            self.repairs.members.refund(self.turns.polled_at, packed_address(member), refund);
-        }
-    }
-
-    /// A member asks for `range`, which it may have: its frames are queued from now on, at most `left` of
-    /// them. Otherwise returns the refusal, and its first seq.
-    pub(super) fn enqueue_for_member<M: TailMemory>(
-        &mut self,
-        tail: &Tail<M>,
-        request: UnicastRequest,
-        range: SeqRange,
-        left: &mut usize,
-    ) -> Result<(), (Seq, RefusedRange)> {
-        self.repairs.of_epoch(tail.end().epoch);
-        let UnicastRequest { from: to, token, now: at, .. } = request;
-        let now = self.turns.polled_at;
-        self.repairs.members.on_stream(now, tail.grown_bytes());
-        let mut span = tail.find(range.from);
-        while let Some(found) = span
-            && *left > 0
-        {
-            let Ok(frame) = tail.frame(found) else { return Ok(()) };
-            let first = frame.header.first_seq;
-            if first >= range.to {
-                break;
-            }
-            if self.repairs.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
-                return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
-            }
-            let bytes = frame.bytes.len() as u32;
-            let afforded = self.repairs.members.charge(now, packed_address(to), u64::from(bytes));
-            afforded.map_err(|refused| (first.max(range.from), refused))?;
-            self.repairs.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at });
-            *left -= 1;
-            span = tail.after(found);
-        }
-        Ok(())
     }
 
     /// A reader asks for `range`, which it may have: its frames are queued from now on, at most `left` of

@@ -256,8 +256,9 @@ impl Following {
             }
         };
         // A repair is to be requested, or the journal may have room for waiting frames.
-        let asks = if self.waits_for_room { core.next_heartbeat() } else { core.rx.next_deadline() };
-        let stores = if core.rx.has_ready() { core.next_heartbeat() } else { Nanos::MAX };
+        let asks =
+            if self.waits_for_room { core.next_heartbeat() } else { core.rx.next_deadline(&core.followed) };
+        let stores = if core.rx.frames.has_ready() { core.next_heartbeat() } else { Nanos::MAX };
         due.min(asks).min(stores)
     }
 
@@ -291,7 +292,7 @@ impl Leading {
             uncommitted.on_closed(tail.end().next, tail.frame_len_max() as u32);
         }
         let limits = &core.limits;
-        let (keys, history) = (limits.receiver.keys.clone(), core.rx.history());
+        let (keys, history) = (limits.receiver.keys.clone(), core.followed.history());
         let forgotten = planted(Mutation::VersionForgotten);
         let log = (history, if forgotten { VERSION_MIN } else { core.log.version.max(VERSION_MIN) });
         Self {
@@ -331,7 +332,7 @@ impl Leading {
         // device.
         let begun = self.has_epoch_begun(core, tail);
         let due = if begun { self.heartbeat_timer.next_deadline() } else { core.next_heartbeat() };
-        if core.rx.has_ready() { due.min(core.next_heartbeat()) } else { due }
+        if core.rx.frames.has_ready() { due.min(core.next_heartbeat()) } else { due }
     }
 
     /// The leader hands over. Returns whether another member can lead.

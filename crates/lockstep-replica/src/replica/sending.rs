@@ -90,19 +90,18 @@ impl Leading {
         let credit_entries = if self.refused { 0 } else { credit };
         let body = HeartbeatBody {
             membership_seq: core.log.membership.seq,
-            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) { 1 } else { core.rx.follow.base() },
+            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) {
+                1
+            } else {
+                core.followed.epochs.base()
+            },
             process_nonce: core.limits.process_nonce,
             oldest_seq: tail.oldest_seq(),
             credit_entries,
             shares_over: self.shares.over(commit_next),
             successors: core.successors(),
         };
-        write_heartbeat(
-            out,
-            core.rx.keys(),
-            core.header(Kind::Heartbeat, self.sequencer.time(wall), &end),
-            body,
-        )
+        write_heartbeat(out, core.keys(), core.header(Kind::Heartbeat, self.sequencer.time(wall), &end), body)
     }
 }
 
@@ -114,7 +113,7 @@ impl ReplicaCore {
         let mut count = 0;
         for (position, member) in members.members().iter().enumerate() {
             if member.identity() != self.identity() || planted(Mutation::SuccessorsOff) {
-                ranked[count] = (u64::MAX - self.rx.commit.acked(position), member.replica);
+                ranked[count] = (u64::MAX - self.followed.commit.acked(position), member.replica);
                 count += 1;
             }
         }

@@ -37,7 +37,7 @@ impl Leading {
             return Ok(());
         }
         core.check_submitter(header)?;
-        let mut submitter = self.key_limits.submitter(core.rx.keys(), header);
+        let mut submitter = self.key_limits.submitter(core.keys(), header);
         loop {
             self.stamp_run(core, tail, turn, &mut entries, &mut submitter);
             let Some(entry) = entries.next() else { return Ok(()) };
@@ -350,6 +350,6 @@ impl Leading {
         self.uncommitted.on_closed(header.next_seq(), header.length);
         self.outgoing_frames.push(span);
         core.on_journal_free(header.first_seq);
-        core.rx.on_stamped(tail.end());
+        core.followed.on_stamped(tail.end());
     }
 }

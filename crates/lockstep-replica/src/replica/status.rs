@@ -52,7 +52,7 @@ pub(super) fn write_status_to<M: TailMemory>(
         let own = member.identity() == core.identity();
         let contact = leading.map_or(0, |leading| leading.member_contact[position]);
         let last_contact = if own { now } else { contact };
-        let acked = core.rx.commit.acked_by(member.identity());
+        let acked = core.followed.commit.acked_by(member.identity());
         let acked_age_ns = if last_contact == 0 { AGE_NEVER } else { now.saturating_sub(last_contact) };
         let is_end = own && !planted(Mutation::StatusOwnAck);
         let acked_next = if is_end { tail.end().next } else { acked };
@@ -66,7 +66,7 @@ pub(super) fn write_status_to<M: TailMemory>(
     let mut parts = [0; STATUS_LONG_LEN_MAX];
     let end = write_parts_to(core, now, &mut parts[..room_for_parts(header, len)]);
     let header = core.header(Kind::Status, wall, &tail.end());
-    write_status(out, core.rx.keys(), header, body, (members, active), &parts[..end])
+    write_status(out, core.keys(), header, body, (members, active), &parts[..end])
 }
 
 /// How many bytes of parts whoever asked takes behind a status of `len` bytes. A release that knows of no

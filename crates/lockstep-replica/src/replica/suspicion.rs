@@ -87,7 +87,7 @@ impl Following {
     }
 
     fn report_suspicion(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason) {
-        let epoch = core.rx.follow.epoch();
+        let epoch = core.followed.epoch();
         if core.election.missing() != Some(why) {
             core.leaders_missed.last = Some(CurrentSuspicion { epoch, why, at: now });
             self.missed_since.get_or_insert(now);
@@ -103,7 +103,7 @@ impl Following {
         header: &Header,
         body: &DeathNoticeBody,
     ) {
-        let follow = &core.rx.follow;
+        let follow = &core.followed.epochs;
         let dead = header.identity() == follow.epoch().leader()
             && failure_detector::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
         if dead {
@@ -119,7 +119,7 @@ impl Following {
         header: &Header,
         body: &StepDownBody,
     ) {
-        if header.epoch() != core.rx.follow.epoch() && !planted(Mutation::OldStepDownObeyed)
+        if header.epoch() != core.followed.epoch() && !planted(Mutation::OldStepDownObeyed)
             || header.identity() != header.epoch().leader()
         {
             return;
@@ -145,7 +145,7 @@ impl Following {
         if self.no_progress {
             return;
         }
-        if epoch > core.rx.follow.epoch() {
+        if epoch > core.followed.epoch() {
             core.failure_detector.restart(now);
         } else {
             core.failure_detector.on_life(now);
@@ -168,7 +168,7 @@ impl Following {
     pub(super) fn poll_failure_detector(&mut self, core: &mut ReplicaCore, now: Nanos, drained: bool) {
         let waits_since = core
             .pending_submissions
-            .drop_committed(core.rx.end().map_or(1, |end| end.next), &core.log.publishers);
+            .drop_committed(core.followed.end().map_or(1, |end| end.next), &core.log.publishers);
         let since = waits_since.map(|since| since.max(self.advanced_at));
         self.no_progress = since.is_some_and(|since| self.is_stuck(core, now, since, DEAF_PATIENCE))
             && self.credit_announced
@@ -216,7 +216,7 @@ impl Following {
             self.device_blocked_at = now;
         }
         // Of the takeovers that a log has at the start, the commit is not known yet.
-        let is_known = self.heartbeat_seen.0 == core.rx.follow.epoch();
+        let is_known = self.heartbeat_seen.0 == core.followed.epoch();
         core.check_epochs(is_known);
     }
 }

@@ -58,7 +58,7 @@ impl Following {
         match core.election.poll(now, promised, &membership, rank, tail.has_room()) {
             None => {}
             Some(BallotRequest::PreVote(ballot)) => {
-                let about = core.rx.follow.epoch();
+                let about = core.followed.epoch();
                 core.send_ballot(net, tail, wall, Kind::PreVote, ballot, about);
             }
             Some(BallotRequest::Prepare(ballot)) => {
@@ -117,9 +117,9 @@ impl Following {
         best: &Promise,
     ) {
         let member = core.log.membership.members().iter().find(|member| member.identity() == best.by);
-        core.rx.prefer = member.and_then(|member| member.address());
-        core.rx.adopting = best.accepted;
-        core.rx.on_announced_end(best.accepted, best.next);
+        core.rx.requests.prefer = member.and_then(|member| member.address());
+        core.followed.adopting = best.accepted;
+        core.rx.on_announced_end(&mut core.followed, best.accepted, best.next);
         let progress = tail.staged_end().unwrap_or_else(|| tail.end());
         if self.fetched != (progress.epoch, progress.next) {
             self.fetched = (progress.epoch, progress.next);
@@ -150,7 +150,7 @@ impl RoleState {
             unreachable!("S1: a leader begins another epoch without stepping down")
         };
         core.follow_replica_log(tail);
-        core.rx.prefer = None;
+        core.rx.requests.prefer = None;
         if planted(Mutation::AdoptedForgotten) {
             let adopted: Vec<_> =
                 frames(tail, core.commit_next()).flat_map(|frame| frame.entries()).collect();
@@ -181,7 +181,7 @@ impl ReplicaCore {
         let end = tail.end();
         self.log.abandon();
         let table = self.log.table(self.commit_next());
-        self.rx.restore(&table, self.log.membership, self.log.durability);
-        self.rx.follow_replica_log(end);
+        self.followed.restore(&table, self.log.membership, self.log.durability);
+        self.rx.follow_replica_log(&mut self.followed, end);
     }
 }

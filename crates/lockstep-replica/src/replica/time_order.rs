@@ -59,5 +59,5 @@ pub(super) fn write_times_to<M: TailMemory>(
     let apart = core.clocks.clone().judge(core.identity(), &core.log.membership, (now, wall));
     let quorum = apart.map_or(0, |apart| wall.saturating_add_signed(apart.saturating_neg()));
     let body = TimesBody { token, stream: tail.end().timestamp, quorum };
-    write_times(out, core.rx.keys(), core.header(Kind::Times, wall, &tail.end()), body)
+    write_times(out, core.keys(), core.header(Kind::Times, wall, &tail.end()), body)
 }

@@ -52,7 +52,7 @@ impl<P: Ports> ReplicaEngine<P> {
     fn send_unicast_probe(&mut self, turn: &Turn) {
         let Turn { now, wall, .. } = *turn;
         let Self { net, tail, core, role, .. } = self;
-        let epoch = core.rx.follow.epoch();
+        let epoch = core.followed.epoch();
         if epoch.round() == 0 {
             return;
         }
@@ -68,7 +68,7 @@ impl<P: Ports> ReplicaEngine<P> {
             core.outbox.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
             let header = core.header(Kind::Query, wall, &tail.end());
-            let length = write_query(&mut out, core.rx.keys(), header, 0, QueryKind::Probe, "");
+            let length = write_query(&mut out, core.keys(), header, 0, QueryKind::Probe, "");
             net.send_unicast(address, [&out[..length], &[]]);
             core.counters.add(Counter::UnicastProbesOut, 1);
         }
@@ -86,7 +86,7 @@ impl ReplicaCore {
         self.unicast_probe.on_group(now);
         // A new role listens anew; a loss before it is still a loss.
         if self.conditions.holds(Condition::MulticastLost) {
-            self.set_condition(Condition::MulticastLost, false, now, (self.rx.follow.epoch().0, 0));
+            self.set_condition(Condition::MulticastLost, false, now, (self.followed.epoch().0, 0));
         }
     }
 

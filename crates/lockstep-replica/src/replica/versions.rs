@@ -26,5 +26,5 @@ pub(super) fn write_release_to<M: TailMemory>(
 ) -> usize {
     core.outbox.number += 1;
     let header = core.header(Kind::Release, wall, &tail.end());
-    write_release(out, core.rx.keys(), header, ReleaseBody::own(token, core.log.version))
+    write_release(out, core.keys(), header, ReleaseBody::own(token, core.log.version))
 }

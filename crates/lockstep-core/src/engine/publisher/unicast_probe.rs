@@ -29,8 +29,9 @@ impl PublisherCore {
         if self.window.timeouts() < SILENT_TIMEOUTS {
             return None;
         }
-        let leader = self.rx.follow.epoch().leader().replica;
+        let leader = self.followed.epoch().leader().replica;
         self.rx
+            .requests
             .repairers()
             .iter()
             .find(|repairer| repairer.replica == leader)
