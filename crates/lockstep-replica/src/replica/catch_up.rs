@@ -3,9 +3,7 @@
 //! repairers still store, the replica requests no repairs.
 
 use super::replica_log::ReplicaLog;
-use super::{Following, ReplicaCore, ReplicaEngine, RoleState};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, Following, ReplicaCore, ReplicaEngine, RoleState, Turn};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Placement;
@@ -131,60 +129,69 @@ impl<P: Ports> ReplicaEngine<P> {
         (repairer, history): (Identity, u64),
         frame: &FrameView<'_>,
     ) -> bool {
-        let Self { tail, core, role, .. } = self;
+        let (mut ctx, _, role) = self.parts(Turn::of_replay(now));
         let RoleState::Following(following) = role else { return true };
-        let is_processed = following.on_replayed(core, tail, now, (repairer, history), frame);
+        let is_processed = following.on_replayed(&mut ctx, (repairer, history), frame);
         if is_processed {
-            core.catch_up.at = Some((frame.header.next_seq(), Some(frame.chain_after())));
+            ctx.core.catch_up.at = Some((frame.header.next_seq(), Some(frame.chain_after())));
         }
         is_processed
     }
 }
 
 impl Following {
-    fn on_replayed<M: TailMemory>(
+    fn on_replayed<P: Ports>(
         &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        now: Nanos,
+        ctx: &mut Ctx<'_, P>,
         (repairer, history): (Identity, u64),
         frame: &FrameView<'_>,
     ) -> bool {
-        if core.stopped {
+        if ctx.core.stopped {
             return true;
         }
-        core.followed.adopt_history(history);
-        if let Err(reject) = self.check_replayed(core, tail, frame, history) {
-            core.reject(reject);
+        ctx.core.followed.adopt_history(history);
+        if let Err(reject) = self.check_replayed(ctx, frame, history) {
+            ctx.core.reject(reject);
             return true;
         }
-        core.rx.learn_start(&mut core.followed, frame, &mut core.counters, &mut core.events);
-        let may_place = self.reconcile_log(core, tail, now);
-        if core.stopped {
+        ctx.core.rx.learn_start(&mut ctx.core.followed, frame, &mut ctx.core.counters, &mut ctx.core.events);
+        let may_place = self.reconcile_log(ctx);
+        if ctx.core.stopped {
             return true;
         }
         if !may_place {
             return false; // the caller offers it again when the journal has room
         }
-        self.retain_proven(core, tail, frame);
-        if core.stopped {
+        self.retain_proven(ctx, frame);
+        if ctx.core.stopped {
             return true;
         }
-        let placement = core.rx.on_replayed(&mut core.followed, frame, &mut core.counters, &mut core.events);
-        core.stop_if_diverged();
+        let placement = ctx.core.rx.on_replayed(
+            &mut ctx.core.followed,
+            frame,
+            &mut ctx.core.counters,
+            &mut ctx.core.events,
+        );
+        ctx.core.stop_if_diverged();
         if placement != Placement::Dropped {
             let header = frame.header;
             let leader = header.epoch().leader();
-            core.losses.on_frame(now, header.first_seq, header.next_seq(), Some(repairer), leader);
+            ctx.core.losses.on_frame(
+                ctx.turn.now,
+                header.first_seq,
+                header.next_seq(),
+                Some(repairer),
+                leader,
+            );
         }
         let Placement::Next(next) = placement else { return true };
-        match self.store_next(core, tail, now, frame, next) {
+        match self.store_next(ctx, frame, next) {
             Ok(()) => true,
             // If others wait for room before it, it is buffered with them; otherwise its source retains it
             // and offers it again.
             Err(next) => {
-                core.rx.frames.has_ready()
-                    && core.rx.buffer(&mut core.followed, next, frame, &mut core.counters)
+                ctx.core.rx.frames.has_ready()
+                    && ctx.core.rx.buffer(&mut ctx.core.followed, next, frame, &mut ctx.core.counters)
             }
         }
     }

@@ -6,7 +6,7 @@
 //! will last.
 
 use super::role::RoleState;
-use super::{ReplicaCore, ReplicaEngine, Turn};
+use super::{Ctx, ReplicaEngine, Turn};
 use crate::ports::Ports;
 use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
 use lockstep_core::proto::membership::Membership;
@@ -102,48 +102,54 @@ impl ClockWatch {
 impl<P: Ports> ReplicaEngine<P> {
     /// This node's clock was set: a leader stamps nothing by it before it is judged.
     #[cold]
-    pub(super) fn judge_clock(&mut self, turn: &Turn) {
-        self.core.judge_clock(turn);
-        if let RoleState::Leading(leading) = &mut self.role {
-            leading.sequencer.set_correction(self.core.clocks.correction());
+    pub(super) fn judge_clock(&mut self, turn: Turn) {
+        let (mut ctx, _, role) = self.parts(turn);
+        ctx.judge_clock();
+        if let RoleState::Leading(leading) = role {
+            leading.sequencer.set_correction(ctx.core.clocks.correction());
         }
     }
 }
 
-impl ReplicaCore {
+impl<P: Ports> Ctx<'_, P> {
     /// CLOCK-1: the first epoch of a history begins before its leader has received anybody. It stamps its
     /// start, which has no time of its own, and what was submitted waits until the clocks of a quorum are
     /// known: one round trip, and nothing could be committed before. A survivor that has removed the other
     /// member is a quorum at once. Returns whether the stream's time is known.
     #[cold]
-    pub(super) fn learn_time(&mut self, sequencer: &mut Sequencer, turn: &Turn) -> bool {
-        self.judge_clock(turn);
-        self.clocks.correct(sequencer, turn.wall)
+    pub(super) fn learn_time(&mut self, sequencer: &mut Sequencer) -> bool {
+        self.judge_clock();
+        self.core.clocks.correct(sequencer, self.turn.wall)
     }
 
     /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the
     /// stream's time.
     #[inline]
-    pub(super) fn check_clock(&mut self, stream: Nanos, turn: &Turn, leads: bool) {
-        let Turn { now, wall, .. } = *turn;
-        if leads || now >= self.clocks.judged_at + JUDGED_EVERY {
-            self.judge_clock(turn);
+    pub(super) fn check_clock(&mut self, stream: Nanos, leads: bool) {
+        let Turn { now, wall, .. } = self.turn;
+        if leads || now >= self.core.clocks.judged_at + JUDGED_EVERY {
+            self.judge_clock();
         }
-        let wall = wall.saturating_add_signed(self.clocks.correction().unwrap_or(0));
+        let wall = wall.saturating_add_signed(self.core.clocks.correction().unwrap_or(0));
         let ahead = stream.saturating_sub(wall);
-        if (ahead > TOLERANCE / 2 || self.clocks.is_ahead) && self.clocks.is_news(ahead) {
+        if (ahead > TOLERANCE / 2 || self.core.clocks.is_ahead) && self.core.clocks.is_news(ahead) {
             let numbers = (ahead, u64::from(leads));
-            self.set_condition(Condition::ClockAhead, self.clocks.is_ahead, now, numbers);
+            self.core.set_condition(Condition::ClockAhead, self.core.clocks.is_ahead, now, numbers);
         }
     }
 
     /// Judges this node's clock by those of the members.
     #[cold]
-    pub(super) fn judge_clock(&mut self, turn: &Turn) {
-        let Turn { now, wall, .. } = *turn;
-        let me = self.identity();
-        let Some(apart) = self.clocks.judge(me, &self.log.membership, (now, wall)) else { return };
+    pub(super) fn judge_clock(&mut self) {
+        let Turn { now, wall, .. } = self.turn;
+        let me = self.core.identity();
+        let Some(apart) = self.core.clocks.judge(me, &self.core.log.membership, (now, wall)) else { return };
         let numbers = (apart.unsigned_abs(), u64::from(apart > 0));
-        self.set_condition(Condition::ClockApart, self.clocks.correction() != Some(0), now, numbers);
+        self.core.set_condition(
+            Condition::ClockApart,
+            self.core.clocks.correction() != Some(0),
+            now,
+            numbers,
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! Queries for events. The process that runs the engine records the events, so it answers: after each turn it
 //! takes the queries, and hands a page of its record to each.
 
-use super::{ReplicaCore, ReplicaEngine};
+use super::ReplicaEngine;
 use crate::ports::Ports;
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::ports::Net;
 use lockstep_wire::{EVENTS_LEN_MAX, EventRow, EventsBody, Kind, Nanos, event_number, write_events};
 use std::net::SocketAddrV4;
@@ -30,15 +30,15 @@ impl Default for EventQueries {
     }
 }
 
-impl ReplicaCore {
+impl EventQueries {
     /// A query came from `to`, as long as any answer to it.
-    pub(super) fn on_event_query(&mut self, to: SocketAddrV4, token: u64, name: &str) {
-        if self.event_queries.0.len() == QUERIES_MAX {
-            self.counters.add(Counter::EventQueriesLost, 1);
+    pub(super) fn push(&mut self, to: SocketAddrV4, token: u64, name: &str, counters: &mut Counters) {
+        if self.0.len() == QUERIES_MAX {
+            counters.add(Counter::EventQueriesLost, 1);
             return;
         }
         let before = event_number(name).unwrap_or(u64::MAX);
-        self.event_queries.0.push(EventQuery { to, token, before });
+        self.0.push(EventQuery { to, token, before });
     }
 }
 

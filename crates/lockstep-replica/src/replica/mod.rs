@@ -16,6 +16,7 @@ mod ballots;
 mod catch_up;
 mod clock;
 mod commands;
+mod ctx;
 mod election;
 mod epoch_start;
 mod event_queries;
@@ -53,6 +54,7 @@ use acks::LastAck;
 use catch_up::CatchUp;
 pub use catch_up::{CatchUpPlan, CatchUpRequest};
 use clock::ClockWatch;
+use ctx::{Ctx, Turn};
 use election::Outbox;
 use event_queries::EventQueries;
 pub use event_queries::EventQuery;
@@ -129,17 +131,6 @@ struct Handover {
     to: Option<Identity>,
     /// Then the leader continues.
     until: Nanos,
-}
-
-/// The time of a turn of the duty cycle, and whether the turn received all that waited.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    /// Monotonic, of this process.
-    now: Nanos,
-    /// Since the Unix epoch.
-    wall: Nanos,
-    /// It received less than one receive may lend.
-    drained: bool,
 }
 
 /// The turns of the duty cycle so far.
@@ -299,21 +290,21 @@ impl<P: Ports> ReplicaEngine<P> {
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         let turn = Turn { now, wall, drained: self.net.is_drained() };
         if self.core.clocks.was_set(now, wall) {
-            self.judge_clock(&turn);
+            self.judge_clock(turn);
         }
         if self.role.leading().is_some() {
-            self.poll_leader(work, &turn);
-            self.flush_pending_replies(&turn);
+            self.poll_leader(work, turn);
+            self.flush_pending_replies(turn);
         } else {
-            self.poll_standby(work, &turn);
+            self.poll_standby(work, turn);
         }
         if !self.core.identity_watch.probe.is_complete() {
-            self.poll_identity_probe(&turn);
+            self.poll_identity_probe(turn);
         }
-        self.poll_unicast_probe(&turn);
+        self.poll_unicast_probe(turn);
         self.core.turns.at = now;
         if self.core.turns.count.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
-            work += self.on_unicast(&turn);
+            work += self.on_unicast(turn);
         } else {
             self.flush_repairs(now);
         }
@@ -321,6 +312,13 @@ impl<P: Ports> ReplicaEngine<P> {
         readers_ahead.poll((conditions, events), now);
         self.core.gauge(&self.tail.end());
         work
+    }
+
+    /// What a step of `turn` works on, the device, and the role.
+    #[inline]
+    fn parts(&mut self, turn: Turn) -> (Ctx<'_, P>, &mut P::Net, &mut RoleState) {
+        let Self { net, tail, core, role, .. } = self;
+        (Ctx { core, tail, turn }, net, role)
     }
 
     /// The node's role.

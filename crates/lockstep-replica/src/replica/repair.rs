@@ -8,19 +8,19 @@
 //! ```
 
 use super::queries::{RepairerSeal, UnicastRequest, give};
-use super::{Leading, ReplicaCore, ReplicaEngine};
+use super::{Ctx, Leading, ReplicaCore, ReplicaEngine};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
 use crate::ports::Ports;
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::repair::{
     RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, supersedes,
 };
 use lockstep_core::proto::requesters::{BudgetLimits, RequesterKind, Requesters};
 use lockstep_wire::{
-    Epoch, FrameView, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange, packed_address,
-    repair_trailer,
+    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange,
+    packed_address, repair_trailer,
 };
 use std::net::SocketAddrV4;
 
@@ -123,9 +123,25 @@ impl RepairQueue {
         !self.queued.is_empty() || !self.queued_members.is_empty()
     }
 
-    /// Another repairer sent the frame at `first` to everybody (REPAIR-3).
-    pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
+    /// A repairer sent the frame at `first` to everybody, with this trailer (REPAIR-3). Returns whether it
+    /// was `me`: our own frame, looped back, brings nothing new.
+    pub(super) fn on_shared(
+        &mut self,
+        now: Nanos,
+        first: Seq,
+        trailer: &RepairTrailer,
+        me: Identity,
+    ) -> bool {
         self.history.share(now, first);
+        trailer.repairer() == me
+    }
+
+    /// A request was refused for its budget.
+    pub(super) fn on_limited(&self, why: RepairReject, counters: &mut Counters) {
+        if why != RepairReject::Referred {
+            counters.add(Counter::NacksLimited, 1);
+            counters.set(Counter::RequestersDropped, self.requesters.dropped());
+        }
     }
 
     /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
@@ -153,7 +169,7 @@ impl RepairQueue {
         left: &mut usize,
     ) -> Result<(), (Seq, RefusedRange)> {
         self.of_epoch(tail.end().epoch);
-        let UnicastRequest { from: to, token, now: at, .. } = request;
+        let UnicastRequest { from: to, token } = request;
         self.members.on_stream(now, tail.grown_bytes());
         let mut span = tail.find(range.from);
         while let Some(found) = span
@@ -170,7 +186,7 @@ impl RepairQueue {
             let bytes = frame.bytes.len() as u32;
             let afforded = self.members.charge(now, packed_address(to), u64::from(bytes));
             afforded.map_err(|refused| (first.max(range.from), refused))?;
-            self.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at });
+            self.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at: now });
             *left -= 1;
             span = tail.after(found);
         }
@@ -267,47 +283,40 @@ impl ReplicaCore {
             self.counters.add(Counter::RepairsByLeader, frames);
         }
     }
+}
 
-    /// A frame that was repaired to everybody. Our own frame, looped back, brings nothing new. Returns
-    /// whether it is our own.
-    pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
-        let Some(trailer) = trailer else { return false };
-        self.repairs.on_shared(now, first);
-        trailer.repairer() == self.identity()
-    }
-
+impl<P: Ports> Ctx<'_, P> {
     /// A reader asks for `range`, which it may have: its frames are queued from now on, at most `left` of
     /// them. Otherwise returns the refusal, and its first seq.
-    pub(super) fn enqueue<M: TailMemory>(
+    pub(super) fn enqueue(
         &mut self,
         leading: Option<&Leading>,
-        tail: &Tail<M>,
         request: UnicastRequest,
         range: SeqRange,
         left: &mut usize,
     ) -> Result<(), (Seq, RefusedRange)> {
-        let (now, who) = (request.now, packed_address(request.from));
-        self.repairs.of_epoch(tail.end().epoch);
-        self.repairs.requesters.on_stream(now, tail.grown_bytes());
-        let others_next = leading.map_or(0, |leading| leading.members_next(self, now));
+        let (now, who) = (self.turn.now, packed_address(request.from));
+        self.core.repairs.of_epoch(self.tail.end().epoch);
+        self.core.repairs.requesters.on_stream(now, self.tail.grown_bytes());
+        let others_next = leading.map_or(0, |leading| leading.members_next(self.core, now));
         let leads = leading.is_some();
-        if leads && self.repairs.requesters.referral(now, who).refers(now, others_next, range) {
-            self.counters.add(Counter::NacksReferred, 1);
+        if leads && self.core.repairs.requesters.referral(now, who).refers(now, others_next, range) {
+            self.core.counters.add(Counter::NacksReferred, 1);
             return Err((range.from, (RepairReject::Referred, 0)));
         }
-        let mut span = tail.find(range.from);
+        let mut span = self.tail.find(range.from);
         while let Some(found) = span
             && *left > 0
         {
             // Damage in memory is not repaired from here; the requester asks the next repairer.
-            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let Ok(frame) = self.tail.frame(found) else { return Ok(()) };
             let first = frame.header.first_seq;
             if first >= range.to {
                 break;
             }
-            let crowded = self.repairs.queued.len() == REPAIRS_QUEUED_MAX;
-            match self.repairs.history.on_request(now, who, first) {
-                RepairDecision::Ignored => self.counters.add(Counter::NacksIgnored, 1),
+            let crowded = self.core.repairs.queued.len() == REPAIRS_QUEUED_MAX;
+            match self.core.repairs.history.on_request(now, who, first) {
+                RepairDecision::Ignored => self.core.counters.add(Counter::NacksIgnored, 1),
                 RepairDecision::At(_) if crowded => {
                     return Err((first, (RepairReject::Limited, BUSY_RETRY_NS)));
                 }
@@ -317,23 +326,15 @@ impl ReplicaCore {
                     if leads {
                         cost = led_cost(cost, frame.header.next_seq(), others_next);
                     }
-                    let afforded = self.repairs.requesters.charge(now, who, cost);
+                    let afforded = self.core.repairs.requesters.charge(now, who, cost);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
-                    let UnicastRequest { from: to, token, .. } = request;
-                    self.repairs.queued.push(PendingRepair { span: found, first, bytes, to, token, at });
+                    let UnicastRequest { from: to, token } = request;
+                    self.core.repairs.queued.push(PendingRepair { span: found, first, bytes, to, token, at });
                 }
             }
             *left -= 1;
-            span = tail.after(found);
+            span = self.tail.after(found);
         }
         Ok(())
-    }
-
-    /// It was refused for its budget.
-    pub(super) fn on_limited(&mut self, why: RepairReject) {
-        if why != RepairReject::Referred {
-            self.counters.add(Counter::NacksLimited, 1);
-            self.counters.set(Counter::RequestersDropped, self.repairs.requesters.dropped());
-        }
     }
 }

@@ -6,9 +6,10 @@
 //! the observers.
 
 use super::commands::{LastRejectedCommand, redundancy_patience};
-use super::{DEAF_TIMEOUTS, HANDOVER_TIMEOUTS, Handover, OUTGOING_MAX, ReplicaCore, ReplicaLimits};
+use super::{Ctx, DEAF_TIMEOUTS, HANDOVER_TIMEOUTS, Handover, OUTGOING_MAX, ReplicaCore, ReplicaLimits};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
+use crate::ports::Ports;
 use crate::replica::replica_log::each_frame;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
 use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
@@ -373,16 +374,16 @@ impl Leading {
     }
 
     /// S8: what the entries of the open frame changed goes with them.
-    fn drop_open_frame<M: TailMemory>(&self, core: &mut ReplicaCore, tail: &mut Tail<M>) {
-        let end = tail.end();
+    fn drop_open_frame<P: Ports>(&self, ctx: &mut Ctx<'_, P>) {
+        let end = ctx.tail.end();
         if !self.sequencer.is_drained()
             && !planted(Mutation::OpenFrameNotDropped)
-            && let Ok(memory) = tail.room()
+            && let Ok(memory) = ctx.tail.room()
         {
             let count = self.sequencer.stamp_next(&end) - end.next;
             let open = Entries::check(&memory[HEADER_LEN..self.sequencer.open_len()], count as u16);
             if let Ok((entries, ..)) = open {
-                core.log.publishers.on_cut(end.next, entries);
+                ctx.core.log.publishers.on_cut(end.next, entries);
             }
         }
     }
@@ -453,31 +454,26 @@ impl RoleState {
     }
 
     /// Stops stamping: open and unsent frames are dropped, and this node is a standby.
-    pub(super) fn step_down<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        why: StepDownReason,
-    ) {
+    pub(super) fn step_down<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, why: StepDownReason) {
+        let now = ctx.turn.now;
         let Self::Leading(leading) = self else { return };
-        let (epoch, end) = (leading.epoch(), tail.end());
-        leading.drop_open_frame(core, tail);
+        let (epoch, end) = (leading.epoch(), ctx.tail.end());
+        leading.drop_open_frame(ctx);
         if why == StepDownReason::Handover {
-            core.leaders_missed.handed_over = epoch;
+            ctx.core.leaders_missed.handed_over = epoch;
         }
-        core.events.push(ReplicaEvent::SteppedDown { epoch, why, seq: end.next });
+        ctx.core.events.push(ReplicaEvent::SteppedDown { epoch, why, seq: end.next });
         if let Self::Leading(leading) = self.take() {
             *self = Self::Following(Following::new(FollowerRole::Standby, leading.into_memory(), now));
         }
-        core.pending_submissions.clear();
+        ctx.core.pending_submissions.clear();
         // The log may have changed before it leads again.
-        core.pending_orders.forget(OperatorOrder::Upgrade);
-        core.pending_orders.forget(OperatorOrder::Time);
-        core.outbox.rejoins = true;
-        core.failure_detector.restart(now);
-        core.on_role_changed(Role::Leader, Role::Standby, &end);
-        let rank = self.rank(core);
-        core.election.on_failed(now, rank);
+        ctx.core.pending_orders.forget(OperatorOrder::Upgrade);
+        ctx.core.pending_orders.forget(OperatorOrder::Time);
+        ctx.core.outbox.rejoins = true;
+        ctx.core.failure_detector.restart(now);
+        ctx.core.on_role_changed(Role::Leader, Role::Standby, &end);
+        let rank = self.rank(ctx.core);
+        ctx.core.election.on_failed(now, rank);
     }
 }
