@@ -22,7 +22,7 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Idle;
 use lockstep_io::made_in::Own;
 use lockstep_io::ready::ReadySet;
-use lockstep_wire::{Cursor, DayMark, Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
+use lockstep_wire::{Cursor, DayMark, Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq, Wall};
 use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
@@ -324,7 +324,7 @@ impl<N: Net> Participant<N> {
         if let Some(round_trips) = &mut self.round_trips {
             round_trips.on_sent(now);
         }
-        self.engine.flush(now, self.clock.wall(now))
+        self.engine.flush(now, Wall(self.clock.wall(now)))
     }
 
     /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
@@ -481,7 +481,7 @@ impl<N: Net> Participant<N> {
         if let Some(round_trips) = round_trips {
             round_trips.on_sent(now);
         }
-        let work = engine.poll_with(now, clock.wall(now), limit, |event, publisher| {
+        let work = engine.poll_with(now, Wall(clock.wall(now)), limit, |event, publisher| {
             match (&event, &mut *round_trips, &mut *latencies) {
                 (ParticipantEvent::Publisher(event), Some(round_trips), _) => {
                     round_trips.on_event(now, event)

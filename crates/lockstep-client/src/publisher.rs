@@ -17,7 +17,7 @@ use lockstep_io::device::Device;
 use lockstep_io::idle::Idle;
 use lockstep_io::made_in::Own;
 use lockstep_io::ready::ReadySet;
-use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, frame_len_max};
+use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Wall, frame_len_max};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
@@ -303,7 +303,7 @@ impl<N: Net> Publisher<N> {
         if let Some(round_trips) = &mut self.round_trips {
             round_trips.on_sent(now);
         }
-        self.engine.flush(now, self.clock.wall(now))
+        self.engine.flush(now, Wall(self.clock.wall(now)))
     }
 
     /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
@@ -314,7 +314,7 @@ impl<N: Net> Publisher<N> {
             return 0;
         }
         let now = self.clock.now();
-        let wall = self.clock.wall(now);
+        let wall = Wall(self.clock.wall(now));
         let Some(round_trips) = &mut self.round_trips else {
             return self.engine.poll(now, wall, limit, f);
         };

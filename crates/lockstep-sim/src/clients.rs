@@ -19,7 +19,7 @@ impl World {
     pub(super) fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let (now, pace) = (self.now, self.pace());
         let shown = self.plan.clock(index).at(now);
-        let wall = shown + self.plan.wall_ns;
+        let wall = lockstep_wire::Wall(shown + self.plan.wall_ns);
         let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
         hand_in(index, &mut process.core, work, &mut self.oracle, draws, (now, pace))?;
         let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut self.oracle);
@@ -63,7 +63,7 @@ impl World {
     pub(super) fn turn_participant(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let (now, pace) = (self.now, self.pace());
         let shown = self.plan.clock(index).at(now);
-        let wall = shown + self.plan.wall_ns;
+        let wall = lockstep_wire::Wall(shown + self.plan.wall_ns);
         self.check_model()?;
         let takeovers = self.takeovers();
         let Actor::Participant(process, _, reading) = &mut self.nodes[index].actor else { return Ok(0) };

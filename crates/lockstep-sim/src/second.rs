@@ -286,7 +286,7 @@ impl World {
         second.machine.remarks.clear();
         let (wall, shown) = (second.machine.wall(now), second.machine.clock.at(now));
         let Some(replica) = second.machine.replica_mut() else { return Ok(0) };
-        let work = replica.poll(shown, wall);
+        let work = replica.poll(shown, lockstep_wire::Wall(wall));
         let mut events = Vec::new();
         while let Some(event) = replica.core.events.pop() {
             events.push(event);

@@ -51,7 +51,7 @@ impl World {
         let was_full = full_disks::is_full(replica);
         self.oracle.on_turn(index);
         self.oracle.clocks.on_turn(identity, now, wall);
-        let work = replica.poll(shown, wall);
+        let work = replica.poll(shown, lockstep_wire::Wall(wall));
         if replica.core.is_stopped() {
             return self.on_replica_stopped(index).map(|()| 0);
         }

@@ -38,7 +38,7 @@ use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::PublisherNames;
 use lockstep_wire::{
     Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows,
-    PublisherNotice, QueryKind, Reject,
+    PublisherNotice, QueryKind, Reject, Wall,
 };
 pub use notifications::{ELSEWHERE, OpenRefusal, Outcomes, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -172,13 +172,7 @@ impl<N: Net> PublisherEngine<N> {
 
     /// One turn: reads the stream, reports to `f` at most `limit` committed outcomes and all other events,
     /// sends what is written. Returns the work done.
-    pub fn poll(
-        &mut self,
-        now: Nanos,
-        wall: Nanos,
-        limit: usize,
-        mut f: impl FnMut(PublisherEvent),
-    ) -> usize {
+    pub fn poll(&mut self, now: Nanos, wall: Wall, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
         let Self { net, core, scratch } = self;
         if core.is_lost() {
             return 0;
@@ -204,7 +198,7 @@ impl<N: Net> PublisherEngine<N> {
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.
-    pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
+    pub fn flush(&mut self, now: Nanos, wall: Wall) -> usize {
         self.core.flush(&mut self.net, now, wall)
     }
 
@@ -238,7 +232,7 @@ impl PublisherCore {
         &mut self,
         net: &mut impl Net,
         scratch: &mut [u8],
-        (now, wall): (Nanos, Nanos),
+        (now, wall): (Nanos, Wall),
         limit: usize,
         drained: bool,
         f: &mut impl FnMut(PublisherEvent),
@@ -287,14 +281,14 @@ impl PublisherCore {
 
     /// Sends what is written, at most one call. Returns the datagrams sent.
     #[inline]
-    pub(super) fn flush(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) -> usize {
+    pub(super) fn flush(&mut self, net: &mut impl Net, now: Nanos, wall: Wall) -> usize {
         self.send(net, now, wall, false)
     }
 
     /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be
     /// seen stamped, and who was away for a while would send everything once more.
     #[inline]
-    fn send(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, drained: bool) -> usize {
+    fn send(&mut self, net: &mut impl Net, now: Nanos, wall: Wall, drained: bool) -> usize {
         self.window.end_datagram();
         // In what is missing of the stream it may be stamped: nobody knows before that is read.
         let read_at = self.rx.read_at(&self.followed, now);
@@ -304,7 +298,7 @@ impl PublisherCore {
 
     /// Sends the `count` datagrams that are chosen.
     #[inline(never)]
-    fn send_prepared(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, count: usize) -> usize {
+    fn send_prepared(&mut self, net: &mut impl Net, now: Nanos, wall: Wall, count: usize) -> usize {
         let header = self.header(Kind::Submission, wall);
         self.window.seal(&self.limits.receiver.keys, &header, &mut self.number);
         let leader_at = self.leader_at.or_else(|| self.leader_silence_ns());
@@ -410,7 +404,7 @@ impl PublisherCore {
         !self.lost && self.followed.end().is_some() && self.leader_contact.follows()
     }
 
-    fn header(&self, kind: Kind, wall: Nanos) -> Header {
+    fn header(&self, kind: Kind, wall: Wall) -> Header {
         Header {
             cluster: self.limits.receiver.keys.cluster(),
             history: self.followed.history(),
@@ -418,7 +412,7 @@ impl PublisherCore {
             sender: self.limits.receiver.me.replica,
             incarnation: self.limits.receiver.me.incarnation,
             commit_next: self.followed.commit.commit_next(),
-            timestamp: wall,
+            timestamp: wall.0,
             ..Header::new(kind)
         }
     }

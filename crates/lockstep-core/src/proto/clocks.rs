@@ -11,7 +11,7 @@
 
 use super::planted::{Mutation, planted};
 use crate::proto::membership::Membership;
-use lockstep_wire::{Identity, MEMBERS_MAX, Nanos};
+use lockstep_wire::{Identity, MEMBERS_MAX, Nanos, Wall};
 
 /// What a clock showed counts for so long, and up to twice as long: a member's clock that was set back is
 /// believed again after that.
@@ -53,17 +53,12 @@ pub struct Clocks {
     reached: Option<i64>,
 }
 
-/// The difference of two times.
-fn difference(time: Nanos, from: Nanos) -> i64 {
-    time.wrapping_sub(from) as i64
-}
-
 impl Clocks {
     /// A datagram of `identity`, which was received at `now`, shows its clock. Those of nodes that `members`
     /// do not list count for nothing.
     #[inline]
-    pub fn on_time(&mut self, identity: Identity, members: &Membership, (now, time): (Nanos, Nanos)) {
-        let ahead = difference(time, now);
+    pub fn on_time(&mut self, identity: Identity, members: &Membership, (now, time): (Nanos, Wall)) {
+        let ahead = time.ahead_of(now);
         for seen in self.seen.iter_mut().flatten() {
             if seen.identity == identity {
                 let age = now.saturating_sub(seen.began);
@@ -106,8 +101,8 @@ impl Clocks {
     /// monotonic clock, so that a clock that is set then moves nothing. Before it was known once, nothing is
     /// stamped but what a quorum has to store before it shows its clocks: the start of the first epoch.
     /// Returns by how much our clock differs, where a quorum's are known.
-    pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
-        let ours = difference(wall, now);
+    pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Wall)) -> Option<i64> {
+        let ours = wall.ahead_of(now);
         let mut ahead = [0; MEMBERS_MAX];
         let mut count = 0;
         for member in members.members() {
@@ -153,8 +148,8 @@ mod tests {
     }
 
     /// Times of clocks that are `ahead` of the right one, at `now`.
-    fn wall(now: Nanos, ahead: i64) -> Nanos {
-        (now + 1_700_000_000 * SECOND as u64).saturating_add_signed(ahead)
+    fn wall(now: Nanos, ahead: i64) -> Wall {
+        Wall(now + 1_700_000_000 * SECOND as u64).saturating_add_signed(ahead)
     }
 
     /// What replica 1 makes of its clock beside the clocks of the others.

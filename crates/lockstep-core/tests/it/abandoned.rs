@@ -86,7 +86,7 @@ fn a_publisher_is_told_that_it_is_lost_although_one_repairer_is_dead() {
     log.push(&["gone"]);
     publisher.net_mut().groups.push_back(log.heartbeat());
     for step in 1..400 {
-        publisher.poll(step * 5 * MS, 1, 9, |event| events.push(event));
+        publisher.poll(step * 5 * MS, Wall(1), 9, |event| events.push(event));
         for request in requests_in(&sent(publisher.net_mut())) {
             let from = u32::from(request.to.ip().octets()[3]);
             if from != 3 {
@@ -129,7 +129,7 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
     publisher.core.open("orders", [1, 1]);
     let mut asked = Vec::new();
     for step in 2..40 {
-        publisher.poll(step * MS, 1, 9, |event| events.push(event));
+        publisher.poll(step * MS, Wall(1), 9, |event| events.push(event));
         for (to, bytes) in sent(publisher.net_mut()) {
             let (To::Unicast(to), Ok(Datagram::Query(_, query, ..))) =
                 (to, Datagram::decode(&bytes, &Keyring::none(CLUSTER)))

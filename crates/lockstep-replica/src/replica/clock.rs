@@ -12,7 +12,7 @@ use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
 use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::sequence::Sequencer;
-use lockstep_wire::{Condition, Epoch, Header, Identity, Nanos};
+use lockstep_wire::{Condition, Epoch, Header, Identity, Nanos, Wall};
 
 /// A node that does not lead judges its clock so often; a leader at each heartbeat.
 const JUDGED_EVERY: Nanos = 100_000_000;
@@ -23,12 +23,12 @@ pub(super) struct ClockWatch {
     clocks: Clocks,
     /// When they were judged last.
     judged_at: Nanos,
-    /// What our clock showed when the monotonic one began; another number: it was set.
-    base: Nanos,
+    /// By how much our clock was ahead of the monotonic one; another number: it was set.
+    base: i64,
     /// The stream's time is far ahead of ours.
     is_ahead: bool,
     /// The stream's time when this node, as the leader, knew it first in its epoch; 0: it did not lead.
-    learned: Nanos,
+    learned: Wall,
 }
 
 impl ClockWatch {
@@ -44,12 +44,12 @@ impl ClockWatch {
 
     /// When the epoch with this start began. The start of a history's first epoch has no time: the node that
     /// `led` it tells when it knew the stream's time.
-    pub(super) fn since(&self, start: &Header, led: Epoch) -> Nanos {
-        if start.timestamp == 0 && start.epoch() == led { self.learned } else { start.timestamp }
+    pub(super) fn since(&self, start: &Header, led: Epoch) -> Wall {
+        if start.timestamp == 0 && start.epoch() == led { self.learned } else { Wall(start.timestamp) }
     }
 
     /// CLOCK-1: the leader stamps by what was judged. Returns whether the stream's time is known.
-    fn correct(&mut self, sequencer: &mut Sequencer, wall: Nanos) -> bool {
+    fn correct(&mut self, sequencer: &mut Sequencer, wall: Wall) -> bool {
         sequencer.set_correction(self.correction());
         self.learned = sequencer.time(wall);
         sequencer.has_time()
@@ -57,8 +57,8 @@ impl ClockWatch {
 
     /// Whether our clock was set since the last call.
     #[inline]
-    pub(super) fn was_set(&mut self, now: Nanos, wall: Nanos) -> bool {
-        let base = wall.wrapping_sub(now);
+    pub(super) fn was_set(&mut self, now: Nanos, wall: Wall) -> bool {
+        let base = wall.ahead_of(now);
         std::mem::replace(&mut self.base, base) != base
     }
 
@@ -68,7 +68,7 @@ impl ClockWatch {
         &mut self,
         me: Identity,
         members: &Membership,
-        (now, wall): (Nanos, Nanos),
+        (now, wall): (Nanos, Wall),
     ) -> Option<i64> {
         self.judged_at = now;
         self.clocks.judge(me, members, (now, wall))
@@ -77,7 +77,7 @@ impl ClockWatch {
     /// A member's datagram shows its clock.
     #[inline]
     pub(super) fn on_member(&mut self, members: &Membership, now: Nanos, header: &Header) {
-        self.clocks.on_time(header.identity(), members, (now, header.timestamp));
+        self.clocks.on_time(header.identity(), members, (now, Wall(header.timestamp)));
     }
 
     /// A member's ack shows its clock to a node that follows, which looks at those that come shortly before
@@ -125,13 +125,13 @@ impl<P: Ports> Ctx<'_, P> {
     /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the
     /// stream's time.
     #[inline]
-    pub(super) fn check_clock(&mut self, stream: Nanos, leads: bool) {
+    pub(super) fn check_clock(&mut self, stream: Wall, leads: bool) {
         let Turn { now, wall, .. } = self.turn;
         if leads || now >= self.core.clocks.judged_at + JUDGED_EVERY {
             self.judge_clock();
         }
         let wall = wall.saturating_add_signed(self.core.clocks.correction().unwrap_or(0));
-        let ahead = stream.saturating_sub(wall);
+        let ahead = stream.saturating_since(wall);
         if (ahead > TOLERANCE / 2 || self.core.clocks.is_ahead) && self.core.clocks.is_news(ahead) {
             let numbers = (ahead, u64::from(leads));
             self.core.set_condition(Condition::ClockAhead, self.core.clocks.is_ahead, now, numbers);

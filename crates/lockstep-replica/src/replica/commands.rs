@@ -18,7 +18,7 @@ use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
     Change, CommandReject, Condition, EntryKind, Epoch, Header, Identity, MEMBERS_MAX, MEMBERSHIP_LEN_MAX,
-    MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof, OrderStatement, named_arguments,
+    MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof, OrderStatement, Wall, named_arguments,
     write_membership,
 };
 
@@ -38,8 +38,7 @@ pub(super) struct LastRejectedCommand {
     /// The member of the change.
     pub(super) member: Identity,
     pub(super) why: CommandReject,
-    /// By the wall clock.
-    pub(super) at: Nanos,
+    pub(super) at: Wall,
 }
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -237,7 +236,7 @@ impl<P: Ports> Ctx<'_, P> {
                 versions::judge_upgrade(role, name.parse().unwrap_or(0)).map(|()| true)?
             }
             OperatorOrder::Time => {
-                let before = name.parse().unwrap_or(0);
+                let before = Wall(name.parse().unwrap_or(0));
                 time_order::judge(self, role, &self.tail.end(), before).map(|()| true)?
             }
             _ => self.judge_declaration(role.role(), dead)?,

@@ -3,15 +3,14 @@
 use super::ReplicaCore;
 use crate::journal::Tail;
 use crate::ports::Ports;
-use lockstep_wire::{Header, Kind, Nanos};
+use lockstep_wire::{Header, Kind, Nanos, Wall};
 
 /// The time of a turn of the duty cycle, and whether the turn received all that waited.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
-    /// Monotonic, of this process.
+    /// The monotonic clock.
     pub(super) now: Nanos,
-    /// Since the Unix epoch.
-    pub(super) wall: Nanos,
+    pub(super) wall: Wall,
     /// It received less than one receive may lend.
     pub(super) drained: bool,
 }
@@ -20,7 +19,7 @@ impl Turn {
     /// A frame of a replay comes between two turns. It is stored and not answered, so its time of day is of
     /// no use.
     pub(super) fn of_replay(now: Nanos) -> Self {
-        Self { now, wall: 0, drained: false }
+        Self { now, wall: Wall::default(), drained: false }
     }
 }
 

@@ -5,7 +5,7 @@ use super::ReplicaEngine;
 use crate::ports::Ports;
 use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::ports::Net;
-use lockstep_wire::{EVENTS_LEN_MAX, EventRow, EventsBody, Kind, Nanos, event_number, write_events};
+use lockstep_wire::{EVENTS_LEN_MAX, EventRow, EventsBody, Kind, Wall, event_number, write_events};
 use std::net::SocketAddrV4;
 
 /// Most queries of a turn: others are not answered, and their senders repeat them.
@@ -49,7 +49,7 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 
     /// Answers a query: with `rows`, the newest first, and with the ring's bounds in `page`.
-    pub fn send_events(&mut self, wall: Nanos, query: EventQuery, page: EventsBody, rows: &[EventRow]) {
+    pub fn send_events(&mut self, wall: Wall, query: EventQuery, page: EventsBody, rows: &[EventRow]) {
         let Self { net, tail, core, .. } = self;
         core.outbox.number += 1;
         let mut out = [0; EVENTS_LEN_MAX];

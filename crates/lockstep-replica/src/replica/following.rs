@@ -15,7 +15,7 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_wire::{
     Condition, Datagram, Epoch, FrameView, Header, HeartbeatBody, MemberBody, Reject, RepairReject,
-    RepairRejectBody, RepairTrailer, Seq,
+    RepairRejectBody, RepairTrailer, Seq, Wall,
 };
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -36,7 +36,7 @@ impl<P: Ports> ReplicaEngine<P> {
         if let RoleState::Following(following) = role {
             following.waits_for_room = false;
             following.apply_ready(&mut ctx);
-            let stream = ctx.tail.end().timestamp.max(following.clock_announced);
+            let stream = Wall(ctx.tail.end().timestamp).max(following.clock_announced);
             ctx.check_clock(stream, false);
             ctx.core.log.on_commit(ctx.core.commit_next());
             following.assign_role(ctx.core, &ctx.tail.end());
@@ -88,7 +88,7 @@ impl Following {
             }
         }
         if epoch == ctx.core.followed.epoch() {
-            self.clock_announced = header.timestamp;
+            self.clock_announced = Wall(header.timestamp);
         }
         self.successors_announced = body.successors;
         self.credit_announced = body.credit_entries > 0 && body.shares_over == 0;

@@ -13,7 +13,7 @@ use lockstep_core::proto::failure_detector::patience_with_silence;
 use lockstep_core::proto::ingress::IngressRounds;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    AckBody, Datagram, Header, Identity, Kind, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
+    AckBody, Datagram, Header, Identity, Kind, Reject, SMALL_LEN_MAX, Seq, Wall, submitter, write_ack,
 };
 use std::cmp::Ordering;
 
@@ -165,7 +165,7 @@ impl Leading {
             return Some(StepDownReason::NoQuorum);
         }
         ctx.check_exposure();
-        ctx.check_clock(ctx.tail.end().timestamp, true);
+        ctx.check_clock(Wall(ctx.tail.end().timestamp), true);
         self.sequencer.set_correction(ctx.core.clocks.correction());
         ctx.core.check_publisher_table(now);
         self.check_redundancy(ctx);

@@ -97,7 +97,7 @@ use lockstep_core::proto::start::{self, StartRole};
 use lockstep_core::proto::unicast_probe::UnicastProbe;
 use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPAIR_TRAILER_LEN,
-    Reject, SMALL_LEN_MAX, Seq,
+    Reject, SMALL_LEN_MAX, Seq, Wall,
 };
 use std::net::SocketAddrV4;
 
@@ -274,9 +274,8 @@ impl<P: Ports> ReplicaEngine<P> {
         }
     }
 
-    /// One turn: receives, applies the rules, stores, sends. `now` is monotonic, `wall` the time since
-    /// the Unix epoch. Returns the work done: 0 is an idle turn.
-    pub fn poll(&mut self, now: Nanos, wall: Nanos) -> usize {
+    /// One turn: receives, applies the rules, stores, sends. Returns the work done: 0 is an idle turn.
+    pub fn poll(&mut self, now: Nanos, wall: Wall) -> usize {
         if self.core.stopped {
             return 0;
         }
@@ -544,7 +543,7 @@ impl ReplicaCore {
         self.events.push(ReplicaEvent::Role { from, to, epoch, seq, is_archiver });
     }
 
-    fn header(&self, kind: Kind, wall: Nanos, end: &LogEnd) -> Header {
+    fn header(&self, kind: Kind, wall: Wall, end: &LogEnd) -> Header {
         Header {
             cluster: self.limits.receiver.keys.cluster(),
             history: self.followed.history(),
@@ -553,7 +552,7 @@ impl ReplicaCore {
             incarnation: self.identity().incarnation,
             first_seq: end.next,
             commit_next: self.commit_next(),
-            timestamp: wall,
+            timestamp: wall.0,
             chain: end.chain,
             number: self.outbox.number,
             ..Header::new(kind)

@@ -15,7 +15,7 @@ use lockstep_core::proto::rights::Submitter;
 use lockstep_core::proto::sequence::{Sequencer, Stamp};
 use lockstep_wire::{
     CommandReject, DayMark, Entry, EntryKind, Epoch, Header, KeyHolder, MembershipView, Nanos, OperatorOrder,
-    OrderProof, OrderStatement, OrderView, PublisherNotice, Reject, Seq, day_arguments,
+    OrderProof, OrderStatement, OrderView, PublisherNotice, Reject, Seq, Wall, day_arguments,
 };
 use std::sync::Arc;
 
@@ -60,26 +60,26 @@ enum FrameEffect {
     /// The frame is the first one of this version.
     Version(u8),
     /// The frame is the first one of a lower time than this, that of the stream before.
-    Time(Nanos),
+    Time(Wall),
 }
 
 impl FrameEffect {
     fn of(record: &[u8]) -> Option<Self> {
         let order = OrderView::parse(record).ok()?;
-        order.version().map(Self::Version).or(order.time_before().map(Self::Time))
+        order.version().map(Self::Version).or(order.time_before().map(|before| Self::Time(Wall(before))))
     }
 
     /// Whether the stream behind `end` still stands where the order was judged. A copy of an order of time
     /// that was carried out finds another time.
-    fn is_due(self, sequencer: &Sequencer, end: &LogEnd, wall: Nanos) -> bool {
+    fn is_due(self, sequencer: &Sequencer, end: &LogEnd, wall: Wall) -> bool {
         match self {
             Self::Version(_) => true,
-            Self::Time(before) => end.timestamp == before && sequencer.time(wall) < before,
+            Self::Time(before) => Wall(end.timestamp) == before && sequencer.time(wall) < before,
         }
     }
 
     /// The open frame begins with the order, at `seq`.
-    fn apply(self, core: &mut ReplicaCore, sequencer: &mut Sequencer, (seq, wall): (Seq, Nanos)) {
+    fn apply(self, core: &mut ReplicaCore, sequencer: &mut Sequencer, (seq, wall): (Seq, Wall)) {
         match self {
             Self::Version(version) => {
                 sequencer.raise(version);
@@ -88,7 +88,11 @@ impl FrameEffect {
             }
             Self::Time(before) => {
                 sequencer.set_back(wall);
-                core.events.push(ReplicaEvent::TimeSetBack { before, after: sequencer.time(wall), seq });
+                core.events.push(ReplicaEvent::TimeSetBack {
+                    before: before.0,
+                    after: sequencer.time(wall).0,
+                    seq,
+                });
             }
         }
     }

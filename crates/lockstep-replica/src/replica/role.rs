@@ -23,7 +23,7 @@ use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::window::Uncommitted;
 use lockstep_wire::{
     Entries, Epoch, FrameView, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow,
-    OperatorOrder, Seq, VERSION_MIN,
+    OperatorOrder, Seq, VERSION_MIN, Wall,
 };
 
 /// The role of a node that does not lead.
@@ -73,7 +73,7 @@ pub(super) struct Following {
     /// and commit, number.
     pub(super) successors_announced: [u8; 8],
     pub(super) credit_announced: bool,
-    pub(super) clock_announced: Nanos,
+    pub(super) clock_announced: Wall,
     pub(super) heartbeat_seen: (Epoch, Seq),
     pub(super) heartbeat_number: u64,
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
@@ -227,7 +227,7 @@ impl Following {
             takeover_wait_reported: Epoch::NONE,
             successors_announced: [0; 8],
             credit_announced: false,
-            clock_announced: 0,
+            clock_announced: Wall::default(),
             heartbeat_seen: (Epoch::NONE, 0),
             heartbeat_number: 0,
             moved_at: now,

@@ -27,7 +27,7 @@ pub(super) fn write_status_to<P: Ports>(
         token: asked.token,
         process_nonce: ctx.core.limits.process_nonce,
         leader: ctx.core.present_leader(role).map_or(0, Identity::packed),
-        epoch_since: ctx.core.epoch_since(),
+        epoch_since: ctx.core.epoch_since().0,
         promised: match planted(Mutation::StatusOfPromise) {
             true => ctx.tail.end().epoch.0,
             false => ctx.core.acceptor.promised().0,
@@ -36,7 +36,7 @@ pub(super) fn write_status_to<P: Ports>(
         suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
         suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
         rejected_member: rejected.map_or(0, |denial| denial.member.packed()),
-        rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
+        rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_since(denial.at)),
         denied: rejected.map_or(0, |denial| denial.why as u32),
         role: is as u8,
         suspicion: suspected.map_or(0, |suspicion| suspicion.why as u8),

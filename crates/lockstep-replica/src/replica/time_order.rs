@@ -11,7 +11,7 @@ use super::{Ctx, RoleState, Turn};
 use crate::ports::Ports;
 use lockstep_core::proto::clocks::TOLERANCE;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{CommandReject, Kind, Nanos, TimesBody, write_times};
+use lockstep_wire::{CommandReject, Kind, TimesBody, Wall, write_times};
 
 /// The version of the first logs that have the order.
 const LOG_VERSION: u8 = 4;
@@ -22,7 +22,7 @@ pub(super) fn judge<P: Ports>(
     ctx: &mut Ctx<'_, P>,
     role: &mut RoleState,
     end: &LogEnd,
-    before: Nanos,
+    before: Wall,
 ) -> Result<(), CommandReject> {
     let Turn { now, wall, .. } = ctx.turn;
     let RoleState::Leading(leading) = role else { return Err(CommandReject::NotLeader) };
@@ -37,10 +37,11 @@ pub(super) fn judge<P: Ports>(
         return Err(CommandReject::ClocksUnknown);
     }
     leading.sequencer.set_correction(ctx.core.clocks.correction());
-    if end.timestamp.saturating_sub(leading.sequencer.time(wall)) <= TOLERANCE {
+    let stream = Wall(end.timestamp);
+    if stream.saturating_since(leading.sequencer.time(wall)) <= TOLERANCE {
         return Err(CommandReject::NotAhead);
     }
-    if before == end.timestamp { Ok(()) } else { Err(CommandReject::Stale) }
+    if before == stream { Ok(()) } else { Err(CommandReject::Stale) }
 }
 
 /// The stream's time at a node, and that of a quorum's clocks.
@@ -49,7 +50,7 @@ pub(super) fn write_times_to<P: Ports>(ctx: &mut Ctx<'_, P>, token: u64, out: &m
     ctx.core.outbox.number += 1;
     // A question changes nothing.
     let apart = ctx.core.clocks.clone().judge(ctx.core.identity(), &ctx.core.log.membership, (now, wall));
-    let quorum = apart.map_or(0, |apart| wall.saturating_add_signed(apart.saturating_neg()));
+    let quorum = apart.map_or(0, |apart| wall.saturating_add_signed(apart.saturating_neg()).0);
     let body = TimesBody { token, stream: ctx.tail.end().timestamp, quorum };
     write_times(out, ctx.core.keys(), ctx.header(Kind::Times), body)
 }

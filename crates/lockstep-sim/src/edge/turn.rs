@@ -54,7 +54,7 @@ impl World {
             Some(EdgeProcess::Copy(process)) => self.turn_copy(&mut edges, node, process, draws),
             Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, node, process, draws),
             Some(EdgeProcess::Calendar(process)) => {
-                let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+                let (now, wall) = (self.now, lockstep_wire::Wall(self.now + self.plan.wall_ns));
                 let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
                 Ok(match process.order.turn(&mut process.publisher.core, None) {
                     None => Goes::On(work),
@@ -109,7 +109,7 @@ impl World {
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
         core.clocks.gateway = wall;
         let mut events = Vec::new();
-        let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
+        let mut work = publisher.poll(now, lockstep_wire::Wall(wall), BATCH, |event| events.push(event));
         for event in events {
             if event == PublisherEvent::OutcomesUnknown {
                 self.oracle.coverage.count(Event::PublishersLost);
@@ -151,7 +151,7 @@ impl World {
         let GatewayProcess { publisher, core, rng, touched, .. } = process;
         core.turn(now, &mut EdgeHandle(&mut publisher.core, rng), touched);
         work += self.write(edges, process);
-        process.publisher.flush(now, wall);
+        process.publisher.flush(now, lockstep_wire::Wall(wall));
         if let Some(error) = process.core.take_failure() {
             let event = match error {
                 GatewayError::NameTaken(_) => Event::NamesTaken,
@@ -289,7 +289,7 @@ impl World {
         (0..copy.take_fired()).for_each(|_| self.oracle.coverage.count(Event::TimersFired));
         let mut is_lost = false;
         let (mut has_diverged, mut broken) = (false, Ok(()));
-        work += publisher.poll(now, wall, BATCH, |event| {
+        work += publisher.poll(now, lockstep_wire::Wall(wall), BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
             if broken.is_ok() {
@@ -311,7 +311,7 @@ impl World {
         work += copy
             .turn(now, &mut publisher.core)
             .map_err(|fault| format!("MACHINE: copy {node} ends: {fault}"))?;
-        publisher.flush(now, wall);
+        publisher.flush(now, lockstep_wire::Wall(wall));
         if rng.below(256) == 0
             && let Some(snapshot) = process.snapshot()
             && let Actor::Edge(edge) = &mut self.nodes[node].actor
