@@ -10,7 +10,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_sim::mutated::cluster::SmallCluster;
 use lockstep_sim::mutated::scenario::Arrival;
 use lockstep_sim::net::SimNet;
-use lockstep_wire::{EVERYBODY, PublisherId};
+use lockstep_wire::{EVERYBODY, PublisherId, Wall};
 use shared::next_step;
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ fuzz_target!(|bytes: &[u8]| {
         };
         now += step.ns;
         for _ in 0..2 {
-            publisher.poll(now, WALL + now, LIMIT, |event| match event {
+            publisher.poll(now, Wall(WALL + now), LIMIT, |event| match event {
                 PublisherEvent::Opened { publisher, .. } => ids.push(publisher),
                 PublisherEvent::Committed { publisher, publisher_seq, .. } => {
                     let last = outcomes.entry(publisher).or_default();

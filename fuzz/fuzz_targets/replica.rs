@@ -46,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
         now += step.ns;
         // The second turn sends what follows from the first.
         for _ in 0..2 {
-            replica.poll(now, WALL + now);
+            replica.poll(now, lockstep_wire::Wall(WALL + now));
             let sent = std::mem::take(&mut replica.net_mut().sent);
             promises.judge(&replica, &sent);
             while replica.core.events.pop().is_some() {}

@@ -23,7 +23,7 @@ use lockstep_node::io::tail::TailReader;
 use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
-    AckBody, Header, Identity, KeyClass, Keys, Kind, Nanos, PublisherId, Seq, frame_len_max, write_ack,
+    AckBody, Header, Identity, KeyClass, Keys, Kind, Nanos, PublisherId, Seq, Wall, frame_len_max, write_ack,
 };
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -224,7 +224,7 @@ impl World {
     /// One turn of everybody, everything carried.
     fn meet(&mut self) {
         self.now += STEP_NS;
-        let (now, wall) = (self.now, self.now + WALL);
+        let (now, wall) = (self.now, Wall(self.now + WALL));
         self.leader.replica.poll(now, wall);
         self.standby.replica.poll(now, wall);
         self.stamped.poll(now, usize::MAX, |_| ControlFlow::Continue(()));
@@ -269,7 +269,7 @@ impl World {
     /// The same; `watch` is given those turns to run that it may time.
     pub fn step_watched(&mut self, pattern: Pattern, mut watch: impl FnMut(Watched, &mut dyn FnMut())) {
         self.now += STEP_NS;
-        let (now, wall) = (self.now, self.now + WALL);
+        let (now, wall) = (self.now, Wall(self.now + WALL));
         let first = self.leader.replica.tail().end().next;
         for &count in pattern.datagrams {
             for _ in 0..count {
@@ -295,7 +295,7 @@ impl World {
     }
 
     /// A turn of everybody who reads the stream.
-    fn read(&mut self, now: Nanos, wall: Nanos) {
+    fn read(&mut self, now: Nanos, wall: Wall) {
         let [stamped, committed] = &mut self.delivered;
         lockstep_bench_stamped_turn(&mut self.stamped, now, stamped);
         lockstep_bench_committed_turn(&mut self.committed, now, committed);
@@ -303,7 +303,7 @@ impl World {
     }
 
     /// A submission of `count` messages, as a publisher sends it.
-    fn lay_submission(&mut self, count: usize, wall: Nanos) {
+    fn lay_submission(&mut self, count: usize, wall: Wall) {
         let Self { cluster, keys, leader, id, next, .. } = self;
         let first = *next;
         *next += count as u64;
@@ -311,7 +311,7 @@ impl World {
             cluster: cluster.number,
             history: cluster.history,
             sender: 9,
-            timestamp: wall,
+            timestamp: wall.0,
             number: *next,
             ..Header::new(Kind::Submission)
         };
@@ -336,7 +336,7 @@ impl World {
     }
 
     /// The standby's ack, for everybody who counts.
-    fn lay_ack(&mut self, wall: Nanos) {
+    fn lay_ack(&mut self, wall: Wall) {
         self.acks += 1;
         let (end, standby) = (self.standby.replica.tail().end(), self.cluster.identities[1]);
         let header = Header {
@@ -347,7 +347,7 @@ impl World {
             incarnation: standby.incarnation,
             first_seq: end.next,
             commit_next: self.standby.replica.core.commit_next(),
-            timestamp: wall,
+            timestamp: wall.0,
             chain: end.chain,
             number: self.acks,
             ..Header::new(Kind::Ack)
@@ -388,21 +388,21 @@ impl World {
 
 /// From received submissions to frames handed to the device.
 #[inline(never)]
-fn lockstep_bench_leader_turn(leader: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_leader_turn(leader: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Wall) -> usize {
     black_box("leader");
     leader.poll(now, wall)
 }
 
 /// A leader's turn that receives one ack and nothing else.
 #[inline(never)]
-fn lockstep_bench_leader_hears_ack(leader: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_leader_hears_ack(leader: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Wall) -> usize {
     black_box("ack");
     leader.poll(now, wall)
 }
 
 /// From a received frame to an ack handed to the device.
 #[inline(never)]
-fn lockstep_bench_standby_turn(standby: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_standby_turn(standby: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Wall) -> usize {
     black_box("standby");
     standby.poll(now, wall)
 }
@@ -437,7 +437,7 @@ fn lockstep_bench_publisher_publish(publisher: &mut PublisherEngine<Desk>, id: P
 
 /// The open datagram to the device.
 #[inline(never)]
-fn lockstep_bench_publisher_flush(publisher: &mut PublisherEngine<Desk>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_publisher_flush(publisher: &mut PublisherEngine<Desk>, now: Nanos, wall: Wall) -> usize {
     publisher.flush(now, wall)
 }
 
@@ -446,7 +446,7 @@ fn lockstep_bench_publisher_flush(publisher: &mut PublisherEngine<Desk>, now: Na
 fn lockstep_bench_publisher_turn(
     publisher: &mut PublisherEngine<Desk>,
     now: Nanos,
-    wall: Nanos,
+    wall: Wall,
     outcomes: &mut u64,
 ) -> usize {
     publisher.poll(now, wall, usize::MAX, |event| {

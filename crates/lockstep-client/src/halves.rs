@@ -13,7 +13,7 @@ use lockstep_core::engine::ports::Net;
 use lockstep_core::engine::publisher::{PublisherCore, PublisherEngine};
 use lockstep_core::engine::subscriber::{SubscriberCore, SubscriberEngine};
 use lockstep_io::clock::Clock;
-use lockstep_wire::Nanos;
+use lockstep_wire::{Nanos, Wall};
 use std::ops::ControlFlow;
 
 /// An engine with one half or both.
@@ -84,12 +84,12 @@ impl<N: Net> Halves for PublisherEngine<N> {
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
     ) -> usize {
-        self.poll(now, clock.wall(now), limit, |event| _ = f(ParticipantEvent::Publisher(event), None))
+        self.poll(now, Wall(clock.wall(now)), limit, |event| _ = f(ParticipantEvent::Publisher(event), None))
     }
 
     #[inline]
     fn flush(&mut self, now: Nanos, clock: &Clock) -> usize {
-        self.flush(now, clock.wall(now))
+        self.flush(now, Wall(clock.wall(now)))
     }
 
     fn is_connected(&self) -> bool {
@@ -183,12 +183,12 @@ impl<N: Net> Halves for ParticipantEngine<N> {
         limit: usize,
         f: impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
     ) -> usize {
-        self.poll_with(now, clock.wall(now), limit, f)
+        self.poll_with(now, Wall(clock.wall(now)), limit, f)
     }
 
     #[inline]
     fn flush(&mut self, now: Nanos, clock: &Clock) -> usize {
-        self.flush(now, clock.wall(now))
+        self.flush(now, Wall(clock.wall(now)))
     }
 
     fn is_connected(&self) -> bool {

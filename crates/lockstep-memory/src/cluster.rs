@@ -16,7 +16,8 @@ use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent, SubscriberLimits};
 use lockstep_replica::replica::{ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
-    Epoch, Header, Identity, Keyring, Kind, Nanos, PublisherId, PublisherSeq, QueryKind, Seq, write_query,
+    Epoch, Header, Identity, Keyring, Kind, Nanos, PublisherId, PublisherSeq, QueryKind, Seq, Wall,
+    write_query,
 };
 use std::ops::ControlFlow;
 
@@ -68,7 +69,7 @@ impl ParticipantNode {
     }
 
     /// One turn.
-    pub fn poll(&mut self, now: Nanos, wall: Nanos, limit: usize) {
+    pub fn poll(&mut self, now: Nanos, wall: Wall, limit: usize) {
         let Self { participant, events, stream, stops, answers_as } = self;
         participant.poll_with(now, wall, limit, |event, publisher| match event {
             ParticipantEvent::Publisher(event) => {
@@ -285,7 +286,7 @@ impl Cluster {
 
     fn turn(&mut self) {
         self.now += TURN_NS;
-        let wall = self.now + WALL_NS;
+        let wall = Wall(self.now + WALL_NS);
         for index in 0..self.replicas.len() {
             let number = index as u32 + 1;
             if self.paused.contains(&number) || self.dead.contains(&number) {
@@ -364,7 +365,7 @@ impl SoloReplica {
     /// One turn. Returns what it sent.
     pub fn poll(&mut self) -> Vec<(To, Vec<u8>)> {
         self.now += TURN_NS;
-        self.replica.poll(self.now, self.now + WALL_NS);
+        self.replica.poll(self.now, Wall(self.now + WALL_NS));
         self.replica.invariants();
         sent(self.replica.net_mut())
     }

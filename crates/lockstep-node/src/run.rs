@@ -24,7 +24,7 @@ use lockstep_replica::journal::Checkpoint;
 use lockstep_replica::journal::ports::StoreFault;
 use lockstep_replica::journal::stall::DeviceWatch;
 use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
-use lockstep_wire::{Condition, EVENT_ROWS_MAX, EventRow, EventsBody, FrameView, Identity, Nanos, Seq};
+use lockstep_wire::{Condition, EVENT_ROWS_MAX, EventRow, EventsBody, FrameView, Identity, Nanos, Seq, Wall};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The interval of checking slowly changing state: the counters file and the disk.
@@ -253,7 +253,7 @@ impl Node {
             return Turn { work, next_deadline: Some(now + SLOW_NS), progress };
         }
         let stamped_before = self.replica.core.counters.get(Counter::StampedNext);
-        let mut work = self.replica.poll(now, self.clock.wall(now));
+        let mut work = self.replica.poll(now, Wall(self.clock.wall(now)));
         self.measure(now, stamped_before);
         if self.fetch.is_some() {
             work += self.take_replayed(now);
@@ -465,7 +465,7 @@ impl Node {
             let EventPage { span, from, count } = recorder.page(query.before, &mut rows);
             let EventSpan { id, oldest, next } = span;
             let page = EventsBody { ring: id, oldest, next, from, ..EventsBody::default() };
-            self.replica.send_events(self.clock.wall(now), query, page, &rows[..count]);
+            self.replica.send_events(Wall(self.clock.wall(now)), query, page, &rows[..count]);
         }
     }
 

@@ -175,14 +175,14 @@ impl ClusterProcess {
     pub(crate) fn turn(&mut self, now: Nanos, mut on_delivery: impl FnMut(ClusterDelivery)) -> Nanos {
         match self {
             Self::Replica(replica) => {
-                replica.poll(now, now + WALL_NS);
+                replica.poll(now, lockstep_wire::Wall(now + WALL_NS));
                 replica.tail_mut().free_published();
                 let pending_work = replica.has_pending_work().then_some(now + PENDING_WORK_NS);
                 while replica.core.events.pop().is_some() {}
                 replica.next_deadline().min(pending_work.unwrap_or(Nanos::MAX))
             }
             Self::Publisher(publisher, opened) => {
-                publisher.poll(now, now + WALL_NS, usize::MAX, |event| {
+                publisher.poll(now, lockstep_wire::Wall(now + WALL_NS), usize::MAX, |event| {
                     if let PublisherEvent::Opened { publisher, .. } = event {
                         *opened = Some(publisher);
                     }

@@ -29,7 +29,7 @@ use crate::net::SimNet;
 use crate::story::Happening;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_replica::journal::Superblock;
-use lockstep_wire::{Datagram, Header, Kind, Nanos};
+use lockstep_wire::{Datagram, Header, Kind, Nanos, Wall};
 
 /// Boots of the other machine are not those of the first.
 const OTHER_BOOT: u64 = 1 << 32;
@@ -204,7 +204,7 @@ impl Seconds {
         second.machine.remarks.clear();
         let (wall, shown) = (second.machine.wall(now), second.machine.clock.at(now));
         let Some(replica) = second.machine.replica_mut() else { return Ok(0) };
-        let work = replica.poll(shown, wall);
+        let work = replica.poll(shown, Wall(wall));
         let mut events = Vec::new();
         while let Some(event) = replica.core.events.pop() {
             events.push(event);

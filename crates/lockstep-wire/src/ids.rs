@@ -13,11 +13,42 @@ pub type PublisherId = u32;
 /// The destination of an entry: 0 for all readers, a `PublisherId` for that client, a channel from
 /// [`CHANNELS`] on.
 pub type Destination = u32;
-/// Nanoseconds: of the monotonic clock where it is called `now`, since the Unix epoch where it is a
-/// timestamp.
+/// Nanoseconds: a span, or a reading of the monotonic clock, which is called `now`. A timestamp of the wire
+/// is a [`Wall`].
 pub type Nanos = u64;
 /// The running digest over the frames of a log up to a seq.
 pub type Chain = u64;
+
+/// A reading of a wall clock, or the stream's time: nanoseconds since the Unix epoch. It has a type of its
+/// own, so that neither clock stands where the other one is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Wall(pub Nanos);
+
+impl Wall {
+    /// The time that is so much later, or earlier.
+    #[inline]
+    pub fn saturating_add_signed(self, ns: i64) -> Self {
+        Self(self.0.saturating_add_signed(ns))
+    }
+
+    /// How much later it is than `before`; 0 if it is not.
+    #[inline]
+    pub fn saturating_since(self, before: Self) -> Nanos {
+        self.0.saturating_sub(before.0)
+    }
+
+    /// By how much it is ahead of the monotonic clock, which shows `now`.
+    #[inline]
+    pub fn ahead_of(self, now: Nanos) -> i64 {
+        self.0.wrapping_sub(now) as i64
+    }
+}
+
+impl fmt::Display for Wall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// The destination of a message for all readers.
 pub const EVERYBODY: Destination = 0;

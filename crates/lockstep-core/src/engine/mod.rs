@@ -10,6 +10,7 @@ pub mod counters;
 pub mod durations;
 pub mod event;
 pub mod event_record;
+pub mod followed;
 pub mod idle_turn;
 pub mod leader_contact;
 pub mod losses;

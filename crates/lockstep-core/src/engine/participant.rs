@@ -18,7 +18,7 @@ use super::ports::Net;
 use super::publisher::{PublisherCore, PublisherEvent, PublisherLimits};
 use super::receiver::NACK_LEN_MAX;
 use super::subscriber::{SubscriberCore, SubscriberEvent, SubscriberLimits};
-use lockstep_wire::{Datagram, Keys, Nanos, Reject};
+use lockstep_wire::{Datagram, Keys, Nanos, Reject, Wall};
 use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 
@@ -71,7 +71,7 @@ impl<N: Net> ParticipantEngine<N> {
     pub fn poll(
         &mut self,
         now: Nanos,
-        wall: Nanos,
+        wall: Wall,
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
@@ -83,7 +83,7 @@ impl<N: Net> ParticipantEngine<N> {
     pub fn poll_with(
         &mut self,
         now: Nanos,
-        wall: Nanos,
+        wall: Wall,
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>, Option<&mut PublisherCore>) -> ControlFlow<()>,
     ) -> usize {
@@ -118,7 +118,7 @@ impl<N: Net> ParticipantEngine<N> {
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.
-    pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
+    pub fn flush(&mut self, now: Nanos, wall: Wall) -> usize {
         self.publisher.flush(&mut self.net, now, wall)
     }
 

@@ -26,6 +26,7 @@ mod unicast_probe;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::Events;
+use super::followed::Followed;
 use super::idle_turn::check_idle_turn;
 use super::leader_contact::{LeaderContact, leaderless_ns_max};
 use super::ports::{Burst, Net};
@@ -37,7 +38,7 @@ use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::PublisherNames;
 use lockstep_wire::{
     Datagram, Destination, Epoch, Header, KeyClass, Kind, MESSAGE_LEN_MAX, NAME_LEN_MAX, Nanos, NoticeRows,
-    PublisherNotice, QueryKind, Reject,
+    PublisherNotice, QueryKind, Reject, Wall,
 };
 pub use notifications::{ELSEWHERE, OpenRefusal, Outcomes, PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -103,6 +104,7 @@ pub struct PublisherCore {
     limits: PublisherLimits,
     /// What every destination takes, and one frame: a message within it is compared with this alone.
     short_len_max: usize,
+    followed: Followed,
     rx: Receiver,
     window: SubmitWindow,
     lines: PublisherNames,
@@ -153,6 +155,7 @@ const BURSTS_MAX: usize = 64;
 impl PublisherCore {
     /// Holds after each turn. Panics with the rule that is broken.
     pub fn invariants(&self) {
+        self.followed.invariants();
         self.rx.invariants();
         self.lines.invariants();
         self.window.invariants(self.lines.list.iter().map(|line| &line.outstanding));
@@ -169,13 +172,7 @@ impl<N: Net> PublisherEngine<N> {
 
     /// One turn: reads the stream, reports to `f` at most `limit` committed outcomes and all other events,
     /// sends what is written. Returns the work done.
-    pub fn poll(
-        &mut self,
-        now: Nanos,
-        wall: Nanos,
-        limit: usize,
-        mut f: impl FnMut(PublisherEvent),
-    ) -> usize {
+    pub fn poll(&mut self, now: Nanos, wall: Wall, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
         let Self { net, core, scratch } = self;
         if core.is_lost() {
             return 0;
@@ -201,7 +198,7 @@ impl<N: Net> PublisherEngine<N> {
     }
 
     /// Sends what is written, at most one call. Returns the datagrams sent.
-    pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
+    pub fn flush(&mut self, now: Nanos, wall: Wall) -> usize {
         self.core.flush(&mut self.net, now, wall)
     }
 
@@ -235,15 +232,17 @@ impl PublisherCore {
         &mut self,
         net: &mut impl Net,
         scratch: &mut [u8],
-        (now, wall): (Nanos, Nanos),
+        (now, wall): (Nanos, Wall),
         limit: usize,
         drained: bool,
         f: &mut impl FnMut(PublisherEvent),
     ) -> usize {
-        if self.rx.abandoned().is_some() || self.rx.has_diverged() {
+        if self.rx.abandoned(&self.followed).is_some() || self.rx.divergence.is_proven() {
             self.lost = true;
         }
-        if let Some(Superseded { history, left, have_next: have, diverged: parted }) = self.rx.superseded() {
+        if let Some(Superseded { history, left, have_next: have, diverged: parted }) =
+            self.rx.histories.superseded()
+        {
             self.lost = true;
             // Of another log it had read nothing that was final.
             if !parted {
@@ -261,9 +260,8 @@ impl PublisherCore {
         if std::mem::take(&mut self.renewed) {
             self.hurry();
         }
-        if let Some((length, to)) =
-            self.rx.poll_nack(now, &mut self.number, scratch, &mut self.counters, &mut self.events)
-        {
+        let Self { rx, followed, number, counters, events, .. } = self;
+        if let Some((length, to)) = rx.poll_nack(followed, now, number, scratch, counters, events) {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
         while self.events.pop().is_some() {}
@@ -283,24 +281,24 @@ impl PublisherCore {
 
     /// Sends what is written, at most one call. Returns the datagrams sent.
     #[inline]
-    pub(super) fn flush(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) -> usize {
+    pub(super) fn flush(&mut self, net: &mut impl Net, now: Nanos, wall: Wall) -> usize {
         self.send(net, now, wall, false)
     }
 
     /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be
     /// seen stamped, and who was away for a while would send everything once more.
     #[inline]
-    fn send(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, drained: bool) -> usize {
+    fn send(&mut self, net: &mut impl Net, now: Nanos, wall: Wall, drained: bool) -> usize {
         self.window.end_datagram();
         // In what is missing of the stream it may be stamped: nobody knows before that is read.
-        let read_at = self.rx.read_at(now);
+        let read_at = self.rx.read_at(&self.followed, now);
         let count = self.window.prepare(read_at, drained);
         if count == 0 { 0 } else { self.send_prepared(net, now, wall, count) }
     }
 
     /// Sends the `count` datagrams that are chosen.
     #[inline(never)]
-    fn send_prepared(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos, count: usize) -> usize {
+    fn send_prepared(&mut self, net: &mut impl Net, now: Nanos, wall: Wall, count: usize) -> usize {
         let header = self.header(Kind::Submission, wall);
         self.window.seal(&self.limits.receiver.keys, &header, &mut self.number);
         let leader_at = self.leader_at.or_else(|| self.leader_silence_ns());
@@ -342,6 +340,7 @@ impl PublisherCore {
         let datagram_len_max = limits.receiver.frame_len_max;
         let mut core = Self {
             short_len_max: 0,
+            followed: Followed::new(&limits.receiver, Start::Live),
             rx: Receiver::new(limits.receiver.clone(), Start::Live),
             window: SubmitWindow::new(
                 limits.window_entries,
@@ -396,24 +395,24 @@ impl PublisherCore {
     pub fn next_deadline(&self) -> Nanos {
         // In what is missing of the stream a message may be stamped: nothing is sent again before that is
         // read.
-        let resend = if self.rx.is_whole() { self.window.next_deadline() } else { Nanos::MAX };
-        self.rx.next_deadline().min(resend).min(self.unicast_probe.next_deadline())
+        let resend = if self.rx.is_whole(&self.followed) { self.window.next_deadline() } else { Nanos::MAX };
+        self.rx.next_deadline(&self.followed).min(resend).min(self.unicast_probe.next_deadline())
     }
 
     /// Whether the stream is received and a leader followed: one was received within `leaderless_ns_max`.
     pub fn is_connected(&self) -> bool {
-        !self.lost && self.rx.end().is_some() && self.leader_contact.follows()
+        !self.lost && self.followed.end().is_some() && self.leader_contact.follows()
     }
 
-    fn header(&self, kind: Kind, wall: Nanos) -> Header {
+    fn header(&self, kind: Kind, wall: Wall) -> Header {
         Header {
             cluster: self.limits.receiver.keys.cluster(),
-            history: self.rx.history(),
-            epoch: self.rx.follow.epoch().0,
+            history: self.followed.history(),
+            epoch: self.followed.epoch().0,
             sender: self.limits.receiver.me.replica,
             incarnation: self.limits.receiver.me.incarnation,
-            commit_next: self.rx.commit.commit_next(),
-            timestamp: wall,
+            commit_next: self.followed.commit.commit_next(),
+            timestamp: wall.0,
             ..Header::new(kind)
         }
     }
@@ -457,26 +456,26 @@ impl PublisherCore {
     ) -> Result<(), Reject> {
         match datagram? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.admit_frame(&frame, trailer.as_ref())?;
+                self.rx.admit_frame(&mut self.followed, &frame, trailer.as_ref())?;
                 if from.is_none() && trailer.is_none() {
                     self.on_leader(now, None);
                 }
-                let placement =
-                    self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
-                if self.rx.follow.epoch() != self.epoch {
+                let Self { rx, followed, counters, events, .. } = self;
+                let placement = rx.on_frame(followed, &frame, trailer.as_ref(), counters, events);
+                if self.followed.epoch() != self.epoch {
                     self.on_epoch(now, f);
                 }
                 if let Placement::Next(next) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.lines.read(now, &mut self.window, &frame, f);
-                    self.rx.accept(next, &mut self.counters);
+                    self.rx.accept(&mut self.followed, next, &mut self.counters);
                     self.read_ready(now, f);
                 }
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(header)?;
-                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
-                self.rx.on_announced_membership(header, &body);
+                self.rx.check_history(&mut self.followed, header)?;
+                self.rx.on_heartbeat(&mut self.followed, header, &mut self.counters, &mut self.events);
+                self.followed.on_announced_membership(header, &body);
                 if from.is_none() || header.epoch() >= self.epoch {
                     self.on_leader(now, from);
                 }
@@ -488,27 +487,27 @@ impl PublisherCore {
                 }
             }
             Datagram::PublisherNotice(header, rows) => {
-                self.rx.check_history(header)?;
+                self.rx.check_history(&mut self.followed, header)?;
                 if header.epoch() == self.epoch {
                     self.on_notice(now, rows, f);
                 }
             }
             Datagram::Ack(header, _) => {
-                self.rx.check_history(header)?;
-                self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                self.rx.check_history(&mut self.followed, header)?;
+                self.rx.on_ack(&mut self.followed, header, &mut self.counters, &mut self.events);
                 if from.is_some() {
                     self.unicast_probe.on_answer_of_another();
                 }
             }
             Datagram::RepairReject(header, body) => {
-                self.rx.on_repair_reject(now, header, &body, &mut self.counters)
+                self.rx.on_repair_reject(&mut self.followed, now, header, &body, &mut self.counters)
             }
             Datagram::AddressProof(header, body) => self.rx.on_address_proof(now, from, header, &body),
             Datagram::QueryReply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.
                 let holds = header.first_seq > 1 && body.query_kind == QueryKind::Publisher as u32;
-                if let Some(end) = self.rx.end().filter(|_| holds) {
-                    self.rx.check_history(header)?;
+                if let Some(end) = self.followed.end().filter(|_| holds) {
+                    self.rx.check_history(&mut self.followed, header)?;
                     self.lines.on_reply(header, &body, end.next);
                 }
             }

@@ -18,6 +18,7 @@ mod replayed;
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
 use super::event::{Events, ReplicaEvent};
+use super::followed::Followed;
 use super::idle_turn::check_idle_turn;
 use super::leader_contact::{LeaderContact, leaderless_ns_max};
 use super::losses::Losses;
@@ -79,6 +80,7 @@ impl Default for SubscriberLimits {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SubscriberCore {
     limits: SubscriberLimits,
+    followed: Followed,
     rx: Receiver,
     replay: ReplayReader,
     /// When the stream was last received on the groups, and when the present replay began.
@@ -131,6 +133,7 @@ pub struct SubscriberEngine<N> {
 impl SubscriberCore {
     /// Holds after each turn. Panics with the rule that is broken.
     pub fn invariants(&self) {
+        self.followed.invariants();
         self.rx.invariants();
         self.parts.invariants();
         self.losses.invariants();
@@ -217,6 +220,7 @@ impl SubscriberCore {
             parts.begin(seq);
         }
         Self {
+            followed: Followed::new(&limits.receiver, limits.start),
             rx: Receiver::new(limits.receiver.clone(), limits.start),
             parts,
             replay: ReplayReader::new(ReplayLimits::new(keys, limits.receiver.me, Vec::new())),
@@ -251,7 +255,7 @@ impl SubscriberCore {
 
     /// From now on requests have the tokens behind `token`.
     pub(super) fn number_requests_behind(&mut self, token: u64) {
-        self.rx.number_requests_behind(token);
+        self.rx.requests.number_behind(token);
     }
 
     /// From now on each frame is reported as well ([`SubscriberEvent::Frame`]), behind its entries.
@@ -286,22 +290,22 @@ impl SubscriberCore {
 
     /// The exclusive bound of what is final, as far as it is held here.
     pub fn commit_next(&self) -> Seq {
-        self.rx.commit.commit_next()
+        self.followed.commit.commit_next()
     }
 
     /// The exclusive bound of what was seen stamped.
     pub fn stamped_next(&self) -> Seq {
-        self.rx.seen_next()
+        self.followed.seen_next()
     }
 
     /// The epoch that is followed.
     pub fn epoch(&self) -> Epoch {
-        self.rx.follow.epoch()
+        self.followed.epoch()
     }
 
     /// The history that is read; 0 before the first datagram.
     pub fn history(&self) -> u64 {
-        self.rx.history()
+        self.followed.history()
     }
 
     /// Forgets what is no part of the protocol's state, as [`Receiver::forget_times`].
@@ -323,13 +327,13 @@ impl SubscriberCore {
 
     /// Where the log that is held ends, and where its committed part does, as far as boundaries are known.
     pub fn ends(&self) -> (Option<LogEnd>, Option<LogEnd>) {
-        (self.rx.end(), self.rx.committed_end())
+        (self.followed.end(), self.rx.committed_end(&self.followed))
     }
 
     /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if
     /// nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        let due = self.rx.next_deadline().min(self.unicast_probe.next_deadline());
+        let due = self.rx.next_deadline(&self.followed).min(self.unicast_probe.next_deadline());
         if self.ended { Nanos::MAX } else { due }
     }
 
@@ -341,7 +345,7 @@ impl SubscriberCore {
     fn bound(&self) -> Seq {
         match self.limits.delivery {
             Delivery::Stamped => Seq::MAX,
-            Delivery::Committed => self.rx.commit.commit_next(),
+            Delivery::Committed => self.followed.commit.commit_next(),
         }
     }
 
@@ -372,7 +376,7 @@ impl SubscriberCore {
 
     /// Whether the next turn delivers something although nothing arrives: what an earlier one left.
     pub fn has_deliverable(&self) -> bool {
-        !self.ended && self.rx.front(self.bound()).is_some()
+        !self.ended && self.rx.frames.front(self.bound()).is_some()
     }
 
     /// Whether nothing more is delivered in this turn: the application has what it takes.
@@ -429,7 +433,7 @@ impl SubscriberCore {
         let by_group = from.is_none();
         match datagram? {
             Datagram::Frame(frame, trailer) => {
-                self.rx.admit_frame(&frame, trailer.as_ref())?;
+                self.rx.admit_frame(&mut self.followed, &frame, trailer.as_ref())?;
                 if by_group && trailer.is_none() {
                     self.unicast_probe.on_group(now);
                     self.leader_contact.on_leader(now);
@@ -438,17 +442,18 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Heartbeat(header, body) => {
-                self.rx.check_history(header)?;
-                match by_group {
-                    true => _ = self.unicast_probe.on_group(now),
-                    false => self.unicast_probe.on_answer(),
+                self.rx.check_history(&mut self.followed, header)?;
+                if by_group {
+                    self.unicast_probe.on_group(now);
+                } else {
+                    self.unicast_probe.on_answer();
                 }
-                if header.epoch() >= self.rx.follow.epoch() {
+                if header.epoch() >= self.followed.epoch() {
                     self.leader_contact.on_leader(now);
                 }
-                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
-                self.rx.on_announced_membership(header, &body);
-                if header.epoch() == self.rx.follow.epoch() {
+                self.rx.on_heartbeat(&mut self.followed, header, &mut self.counters, &mut self.events);
+                self.followed.on_announced_membership(header, &body);
+                if header.epoch() == self.followed.epoch() {
                     self.losses.on_seen(now, header.first_seq);
                 }
                 self.poll_ahead(now, header, f);
@@ -456,11 +461,11 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Ack(header, _) => {
-                self.rx.check_history(header)?;
+                self.rx.check_history(&mut self.followed, header)?;
                 if !by_group {
                     self.unicast_probe.on_answer_of_another();
                 }
-                self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                self.rx.on_ack(&mut self.followed, header, &mut self.counters, &mut self.events);
                 self.begin_live();
                 Ok(())
             }
@@ -468,7 +473,7 @@ impl SubscriberCore {
                 if body.reason == RepairReject::Ahead as u32 {
                     self.losses.on_ahead();
                 }
-                self.rx.on_repair_reject(now, header, &body, &mut self.counters);
+                self.rx.on_repair_reject(&mut self.followed, now, header, &body, &mut self.counters);
                 Ok(())
             }
             Datagram::AddressProof(header, body) => {
@@ -480,15 +485,6 @@ impl SubscriberCore {
         }
     }
 
-    /// A live subscription begins where the log was when it was first told of.
-    fn begin_live(&mut self) {
-        if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
-            self.cursor.next = end.next;
-            self.cursor.chain = Some(end.chain);
-            self.parts.begin(end.next);
-        }
-    }
-
     fn on_frame(
         &mut self,
         now: Nanos,
@@ -496,7 +492,8 @@ impl SubscriberCore {
         trailer: Option<&RepairTrailer>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
-        let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
+        let Self { rx, followed, counters, events, .. } = self;
+        let placement = rx.on_frame(followed, frame, trailer, counters, events);
         self.take(now, placement, frame, trailer.map(RepairTrailer::repairer), f);
     }
 
@@ -511,16 +508,15 @@ impl SubscriberCore {
     ) {
         self.report(now, f);
         self.report_ahead(net);
-        if let Some((length, to)) =
-            self.rx.poll_nack(now, &mut self.number, scratch, &mut self.counters, &mut self.events)
-        {
+        let Self { rx, followed, number, counters, events, .. } = self;
+        if let Some((length, to)) = rx.poll_nack(followed, now, number, scratch, counters, events) {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
-        let whole_to = self.rx.is_whole().then(|| self.rx.seen_next());
+        let whole_to = self.rx.is_whole(&self.followed).then(|| self.followed.seen_next());
         self.losses.look(now, net.dropped(), whole_to);
         if self.unicast_probe.poll(now) {
             self.number += 1;
-            let header = self.rx.header(Kind::Query, self.number);
+            let header = self.rx.header(&self.followed, Kind::Query, self.number);
             ask_for_unicast_probe(net, now, &self.rx, &mut self.unicast_probe, &mut self.counters, header);
         }
         if self.unicast_probe.is_lost() != self.multicast_reported {
@@ -533,13 +529,13 @@ impl SubscriberCore {
     /// Acks of this turn may have committed what is kept; then the application hears how things stand.
     fn report(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         self.deliver_ready(f);
-        let commit_next = self.rx.commit.commit_next();
+        let commit_next = self.followed.commit.commit_next();
         if !self.parts.is_empty() {
             self.parts.on_commit(commit_next);
             self.parts.on_entry(self.cursor.next);
             report_discarded(&mut self.parts, f);
         }
-        let seen_next = self.rx.seen_next();
+        let seen_next = self.followed.seen_next();
         if self.limits.delivery == Delivery::Stamped
             && commit_next > self.reported_commit
             && self.cursor.next > 0
@@ -560,13 +556,13 @@ impl SubscriberCore {
                 _ => {}
             }
         }
-        if let Some(superseded) = self.rx.superseded() {
+        if let Some(superseded) = self.rx.histories.superseded() {
             self.end_superseded(&superseded, f);
         }
         self.look_for_replay(now, f);
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
         // Behind the end of a subscription nothing is reported.
-        if !self.ended && delivered_all && !self.caught_up && self.rx.is_whole() {
+        if !self.ended && delivered_all && !self.caught_up && self.rx.is_whole(&self.followed) {
             self.caught_up = true;
             let next = if planted(Mutation::CaughtUpEarly) { commit_next } else { self.cursor.next };
             let _ = f(SubscriberEvent::CaughtUp { next });

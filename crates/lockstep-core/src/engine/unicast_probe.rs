@@ -20,7 +20,7 @@ pub(super) fn ask_for_unicast_probe(
     let mut out = [0; SMALL_LEN_MAX];
     let length = write_query(&mut out, rx.keys(), header, 0, QueryKind::Probe, "");
     let asked = counters.get(Counter::UnicastProbesOut);
-    if let Some(to) = rx.address_at(asked) {
+    if let Some(to) = rx.requests.address_at(asked) {
         net.send_unicast(to, [&out[..length], &[]]);
         counters.add(Counter::UnicastProbesOut, 1);
     }

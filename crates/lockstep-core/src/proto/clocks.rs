@@ -11,7 +11,7 @@
 
 use super::planted::{Mutation, planted};
 use crate::proto::membership::Membership;
-use lockstep_wire::{Identity, MEMBERS_MAX, Nanos};
+use lockstep_wire::{Identity, MEMBERS_MAX, Nanos, Wall};
 
 /// What a clock showed counts for so long, and up to twice as long: a member's clock that was set back is
 /// believed again after that.
@@ -53,17 +53,12 @@ pub struct Clocks {
     reached: Option<i64>,
 }
 
-/// The difference of two times.
-fn difference(time: Nanos, from: Nanos) -> i64 {
-    time.wrapping_sub(from) as i64
-}
-
 impl Clocks {
     /// A datagram of `identity`, which was received at `now`, shows its clock. Those of nodes that `members`
     /// do not list count for nothing.
     #[inline]
-    pub fn on_time(&mut self, identity: Identity, members: &Membership, (now, time): (Nanos, Nanos)) {
-        let ahead = difference(time, now);
+    pub fn on_time(&mut self, identity: Identity, members: &Membership, now: Nanos, time: Wall) {
+        let ahead = time.ahead_of(now);
         for seen in self.seen.iter_mut().flatten() {
             if seen.identity == identity {
                 let age = now.saturating_sub(seen.began);
@@ -106,8 +101,8 @@ impl Clocks {
     /// monotonic clock, so that a clock that is set then moves nothing. Before it was known once, nothing is
     /// stamped but what a quorum has to store before it shows its clocks: the start of the first epoch.
     /// Returns by how much our clock differs, where a quorum's are known.
-    pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Nanos)) -> Option<i64> {
-        let ours = difference(wall, now);
+    pub fn judge(&mut self, own: Identity, members: &Membership, now: Nanos, wall: Wall) -> Option<i64> {
+        let ours = wall.ahead_of(now);
         let mut ahead = [0; MEMBERS_MAX];
         let mut count = 0;
         for member in members.members() {
@@ -153,17 +148,17 @@ mod tests {
     }
 
     /// Times of clocks that are `ahead` of the right one, at `now`.
-    fn wall(now: Nanos, ahead: i64) -> Nanos {
-        (now + 1_700_000_000 * SECOND as u64).saturating_add_signed(ahead)
+    fn wall(now: Nanos, ahead: i64) -> Wall {
+        Wall(now + 1_700_000_000 * SECOND as u64).saturating_add_signed(ahead)
     }
 
     /// What replica 1 makes of its clock beside the clocks of the others.
     fn judged(of: u32, own: i64, others: &[(u32, i64)]) -> (Option<i64>, Option<i64>) {
         let (mut clocks, members, now) = (Clocks::default(), members(of), 100);
         for (replica, ahead) in others {
-            clocks.on_time(identity(*replica), &members, (now, wall(now, *ahead)));
+            clocks.on_time(identity(*replica), &members, now, wall(now, *ahead));
         }
-        let apart = clocks.judge(identity(1), &members, (now, wall(now, own)));
+        let apart = clocks.judge(identity(1), &members, now, wall(now, own));
         (apart, clocks.correction())
     }
 
@@ -206,9 +201,9 @@ mod tests {
         let mut clocks = Clocks::default();
         let mut judge = |own: i64| {
             for replica in [2, 3] {
-                clocks.on_time(identity(replica), &members, (100, wall(100, 0)));
+                clocks.on_time(identity(replica), &members, 100, wall(100, 0));
             }
-            clocks.judge(identity(1), &members, (100, wall(100, own)));
+            clocks.judge(identity(1), &members, 100, wall(100, own));
             clocks.correction().unwrap()
         };
         let corrections =
@@ -220,12 +215,12 @@ mod tests {
     fn clock_1_a_clock_that_is_set_while_no_quorum_shows_its_own_moves_nothing() {
         for set in [HOUR, 24 * HOUR, -HOUR] {
             let (mut clocks, members) = (Clocks::default(), members(3));
-            clocks.on_time(identity(2), &members, (100, wall(100, 7)));
-            assert_eq!(clocks.judge(identity(1), &members, (100, wall(100, 0))), Some(0));
+            clocks.on_time(identity(2), &members, 100, wall(100, 7));
+            assert_eq!(clocks.judge(identity(1), &members, 100, wall(100, 0)), Some(0));
             let now = 100 + 3 * WINDOW;
-            assert_eq!(clocks.judge(identity(1), &members, (now, wall(now, set))), None, "{set}");
+            assert_eq!(clocks.judge(identity(1), &members, now, wall(now, set)), None, "{set}");
             assert_eq!(clocks.correction(), Some(-set), "{set}");
-            assert_eq!(clocks.judge(identity(1), &members, (now, wall(now, 0))), None, "{set}");
+            assert_eq!(clocks.judge(identity(1), &members, now, wall(now, 0)), None, "{set}");
             assert_eq!(clocks.correction(), Some(0), "{set}: right again");
         }
     }
@@ -234,8 +229,8 @@ mod tests {
     fn a_datagram_that_waited_sets_no_clock_back_and_one_that_was_set_back_is_believed_after_two_windows() {
         let (mut clocks, members) = (Clocks::default(), members(3));
         let mut hear = |now: Nanos, ahead: i64| {
-            clocks.on_time(identity(2), &members, (now, wall(now, ahead)));
-            clocks.judge(identity(1), &members, (now, wall(now, 0)));
+            clocks.on_time(identity(2), &members, now, wall(now, ahead));
+            clocks.judge(identity(1), &members, now, wall(now, 0));
             clocks.correction().unwrap()
         };
         assert_eq!(hear(100, 0), 0);
@@ -243,10 +238,6 @@ mod tests {
         assert_eq!(hear(WINDOW + 100, -10 * SECOND), 0, "the former window counts");
         assert_eq!(hear(2 * WINDOW + 100, -10 * SECOND), -10 * SECOND, "its clock is behind");
         let now = 5 * WINDOW;
-        assert_eq!(
-            clocks.judge(identity(1), &members, (now, wall(now, 0))),
-            None,
-            "it is silent for too long"
-        );
+        assert_eq!(clocks.judge(identity(1), &members, now, wall(now, 0)), None, "it is silent for too long");
     }
 }

@@ -15,7 +15,7 @@ use super::commit::Durability;
 use super::membership::Membership;
 use super::planted::{Mutation, planted};
 use bytemuck::Zeroable;
-use lockstep_wire::{EPOCHS_MAX, Epoch, EpochBase, EpochStartView, Header, Seq};
+use lockstep_wire::{EPOCHS_MAX, Epoch, EpochBase, EpochStartBody, EpochStartView, Header, Seq};
 
 /// The epoch that is followed, and its table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -86,9 +86,14 @@ impl Follow {
         }
         self.membership = Membership::of_start(start, start.body.base);
         self.durability = Durability::from_wire(start.body.durability);
-        self.secret_hash = start.body.secret_hash;
-        self.window_entries = start.body.window_entries;
+        self.set_start(&start.body);
         true
+    }
+
+    /// What the start of the followed epoch says of its leader. An owner that restores its log sets it.
+    pub fn set_start(&mut self, start: &EpochStartBody) {
+        self.secret_hash = start.secret_hash;
+        self.window_entries = start.window_entries;
     }
 
     /// GAP-3 (how far a word may reach): whether a log of the followed epoch may end at `next` while

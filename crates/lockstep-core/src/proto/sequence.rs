@@ -7,8 +7,8 @@
 use super::planted::{Mutation, planted};
 use crate::proto::log::LogEnd;
 use lockstep_wire::{
-    Destination, EntryHeader, EntryKind, Epoch, Header, Keys, Kind, Nanos, OpenFrame, PublisherId,
-    PublisherSeq, Seq,
+    Destination, EntryHeader, EntryKind, Epoch, Header, Keys, Kind, OpenFrame, PublisherId, PublisherSeq,
+    Seq, Wall,
 };
 
 /// The right to stamp in one epoch: a value that one must hold. It is cloned only together with its
@@ -43,6 +43,13 @@ pub struct Stamp {
     pub destination: Destination,
 }
 
+impl Stamp {
+    /// An entry of the cluster itself.
+    pub fn of_cluster(kind: EntryKind) -> Self {
+        Self { kind, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 }
+    }
+}
+
 /// The correction while no time of the stream is known: any clock with it shows 0.
 const NO_TIME: i64 = i64::MIN;
 
@@ -56,7 +63,7 @@ pub struct Sequencer {
     version: u8,
     open: OpenFrame,
     /// Time of the open frame.
-    timestamp: Nanos,
+    timestamp: Wall,
     /// By how much the stream's time differs from our clock, or [`NO_TIME`].
     correction: i64,
     frame_len_max: usize,
@@ -76,7 +83,7 @@ impl Sequencer {
             history,
             version,
             open: OpenFrame::default(),
-            timestamp: 0,
+            timestamp: Wall::default(),
             correction: NO_TIME,
             frame_len_max,
         }
@@ -98,7 +105,7 @@ impl Sequencer {
     /// CLOCK-2 (when time goes back): a frame's time is not below that of the frame before it, unless its
     /// first entry is an operator's order of time. The open frame, which begins with that order, has the time
     /// of a quorum's clocks by our clock, which shows `wall` (CLOCK-1).
-    pub fn set_back(&mut self, wall: Nanos) {
+    pub fn set_back(&mut self, wall: Wall) {
         assert!(self.open.count() == 1, "CLOCK-2: the order is the only entry of the open frame");
         assert!(self.time(wall) < self.timestamp, "CLOCK-2: from {} to {wall}", self.timestamp);
         if !planted(Mutation::TimeStaysOrdered) {
@@ -120,7 +127,7 @@ impl Sequencer {
 
     /// The stream's time by our clock, which shows `wall`.
     #[inline]
-    pub fn time(&self, wall: Nanos) -> Nanos {
+    pub fn time(&self, wall: Wall) -> Wall {
         wall.saturating_add_signed(self.correction)
     }
 
@@ -156,14 +163,14 @@ impl Sequencer {
         &mut self,
         end: &LogEnd,
         memory: &mut [u8],
-        wall: Nanos,
+        wall: Wall,
         stamp: Stamp,
         payload: &[u8],
     ) -> Option<Seq> {
         let wall = self.time(wall);
         if self.open.is_empty() {
             let falls = planted(Mutation::TimeFallsUnordered);
-            self.timestamp = if falls { wall } else { wall.max(end.timestamp) };
+            self.timestamp = if falls { wall } else { wall.max(Wall(end.timestamp)) };
         }
         let seq = self.stamp_next(end);
         let header = EntryHeader {
@@ -173,7 +180,7 @@ impl Sequencer {
             publisher: stamp.publisher,
             publisher_seq: stamp.publisher_seq,
             destination: stamp.destination,
-            time_or_incarnation: u32::try_from(wall.saturating_sub(self.timestamp)).unwrap_or(u32::MAX),
+            time_or_incarnation: u32::try_from(wall.saturating_since(self.timestamp)).unwrap_or(u32::MAX),
         };
         let memory = memory.get_mut(..self.frame_len_max)?;
         self.open.push(memory, header, payload).then_some(seq)
@@ -200,7 +207,7 @@ impl Sequencer {
             incarnation: identity.incarnation,
             first_seq: end.next,
             commit_next,
-            timestamp: self.timestamp,
+            timestamp: self.timestamp.0,
             chain: end.chain,
             ..Header::new(Kind::Frame)
         };
@@ -240,8 +247,8 @@ mod tests {
         let end = begun();
         let mut sequencer = sequencer();
         let mut memory = vec![0; 1424];
-        assert_eq!(sequencer.stamp(&end, &mut memory, 1_000, STAMP, b"a"), Some(end.next));
-        assert_eq!(sequencer.stamp(&end, &mut memory, 1_250, STAMP, b"bc"), Some(end.next + 1));
+        assert_eq!(sequencer.stamp(&end, &mut memory, Wall(1_000), STAMP, b"a"), Some(end.next));
+        assert_eq!(sequencer.stamp(&end, &mut memory, Wall(1_250), STAMP, b"bc"), Some(end.next + 1));
         assert_eq!(sequencer.stamp_next(&end), end.next + 2);
         let header = sequencer.close(&end, &mut memory, 2, None);
         assert_eq!((header.cluster, header.history, header.epoch()), (7, 9, epoch(1, 1)));
@@ -262,7 +269,7 @@ mod tests {
         let mut memory = vec![0; 1424];
         for (walls, expected) in [([100, 50], 5_000), ([6_000, 5_500], 6_000), ([5_900, 7_000], 6_000)] {
             for wall in walls {
-                sequencer.stamp(&end, &mut memory, wall, STAMP, b"x");
+                sequencer.stamp(&end, &mut memory, Wall(wall), STAMP, b"x");
             }
             let header = sequencer.close(&end, &mut memory, 1, None);
             assert_eq!({ header.timestamp }, expected);
@@ -284,10 +291,10 @@ mod tests {
             for (wall, stamp, is_order) in
                 [(5, STAMP, false), (10, order, true), (8, STAMP, false), (30, STAMP, false)]
             {
-                sequencer.stamp(&end, &mut memory, right + wall, stamp, b"x");
+                sequencer.stamp(&end, &mut memory, Wall(right + wall), stamp, b"x");
                 if is_order {
-                    sequencer.set_back(right + wall);
-                    sequencer.stamp(&end, &mut memory, right + wall + 7, STAMP, b"behind it");
+                    sequencer.set_back(Wall(right + wall));
+                    sequencer.stamp(&end, &mut memory, Wall(right + wall + 7), STAMP, b"behind it");
                 }
                 let header = sequencer.close(&end, &mut memory, 1, None);
                 times.push(header.timestamp);
@@ -304,8 +311,8 @@ mod tests {
     #[should_panic(expected = "CLOCK-2")]
     fn clock_2_no_order_moves_time_ahead() {
         let (end, mut sequencer, mut memory) = (begun(), sequencer(), vec![0; 1424]);
-        sequencer.stamp(&end, &mut memory, 100, STAMP, b"x");
-        sequencer.set_back(100);
+        sequencer.stamp(&end, &mut memory, Wall(100), STAMP, b"x");
+        sequencer.set_back(Wall(100));
     }
 
     #[test]
@@ -318,7 +325,7 @@ mod tests {
         for correction in [None, None, Some(-1_000), None] {
             sequencer.set_correction(correction);
             times.push(sequencer.has_time());
-            sequencer.stamp(&end, &mut memory, 9_000, STAMP, b"x");
+            sequencer.stamp(&end, &mut memory, Wall(9_000), STAMP, b"x");
             sequencer.close(&end, &mut memory, 1, None);
             end = end.follow(&view(&memory)).unwrap();
             assert_eq!(end.timestamp, if sequencer.has_time() { 8_000 } else { 5_000 });
@@ -331,7 +338,7 @@ mod tests {
         let end = begun();
         let mut sequencer = sequencer();
         let mut memory = vec![0xff; 1424];
-        sequencer.stamp(&end, &mut memory, 1, STAMP, b"one");
+        sequencer.stamp(&end, &mut memory, Wall(1), STAMP, b"one");
         let header = sequencer.close(&end, &mut memory, 1, Some(512));
         assert_eq!({ header.length }, 512);
         assert_eq!(view(&memory).entries().count(), 1);
@@ -359,7 +366,7 @@ mod tests {
                     end = end.follow(&view(&memory)).expect("it follows");
                     prop_assert_eq!(end.next, next);
                 }
-                prop_assert_eq!(sequencer.stamp(&end, &mut memory, wall, STAMP, &payload), Some(next));
+                prop_assert_eq!(sequencer.stamp(&end, &mut memory, Wall(wall), STAMP, &payload), Some(next));
                 next += 1;
             }
         }

@@ -3,6 +3,7 @@
 use super::publisher::connected;
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::event::Events;
+use lockstep_core::engine::followed::Followed;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
@@ -21,15 +22,29 @@ fn asked(repairers: u32, prefer: SocketAddrV4, times: usize) -> Vec<SocketAddrV4
     let mut log = Log::begun(3);
     let (mut counters, mut events) = (Counters::default(), Events::default());
     let limits = receiver_limits(Identity { replica: 2_000, incarnation: 5 }, repairers);
+    let mut followed = Followed::new(&limits, Start::From(1));
     let mut receiver = Receiver::new(limits, Start::From(1));
-    receiver.check_history(&log.header(Kind::Heartbeat, identity(1))).unwrap();
-    receiver.on_frame(&FrameView::from_prefix(&log.frames[1]).unwrap(), None, &mut counters, &mut events);
+    receiver.check_history(&mut followed, &log.header(Kind::Heartbeat, identity(1))).unwrap();
+    receiver.on_frame(
+        &mut followed,
+        &FrameView::from_prefix(&log.frames[1]).unwrap(),
+        None,
+        &mut counters,
+        &mut events,
+    );
     log.push(&["x"]);
-    receiver.on_heartbeat(&log.header(Kind::Heartbeat, identity(1)), &mut counters, &mut events);
-    receiver.prefer = Some(prefer);
+    receiver.on_heartbeat(
+        &mut followed,
+        &log.header(Kind::Heartbeat, identity(1)),
+        &mut counters,
+        &mut events,
+    );
+    receiver.requests.prefer = Some(prefer);
     let mut out = [0; NACK_LEN_MAX];
     let mut ask = |step: u64| {
-        receiver.poll_nack(step * 10 * MS, &mut 0, &mut out, &mut counters, &mut events).map(|(_, to)| to)
+        receiver
+            .poll_nack(&mut followed, step * 10 * MS, &mut 0, &mut out, &mut counters, &mut events)
+            .map(|(_, to)| to)
     };
     (1..1_000).filter_map(&mut ask).take(times).collect()
 }
@@ -71,7 +86,7 @@ fn a_publisher_is_told_that_it_is_lost_although_one_repairer_is_dead() {
     log.push(&["gone"]);
     publisher.net_mut().groups.push_back(log.heartbeat());
     for step in 1..400 {
-        publisher.poll(step * 5 * MS, 1, 9, |event| events.push(event));
+        publisher.poll(step * 5 * MS, Wall(1), 9, |event| events.push(event));
         for request in requests_in(&sent(publisher.net_mut())) {
             let from = u32::from(request.to.ip().octets()[3]);
             if from != 3 {
@@ -114,7 +129,7 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
     publisher.core.open("orders", [1, 1]);
     let mut asked = Vec::new();
     for step in 2..40 {
-        publisher.poll(step * MS, 1, 9, |event| events.push(event));
+        publisher.poll(step * MS, Wall(1), 9, |event| events.push(event));
         for (to, bytes) in sent(publisher.net_mut()) {
             let (To::Unicast(to), Ok(Datagram::Query(_, query, ..))) =
                 (to, Datagram::decode(&bytes, &Keyring::none(CLUSTER)))

@@ -74,7 +74,7 @@ impl Writer {
     /// One turn, in which no time passes.
     pub fn poll(&mut self) {
         let Self { publisher, events, now } = self;
-        publisher.poll(*now, 1, 1_000, |event| match event {
+        publisher.poll(*now, Wall(1), 1_000, |event| match event {
             // The texts of the log say their epoch: another copy's, as far as we can tell.
             PublisherEvent::Diverged { .. } => {}
             event => events.push(event),
@@ -510,7 +510,7 @@ fn a_publisher_that_was_away_reads_what_waits_before_it_sends_anything_again() {
     writer.publisher.net_mut().groups.extend(stamped[..19].iter().cloned());
     writer.now += 100 * RESEND_NS;
     let now = writer.now;
-    writer.publisher.flush(now, 1);
+    writer.publisher.flush(now, Wall(1));
     writer.poll();
     assert_eq!(writer.sent(), messages(&[]), "more than one receive lends has come: perhaps all of it");
     writer.now += 200 * RESEND_NS;

@@ -54,7 +54,7 @@ impl Handles {
         }
     }
 
-    fn poll(&mut self, now: Nanos, wall: Nanos) {
+    fn poll(&mut self, now: Nanos, wall: Wall) {
         self.subscriber.poll(now, 100, |event| {
             self.stream.extend(owned(&event));
             ControlFlow::Continue(())
@@ -148,7 +148,7 @@ impl Both {
             self.receive_repairs();
         }
         self.now += 50_000;
-        let (now, wall) = (self.now, self.now + 1_700_000_000_000_000_000);
+        let (now, wall) = (self.now, Wall(self.now + 1_700_000_000_000_000_000));
         self.node.poll(now, wall, 100);
         self.handles.poll(now, wall);
         assert_eq!(self.node.stream, self.handles.stream);
@@ -302,7 +302,7 @@ fn each_datagram_is_taken_out_of_the_device_once_and_counted_by_both_halves() {
     participant.net_mut().net.groups.extend(group);
     participant.net_mut().net.unicast.push_back((log.repair(2, 2, 4), Some(address(2))));
     for turn in 1..=8 {
-        participant.poll(MS * turn, MS * turn, 100, |_| ControlFlow::Continue(()));
+        participant.poll(MS * turn, Wall(MS * turn), 100, |_| ControlFlow::Continue(()));
     }
     assert_eq!(participant.net().taken.get(), datagrams);
     for counters in [&participant.publisher.counters, &participant.subscriber.counters] {
@@ -391,7 +391,7 @@ fn a_refused_subscription_leaves_the_publisher_of_its_participant_alone() {
     log.commit_next = log.end.next;
     let begun = [log.frames[1].clone(), at_begin, open, log.heartbeat()];
     node.participant.net_mut().groups.extend(begun);
-    node.poll(MS, MS, 100);
+    node.poll(MS, Wall(MS), 100);
     assert!(node.participant.subscriber.is_ended(), "{:?}", node.stream);
     let (reported, stream) = (node.stream.len(), node.stream.clone());
     assert!(matches!(stream.last(), Some(News::Refused(Some(ReplayEndReason::ChainMismatch)))), "{stream:?}");
@@ -399,7 +399,7 @@ fn a_refused_subscription_leaves_the_publisher_of_its_participant_alone() {
     let frame = log.push_of(ID, &[number]);
     log.commit_next = log.end.next;
     node.participant.net_mut().groups.extend([frame, log.heartbeat()]);
-    node.poll(2 * MS, 2 * MS, 100);
+    node.poll(2 * MS, Wall(2 * MS), 100);
     let outcome = PublisherEvent::Committed { publisher: ID, publisher_seq: number, seq: 4 };
     assert_eq!(node.events.last(), Some(&outcome));
     assert_eq!(node.stream.len(), reported, "nothing more of the stream: {:?}", node.stream);
@@ -411,14 +411,14 @@ fn a_publisher_that_is_lost_leaves_the_subscription_of_its_participant_alone() {
     // What the publisher misses lies before the place where the subscription begins.
     let mut node = participant(Delivery::Stamped, Start::From(4));
     node.participant.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);
-    node.poll(MS, MS, 100);
+    node.poll(MS, Wall(MS), 100);
     log.push(&["gone"]);
     let frame = log.push(&["read"]);
     node.participant.net_mut().groups.push_back(frame);
     let mut now = MS;
     for _ in 0..100 {
         now += 50_000;
-        node.poll(now, now, 100);
+        node.poll(now, Wall(now), 100);
         for request in requests_in(&sent(node.participant.net_mut())) {
             assert!(request.token < SUBSCRIBER_TOKENS, "the subscription misses nothing: {request:?}");
             let from = u32::from(request.to.ip().octets()[3]);
@@ -431,7 +431,7 @@ fn a_publisher_that_is_lost_leaves_the_subscription_of_its_participant_alone() {
     assert_eq!(node.participant.subscriber.counters.get(Counter::RefusalsIn), 0, "another half's answers");
     let frame = log.push(&["later"]);
     node.participant.net_mut().groups.push_back(frame);
-    node.poll(now + MS, now + MS, 100);
+    node.poll(now + MS, Wall(now + MS), 100);
     let messages: Vec<_> = node.stream.iter().filter(|event| matches!(event, News::Message(..))).collect();
     assert_eq!(messages, [&News::Message(4, "read".into()), &News::Message(5, "later".into())]);
 }
@@ -442,7 +442,7 @@ fn a_participant_of_which_both_halves_have_ended_receives_nothing_and_has_nothin
     let cursor = Cursor { history: HISTORY, seq: 2, chain: 0xbad };
     let mut node = participant(Delivery::Committed, Start::Cursor(cursor));
     node.participant.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);
-    node.poll(MS, MS, 100);
+    node.poll(MS, Wall(MS), 100);
     log.push(&["gone"]);
     node.participant.net_mut().groups.push_back(log.heartbeat());
     let mut now = MS;
@@ -450,7 +450,7 @@ fn a_participant_of_which_both_halves_have_ended_receives_nothing_and_has_nothin
         assert!(now < 1_000 * MS, "{:?}", node.events);
         assert!(node.participant.next_deadline() < Nanos::MAX, "the publisher asks");
         now += 50_000;
-        node.poll(now, now, 100);
+        node.poll(now, Wall(now), 100);
         for request in requests_in(&sent(node.participant.net_mut())) {
             let from = u32::from(request.to.ip().octets()[3]);
             let answer = log.answer(from, request.token, RepairReject::TooOld, 40);
@@ -459,7 +459,7 @@ fn a_participant_of_which_both_halves_have_ended_receives_nothing_and_has_nothin
     }
     node.participant.net_mut().groups.push_back(log.heartbeat());
     let waiting = node.participant.net().groups.len();
-    node.poll(now + MS, now + MS, 100);
+    node.poll(now + MS, Wall(now + MS), 100);
     assert_eq!(node.participant.net().groups.len(), waiting);
     assert_eq!(node.participant.next_deadline(), Nanos::MAX);
 }

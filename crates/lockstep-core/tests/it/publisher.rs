@@ -315,7 +315,7 @@ fn a_turn_that_reports_outcomes_is_no_idle_one_though_nothing_arrives() {
     for expected in [2, 2, 1] {
         let mut reported = 0;
         let engine = &mut cluster.publishers[publisher].publisher;
-        let work = engine.poll(now, now, 2, |event| {
+        let work = engine.poll(now, Wall(now), 2, |event| {
             reported += usize::from(matches!(event, PublisherEvent::Committed { .. }));
         });
         assert_eq!((reported, work >= reported), (expected, true), "{work}");
@@ -458,7 +458,7 @@ pub fn connected(log: &mut Log) -> (PublisherEngine<SimNet>, Vec<PublisherEvent>
     let mut publisher = PublisherEngine::new(SimNet::default(), limits);
     publisher.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);
     let mut events = Vec::new();
-    publisher.poll(1_000_000, 1, 9, |event| events.push(event));
+    publisher.poll(1_000_000, Wall(1), 9, |event| events.push(event));
     assert!(publisher.core.is_connected());
     (publisher, events)
 }
@@ -470,7 +470,7 @@ fn a_publisher_is_told_once_that_the_cluster_takes_no_more() {
     for credit in [0, 0, 5, 0] {
         let heartbeat = log.heartbeat_with(|_, body| body.credit_entries = credit);
         publisher.net_mut().groups.push_back(heartbeat);
-        publisher.poll(1_100_000, 1, 9, |event| events.push(event));
+        publisher.poll(1_100_000, Wall(1), 9, |event| events.push(event));
     }
     use PublisherEvent::{Throttled, Unthrottled};
     assert_eq!(events, [Throttled, Unthrottled, Throttled]);
@@ -485,7 +485,7 @@ fn a_handle_that_no_replica_can_bring_up_to_date_is_told_that_it_is_lost() {
     let mut now = 1_000_000;
     for _ in 0..100 {
         now += 50_000;
-        publisher.poll(now, 1, 9, |event| events.push(event));
+        publisher.poll(now, Wall(1), 9, |event| events.push(event));
         for request in requests_in(&sent(publisher.net_mut())) {
             let from = request.to.ip().octets()[3];
             let answer = log.answer(u32::from(from), request.token, RepairReject::TooOld, 40);
@@ -511,14 +511,14 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
     };
     for bytes in [reply(&other), reply(&log)] {
         publisher.net_mut().unicast.push_back((bytes, Some(address(2))));
-        publisher.poll(1_200_000, 1, 9, |event| events.push(event));
+        publisher.poll(1_200_000, Wall(1), 9, |event| events.push(event));
         if events.is_empty() {
             assert_eq!(publisher.core.counters.get(Counter::RejectedHistory), 1);
         }
     }
     log.commit_next = log.end.next;
     publisher.net_mut().groups.push_back(log.heartbeat());
-    publisher.poll(1_300_000, 1, 9, |event| events.push(event));
+    publisher.poll(1_300_000, Wall(1), 9, |event| events.push(event));
     assert_eq!(events, [PublisherEvent::Opened { ticket: 0, publisher: 3, publisher_seq: 10, last: 9 }]);
     assert_eq!(publisher.core.counters.get(Counter::RejectedHistory), 1);
 }

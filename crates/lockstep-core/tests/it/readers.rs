@@ -3,6 +3,7 @@
 
 use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::Events;
+use lockstep_core::engine::followed::Followed;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_memory::log::Log;
@@ -481,6 +482,7 @@ fn s10_a_reader_far_ahead_of_its_commit_takes_back_exactly_what_did_not_survive(
 
 /// The receiver alone, and what it needs.
 struct Half {
+    followed: Followed,
     receiver: Receiver,
     counters: Counters,
     events: Events,
@@ -492,25 +494,25 @@ impl Half {
         let mut limits = receiver_limits(me, 3);
         limits.history = HISTORY;
         limits.count_when_accepted = count_when_accepted;
-        let receiver = Receiver::new(limits, start);
-        Self { receiver, counters: Counters::default(), events: Events::default() }
+        let (followed, receiver) = (Followed::new(&limits, start), Receiver::new(limits, start));
+        Self { followed, receiver, counters: Counters::default(), events: Events::default() }
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Placement {
         let frame = FrameView::from_prefix(bytes).unwrap();
-        self.receiver.on_frame(&frame, None, &mut self.counters, &mut self.events)
+        self.receiver.on_frame(&mut self.followed, &frame, None, &mut self.counters, &mut self.events)
     }
 
     fn learn(&mut self, bytes: &[u8]) {
         let frame = FrameView::from_prefix(bytes).unwrap();
-        self.receiver.learn_start(&frame, &mut self.counters, &mut self.events);
+        self.receiver.learn_start(&mut self.followed, &frame, &mut self.counters, &mut self.events);
     }
 
     /// The repairer that it asks now, if it asks.
     fn asks(&mut self, now: Nanos) -> Option<std::net::SocketAddrV4> {
         let mut out = [0; NACK_LEN_MAX];
-        let Self { receiver, counters, events } = self;
-        receiver.poll_nack(now, &mut 0, &mut out, counters, events).map(|(_, to)| to)
+        let Self { followed, receiver, counters, events } = self;
+        receiver.poll_nack(followed, now, &mut 0, &mut out, counters, events).map(|(_, to)| to)
     }
 }
 
@@ -528,14 +530,14 @@ fn s2_an_epoch_below_the_floor_is_neither_followed_nor_asked_for_except_the_adop
     ] {
         let mut half = Half::new(behind, true);
         half.hear(&log.frames[1].clone());
-        (half.receiver.follow_floor, half.receiver.adopting) = (floor, adopting);
+        (half.followed.floor, half.followed.adopting) = (floor, adopting);
         let heartbeat = log.header(Kind::Heartbeat, identity(2));
-        half.receiver.on_heartbeat(&heartbeat, &mut half.counters, &mut half.events);
+        half.receiver.on_heartbeat(&mut half.followed, &heartbeat, &mut half.counters, &mut half.events);
         half.asks(1_000);
         assert_eq!(half.asks(1_000_000).is_some(), follows, "{floor:?} {adopting:?}");
         let placement = half.hear(&start);
         assert_eq!(matches!(placement, Placement::Next(_)), follows);
-        assert_eq!(half.receiver.follow.epoch() == epoch(2, 2), follows);
+        assert_eq!(half.followed.epoch() == epoch(2, 2), follows);
     }
 }
 
@@ -551,27 +553,27 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
     for bytes in [&frame, &lost[0]] {
         let Placement::Next(next) = half.hear(bytes) else { panic!("it follows") };
         let end = *next.end();
-        half.receiver.accept(next, &mut half.counters);
-        half.receiver.on_stored(&end);
+        half.receiver.accept(&mut half.followed, next, &mut half.counters);
+        half.followed.on_stored(&end);
     }
     // This one waits for room in the journal.
     let Placement::Next(last) = half.hear(&lost[1]) else { panic!("it follows") };
     let frame = FrameView::from_prefix(&lost[1]).unwrap();
-    assert!(half.receiver.buffer(last, &frame, &mut half.counters));
+    assert!(half.receiver.buffer(&mut half.followed, last, &frame, &mut half.counters));
     let cut = next.end;
     next.begin(epoch(2, 2), &member_list(3));
     let behind = next.push(&["of epoch 2"]);
     let third = next.begin(epoch(3, 3), &member_list(3));
     half.learn(&third);
     assert_eq!(half.receiver.take_retracted(), None, "a replica is not cut behind its back");
-    assert_eq!(half.receiver.end().map(|end| end.next), Some(6));
-    half.receiver.cut_to(cut, cut.next);
-    assert_eq!((half.receiver.end(), half.receiver.has_ready()), (Some(cut), false));
+    assert_eq!(half.followed.end().map(|end| end.next), Some(6));
+    half.receiver.cut_to(&mut half.followed, cut, cut.next);
+    assert_eq!((half.followed.end(), half.receiver.frames.has_ready()), (Some(cut), false));
     assert_eq!(half.hear(&third), Placement::Stored);
     assert_eq!(half.hear(&behind), Placement::Stored);
     let Placement::Next(first) = half.hear(&next.at(4)) else { panic!("it follows") };
-    half.receiver.accept(first, &mut half.counters);
-    assert_eq!(half.receiver.end(), Some(next.end), "with all that was kept");
+    half.receiver.accept(&mut half.followed, first, &mut half.counters);
+    assert_eq!(half.followed.end(), Some(next.end), "with all that was kept");
 }
 
 /// S6.
@@ -580,7 +582,7 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
 fn s6_a_cut_into_what_is_committed_stops_with_words() {
     let log = Log::begun(3);
     let mut half = Half::new(Start::Behind(log.end, 3), true);
-    half.receiver.cut_to(log.before(2).end, 2);
+    half.receiver.cut_to(&mut half.followed, log.before(2).end, 2);
 }
 
 #[test]
@@ -589,9 +591,9 @@ fn who_is_preferred_is_asked_first_and_the_others_if_it_is_silent() {
     let mut half = Half::new(Start::From(1), false);
     half.hear(&log.frames[1].clone());
     let header = log.header(Kind::Heartbeat, identity(1));
-    half.receiver.on_heartbeat(&header, &mut half.counters, &mut half.events);
+    half.receiver.on_heartbeat(&mut half.followed, &header, &mut half.counters, &mut half.events);
     log.push(&["x"]);
-    half.receiver.prefer = Some(address(9));
+    half.receiver.requests.prefer = Some(address(9));
     let asked: Vec<_> = (0..40).filter_map(|step| half.asks(1_000 + step * 1_000_000)).take(4).collect();
     assert_eq!((asked[0], asked[2]), (address(9), address(9)));
     assert!(asked[1] != address(9) && asked[3] != address(9) && asked[1] != asked[3], "{asked:?}");

@@ -1,54 +1,38 @@
 //! The datagrams of a candidate, a voter and a leader that steps down, and the death notice of a leader.
 
-use super::{ReplicaCore, ReplicaEngine, send_small};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, ReplicaEngine, send_small};
 use crate::ports::Ports;
-use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::engine::ports::Group;
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    BallotBody, DeathNoticeBody, Epoch, Header, Identity, Kind, Nanos, SMALL_LEN_MAX, StepDownBody,
-    write_ballot, write_down, write_step_down,
+    BallotBody, DeathNoticeBody, Epoch, Header, Identity, Kind, SMALL_LEN_MAX, StepDownBody, write_ballot,
+    write_down, write_step_down,
 };
 
-impl ReplicaCore {
-    pub(super) fn send_ballot<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        kind: Kind,
-        ballot: Epoch,
-        about: Epoch,
-    ) {
-        self.outbox.number += 1;
-        let process_nonce = match planted(Mutation::NonceRedrawn) {
-            true => self.limits.process_nonce ^ self.outbox.number,
-            false => self.limits.process_nonce,
+impl<P: Ports> Ctx<'_, P> {
+    pub(super) fn send_ballot(&mut self, net: &mut P::Net, kind: Kind, ballot: Epoch, about: Epoch) {
+        self.core.outbox.number += 1;
+        let process_nonce = if planted(Mutation::NonceRedrawn) {
+            self.core.limits.process_nonce ^ self.core.outbox.number
+        } else {
+            self.core.limits.process_nonce
         };
         let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_ballot(&mut out, self.rx.keys(), self.header(kind, wall, &tail.end()), body);
+        let length = write_ballot(&mut out, self.core.keys(), self.header(kind), body);
         send_small(net, Group::Control, &out[..length]);
     }
 
     /// The leader stops stamping and names its successor.
-    pub(super) fn send_step_down<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        successor: Option<Identity>,
-    ) {
-        self.outbox.number += 1;
+    pub(super) fn send_step_down(&mut self, net: &mut P::Net, successor: Option<Identity>) {
+        self.core.outbox.number += 1;
         let body = StepDownBody {
-            process_nonce: self.limits.process_nonce,
+            process_nonce: self.core.limits.process_nonce,
             successor: successor.map_or(0, Identity::packed),
         };
         let mut out = [0; SMALL_LEN_MAX];
-        let length =
-            write_step_down(&mut out, self.rx.keys(), self.header(Kind::StepDown, wall, &tail.end()), body);
+        let length = write_step_down(&mut out, self.core.keys(), self.header(Kind::StepDown), body);
         // Twice: a lost one costs a timeout.
         send_small(net, Group::Control, &out[..length]);
         send_small(net, Group::Control, &out[..length]);
@@ -60,11 +44,11 @@ impl<P: Ports> ReplicaEngine<P> {
     /// nothing to announce.
     pub fn death_notice(&self, out: &mut [u8]) -> usize {
         let core = &self.core;
-        let is_followed = core.rx.follow.epoch().leader() == core.identity();
+        let is_followed = core.followed.epoch().leader() == core.identity();
         let Some(epoch) = self.leads().filter(|_| is_followed) else { return 0 };
         let header = Header {
             cluster: core.limits.receiver.keys.cluster(),
-            history: core.rx.history(),
+            history: core.followed.history(),
             epoch: epoch.0,
             sender: core.identity().replica,
             incarnation: core.identity().incarnation,
@@ -72,7 +56,7 @@ impl<P: Ports> ReplicaEngine<P> {
         };
         write_down(
             out,
-            core.rx.keys(),
+            core.keys(),
             header,
             DeathNoticeBody { secret: failure_detector::secret(&core.limits.secret_seed, epoch) },
         )

@@ -3,9 +3,7 @@
 //! repairers still store, the replica requests no repairs.
 
 use super::replica_log::ReplicaLog;
-use super::{Following, ReplicaCore, ReplicaEngine, RoleState};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, Following, ReplicaCore, ReplicaEngine, RoleState, Turn};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::receiver::Placement;
@@ -94,10 +92,11 @@ impl<P: Ports> ReplicaEngine<P> {
         let leads = self.role.leading().is_some();
         let may_begin_behind = self.is_installable();
         let (core, tail) = (&mut self.core, &self.tail);
-        let next = core.rx.end().map_or(0, |end| end.next);
-        let brings = supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(), supply));
+        let next = core.followed.end().map_or(0, |end| end.next);
+        let brings =
+            supply.is_none_or(|supply| core.catch_up.brings(core.rx.replay_from(&core.followed), supply));
         let stands_still = core.catch_up.stall_detector.look(now, next, brings);
-        let is_whole = core.rx.is_whole();
+        let is_whole = core.rx.is_whole(&core.followed);
         if leads || core.stopped || is_whole {
             core.rx.set_replaying(false);
             // A candidate lacks nothing of its own log until a promise tells of a longer one. A replay that
@@ -108,16 +107,17 @@ impl<P: Ports> ReplicaEngine<P> {
                 _ => CatchUpRequest::GoOn,
             };
         }
-        let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
-        let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
+        let wanted =
+            if supply.is_some() { stands_still } else { core.rx.needs_replay(&core.followed).is_some() };
+        let Some((from, chain)) = core.rx.replay_from(&core.followed).filter(|_| wanted) else {
             core.rx.set_replaying(supply == Some(SourceState::Sending));
             return CatchUpRequest::GoOn;
         };
         core.counters.add(Counter::Replays, 1);
         core.rx.set_replaying(true);
         core.catch_up.at = Some((from, chain));
-        let proof_from = ReplicaLog::proof_from(tail, &core.rx.follow).filter(|(seq, _)| *seq > from);
-        let plan = CatchUpPlan::new(core.rx.history(), from, chain);
+        let proof_from = ReplicaLog::proof_from(tail, &core.followed.epochs).filter(|(seq, _)| *seq > from);
+        let plan = CatchUpPlan::new(core.followed.history(), from, chain);
         CatchUpRequest::Begin(CatchUpPlan { proof_from, may_begin_behind, ..plan })
     }
 
@@ -129,58 +129,71 @@ impl<P: Ports> ReplicaEngine<P> {
         (repairer, history): (Identity, u64),
         frame: &FrameView<'_>,
     ) -> bool {
-        let Self { tail, core, role, .. } = self;
+        let (mut ctx, _, role) = self.parts(Turn::of_replay(now));
         let RoleState::Following(following) = role else { return true };
-        let is_processed = following.on_replayed(core, tail, now, (repairer, history), frame);
+        let is_processed = following.on_replayed(&mut ctx, repairer, history, frame);
         if is_processed {
-            core.catch_up.at = Some((frame.header.next_seq(), Some(frame.chain_after())));
+            ctx.core.catch_up.at = Some((frame.header.next_seq(), Some(frame.chain_after())));
         }
         is_processed
     }
 }
 
 impl Following {
-    fn on_replayed<M: TailMemory>(
+    fn on_replayed<P: Ports>(
         &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        (repairer, history): (Identity, u64),
+        ctx: &mut Ctx<'_, P>,
+        repairer: Identity,
+        history: u64,
         frame: &FrameView<'_>,
     ) -> bool {
-        if core.stopped {
+        if ctx.core.stopped {
             return true;
         }
-        core.rx.on_replay_answer(history);
-        if let Err(reject) = self.check_replayed(core, tail, frame, history) {
-            core.reject(reject);
+        ctx.core.followed.adopt_history(history);
+        if let Err(reject) = self.check_replayed(ctx, frame, history) {
+            ctx.core.reject(reject);
             return true;
         }
-        core.rx.learn_start(frame, &mut core.counters, &mut core.events);
-        let may_place = self.reconcile_log(core, tail, now);
-        if core.stopped {
+        ctx.core.rx.learn_start(&mut ctx.core.followed, frame, &mut ctx.core.counters, &mut ctx.core.events);
+        let may_place = self.reconcile_log(ctx);
+        if ctx.core.stopped {
             return true;
         }
         if !may_place {
             return false; // the caller offers it again when the journal has room
         }
-        self.retain_proven(core, tail, frame);
-        if core.stopped {
+        self.retain_proven(ctx, frame);
+        if ctx.core.stopped {
             return true;
         }
-        let placement = core.rx.on_replayed(frame, &mut core.counters, &mut core.events);
-        core.stop_if_diverged();
+        let placement = ctx.core.rx.on_replayed(
+            &mut ctx.core.followed,
+            frame,
+            &mut ctx.core.counters,
+            &mut ctx.core.events,
+        );
+        ctx.core.stop_if_diverged();
         if placement != Placement::Dropped {
             let header = frame.header;
             let leader = header.epoch().leader();
-            core.losses.on_frame(now, header.first_seq, header.next_seq(), Some(repairer), leader);
+            ctx.core.losses.on_frame(
+                ctx.turn.now,
+                header.first_seq,
+                header.next_seq(),
+                Some(repairer),
+                leader,
+            );
         }
         let Placement::Next(next) = placement else { return true };
-        match self.store_next(core, tail, now, frame, next) {
+        match self.store_next(ctx, frame, next) {
             Ok(()) => true,
             // If others wait for room before it, it is buffered with them; otherwise its source retains it
             // and offers it again.
-            Err(next) => core.rx.has_ready() && core.rx.buffer(next, frame, &mut core.counters),
+            Err(next) => {
+                ctx.core.rx.frames.has_ready()
+                    && ctx.core.rx.buffer(&mut ctx.core.followed, next, frame, &mut ctx.core.counters)
+            }
         }
     }
 }

@@ -6,13 +6,13 @@
 //! will last.
 
 use super::role::RoleState;
-use super::{ReplicaCore, ReplicaEngine, Turn};
+use super::{Ctx, ReplicaEngine, Turn};
 use crate::ports::Ports;
 use lockstep_core::proto::clocks::{Clocks, TOLERANCE};
 use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::sequence::Sequencer;
-use lockstep_wire::{Condition, Epoch, Header, Identity, Nanos};
+use lockstep_wire::{Condition, Epoch, Header, Identity, Nanos, Wall};
 
 /// A node that does not lead judges its clock so often; a leader at each heartbeat.
 const JUDGED_EVERY: Nanos = 100_000_000;
@@ -23,12 +23,12 @@ pub(super) struct ClockWatch {
     clocks: Clocks,
     /// When they were judged last.
     judged_at: Nanos,
-    /// What our clock showed when the monotonic one began; another number: it was set.
-    base: Nanos,
+    /// By how much our clock was ahead of the monotonic one; another number: it was set.
+    base: i64,
     /// The stream's time is far ahead of ours.
     is_ahead: bool,
     /// The stream's time when this node, as the leader, knew it first in its epoch; 0: it did not lead.
-    learned: Nanos,
+    learned: Wall,
 }
 
 impl ClockWatch {
@@ -44,12 +44,12 @@ impl ClockWatch {
 
     /// When the epoch with this start began. The start of a history's first epoch has no time: the node that
     /// `led` it tells when it knew the stream's time.
-    pub(super) fn since(&self, start: &Header, led: Epoch) -> Nanos {
-        if start.timestamp == 0 && start.epoch() == led { self.learned } else { start.timestamp }
+    pub(super) fn since(&self, start: &Header, led: Epoch) -> Wall {
+        if start.timestamp == 0 && start.epoch() == led { self.learned } else { Wall(start.timestamp) }
     }
 
     /// CLOCK-1: the leader stamps by what was judged. Returns whether the stream's time is known.
-    fn correct(&mut self, sequencer: &mut Sequencer, wall: Nanos) -> bool {
+    fn correct(&mut self, sequencer: &mut Sequencer, wall: Wall) -> bool {
         sequencer.set_correction(self.correction());
         self.learned = sequencer.time(wall);
         sequencer.has_time()
@@ -57,8 +57,8 @@ impl ClockWatch {
 
     /// Whether our clock was set since the last call.
     #[inline]
-    pub(super) fn was_set(&mut self, now: Nanos, wall: Nanos) -> bool {
-        let base = wall.wrapping_sub(now);
+    pub(super) fn was_set(&mut self, now: Nanos, wall: Wall) -> bool {
+        let base = wall.ahead_of(now);
         std::mem::replace(&mut self.base, base) != base
     }
 
@@ -68,16 +68,17 @@ impl ClockWatch {
         &mut self,
         me: Identity,
         members: &Membership,
-        (now, wall): (Nanos, Nanos),
+        now: Nanos,
+        wall: Wall,
     ) -> Option<i64> {
         self.judged_at = now;
-        self.clocks.judge(me, members, (now, wall))
+        self.clocks.judge(me, members, now, wall)
     }
 
     /// A member's datagram shows its clock.
     #[inline]
     pub(super) fn on_member(&mut self, members: &Membership, now: Nanos, header: &Header) {
-        self.clocks.on_time(header.identity(), members, (now, header.timestamp));
+        self.clocks.on_time(header.identity(), members, now, Wall(header.timestamp));
     }
 
     /// A member's ack shows its clock to a node that follows, which looks at those that come shortly before
@@ -102,48 +103,54 @@ impl ClockWatch {
 impl<P: Ports> ReplicaEngine<P> {
     /// This node's clock was set: a leader stamps nothing by it before it is judged.
     #[cold]
-    pub(super) fn judge_clock(&mut self, turn: &Turn) {
-        self.core.judge_clock(turn);
-        if let RoleState::Leading(leading) = &mut self.role {
-            leading.sequencer.set_correction(self.core.clocks.correction());
+    pub(super) fn judge_clock(&mut self, turn: Turn) {
+        let (mut ctx, _, role) = self.parts(turn);
+        ctx.judge_clock();
+        if let RoleState::Leading(leading) = role {
+            leading.sequencer.set_correction(ctx.core.clocks.correction());
         }
     }
 }
 
-impl ReplicaCore {
+impl<P: Ports> Ctx<'_, P> {
     /// CLOCK-1: the first epoch of a history begins before its leader has received anybody. It stamps its
     /// start, which has no time of its own, and what was submitted waits until the clocks of a quorum are
     /// known: one round trip, and nothing could be committed before. A survivor that has removed the other
     /// member is a quorum at once. Returns whether the stream's time is known.
     #[cold]
-    pub(super) fn learn_time(&mut self, sequencer: &mut Sequencer, turn: &Turn) -> bool {
-        self.judge_clock(turn);
-        self.clocks.correct(sequencer, turn.wall)
+    pub(super) fn learn_time(&mut self, sequencer: &mut Sequencer) -> bool {
+        self.judge_clock();
+        self.core.clocks.correct(sequencer, self.turn.wall)
     }
 
     /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the
     /// stream's time.
     #[inline]
-    pub(super) fn check_clock(&mut self, stream: Nanos, turn: &Turn, leads: bool) {
-        let Turn { now, wall, .. } = *turn;
-        if leads || now >= self.clocks.judged_at + JUDGED_EVERY {
-            self.judge_clock(turn);
+    pub(super) fn check_clock(&mut self, stream: Wall, leads: bool) {
+        let Turn { now, wall, .. } = self.turn;
+        if leads || now >= self.core.clocks.judged_at + JUDGED_EVERY {
+            self.judge_clock();
         }
-        let wall = wall.saturating_add_signed(self.clocks.correction().unwrap_or(0));
-        let ahead = stream.saturating_sub(wall);
-        if (ahead > TOLERANCE / 2 || self.clocks.is_ahead) && self.clocks.is_news(ahead) {
+        let wall = wall.saturating_add_signed(self.core.clocks.correction().unwrap_or(0));
+        let ahead = stream.saturating_since(wall);
+        if (ahead > TOLERANCE / 2 || self.core.clocks.is_ahead) && self.core.clocks.is_news(ahead) {
             let numbers = (ahead, u64::from(leads));
-            self.set_condition(Condition::ClockAhead, self.clocks.is_ahead, now, numbers);
+            self.core.set_condition(Condition::ClockAhead, self.core.clocks.is_ahead, now, numbers);
         }
     }
 
     /// Judges this node's clock by those of the members.
     #[cold]
-    pub(super) fn judge_clock(&mut self, turn: &Turn) {
-        let Turn { now, wall, .. } = *turn;
-        let me = self.identity();
-        let Some(apart) = self.clocks.judge(me, &self.log.membership, (now, wall)) else { return };
+    pub(super) fn judge_clock(&mut self) {
+        let Turn { now, wall, .. } = self.turn;
+        let me = self.core.identity();
+        let Some(apart) = self.core.clocks.judge(me, &self.core.log.membership, now, wall) else { return };
         let numbers = (apart.unsigned_abs(), u64::from(apart > 0));
-        self.set_condition(Condition::ClockApart, self.clocks.correction() != Some(0), now, numbers);
+        self.core.set_condition(
+            Condition::ClockApart,
+            self.core.clocks.correction() != Some(0),
+            now,
+            numbers,
+        );
     }
 }

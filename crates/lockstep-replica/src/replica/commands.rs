@@ -5,9 +5,7 @@
 //! the rejection, is sent back or shown in the status.
 
 use super::orders::Operator;
-use super::{Leading, ReplicaCore, ReplicaEngine, Role, RoleState, Turn, time_order, versions};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, Leading, ReplicaCore, ReplicaEngine, Role, RoleState, time_order, versions};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
@@ -20,7 +18,7 @@ use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_wire::{
     Change, CommandReject, Condition, EntryKind, Epoch, Header, Identity, MEMBERS_MAX, MEMBERSHIP_LEN_MAX,
-    MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof, OrderStatement, named_arguments,
+    MemberBody, MembershipView, Nanos, OperatorOrder, OrderProof, OrderStatement, Wall, named_arguments,
     write_membership,
 };
 
@@ -40,8 +38,7 @@ pub(super) struct LastRejectedCommand {
     /// The member of the change.
     pub(super) member: Identity,
     pub(super) why: CommandReject,
-    /// By the wall clock.
-    pub(super) at: Nanos,
+    pub(super) at: Wall,
 }
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -71,7 +68,7 @@ impl Leading {
         let standing = PendingChange {
             leader: core.identity(),
             membership: &core.log.membership,
-            start_committed: core.commit_next() > core.rx.follow.base(),
+            start_committed: core.commit_next() > core.followed.epochs.base(),
             change_committed: core.log.change.is_none(),
         };
         match judge_change(&standing, asked) {
@@ -88,16 +85,14 @@ impl Leading {
 
     /// Stamps a change as the first entry of a frame of its own. The new members count from this entry on.
     /// It may lie one entry beyond the window, as the next change waits for its commit.
-    pub(super) fn stamp_change<M: TailMemory>(
+    pub(super) fn stamp_change<P: Ports>(
         &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        wall: Nanos,
+        ctx: &mut Ctx<'_, P>,
         change: Change,
         member: MemberBody,
         after: &Membership,
     ) -> bool {
-        let before = core.log.membership;
+        let before = ctx.core.log.membership;
         // For a member that leaves, the entry contains everything: a reader undoes the change by it.
         let leaves = |listed: &&MemberBody| match change {
             Change::Replace => listed.replica == member.replica,
@@ -107,18 +102,17 @@ impl Leading {
         let mut payload = [0; MEMBERSHIP_LEN_MAX];
         let member = listed.unwrap_or(member);
         let length = write_membership(&mut payload, before.seq, change, member, after.members());
-        let stamp =
-            Stamp { kind: EntryKind::Membership, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
-        self.close_frame(core, tail, false);
-        let Some(seq) = self.append_entry(core, tail, wall, stamp, &payload[..length]) else { return false };
+        let stamp = Stamp::of_cluster(EntryKind::Membership);
+        self.close_frame(ctx, false);
+        let Some(seq) = self.append_entry(ctx, stamp, &payload[..length]) else { return false };
         let after = Membership::collect(after.members().iter().copied(), seq);
-        core.log.on_change(before, after);
-        core.rx.commit.on_membership(seq, before, after);
-        self.close_frame(core, tail, false);
+        ctx.core.log.on_change(before, after);
+        ctx.core.followed.commit.on_membership(seq, before, after);
+        self.close_frame(ctx, false);
         // Both are indexed by the place in the list.
         self.quorum_contacts = 0;
         self.member_contact = [0; MEMBERS_MAX];
-        self.redundancy.restart(core.turns.polled_at);
+        self.redundancy.restart(ctx.core.turns.polled_at);
         true
     }
 
@@ -126,51 +120,35 @@ impl Leading {
     /// committed. The one that is left may be started anew, and knows what its journal knows: so the
     /// journal is told, by an entry behind the change.
     #[cold]
-    pub(super) fn stamp_change_committed<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        wall: Nanos,
-    ) {
-        let stamp = Stamp {
-            kind: EntryKind::ChangeCommitted,
-            flags: 0,
-            publisher: 0,
-            publisher_seq: 0,
-            destination: 0,
-        };
+    pub(super) fn stamp_change_committed<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) {
+        let stamp = Stamp::of_cluster(EntryKind::ChangeCommitted);
         // Without room it is stamped at a later turn.
-        self.uncommitted_change = self.append_entry(core, tail, wall, stamp, &[]).is_none();
-        self.close_frame(core, tail, false);
+        self.uncommitted_change = self.append_entry(ctx, stamp, &[]).is_none();
+        self.close_frame(ctx, false);
     }
 
     /// Directly behind the epoch start, before anything else is stamped: the removal of the member that the
     /// operator declared dead (the one change that waits for nothing) and that member's acks of both
     /// entries. These acks count for nothing between the two. Returns whether that is done; the journal may
     /// have no room.
-    pub(super) fn remove_declared_dead<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        wall: Nanos,
-    ) -> bool {
-        let Some(dead) = core.declared_dead else { return true };
-        let (epoch, base) = (core.rx.follow.epoch(), core.rx.follow.base());
-        core.rx.commit.on_ack(dead, epoch, base + 1);
-        self.poll_commit(core);
-        let members = core.log.membership;
+    pub(super) fn remove_declared_dead<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) -> bool {
+        let Some(dead) = ctx.core.declared_dead else { return true };
+        let (epoch, base) = (ctx.core.followed.epoch(), ctx.core.followed.epochs.base());
+        ctx.core.followed.commit.on_ack(dead, epoch, base + 1);
+        self.poll_commit(ctx.core);
+        let members = ctx.core.log.membership;
         if let Some(position) = members.position(dead) {
             let member = members.members()[position];
             let after = members.without(dead);
-            if !self.stamp_change(core, tail, wall, Change::Remove, member, &after) {
+            if !self.stamp_change(ctx, Change::Remove, member, &after) {
                 return false;
             }
         }
-        core.rx.commit.on_ack(dead, epoch, core.log.membership.seq + 1);
-        core.declared_dead = None;
+        ctx.core.followed.commit.on_ack(dead, epoch, ctx.core.log.membership.seq + 1);
+        ctx.core.declared_dead = None;
         // If the removed member lives and was informed that we are dead, it leads too: we listen for it.
         self.removed_dead = Some(dead);
-        core.outbox.rejoins = true;
+        ctx.core.outbox.rejoins = true;
         true
     }
 
@@ -192,19 +170,20 @@ impl Leading {
 
     /// Which members hold the log. The cluster still commits without a minority of them, and the operator
     /// must know.
-    pub(super) fn check_redundancy(&mut self, core: &mut ReplicaCore, now: Nanos) {
-        let (me, members) = (core.identity(), core.log.membership);
+    pub(super) fn check_redundancy<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) {
+        let now = ctx.turn.now;
+        let (me, members) = (ctx.core.identity(), ctx.core.log.membership);
         let listed = members.members().len();
         let Self { redundancy, member_contact, .. } = self;
-        let ReplicaCore { rx, events, counters, .. } = core;
+        let ReplicaCore { followed, events, counters, .. } = ctx.core;
         let last_contact = |place: usize| redundancy::MemberContact {
             at: member_contact[place],
-            acked_next: rx.commit.acked(place),
+            acked_next: followed.commit.acked(place),
         };
         let mut changes = [None; MEMBERS_MAX];
         let mut count = 0;
         let available =
-            redundancy.poll(now, (me, &members), rx.commit.commit_next(), last_contact, |change| {
+            redundancy.poll(now, (me, &members), followed.commit.commit_next(), last_contact, |change| {
                 changes[count] = Some(change);
                 count += 1;
             });
@@ -221,28 +200,28 @@ impl Leading {
         }
         counters.set(Counter::MembersAvailable, available as u64);
         let numbers = (available as u64, listed as u64);
-        core.set_condition(Condition::RedundancyLost, available < listed, now, numbers);
+        ctx.core.set_condition(Condition::RedundancyLost, available < listed, now, numbers);
     }
 }
 
-impl ReplicaCore {
+impl<P: Ports> Ctx<'_, P> {
     /// Carries out an order about what `name` names, if it was given for the present epoch and members, and
     /// is signed: a copy that comes later does nothing. The error is the reason for a refusal.
-    pub(super) fn on_order<M: TailMemory>(
+    pub(super) fn on_order(
         &mut self,
         role: &mut RoleState,
-        tail: &Tail<M>,
-        turn: &Turn,
         header: &Header,
-        (order, name, operator): (OperatorOrder, &str, Operator),
+        order: OperatorOrder,
+        name: &str,
+        operator: Operator,
         proof: Option<&OrderProof>,
     ) -> Result<(), CommandReject> {
-        let (subject, now): (Option<Identity>, _) = (name.parse().ok(), turn.now);
-        let present = (tail.end().epoch, self.log.membership.seq);
+        let (subject, now): (Option<Identity>, _) = (name.parse().ok(), self.turn.now);
+        let present = (self.tail.end().epoch, self.core.log.membership.seq);
         if (header.epoch(), { header.first_seq }) != present {
             return Err(CommandReject::Stale);
         }
-        if !self.pending_orders.has_room() {
+        if !self.core.pending_orders.has_room() {
             return Err(CommandReject::Busy);
         }
         let dead = subject.unwrap_or_default();
@@ -252,8 +231,8 @@ impl ReplicaCore {
                 versions::judge_upgrade(role, name.parse().unwrap_or(0)).map(|()| true)?
             }
             OperatorOrder::Time => {
-                let before = name.parse().unwrap_or(0);
-                time_order::judge(self, role, &tail.end(), turn, before).map(|()| true)?
+                let before = Wall(name.parse().unwrap_or(0));
+                time_order::judge(self, role, &self.tail.end(), before).map(|()| true)?
             }
             _ => self.judge_declaration(role.role(), dead)?,
         };
@@ -261,21 +240,27 @@ impl ReplicaCore {
             return Ok(());
         }
         let ((epoch, membership_seq), arguments) = (present, &*named_arguments(order, name));
-        let asked =
-            OrderStatement { order, history: self.rx.history(), epoch, membership_seq, subject, arguments };
-        let record = self.prove_order(now, &asked, &operator, proof)?;
+        let asked = OrderStatement {
+            order,
+            history: self.core.followed.history(),
+            epoch,
+            membership_seq,
+            subject,
+            arguments,
+        };
+        let record = self.core.prove_order(now, &asked, &operator, proof)?;
         match (order, role) {
             (OperatorOrder::Handover, RoleState::Leading(leading)) => {
-                leading.start_handover(self, now, subject);
+                leading.start_handover(self.core, now, subject);
             }
             // It is carried out where it is recorded.
             (OperatorOrder::Upgrade | OperatorOrder::Time, _) => {}
             _ => {
                 self.void_declaration();
-                self.declared_dead = Some(dead);
+                self.core.declared_dead = Some(dead);
             }
         }
-        self.accept_order(order, record);
+        self.core.accept_order(order, record);
         Ok(())
     }
 
@@ -289,17 +274,18 @@ impl ReplicaCore {
         if leading.draining {
             return Err(CommandReject::Busy);
         }
-        let members = &self.log.membership;
+        let members = &self.core.log.membership;
         match to {
-            Some(to) if to == self.identity() => return Err(CommandReject::Leads),
+            Some(to) if to == self.core.identity() => return Err(CommandReject::Leads),
             Some(to) if !members.lists(to) => return Err(CommandReject::NotListed),
             Some(to) if !members.may_lead(to) => return Err(CommandReject::Witness),
             _ => {}
         }
-        let me = self.identity();
-        match members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
-            true => Ok(true),
-            false => Err(CommandReject::LastMember),
+        let me = self.core.identity();
+        if members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
+            Ok(true)
+        } else {
+            Err(CommandReject::LastMember)
         }
     }
 
@@ -307,7 +293,7 @@ impl ReplicaCore {
     /// declaration replaces its grant and its promise here, and then its acks of our epoch start and of its
     /// removal. The error is the reason for a refusal.
     fn judge_declaration(&self, role: Role, dead: Identity) -> Result<bool, CommandReject> {
-        if self.declared_dead == Some(dead) {
+        if self.core.declared_dead == Some(dead) {
             return Ok(false);
         }
         self.check_declare_dead(role, dead).map(|()| true)
@@ -315,23 +301,23 @@ impl ReplicaCore {
 
     /// The declaration of death has no effect any more.
     pub(super) fn void_declaration(&mut self) {
-        self.declared_dead = None;
-        self.pending_orders.forget(OperatorOrder::DeclareDead);
+        self.core.declared_dead = None;
+        self.core.pending_orders.forget(OperatorOrder::DeclareDead);
     }
 
     /// Whether the declaration that `dead` is dead may be accepted in the present state.
     fn check_declare_dead(&self, role: Role, dead: Identity) -> Result<(), CommandReject> {
-        let me = self.identity();
-        let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
+        let me = self.core.identity();
+        let committed = self.core.log.change.map_or(self.core.log.membership, |(_, before)| before);
         // We stopped after we had stamped its removal: the same declaration lets us continue.
-        let is_same = committed.is_pair() && self.log.membership.members().len() == 1;
+        let is_same = committed.is_pair() && self.core.log.membership.members().len() == 1;
         let survivor = SurvivorEvidence {
             identity: me,
             committed: &committed,
-            has_change: self.log.change.is_some() && !(is_same && self.log.membership.lists(me)),
+            has_change: self.core.log.change.is_some() && !(is_same && self.core.log.membership.lists(me)),
             // An incomplete journal does not start as a member (S9).
             is_complete: role == Role::Standby || role == Role::Leader,
-            other_is_alive: role == Role::Leader || self.election.is_calm(),
+            other_is_alive: role == Role::Leader || self.core.election.is_calm(),
         };
         judge_death(&survivor, dead).map(|_| ())
     }
@@ -340,27 +326,29 @@ impl ReplicaCore {
     /// or the members are others than those two: a promise in the dead member's name would then belong to a
     /// quorum without it.
     pub(super) fn count_declared_dead(&mut self) {
-        let Some(by) = self.declared_dead else { return };
+        let Some(by) = self.core.declared_dead else { return };
         if self.check_declare_dead(Role::Standby, by).is_err() {
             self.void_declaration();
             return;
         }
-        self.election.on_grant(by);
-        if let Some(ballot) = self.election.ballot() {
+        self.core.election.on_grant(by);
+        if let Some(ballot) = self.core.election.ballot() {
             let nothing = Promise { by, accepted: Epoch::NONE, next: 1, chain: 0, commit_next: 1 };
-            self.election.on_promise(ballot, nothing);
+            self.core.election.on_promise(ballot, nothing);
         }
     }
 
     /// Whether a full standby holds what a witness may have dropped. Rings have one size in a cluster: a
     /// frame that has left our ring has left that of the witness. A member that has sent nothing in our
     /// epoch is assumed to end where that epoch began.
-    pub(super) fn check_exposure<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
-        let members = self.log.membership;
+    pub(super) fn check_exposure(&mut self) {
+        let now = self.turn.now;
+        let members = self.core.log.membership;
         let has_witness = members.members().iter().any(|member| member.is_witness());
-        let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
+        let best =
+            self.core.successor(None).map_or(0, |(_, acked)| acked.max(self.core.followed.epochs.base()));
         // Most often the standbys hold everything that is committed, and the ring need not be inspected.
-        let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
-        self.set_condition(Condition::Exposed, exposed, now, (best, 0));
+        let exposed = has_witness && best < self.core.commit_next() && best < self.tail.oldest_seq();
+        self.core.set_condition(Condition::Exposed, exposed, now, (best, 0));
     }
 }

@@ -3,9 +3,7 @@
 //! Replies are queued during a turn and sent at its end: a promise only once it is stored (S2), and one
 //! reply to many copies of a request.
 
-use super::{FollowerRole, Following, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, FollowerRole, Following, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
@@ -55,31 +53,32 @@ impl Outbox {
 impl<P: Ports> ReplicaEngine<P> {
     /// Checks whether the leader is missed, votes, and advances a candidacy. `drained` reports that this
     /// turn received everything that waited.
-    pub(super) fn poll_election(&mut self, turn: &Turn) {
-        let Turn { now, drained, .. } = *turn;
-        let Self { net, tail, core, role, .. } = self;
+    pub(super) fn poll_election(&mut self, turn: Turn) {
+        let Turn { now, drained, .. } = turn;
+        let (mut ctx, net, role) = self.parts(turn);
         let RoleState::Following(following) = role else { return };
         let mut won = None;
-        if following.role == FollowerRole::Blank || !core.identity_watch.probe.may_vote() {
-            core.failure_detector.poll(now, drained);
+        if following.role == FollowerRole::Blank || !ctx.core.identity_watch.probe.may_vote() {
+            ctx.core.failure_detector.poll(now, drained);
         } else if following.role == FollowerRole::Standby {
             // A standby that never leads misses the leader as well, and grants pre-votes.
-            following.poll_failure_detector(core, now, drained);
+            following.poll_failure_detector(&mut ctx);
+            let core = &ctx.core;
             if core.standing.may_lead && (core.declared_dead.is_some() || !core.election.is_calm()) {
-                won = following.poll_takeover(core, net, tail, turn);
+                won = following.poll_takeover(&mut ctx, net);
             }
         }
         if let Some((leadership, commit_won)) = won {
-            role.become_leader(core, net, tail, now, leadership, commit_won);
+            role.become_leader(&mut ctx, net, leadership, commit_won);
         }
-        core.flush_reply(net, tail, turn);
+        ctx.flush_reply(net);
     }
 
     /// A leader has pending replies as well.
     #[inline]
-    pub(super) fn flush_pending_replies(&mut self, turn: &Turn) {
-        let Self { net, tail, core, .. } = self;
-        core.flush_reply(net, tail, turn);
+    pub(super) fn flush_pending_replies(&mut self, turn: Turn) {
+        let (mut ctx, net, _) = self.parts(turn);
+        ctx.flush_reply(net);
     }
 }
 
@@ -97,115 +96,6 @@ impl Following {
 }
 
 impl ReplicaCore {
-    /// A datagram of an election, on the control group. Every voter uses the same rules, the leader
-    /// included.
-    pub(super) fn on_election<M: TailMemory>(
-        &mut self,
-        role: &mut RoleState,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        datagram: &Datagram<'_>,
-    ) -> Result<(), Reject> {
-        match datagram {
-            Datagram::Prepare(header, body)
-            | Datagram::Promise(header, body)
-            | Datagram::Refuse(header, body)
-            | Datagram::PreVote(header, body)
-            | Datagram::Grant(header, body) => {
-                self.identity_watch.note_other_leader(&self.log, role.role(), header, &mut self.events);
-                self.rx.check_history(header)?;
-                if !self.is_own_identity(header, body.process_nonce) {
-                    // The epoch of a pre-vote is no ballot yet. Otherwise two nodes that miss a leader
-                    // alone would raise each other's rounds, a thousand per second, until no rounds are
-                    // left.
-                    let asks = matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..));
-                    let believed = self.observe_round(now, header.epoch());
-                    if !believed || !asks && !self.observe_round(now, Epoch(body.ballot)) {
-                        return Ok(()); // and raised our round towards it: a real candidate asks again
-                    }
-                    if self.declared_dead == Some(header.identity()) {
-                        self.void_declaration(); // it lives
-                    }
-                    self.clocks.on_member(&self.log.membership, now, header);
-                    self.on_ballot(role, tail, now, header, body);
-                }
-            }
-            Datagram::DeathNotice(header, body) => {
-                self.rx.check_history(header)?;
-                if let RoleState::Following(following) = role {
-                    following.on_down(self, now, header, body);
-                }
-            }
-            // Whatever its history: it has our identity.
-            Datagram::IdentityProbe(header, body) => self.on_presence(header, body),
-            Datagram::StepDown(header, body) => {
-                self.rx.check_history(header)?;
-                if !self.is_own_identity(header, body.process_nonce)
-                    && let RoleState::Following(following) = role
-                {
-                    following.on_step_down(self, now, header, body);
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn on_ballot<M: TailMemory>(
-        &mut self,
-        role: &mut RoleState,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        header: &Header,
-        body: &BallotBody,
-    ) {
-        let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        // The ballot is of no use to us, but the sender's log position is: without it a quorum may never
-        // form. That log may contain the very entry that lists us, or the one that decides whose votes
-        // suffice, also if it ends in a later epoch than the one that we follow: we ask for the start of
-        // that epoch. Only a candidate follows its own log.
-        let now_role = role.role();
-        let lacks = match now_role {
-            Role::Blank | Role::Learner => true,
-            Role::Standby => self.election.ballot().is_none(),
-            Role::Leader => false,
-        };
-        if lacks {
-            self.rx.on_ballot(header, &mut self.counters);
-        }
-        match Kind::from_u8(header.kind) {
-            // Only the candidate that would lead a ballot asks for it.
-            Some(Kind::Prepare) if ballot.leader() != from => {}
-            // S12: another process of this identity may live. A candidate asks again.
-            Some(Kind::Prepare | Kind::PreVote) if !self.identity_watch.probe.may_vote() => {}
-            Some(Kind::Prepare) if self.has_vote(now_role) || self.votes_from_blank(now_role, header) => {
-                self.on_prepare(role, tail, now, ballot);
-            }
-            Some(Kind::Prepare) => self.outbox.salvage = Some(*header),
-            Some(Kind::Promise) => self.election.on_promise(
-                ballot,
-                Promise {
-                    by: from,
-                    accepted: header.epoch(),
-                    next: header.first_seq,
-                    chain: header.chain,
-                    commit_next: header.commit_next,
-                },
-            ),
-            Some(Kind::Refuse) if self.counts(from) => {
-                self.on_refuse(role, tail, now, ballot, about);
-            }
-            Some(Kind::PreVote)
-                if self.misses_leader(now_role)
-                    || self.votes_from_blank(now_role, header) && self.failure_detector.is_suspected() =>
-            {
-                self.outbox.grant = Some((ballot, about));
-            }
-            Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
-            _ => {}
-        }
-    }
-
     /// A datagram names an epoch. Returns whether its round is accepted.
     #[inline]
     pub(super) fn observe_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
@@ -225,13 +115,6 @@ impl ReplicaCore {
         self.counters.add(Counter::RoundsRefused, 1);
     }
 
-    /// Half of all rounds are used up: the operator is notified.
-    fn check_rounds(&mut self, promised: Epoch) {
-        let numbers = (u64::from(promised.round()), u64::from(ROUND_MAX));
-        let high = promised.round() >= rounds::ALARM;
-        self.set_condition(Condition::RoundsHigh, high, self.turns.polled_at, numbers);
-    }
-
     /// Whether `from` is a member on either side of the last change. Of two members, one that leaves still
     /// has to acknowledge its removal; one that refuses will not.
     pub(super) fn counts(&self, from: Identity) -> bool {
@@ -244,7 +127,7 @@ impl ReplicaCore {
         match role {
             Role::Standby | Role::Leader => true,
             Role::Blank => self.acceptor.promised() > Epoch::NONE,
-            Role::Learner => !self.standing.is_archiver && self.acceptor.promised() > self.rx.follow.epoch(),
+            Role::Learner => !self.standing.is_archiver && self.acceptor.promised() > self.followed.epoch(),
         }
     }
 
@@ -266,121 +149,218 @@ impl ReplicaCore {
             && self.has_vote(role)
             && (!self.election.is_calm() || self.failure_detector.is_suspected())
     }
+}
 
-    fn on_prepare<M: TailMemory>(
+impl<P: Ports> Ctx<'_, P> {
+    /// A datagram of an election, on the control group. Every voter uses the same rules, the leader
+    /// included.
+    pub(super) fn on_election(
         &mut self,
         role: &mut RoleState,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        ballot: Epoch,
-    ) {
-        match self.acceptor.judge_prepare(ballot) {
+        datagram: &Datagram<'_>,
+    ) -> Result<(), Reject> {
+        let now = self.turn.now;
+        match datagram {
+            Datagram::Prepare(header, body)
+            | Datagram::Promise(header, body)
+            | Datagram::Refuse(header, body)
+            | Datagram::PreVote(header, body)
+            | Datagram::Grant(header, body) => {
+                self.core.identity_watch.note_other_leader(
+                    &self.core.log,
+                    role.role(),
+                    header,
+                    &mut self.core.events,
+                );
+                self.core.rx.check_history(&mut self.core.followed, header)?;
+                if !self.core.is_own_identity(header, body.process_nonce) {
+                    // The epoch of a pre-vote is no ballot yet. Otherwise two nodes that miss a leader
+                    // alone would raise each other's rounds, a thousand per second, until no rounds are
+                    // left.
+                    let asks = matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..));
+                    let believed = self.core.observe_round(now, header.epoch());
+                    if !believed || !asks && !self.core.observe_round(now, Epoch(body.ballot)) {
+                        return Ok(()); // and raised our round towards it: a real candidate asks again
+                    }
+                    if self.core.declared_dead == Some(header.identity()) {
+                        self.void_declaration(); // it lives
+                    }
+                    self.core.clocks.on_member(&self.core.log.membership, now, header);
+                    self.on_ballot(role, header, body);
+                }
+            }
+            Datagram::DeathNotice(header, body) => {
+                self.core.rx.check_history(&mut self.core.followed, header)?;
+                if let RoleState::Following(following) = role {
+                    following.on_down(self, header, body);
+                }
+            }
+            // Whatever its history: it has our identity.
+            Datagram::IdentityProbe(header, body) => self.core.on_presence(header, body),
+            Datagram::StepDown(header, body) => {
+                self.core.rx.check_history(&mut self.core.followed, header)?;
+                if !self.core.is_own_identity(header, body.process_nonce)
+                    && let RoleState::Following(following) = role
+                {
+                    following.on_step_down(self, header, body);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_ballot(&mut self, role: &mut RoleState, header: &Header, body: &BallotBody) {
+        let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
+        // The ballot is of no use to us, but the sender's log position is: without it a quorum may never
+        // form. That log may contain the very entry that lists us, or the one that decides whose votes
+        // suffice, also if it ends in a later epoch than the one that we follow: we ask for the start of
+        // that epoch. Only a candidate follows its own log.
+        let now_role = role.role();
+        let lacks = match now_role {
+            Role::Blank | Role::Learner => true,
+            Role::Standby => self.core.election.ballot().is_none(),
+            Role::Leader => false,
+        };
+        if lacks {
+            self.core.rx.on_ballot(&mut self.core.followed, header, &mut self.core.counters);
+        }
+        match Kind::from_u8(header.kind) {
+            // Only the candidate that would lead a ballot asks for it.
+            Some(Kind::Prepare) if ballot.leader() != from => {}
+            // S12: another process of this identity may live. A candidate asks again.
+            Some(Kind::Prepare | Kind::PreVote) if !self.core.identity_watch.probe.may_vote() => {}
+            Some(Kind::Prepare)
+                if self.core.has_vote(now_role) || self.core.votes_from_blank(now_role, header) =>
+            {
+                self.on_prepare(role, ballot);
+            }
+            Some(Kind::Prepare) => self.core.outbox.salvage = Some(*header),
+            Some(Kind::Promise) => self.core.election.on_promise(
+                ballot,
+                Promise {
+                    by: from,
+                    accepted: header.epoch(),
+                    next: header.first_seq,
+                    chain: header.chain,
+                    commit_next: header.commit_next,
+                },
+            ),
+            Some(Kind::Refuse) if self.core.counts(from) => {
+                self.on_refuse(role, ballot, about);
+            }
+            Some(Kind::PreVote)
+                if self.core.misses_leader(now_role)
+                    || self.core.votes_from_blank(now_role, header)
+                        && self.core.failure_detector.is_suspected() =>
+            {
+                self.core.outbox.grant = Some((ballot, about));
+            }
+            Some(Kind::Grant) if ballot.leader() == self.core.identity() => self.core.election.on_grant(from),
+            _ => {}
+        }
+    }
+
+    fn on_prepare(&mut self, role: &mut RoleState, ballot: Epoch) {
+        let now = self.turn.now;
+        match self.core.acceptor.judge_prepare(ballot) {
             PrepareOutcome::Promise => {
                 // Everything that was passed to the network lies inside the log that the promise describes.
                 if !planted(Mutation::StampsAfterPromise) {
-                    role.step_down(self, tail, now, StepDownReason::Promised);
+                    role.step_down(self, StepDownReason::Promised);
                 }
-                self.promise(tail, ballot);
-                self.promised_others = self.promised_others.max(ballot);
-                let rank = role.rank(self);
-                self.election.on_preempted(now, rank);
-                self.failure_detector.restart(now);
-                self.outbox.promise = true;
+                self.promise(ballot);
+                self.core.promised_others = self.core.promised_others.max(ballot);
+                let rank = role.rank(self.core);
+                self.core.election.on_preempted(now, rank);
+                self.core.failure_detector.restart(now);
+                self.core.outbox.promise = true;
             }
-            PrepareOutcome::Repeat => self.outbox.promise = true,
-            PrepareOutcome::Refuse { .. } => self.outbox.refuse = Some(ballot),
+            PrepareOutcome::Repeat => self.core.outbox.promise = true,
+            PrepareOutcome::Refuse { .. } => self.core.outbox.refuse = Some(ballot),
         }
     }
 
     /// S2: the promise is a word in the tail before anything is said of it; nothing lower is followed.
-    pub(super) fn promise<M: TailMemory>(&mut self, tail: &mut Tail<M>, epoch: Epoch) {
-        if epoch > self.acceptor.promised() {
+    pub(super) fn promise(&mut self, epoch: Epoch) {
+        if epoch > self.core.acceptor.promised() {
             if !planted(Mutation::PromiseNotStored) {
-                tail.promise(epoch);
+                self.tail.promise(epoch);
             }
-            self.acceptor.on_promised(epoch);
-            self.election.on_proven(epoch);
+            self.core.acceptor.on_promised(epoch);
+            self.core.election.on_proven(epoch);
             self.check_rounds(epoch);
             if !planted(Mutation::FollowsLowerEpoch) {
-                self.rx.raise_floor(epoch);
+                self.core.followed.raise_floor(epoch);
             }
         }
     }
 
+    /// Half of all rounds are used up: the operator is notified.
+    fn check_rounds(&mut self, promised: Epoch) {
+        let numbers = (u64::from(promised.round()), u64::from(ROUND_MAX));
+        let high = promised.round() >= rounds::ALARM;
+        self.core.set_condition(Condition::RoundsHigh, high, self.core.turns.polled_at, numbers);
+    }
+
     /// A member reports that it promised `promised`, and so refuses `about`.
-    fn on_refuse<M: TailMemory>(
-        &mut self,
-        role: &mut RoleState,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        promised: Epoch,
-        about: Epoch,
-    ) {
+    fn on_refuse(&mut self, role: &mut RoleState, promised: Epoch, about: Epoch) {
         let leads = role.leading().is_some_and(|leading| leading.epoch() == about);
         if leads && promised > about {
-            role.step_down(self, tail, now, StepDownReason::Refused);
-        } else if self.election.ballot() == Some(about) && promised > about {
-            let rank = role.rank(self);
-            self.election.on_failed(now, rank);
+            role.step_down(self, StepDownReason::Refused);
+        } else if self.core.election.ballot() == Some(about) && promised > about {
+            let rank = role.rank(self.core);
+            self.core.election.on_failed(self.turn.now, rank);
         }
     }
 
     /// In `power` the promise must have reached the device before anything is sent in its epoch.
-    pub(super) fn is_promise_stored<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        self.limits.durability == Durability::Process || tail.promise_stored() >= self.acceptor.promised()
+    pub(super) fn is_promise_stored(&self) -> bool {
+        self.core.limits.durability == Durability::Process
+            || self.tail.promise_stored() >= self.core.acceptor.promised()
     }
 
     /// Sends the pending replies.
     #[inline]
-    fn flush_reply<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, turn: &Turn) {
-        if !self.outbox.is_empty() {
-            self.flush_all(net, tail, turn);
+    fn flush_reply(&mut self, net: &mut P::Net) {
+        if !self.core.outbox.is_empty() {
+            self.flush_all(net);
         }
     }
 
     #[cold]
-    fn flush_all<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, turn: &Turn) {
-        let Turn { now, wall, .. } = *turn;
-        if std::mem::take(&mut self.outbox.rejoins) {
+    fn flush_all(&mut self, net: &mut P::Net) {
+        let now = self.turn.now;
+        if std::mem::take(&mut self.core.outbox.rejoins) {
             net.set_joined(Group::Data, true);
         }
-        self.send_identity_probe(net, tail, wall);
-        let promised = self.acceptor.promised();
-        if self.outbox.promise && self.is_promise_stored(tail) {
-            self.outbox.promise = false;
-            self.send_ballot(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
+        self.send_identity_probe(net);
+        let promised = self.core.acceptor.promised();
+        if self.core.outbox.promise && self.is_promise_stored() {
+            self.core.outbox.promise = false;
+            self.send_ballot(net, Kind::Promise, promised, Epoch::NONE);
         }
-        if let Some(candidate) = self.outbox.salvage.take() {
-            self.salvage(tail, wall, &candidate);
+        if let Some(candidate) = self.core.outbox.salvage.take() {
+            self.salvage(&candidate);
         }
-        if let Some((ballot, about)) = self.outbox.grant.take() {
-            self.send_ballot(net, tail, wall, Kind::Grant, ballot, about);
+        if let Some((ballot, about)) = self.core.outbox.grant.take() {
+            self.send_ballot(net, Kind::Grant, ballot, about);
         }
-        if let Some(about) = self.outbox.refuse.take()
-            && now >= self.outbox.refused_at + self.limits.heartbeat.interval_ns
-            && self.is_promise_stored(tail)
+        if let Some(about) = self.core.outbox.refuse.take()
+            && now >= self.core.outbox.refused_at + self.core.limits.heartbeat.interval_ns
+            && self.is_promise_stored()
         {
-            self.outbox.refused_at = now;
-            self.send_ballot(net, tail, wall, Kind::Refuse, promised, about);
+            self.core.outbox.refused_at = now;
+            self.send_ballot(net, Kind::Refuse, promised, about);
         }
     }
 
-    pub(super) fn send_identity_probe<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-    ) {
-        let pending = [self.outbox.probe_due.take(), self.outbox.probe_reply_due.take()];
+    pub(super) fn send_identity_probe(&mut self, net: &mut P::Net) {
+        let pending = [self.core.outbox.probe_due.take(), self.core.outbox.probe_reply_due.take()];
         for body in pending.into_iter().flatten() {
-            self.outbox.number += 1;
+            self.core.outbox.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_presence(
-                &mut out,
-                self.rx.keys(),
-                self.header(Kind::IdentityProbe, wall, &tail.end()),
-                body,
-            );
+            let length = write_presence(&mut out, self.core.keys(), self.header(Kind::IdentityProbe), body);
             send_small(net, Group::Control, &out[..length]);
         }
     }

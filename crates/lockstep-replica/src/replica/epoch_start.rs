@@ -6,12 +6,12 @@
 //! ```
 
 use super::pending_submissions::{PendingSubmissions, opened};
-use super::{Leading, OUTGOING_SEND, ReplicaCore, Turn};
+use super::{Ctx, Leading, OUTGOING_SEND, ReplicaCore};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
 use bytemuck::Zeroable;
 use lockstep_core::engine::event::ReplicaEvent;
-use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::sequence::Stamp;
@@ -29,100 +29,87 @@ impl Leading {
     /// It has not if the journal has no room, if in `power` the promise is not on the device yet, or while
     /// the process still checks for another process of its identity (S12).
     #[cold]
-    pub(super) fn poll_epoch_start<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        net: &mut impl Net,
-        tail: &mut Tail<M>,
-        turn: &Turn,
-    ) -> bool {
-        let Turn { now, wall, .. } = *turn;
-        if !core.identity_watch.probe.may_vote() {
+    pub(super) fn poll_epoch_start<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, net: &mut P::Net) -> bool {
+        let now = ctx.turn.now;
+        if !ctx.core.identity_watch.probe.may_vote() {
             return false;
         }
-        let started = self.epoch() == tail.end().epoch
-            || core.is_promise_stored(tail) && self.start_epoch(core, tail, turn);
-        if !started || !self.remove_declared_dead(core, tail, wall) {
+        let started =
+            self.epoch() == ctx.tail.end().epoch || ctx.is_promise_stored() && self.start_epoch(ctx);
+        if !started || !self.remove_declared_dead(ctx) {
             return false;
         }
-        core.turns.at = now;
+        ctx.core.turns.at = now;
         self.redundancy.restart(now);
-        if core.learn_time(&mut self.sequencer, turn) {
-            self.stamp_pending_submissions(core, net, tail, turn);
+        if ctx.learn_time(&mut self.sequencer) {
+            self.stamp_pending_submissions(ctx, net);
         }
         true
     }
 
     /// Stamps the submissions that were received while nothing could be stamped.
-    pub(super) fn stamp_pending_submissions<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        net: &mut impl Net,
-        tail: &mut Tail<M>,
-        turn: &Turn,
-    ) {
-        let now = turn.now;
+    pub(super) fn stamp_pending_submissions<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, net: &mut P::Net) {
         // Moved out while its datagrams are stamped; a queue without room allocates nothing.
-        let mut pending = std::mem::replace(&mut core.pending_submissions, PendingSubmissions::new(0));
+        let mut pending = std::mem::replace(&mut ctx.core.pending_submissions, PendingSubmissions::new(0));
         let mut index = 0;
         while let Some(bytes) = pending.get(index) {
             index += 1;
             if let Some((header, entries)) = opened(bytes) {
-                let _ = self.on_submission(core, tail, turn, bytes, header, entries);
+                let _ = self.on_submission(ctx, bytes, header, entries);
             }
             if self.outgoing_frames.len() >= OUTGOING_SEND {
-                self.send_frames(core, net, tail, now, &[]);
+                self.send_frames(ctx, net, &[]);
             }
         }
         pending.clear();
-        core.pending_submissions = pending;
+        ctx.core.pending_submissions = pending;
     }
 
     /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal stored it.
-    fn start_epoch<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        turn: &Turn,
-    ) -> bool {
-        core.learn_time(&mut self.sequencer, turn);
-        let end = tail.end();
-        let commit_next = core.commit_next().max(self.commit_won.min(end.next));
+    fn start_epoch<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) -> bool {
+        ctx.learn_time(&mut self.sequencer);
+        let end = ctx.tail.end();
+        let commit_next = ctx.core.commit_next().max(self.commit_won.min(end.next));
         let epoch = self.epoch();
-        let secret = failure_detector::secret(&core.limits.secret_seed, epoch);
+        let secret = failure_detector::secret(&ctx.core.limits.secret_seed, epoch);
         let body = EpochStartBody {
             epoch: epoch.0,
             base: end.next,
             chain_at_base: end.chain,
             secret_hash: failure_detector::secret_hash(&secret),
-            window_entries: core.limits.window.entries,
-            window_bytes: core.limits.window.bytes,
-            durability: (core.limits.durability == Durability::Power) as u8,
+            window_entries: ctx.core.limits.window.entries,
+            window_bytes: ctx.core.limits.window.bytes,
+            durability: (ctx.core.limits.durability == Durability::Power) as u8,
             ..EpochStartBody::zeroed()
         };
-        let members = core.log.membership;
-        let mut table = core.log.table(commit_next);
+        let members = ctx.core.log.membership;
+        let mut table = ctx.core.log.table(commit_next);
         table.push(EpochBase { epoch: epoch.0, base: end.next });
         let mut payload = [0; EPOCH_START_LEN_MAX];
-        let length =
-            write_epoch_start(&mut payload, body, members.members(), &table, core.log.lineage.ancestors());
-        let stamp =
-            Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
-        let Ok(memory) = tail.room() else { return false };
-        let written = self.sequencer.stamp(&end, memory, turn.wall, stamp, &payload[..length]);
+        let length = write_epoch_start(
+            &mut payload,
+            body,
+            members.members(),
+            &table,
+            ctx.core.log.lineage.ancestors(),
+        );
+        let stamp = Stamp::of_cluster(EntryKind::EpochStart);
+        let Ok(memory) = ctx.tail.room() else { return false };
+        let written = self.sequencer.stamp(&end, memory, ctx.turn.wall, stamp, &payload[..length]);
         assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
         // Frames below the table are repaired only as committed: a node that holds this frame must know
         // that they are.
-        self.close_and_report(core, tail, false, commit_next);
+        self.close_and_report(ctx, false, commit_next);
         if let Some(&span) = self.outgoing_frames.last() {
-            core.log.on_start(end.next, tail.bytes(span), &payload[..length]);
+            ctx.core.log.on_start(end.next, ctx.tail.bytes(span), &payload[..length]);
         }
-        core.rx.restore(&table, core.log.membership, core.limits.durability);
-        core.check_durability();
-        (core.rx.follow.secret_hash, core.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
-        core.rx.on_stored(&tail.end());
-        core.rx.commit.on_announced(epoch, self.commit_won);
-        core.events.push(ReplicaEvent::Epoch { epoch, base: end.next });
+        ctx.core.followed.restore(&table, ctx.core.log.membership, ctx.core.limits.durability);
+        ctx.core.rx.drop_buffered(&ctx.core.followed);
+        ctx.core.check_durability();
+        ctx.core.followed.epochs.set_start(&body);
+        ctx.core.followed.on_stored(&ctx.tail.end());
+        ctx.core.followed.commit.on_announced(epoch, self.commit_won);
+        ctx.core.events.push(ReplicaEvent::Epoch { epoch, base: end.next });
         true
     }
 }

@@ -1,11 +1,11 @@
 //! Queries for events. The process that runs the engine records the events, so it answers: after each turn it
 //! takes the queries, and hands a page of its record to each.
 
-use super::{ReplicaCore, ReplicaEngine};
+use super::ReplicaEngine;
 use crate::ports::Ports;
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::ports::Net;
-use lockstep_wire::{EVENTS_LEN_MAX, EventRow, EventsBody, Kind, Nanos, event_number, write_events};
+use lockstep_wire::{EVENTS_LEN_MAX, EventRow, EventsBody, Kind, Wall, event_number, write_events};
 use std::net::SocketAddrV4;
 
 /// Most queries of a turn: others are not answered, and their senders repeat them.
@@ -30,15 +30,15 @@ impl Default for EventQueries {
     }
 }
 
-impl ReplicaCore {
+impl EventQueries {
     /// A query came from `to`, as long as any answer to it.
-    pub(super) fn on_event_query(&mut self, to: SocketAddrV4, token: u64, name: &str) {
-        if self.event_queries.0.len() == QUERIES_MAX {
-            self.counters.add(Counter::EventQueriesLost, 1);
+    pub(super) fn push(&mut self, to: SocketAddrV4, token: u64, name: &str, counters: &mut Counters) {
+        if self.0.len() == QUERIES_MAX {
+            counters.add(Counter::EventQueriesLost, 1);
             return;
         }
         let before = event_number(name).unwrap_or(u64::MAX);
-        self.event_queries.0.push(EventQuery { to, token, before });
+        self.0.push(EventQuery { to, token, before });
     }
 }
 
@@ -49,13 +49,13 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 
     /// Answers a query: with `rows`, the newest first, and with the ring's bounds in `page`.
-    pub fn send_events(&mut self, wall: Nanos, query: EventQuery, page: EventsBody, rows: &[EventRow]) {
+    pub fn send_events(&mut self, wall: Wall, query: EventQuery, page: EventsBody, rows: &[EventRow]) {
         let Self { net, tail, core, .. } = self;
         core.outbox.number += 1;
         let mut out = [0; EVENTS_LEN_MAX];
         let header = core.header(Kind::Events, wall, &tail.end());
         let body = EventsBody { token: query.token, ..page };
-        let length = write_events(&mut out, core.rx.keys(), header, body, rows);
+        let length = write_events(&mut out, core.keys(), header, body, rows);
         net.send_unicast(query.to, [&out[..length], &[]]);
         core.counters.add(Counter::QueriesIn, 1);
     }

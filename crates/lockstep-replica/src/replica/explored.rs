@@ -113,6 +113,6 @@ impl ReplicaCore {
 
     /// The epoch whose acks are counted, and how far they commit it.
     pub fn counted(&self) -> (Epoch, Seq) {
-        (self.rx.commit.epoch(), self.rx.commit.commit_next())
+        (self.followed.commit.epoch(), self.followed.commit.commit_next())
     }
 }

@@ -4,7 +4,7 @@ use super::{ReplicaCore, ReplicaEngine, RoleState};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::event::Role;
-use lockstep_wire::{Header, Identity, Nanos};
+use lockstep_wire::{Header, Identity, Wall};
 
 /// The gauges, in the order of [`ReplicaEngine::gauges`].
 pub const REPLICA_ROWS: [CounterRow; 9] = [
@@ -27,18 +27,21 @@ impl ReplicaCore {
     pub(super) fn present_leader(&self, role: &RoleState) -> Option<Identity> {
         let is = role.role();
         let follows = matches!(is, Role::Standby | Role::Learner)
-            && self.rx.follow.epoch().round() > 0
+            && self.followed.epoch().round() > 0
             && self.election.is_calm();
-        match () {
-            () if is == Role::Leader => Some(self.identity()),
-            () if follows => Some(self.rx.follow.epoch().leader()),
-            () => None,
+        if is == Role::Leader {
+            Some(self.identity())
+        } else if follows {
+            Some(self.followed.epoch().leader())
+        } else {
+            None
         }
     }
 
     /// The timestamp of the followed epoch's start; 0 of none.
-    pub(super) fn epoch_since(&self) -> Nanos {
-        Header::peek(&self.log.start_frame).map_or(0, |start| self.clocks.since(&start, self.led))
+    pub(super) fn epoch_since(&self) -> Wall {
+        Header::peek(&self.log.start_frame)
+            .map_or(Wall::default(), |start| self.clocks.since(&start, self.led))
     }
 }
 
@@ -51,7 +54,7 @@ impl<P: Ports> ReplicaEngine<P> {
             self.role() as u64,
             u64::from(core.is_witness()),
             u64::from(self.tail.end().epoch.round()),
-            core.epoch_since(),
+            core.epoch_since().0,
             core.present_leader(&self.role).map_or(0, |leader| u64::from(leader.replica)),
             membership.members().len() as u64,
             membership.quorum() as u64,

@@ -79,9 +79,10 @@ impl<P: Ports> ReplicaEngine<P> {
     /// S12: a process that begins looks whether another one of its identity lives. It sends what is due at
     /// once.
     #[cold]
-    pub(super) fn poll_identity_probe(&mut self, turn: &Turn) {
-        let Turn { now, wall, drained } = *turn;
-        let Self { net, tail, core, .. } = self;
+    pub(super) fn poll_identity_probe(&mut self, turn: Turn) {
+        let Turn { now, drained, .. } = turn;
+        let (mut ctx, net, _) = self.parts(turn);
+        let core = &mut *ctx.core;
         if core.stopped {
             return;
         }
@@ -90,7 +91,7 @@ impl<P: Ports> ReplicaEngine<P> {
         if let Some(query) = core.identity_watch.probe.look(now, drained, fresh) {
             core.identity_watch.tokens = tokens;
             core.outbox.probe_due = Some(query);
-            core.send_identity_probe(net, tail, wall);
+            ctx.send_identity_probe(net);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Which submissions the leader accepts, and which notices publishers receive beside the heartbeat's
 //! credit.
 
-use super::{Leading, Nanos, ReplicaCore, Tail, Turn, send_small};
-use crate::journal::ports::TailMemory;
+use super::{Ctx, Leading, Nanos, ReplicaCore, send_small};
+use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::engine::ports::Group;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
@@ -96,20 +96,14 @@ impl Leading {
     /// Notifies publishers of what is refused, whose numbers are missing (with the numbers), and
     /// whose share is used up: at most once per turn, and not more often than the heartbeat's first rung.
     #[cold]
-    pub(super) fn send_publisher_notices<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        turn: &Turn,
-    ) {
-        let Turn { now, wall, .. } = *turn;
-        let rung_ns = core.limits.heartbeat.first_ns;
+    pub(super) fn send_publisher_notices<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, net: &mut P::Net) {
+        let now = ctx.turn.now;
+        let rung_ns = ctx.core.limits.heartbeat.first_ns;
         self.notice_at = now + rung_ns;
         let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
         let mut count = 0;
         // What was refused may have come again meanwhile, and been stamped.
-        let publishers = &core.log.publishers;
+        let publishers = &ctx.core.log.publishers;
         let last = |publisher| publishers.state(publisher).map_or(0, |state| state.last);
         let throttled = PublisherNotice::Throttled as u32;
         for row in
@@ -130,12 +124,12 @@ impl Leading {
             count += self.hold.missing(now, AGAIN_RUNGS * rung_ns, last, &mut rows[count..]);
         }
         if count > 0 {
-            core.outbox.number += 1;
-            let header = core.header(Kind::PublisherNotice, wall, &tail.end());
+            ctx.core.outbox.number += 1;
+            let header = ctx.header(Kind::PublisherNotice);
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_notice(&mut out, core.rx.keys(), header, &rows[..count]);
+            let length = write_notice(&mut out, ctx.core.keys(), header, &rows[..count]);
             send_small(net, Group::Control, &out[..length]);
-            core.counters.add(Counter::NoticesOut, count as u64);
+            ctx.core.counters.add(Counter::NoticesOut, count as u64);
         }
     }
 }

@@ -76,7 +76,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let recovered = Recovered::of_base(checkpoint, core.limits.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let granted = start::role(core.identity(), &end, &recovered.membership, before, promised);
-        let lived_in = *core.rx.lineage();
+        let lived_in = *core.followed.lineage();
         let mut begun = ReplicaCore::new(end, promised, recovered, core.limits.clone());
         swap(&mut begun.counters, &mut core.counters);
         swap(&mut begun.losses, &mut core.losses);

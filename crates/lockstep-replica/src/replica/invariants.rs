@@ -23,6 +23,7 @@ impl<P: Ports> ReplicaEngine<P> {
     /// Checked after each turn. Panics with the rule that is broken.
     pub fn invariants(&self) {
         let (core, end) = (&self.core, self.tail.end());
+        core.followed.invariants();
         core.rx.invariants();
         core.repairs.invariants();
         core.address_proofs.invariants();

@@ -16,6 +16,7 @@ mod ballots;
 mod catch_up;
 mod clock;
 mod commands;
+mod ctx;
 mod election;
 mod epoch_start;
 mod event_queries;
@@ -53,6 +54,7 @@ use acks::LastAck;
 use catch_up::CatchUp;
 pub use catch_up::{CatchUpPlan, CatchUpRequest};
 use clock::ClockWatch;
+use ctx::{Ctx, Turn};
 use election::Outbox;
 use event_queries::EventQueries;
 pub use event_queries::EventQuery;
@@ -79,6 +81,7 @@ use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::{Events, RefusedSender, ReplicaEvent, Role};
+use lockstep_core::engine::followed::Followed;
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
@@ -94,7 +97,7 @@ use lockstep_core::proto::start::{self, StartRole};
 use lockstep_core::proto::unicast_probe::UnicastProbe;
 use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Keys, Kind, Nanos, REPAIR_TRAILER_LEN,
-    Reject, SMALL_LEN_MAX, Seq,
+    Reject, SMALL_LEN_MAX, Seq, Wall,
 };
 use std::net::SocketAddrV4;
 
@@ -130,17 +133,6 @@ struct Handover {
     until: Nanos,
 }
 
-/// The time of a turn of the duty cycle, and whether the turn received all that waited.
-#[derive(Clone, Copy, Debug)]
-struct Turn {
-    /// Monotonic, of this process.
-    now: Nanos,
-    /// Since the Unix epoch.
-    wall: Nanos,
-    /// It received less than one receive may lend.
-    drained: bool,
-}
-
 /// The turns of the duty cycle so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Turns {
@@ -168,6 +160,9 @@ struct Standing {
 pub struct ReplicaCore {
     limits: ReplicaLimits,
     acceptor: Acceptor,
+    /// The log that the node follows or leads.
+    followed: Followed,
+    /// What fetches the log of a leader.
     rx: Receiver,
     log: ReplicaLog,
     pending_submissions: PendingSubmissions,
@@ -279,9 +274,8 @@ impl<P: Ports> ReplicaEngine<P> {
         }
     }
 
-    /// One turn: receives, applies the rules, stores, sends. `now` is monotonic, `wall` the time since
-    /// the Unix epoch. Returns the work done: 0 is an idle turn.
-    pub fn poll(&mut self, now: Nanos, wall: Nanos) -> usize {
+    /// One turn: receives, applies the rules, stores, sends. Returns the work done: 0 is an idle turn.
+    pub fn poll(&mut self, now: Nanos, wall: Wall) -> usize {
         if self.core.stopped {
             return 0;
         }
@@ -295,21 +289,21 @@ impl<P: Ports> ReplicaEngine<P> {
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         let turn = Turn { now, wall, drained: self.net.is_drained() };
         if self.core.clocks.was_set(now, wall) {
-            self.judge_clock(&turn);
+            self.judge_clock(turn);
         }
         if self.role.leading().is_some() {
-            self.poll_leader(work, &turn);
-            self.flush_pending_replies(&turn);
+            self.poll_leader(work, turn);
+            self.flush_pending_replies(turn);
         } else {
-            self.poll_standby(work, &turn);
+            self.poll_standby(work, turn);
         }
         if !self.core.identity_watch.probe.is_complete() {
-            self.poll_identity_probe(&turn);
+            self.poll_identity_probe(turn);
         }
-        self.poll_unicast_probe(&turn);
+        self.poll_unicast_probe(turn);
         self.core.turns.at = now;
         if self.core.turns.count.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
-            work += self.on_unicast(&turn);
+            work += self.on_unicast(turn);
         } else {
             self.flush_repairs(now);
         }
@@ -317,6 +311,13 @@ impl<P: Ports> ReplicaEngine<P> {
         readers_ahead.poll((conditions, events), now);
         self.core.gauge(&self.tail.end());
         work
+    }
+
+    /// What a step of `turn` works on, the device, and the role.
+    #[inline]
+    fn parts(&mut self, turn: Turn) -> (Ctx<'_, P>, &mut P::Net, &mut RoleState) {
+        let Self { net, tail, core, role, .. } = self;
+        (Ctx { core, tail, turn }, net, role)
     }
 
     /// The node's role.
@@ -352,7 +353,7 @@ impl<P: Ports> ReplicaEngine<P> {
         if let Some(leading) = self.role.leading() {
             return leading.handover.is_none() && core.commit_next() >= self.tail.end().next;
         }
-        core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
+        core.led == Epoch::NONE || core.followed.epoch() > core.led
     }
 
     /// Whether something waits to be sent: the next turn should come soon.
@@ -403,24 +404,29 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 }
 
-/// The receiver of a replica that has recovered a log which ends at `end`, and follows nothing below
+/// What a replica follows that has recovered a log which ends at `end`, with its receiver: nothing below
 /// `promised`.
-fn receiver(end: LogEnd, promised: Epoch, recovered: &Recovered, limits: &ReplicaLimits) -> Receiver {
-    let mut receiver = limits.receiver.clone();
-    receiver.history = recovered.lineage.history();
-    receiver.count_when_accepted = true;
-    let mut rx = Receiver::new(receiver, Start::Behind(end, recovered.commit_next));
+fn receiver(
+    end: LogEnd,
+    promised: Epoch,
+    recovered: &Recovered,
+    limits: &ReplicaLimits,
+) -> (Followed, Receiver) {
+    let mut limits = limits.receiver.clone();
+    limits.history = recovered.lineage.history();
+    limits.count_when_accepted = true;
+    let start = Start::Behind(end, recovered.commit_next);
+    let mut followed = Followed::new(&limits, start);
     if let Some((seq, before)) = recovered.open_change {
-        rx.commit.on_membership(seq, before, recovered.membership);
+        followed.commit.on_membership(seq, before, recovered.membership);
     }
-    rx.restore(&recovered.epochs, recovered.membership, recovered.durability);
-    rx.set_lineage(recovered.lineage);
+    followed.restore(&recovered.epochs, recovered.membership, recovered.durability);
+    followed.set_lineage(recovered.lineage);
     if let Some(start) = recovered.last_start() {
-        (rx.follow.secret_hash, rx.follow.window_entries) =
-            (start.body.secret_hash, start.body.window_entries);
+        followed.epochs.set_start(&start.body);
     }
-    rx.raise_floor(promised);
-    rx
+    followed.raise_floor(promised);
+    (followed, Receiver::new(limits, start))
 }
 
 impl ReplicaCore {
@@ -432,8 +438,10 @@ impl ReplicaCore {
         election.on_proven(acceptor.promised());
         let nack = &limits.receiver.nack;
         let history_limits = RepairHistoryLimits::of(nack.guard_ns, nack.retry_ns_min);
+        let (followed, rx) = receiver(end, acceptor.promised(), &recovered, &limits);
         Self {
-            rx: receiver(end, acceptor.promised(), &recovered, &limits),
+            followed,
+            rx,
             pending_submissions: PendingSubmissions::new(limits.pending_submission_bytes),
             failure_detector: FailureDetector::new(limits.failure_detector),
             election,
@@ -482,18 +490,18 @@ impl ReplicaCore {
 
     /// The keys of this process.
     pub fn keys(&self) -> &Keys {
-        self.rx.keys()
+        &self.limits.receiver.keys
     }
 
     /// The exclusive bound of the final entries, never past the replica log (S4).
     #[inline]
     pub fn commit_next(&self) -> Seq {
-        self.rx.commit.commit_next()
+        self.followed.commit.commit_next()
     }
 
     /// The history of the log; 0 on a blank node.
     pub fn history(&self) -> u64 {
-        self.rx.history()
+        self.followed.history()
     }
 
     /// When and why a leader was last missed here.
@@ -535,16 +543,16 @@ impl ReplicaCore {
         self.events.push(ReplicaEvent::Role { from, to, epoch, seq, is_archiver });
     }
 
-    fn header(&self, kind: Kind, wall: Nanos, end: &LogEnd) -> Header {
+    fn header(&self, kind: Kind, wall: Wall, end: &LogEnd) -> Header {
         Header {
             cluster: self.limits.receiver.keys.cluster(),
-            history: self.rx.history(),
+            history: self.followed.history(),
             epoch: end.epoch.0,
             sender: self.identity().replica,
             incarnation: self.identity().incarnation,
             first_seq: end.next,
             commit_next: self.commit_next(),
-            timestamp: wall,
+            timestamp: wall.0,
             chain: end.chain,
             number: self.outbox.number,
             ..Header::new(kind)
@@ -569,7 +577,7 @@ impl ReplicaCore {
         self.counters.set(Counter::EventsDropped, self.events.dropped());
         self.counters.set(Counter::AcceptNext, end.next);
         self.counters.set(Counter::CommitNext, self.commit_next());
-        self.counters.set(Counter::StampedNext, end.next.max(self.rx.seen_next()));
+        self.counters.set(Counter::StampedNext, end.next.max(self.followed.seen_next()));
     }
 }
 

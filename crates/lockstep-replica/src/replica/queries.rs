@@ -5,7 +5,7 @@ use super::replica_log::{each_frame, frames};
 use super::status::write_status_to;
 use super::time_order::write_times_to;
 use super::versions::write_release_to;
-use super::{ReplicaCore, ReplicaEngine, RoleState, Turn, reject_datagram};
+use super::{Ctx, ReplicaCore, ReplicaEngine, RoleState, Turn, reject_datagram};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
@@ -27,118 +27,58 @@ use std::net::SocketAddrV4;
 
 impl<P: Ports> ReplicaEngine<P> {
     /// Polls the unicast socket. Returns the datagrams found there.
-    pub(super) fn on_unicast(&mut self, turn: &Turn) -> usize {
-        let now = turn.now;
-        let Self { net, tail, core, role, .. } = self;
+    pub(super) fn on_unicast(&mut self, turn: Turn) -> usize {
+        let (mut ctx, net, role) = self.parts(turn);
         let count = net.recv_unicast();
-        core.counters.add(Counter::UnicastIn, count as u64);
+        ctx.core.counters.add(Counter::UnicastIn, count as u64);
         for index in 0..count {
-            let judged = core.unicast(role, net, tail, turn, index);
+            let judged = ctx.unicast(role, net, index);
             let (bytes, from) = net.unicast_datagram(index);
             match judged {
-                Ok(()) => core.noted_key.note(core.rx.keys(), bytes, from),
-                Err(reject) => reject_datagram(core, reject, bytes, Some(from)),
+                Ok(()) => ctx.core.noted_key.note(&ctx.core.limits.receiver.keys, bytes, from),
+                Err(reject) => reject_datagram(ctx.core, reject, bytes, Some(from)),
             }
         }
         if count > 0
             && let RoleState::Following(following) = role
         {
-            following.apply_ready(core, tail, now);
+            following.apply_ready(&mut ctx);
         }
-        self.flush_repairs(now);
+        self.flush_repairs(turn.now);
         count
     }
 }
 
 /// A key that may hand over may acknowledge. The stream has no record of it.
-fn acknowledge(core: &mut ReplicaCore, now: Nanos, header: &Header, name: &str) -> Result<(), CommandReject> {
-    if let Err(reject) = core.rx.keys().operator(header, OperatorOrder::Handover) {
-        core.reject(reject);
+fn acknowledge<P: Ports>(ctx: &mut Ctx<'_, P>, header: &Header, name: &str) -> Result<(), CommandReject> {
+    let now = ctx.turn.now;
+    if let Err(reject) = ctx.core.keys().operator(header, OperatorOrder::Handover) {
+        ctx.core.reject(reject);
         return Err(CommandReject::NotAllowed);
     }
     let asked = name.parse().map_err(|()| CommandReject::NotListed)?;
-    core.readers_ahead.acknowledge((&mut core.conditions, &mut core.events), now, asked)
+    ctx.core.readers_ahead.acknowledge((&mut ctx.core.conditions, &mut ctx.core.events), now, asked)
 }
 
-/// The requester, its token, and the time.
+/// A query or a command, and who sent it.
+struct ReceivedQuery<'a> {
+    from: SocketAddrV4,
+    header: &'a Header,
+    body: &'a QueryBody,
+    /// The subject.
+    name: &'a str,
+    /// Of a command.
+    proof: Option<OrderProof>,
+}
+
+/// The requester, and the token of its request.
 #[derive(Clone, Copy)]
 pub(super) struct UnicastRequest {
     pub(super) from: SocketAddrV4,
     pub(super) token: u64,
-    pub(super) now: Nanos,
-    pub(super) wall: Nanos,
 }
 
 impl ReplicaCore {
-    fn unicast<M: TailMemory>(
-        &mut self,
-        role: &mut RoleState,
-        net: &mut impl Net,
-        tail: &mut Tail<M>,
-        turn: &Turn,
-        index: usize,
-    ) -> Result<(), Reject> {
-        let Turn { now, wall, .. } = *turn;
-        let (bytes, from) = net.unicast_datagram(index);
-        match (Datagram::decode(bytes, &self.limits.receiver.keys)?, &mut *role) {
-            (Datagram::Frame(frame, trailer), RoleState::Following(following)) => {
-                following.on_frame(self, tail, now, &frame, trailer.as_ref())?;
-            }
-            (Datagram::RepairReject(header, body), RoleState::Following(following)) => {
-                following.on_answer(self, now, header, &body);
-            }
-            // A datagram that a group should have brought: MCAST-1.
-            (Datagram::Heartbeat(header, body), RoleState::Following(following)) => {
-                self.check_group(following.role.into(), header)?;
-                if !self.is_own_identity(header, body.process_nonce) {
-                    following.on_heartbeat(self, now, header, &body);
-                    self.unicast_probe.on_answer();
-                    self.stop_if_diverged();
-                }
-            }
-            (Datagram::Ack(header, body), RoleState::Leading(_)) => {
-                self.check_group(Role::Leader, header)?;
-                if !self.is_own_identity(header, body.process_nonce) {
-                    self.on_ack(role, tail, now, header);
-                    self.unicast_probe.on_answer();
-                }
-            }
-            // From a publisher that the groups do not connect with us: MCAST-1.
-            (Datagram::Submission(header, entries), RoleState::Leading(leading))
-                if leading.has_epoch_begun(self, tail) =>
-            {
-                let judged = leading.on_submission(self, tail, turn, bytes, header, entries);
-                leading.close_frame(self, tail, false);
-                judged?;
-            }
-            (Datagram::AddressProof(header, body), _) => self.on_address_proof(now, from, header, &body),
-            (Datagram::Nack(header, body, ranges), _) => {
-                // The device that sends the repairs lends them.
-                let (header, (wanted, count)) = (*header, copied(&ranges));
-                let request = UnicastRequest { from, token: body.token, now, wall };
-                self.on_nack(role, net, tail, request, &header, &wanted[..count]);
-            }
-            // The sender may write any address as its own: nothing longer than the query goes there.
-            (Datagram::Query(_, body, ..), _) if body.answer_len() > bytes.len() => {
-                self.counters.add(Counter::QueriesShort, 1);
-            }
-            (Datagram::Query(header, body, ..), _) if body.query_kind == QueryKind::Probe as u32 => {
-                self.observe_reader(role.role(), &tail.end(), header, from);
-                self.on_unicast_probe(role, net, tail, wall, from);
-            }
-            (Datagram::Query(header, body, name, proof), _) => {
-                self.observe_reader(role.role(), &tail.end(), header, from);
-                let (mut out, query) = ([0; STATUS_LONG_LEN_MAX], (from, header, &body, name, proof));
-                if let Some(length) = self.write_answer_to(role, tail, turn, query, &mut out) {
-                    net.send_unicast(from, [&out[..length], &[]]);
-                }
-            }
-            (Datagram::Join(_, asked), _) => self.answer_join(net, tail, wall, from, asked.process_nonce),
-            _ => {}
-        }
-        Ok(())
-    }
-
     /// A requester proves its address, or a repairer asks for a proof of ours.
     fn on_address_proof(&mut self, now: Nanos, from: SocketAddrV4, header: &Header, body: &AddressProofBody) {
         self.rx.on_address_proof(now, Some(from), header, body);
@@ -148,158 +88,15 @@ impl ReplicaCore {
         }
     }
 
-    /// PROOF-1: frames are longer than the request for them, so the requester proves first that it receives
-    /// at its address.
-    fn demand_address_proof<M: TailMemory>(
-        &mut self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        request: UnicastRequest,
-    ) {
-        let UnicastRequest { from: to, token, wall, .. } = request;
-        self.outbox.number += 1;
-        let body = AddressProofBody { token, proof: self.address_proofs.proof(to) };
-        let mut out = [0; SMALL_LEN_MAX];
-        let header = self.header(Kind::AddressProof, wall, &tail.end());
-        let length = write_address_proof(&mut out, self.rx.keys(), header, body);
-        net.send_unicast(to, [&out[..length], &[]]);
-        self.counters.add(Counter::AddressProofsDemanded, 1);
-    }
-
-    /// Carries out a query or command, and writes the reply; `None` if it is withheld, or comes later.
-    fn write_answer_to<M: TailMemory>(
-        &mut self,
-        role: &mut RoleState,
-        tail: &Tail<M>,
-        turn: &Turn,
-        (from, header, asked, name, proof): (SocketAddrV4, &Header, &QueryBody, &str, Option<OrderProof>),
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let wall = turn.wall;
-        let query_kind = QueryKind::from_u32(asked.query_kind);
-        let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
-            (Some(QueryKind::Status), _) => write_status_to(self, role, tail, turn, (asked, header), out),
-            (Some(QueryKind::Release), _) => write_release_to(self, tail, wall, asked.token, out),
-            (Some(QueryKind::Times), _) => write_times_to(self, tail, turn, asked.token, out),
-            (Some(QueryKind::Events), _) => {
-                // The process that runs the engine answers, after this turn.
-                self.on_event_query(from, asked.token, name);
-                return None;
-            }
-            (Some(QueryKind::Acknowledge), _) => {
-                let result = acknowledge(self, turn.now, header, name);
-                self.write_command_result_to(tail, wall, asked, result, out)
-            }
-            (Some(QueryKind::Publisher), _) if !self.knows_committed(tail) => {
-                self.counters.add(Counter::RepliesWithheld, 1);
-                return None;
-            }
-            (_, Some(order)) => {
-                let result = match self.rx.keys().operator(header, order) {
-                    Ok(operator) => {
-                        let order = (order, name, operator);
-                        self.on_order(role, tail, turn, header, order, proof.as_ref())
-                    }
-                    Err(reject) => {
-                        self.reject(reject);
-                        Err(CommandReject::NotAllowed)
-                    }
-                };
-                self.write_command_result_to(tail, wall, asked, result, out)
-            }
-            _ => self.write_query_reply_to(role.role(), tail, wall, asked, name, out),
-        };
-        self.counters.add(Counter::QueriesIn, 1);
-        Some(length)
-    }
-
-    /// A device that wants groups by unicast asks a node that sends them by multicast: otherwise its own
-    /// device would have handled the join.
-    fn answer_join<M: TailMemory>(
-        &self,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        from: SocketAddrV4,
-        process_nonce: u64,
-    ) {
-        let term = LeaseReply::Multicast as u32;
-        let body = LeaseBody { term, process_nonce, ..LeaseBody::zeroed() };
-        let mut out = [0; SMALL_LEN_MAX];
-        let length = write_lease(&mut out, self.rx.keys(), self.header(Kind::Lease, wall, &tail.end()), body);
-        net.send_unicast(from, [&out[..length], &[]]);
-    }
-
     /// A reader that follows our own epoch reports that it has read the committed stream up to
     /// `commit_next`. A leader holds everything that is committed: if its log ends before that, the reader is
     /// wrong, or something final is lost. A reader that follows a later epoch may well know more than a
     /// leader that was superseded.
     fn observe_reader(&mut self, role: Role, end: &LogEnd, header: &Header, from: SocketAddrV4) {
-        let is_present = header.history == self.rx.history() && header.epoch() == end.epoch;
+        let is_present = header.history == self.followed.history() && header.epoch() == end.epoch;
         if role == Role::Leader && header.history != 0 && is_present && header.commit_next > end.next {
             let noted = (&mut self.conditions, &mut self.events);
             self.readers_ahead.on_reader(noted, self.turns.polled_at, (header.commit_next - 1, from));
-        }
-    }
-
-    fn on_nack<M: TailMemory>(
-        &mut self,
-        role: &RoleState,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        request: UnicastRequest,
-        header: &Header,
-        ranges: &[SeqRange],
-    ) {
-        self.counters.add(Counter::NacksIn, 1);
-        if !self.address_proofs.is_proved(request.from) {
-            return self.demand_address_proof(net, tail, request);
-        }
-        let holdings = self.holdings(tail);
-        let history = self.rx.history();
-        let known = history != 0 && (header.history == 0 || header.history == history);
-        if ranges.is_empty() {
-            let reason = match FrameView::from_prefix(&self.log.start_frame) {
-                _ if !known => RepairReject::OtherHistory,
-                Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent = give(net, self.repairer(), &holdings, (request.from, request.token), &frame);
-                    return self.on_repaired(role.leading().is_some(), u64::from(sent));
-                }
-                _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
-                _ => RepairReject::OtherEpoch,
-            };
-            let none = SeqRange { from: 0, to: 0 };
-            return self.write_repair_reject(net, &holdings, request, none, (reason, 0));
-        }
-        let member = self.is_members_request(header.identity(), request.from);
-        let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
-        let mut left = self.limits.repairs_per_request;
-        if member {
-            self.drop_queued(request.from, ranges);
-        }
-        for &range in ranges {
-            let granted = match grant(&holdings, header.epoch(), range) {
-                _ if !known => Err(RepairReject::OtherHistory),
-                Ok(_) if self.standing.is_witness && !self.is_served(role.role(), header.identity()) => {
-                    Err(RepairReject::Referred)
-                }
-                granted => granted,
-            };
-            match granted {
-                Ok(range) => {
-                    let pending = match member {
-                        true => self.enqueue_for_member(tail, request, range, &mut left),
-                        false => self.enqueue(role.leading(), tail, request, range, &mut left),
-                    };
-                    if let Err((from, (why, wait))) = pending {
-                        // The rest would be refused as well: one refusal for all of it.
-                        self.on_limited(why);
-                        let rest = SeqRange { from, to: last_to };
-                        return self.write_repair_reject(net, &holdings, request, rest, (why, wait));
-                    }
-                }
-                Err(reason) => self.write_repair_reject(net, &holdings, request, range, (reason, 0)),
-            }
         }
     }
 
@@ -325,40 +122,242 @@ impl ReplicaCore {
     /// Whether we promised `identity` an epoch that has not begun here.
     fn is_candidate(&self, identity: Identity) -> bool {
         let promised = self.acceptor.promised();
-        promised.leader() == identity && promised > self.rx.follow.epoch()
+        promised.leader() == identity && promised > self.followed.epoch()
+    }
+}
+
+impl<P: Ports> Ctx<'_, P> {
+    fn unicast(&mut self, role: &mut RoleState, net: &mut P::Net, index: usize) -> Result<(), Reject> {
+        let now = self.turn.now;
+        let (bytes, from) = net.unicast_datagram(index);
+        match (Datagram::decode(bytes, &self.core.limits.receiver.keys)?, &mut *role) {
+            (Datagram::Frame(frame, trailer), RoleState::Following(following)) => {
+                following.on_frame(self, &frame, trailer.as_ref())?;
+            }
+            (Datagram::RepairReject(header, body), RoleState::Following(following)) => {
+                following.on_answer(self, header, &body);
+            }
+            // A datagram that a group should have brought: MCAST-1.
+            (Datagram::Heartbeat(header, body), RoleState::Following(following)) => {
+                self.check_group(following.role.into(), header)?;
+                if !self.core.is_own_identity(header, body.process_nonce) {
+                    following.on_heartbeat(self, header, &body);
+                    self.core.unicast_probe.on_answer();
+                    self.core.stop_if_diverged();
+                }
+            }
+            (Datagram::Ack(header, body), RoleState::Leading(_)) => {
+                self.check_group(Role::Leader, header)?;
+                if !self.core.is_own_identity(header, body.process_nonce) {
+                    self.on_ack(role, header);
+                    self.core.unicast_probe.on_answer();
+                }
+            }
+            // From a publisher that the groups do not connect with us: MCAST-1.
+            (Datagram::Submission(header, entries), RoleState::Leading(leading))
+                if leading.has_epoch_begun(self.core, self.tail) =>
+            {
+                let judged = leading.on_submission(self, bytes, header, entries);
+                leading.close_frame(self, false);
+                judged?;
+            }
+            (Datagram::AddressProof(header, body), _) => self.core.on_address_proof(now, from, header, &body),
+            (Datagram::Nack(header, body, ranges), _) => {
+                // The device that sends the repairs lends them.
+                let (header, (wanted, count)) = (*header, copied(&ranges));
+                let request = UnicastRequest { from, token: body.token };
+                self.on_nack(role, net, request, &header, &wanted[..count]);
+            }
+            // The sender may write any address as its own: nothing longer than the query goes there.
+            (Datagram::Query(_, body, ..), _) if body.answer_len() > bytes.len() => {
+                self.core.counters.add(Counter::QueriesShort, 1);
+            }
+            (Datagram::Query(header, body, ..), _) if body.query_kind == QueryKind::Probe as u32 => {
+                self.core.observe_reader(role.role(), &self.tail.end(), header, from);
+                self.on_unicast_probe(role, net, from);
+            }
+            (Datagram::Query(header, body, name, proof), _) => {
+                self.core.observe_reader(role.role(), &self.tail.end(), header, from);
+                let query = ReceivedQuery { from, header, body: &body, name, proof };
+                let mut out = [0; STATUS_LONG_LEN_MAX];
+                if let Some(length) = self.write_answer_to(role, query, &mut out) {
+                    net.send_unicast(from, [&out[..length], &[]]);
+                }
+            }
+            (Datagram::Join(_, asked), _) => self.answer_join(net, from, asked.process_nonce),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// PROOF-1: frames are longer than the request for them, so the requester proves first that it receives
+    /// at its address.
+    fn demand_address_proof(&mut self, net: &mut P::Net, request: UnicastRequest) {
+        let UnicastRequest { from: to, token } = request;
+        self.core.outbox.number += 1;
+        let body = AddressProofBody { token, proof: self.core.address_proofs.proof(to) };
+        let mut out = [0; SMALL_LEN_MAX];
+        let header = self.header(Kind::AddressProof);
+        let length = write_address_proof(&mut out, self.core.keys(), header, body);
+        net.send_unicast(to, [&out[..length], &[]]);
+        self.core.counters.add(Counter::AddressProofsDemanded, 1);
+    }
+
+    /// Carries out a query or command, and writes the reply; `None` if it is withheld, or comes later.
+    fn write_answer_to(
+        &mut self,
+        role: &mut RoleState,
+        query: ReceivedQuery<'_>,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let ReceivedQuery { from, header, body: asked, name, proof } = query;
+        let query_kind = QueryKind::from_u32(asked.query_kind);
+        let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
+            (Some(QueryKind::Status), _) => write_status_to(self, role, asked, header, out),
+            (Some(QueryKind::Release), _) => write_release_to(self, asked.token, out),
+            (Some(QueryKind::Times), _) => write_times_to(self, asked.token, out),
+            (Some(QueryKind::Events), _) => {
+                // The process that runs the engine answers, after this turn.
+                self.core.event_queries.push(from, asked.token, name, &mut self.core.counters);
+                return None;
+            }
+            (Some(QueryKind::Acknowledge), _) => {
+                let result = acknowledge(self, header, name);
+                self.write_command_result_to(asked, result, out)
+            }
+            (Some(QueryKind::Publisher), _) if !self.knows_committed() => {
+                self.core.counters.add(Counter::RepliesWithheld, 1);
+                return None;
+            }
+            (_, Some(order)) => {
+                let result = match self.core.keys().operator(header, order) {
+                    Ok(operator) => self.on_order(role, header, order, name, operator, proof.as_ref()),
+                    Err(reject) => {
+                        self.core.reject(reject);
+                        Err(CommandReject::NotAllowed)
+                    }
+                };
+                self.write_command_result_to(asked, result, out)
+            }
+            _ => self.write_query_reply_to(role.role(), asked, name, out),
+        };
+        self.core.counters.add(Counter::QueriesIn, 1);
+        Some(length)
+    }
+
+    /// A device that wants groups by unicast asks a node that sends them by multicast: otherwise its own
+    /// device would have handled the join.
+    fn answer_join(&self, net: &mut P::Net, from: SocketAddrV4, process_nonce: u64) {
+        let term = LeaseReply::Multicast as u32;
+        let body = LeaseBody { term, process_nonce, ..LeaseBody::zeroed() };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_lease(&mut out, self.core.keys(), self.header(Kind::Lease), body);
+        net.send_unicast(from, [&out[..length], &[]]);
+    }
+
+    fn on_nack(
+        &mut self,
+        role: &RoleState,
+        net: &mut P::Net,
+        request: UnicastRequest,
+        header: &Header,
+        ranges: &[SeqRange],
+    ) {
+        self.core.counters.add(Counter::NacksIn, 1);
+        if !self.core.address_proofs.is_proved(request.from) {
+            return self.demand_address_proof(net, request);
+        }
+        let holdings = self.core.holdings(self.tail);
+        let history = self.core.followed.history();
+        let known = history != 0 && (header.history == 0 || header.history == history);
+        if ranges.is_empty() {
+            let reason = match FrameView::from_prefix(&self.core.log.start_frame) {
+                _ if !known => RepairReject::OtherHistory,
+                Ok(frame) if frame.header.epoch == header.epoch => {
+                    let sent =
+                        give(net, self.core.repairer(), &holdings, (request.from, request.token), &frame);
+                    return self.core.on_repaired(role.leading().is_some(), u64::from(sent));
+                }
+                _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
+                _ => RepairReject::OtherEpoch,
+            };
+            let none = SeqRange { from: 0, to: 0 };
+            return self.write_repair_reject(net, &holdings, request, none, (reason, 0));
+        }
+        let member = self.core.is_members_request(header.identity(), request.from);
+        let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
+        let mut left = self.core.limits.repairs_per_request;
+        if member {
+            self.core.repairs.drop_queued(self.core.turns.polled_at, request.from, ranges);
+        }
+        for &range in ranges {
+            let granted = match grant(&holdings, header.epoch(), range) {
+                _ if !known => Err(RepairReject::OtherHistory),
+                Ok(_)
+                    if self.core.standing.is_witness
+                        && !self.core.is_served(role.role(), header.identity()) =>
+                {
+                    Err(RepairReject::Referred)
+                }
+                granted => granted,
+            };
+            match granted {
+                Ok(range) => {
+                    let now = self.core.turns.polled_at;
+                    let pending = if member {
+                        self.core.repairs.enqueue_for_member(now, self.tail, request, range, &mut left)
+                    } else {
+                        self.enqueue(role.leading(), request, range, &mut left)
+                    };
+                    if let Err((from, (why, wait))) = pending {
+                        // The rest would be refused as well: one refusal for all of it.
+                        self.core.repairs.on_limited(why, &mut self.core.counters);
+                        let rest = SeqRange { from, to: last_to };
+                        return self.write_repair_reject(net, &holdings, request, rest, (why, wait));
+                    }
+                }
+                Err(reason) => self.write_repair_reject(net, &holdings, request, range, (reason, 0)),
+            }
+        }
     }
 
     /// Salvage: a candidate's log is shorter than ours and of the same epoch. As we have no vote, no
     /// promise of ours will show that to the candidate. We send it the rest unasked, and it takes the rest
     /// if it has not won yet.
-    pub(super) fn salvage<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, candidate: &Header) {
-        let end = tail.end();
+    pub(super) fn salvage(&mut self, candidate: &Header) {
+        let end = self.tail.end();
         // A candidate that does not know that a change from two members is committed asks us in vain for a
         // vote that we no longer have. The frame in which that commit ends shows it.
-        let commit_next = self.commit_next();
+        let commit_next = self.core.commit_next();
         let news = if commit_next > candidate.commit_next { commit_next - 1 } else { end.next };
         let range = SeqRange { from: candidate.first_seq.min(news), to: end.next };
-        let member =
-            self.log.membership.members().iter().find(|member| member.identity() == candidate.identity());
+        let member = self
+            .core
+            .log
+            .membership
+            .members()
+            .iter()
+            .find(|member| member.identity() == candidate.identity());
         let Some(from) = member.and_then(|member| member.address()) else { return };
         if end.epoch != candidate.epoch() || range.from >= range.to {
             return;
         }
-        self.drop_queued(from, &[range]);
-        let request = UnicastRequest { from, token: 0, now: 0, wall };
+        let (now, mut left) = (self.core.turns.polled_at, self.core.limits.repairs_per_request);
+        self.core.repairs.drop_queued(now, from, &[range]);
+        let request = UnicastRequest { from, token: 0 };
         // The candidate asks for frames that find no room.
-        let _ = self.enqueue_for_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
+        let _ = self.core.repairs.enqueue_for_member(now, self.tail, request, range, &mut left);
     }
 
     fn write_repair_reject(
         &mut self,
-        net: &mut impl Net,
+        net: &mut P::Net,
         holdings: &RepairRange,
         request: UnicastRequest,
         range: SeqRange,
         (reason, retry_after_ns): RefusedRange,
     ) {
-        self.outbox.number += 1;
+        self.core.outbox.number += 1;
         let body = RepairRejectBody {
             token: request.token,
             range,
@@ -367,58 +366,43 @@ impl ReplicaCore {
             retry_after_ns: retry_after_ns.try_into().unwrap_or(u32::MAX),
         };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_repair_reject(
-            &mut out,
-            self.rx.keys(),
-            self.header(Kind::RepairReject, request.wall, &holdings.end),
-            body,
-        );
+        let length = write_repair_reject(&mut out, self.core.keys(), self.header(Kind::RepairReject), body);
         net.send_unicast(request.from, [&out[..length], &[]]);
-        self.counters.add(Counter::RefusalsOut, 1);
+        self.core.counters.add(Counter::RefusalsOut, 1);
     }
 
-    fn write_command_result_to<M: TailMemory>(
+    fn write_command_result_to(
         &mut self,
-        tail: &Tail<M>,
-        wall: Nanos,
         asked: &QueryBody,
         result: Result<(), CommandReject>,
         out: &mut [u8],
     ) -> usize {
-        self.outbox.number += 1;
+        self.core.outbox.number += 1;
         let denied = result.err().map_or(0, |why| why as u32);
         let body = CommandResultBody { token: asked.token, query_kind: asked.query_kind, reject: denied };
-        write_command_result(out, self.rx.keys(), self.header(Kind::CommandResult, wall, &tail.end()), body)
+        write_command_result(out, self.core.keys(), self.header(Kind::CommandResult), body)
     }
 
     /// Whether the committed state of a publisher can be derived. The uncommitted entries lie in the ring,
     /// and are subtracted from the table. After a restart, with more uncommitted entries than the ring
     /// holds, or with damage there, that fails; then the requester asks another node.
-    fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        each_frame(tail, self.commit_next(), |_| ()) || planted(Mutation::ReplyFromHalfARing)
+    fn knows_committed(&self) -> bool {
+        each_frame(self.tail, self.core.commit_next(), |_| ()) || planted(Mutation::ReplyFromHalfARing)
     }
 
-    fn write_query_reply_to<M: TailMemory>(
-        &mut self,
-        role: Role,
-        tail: &Tail<M>,
-        wall: Nanos,
-        asked: &QueryBody,
-        name: &str,
-        out: &mut [u8],
-    ) -> usize {
-        self.outbox.number += 1;
+    fn write_query_reply_to(&mut self, role: Role, asked: &QueryBody, name: &str, out: &mut [u8]) -> usize {
+        self.core.outbox.number += 1;
         let mut body = QueryReplyBody {
             token: asked.token,
             query_kind: asked.query_kind,
             role: role as u32,
-            process_nonce: self.limits.process_nonce,
+            process_nonce: self.core.limits.process_nonce,
             ..QueryReplyBody::zeroed()
         };
         if asked.query_kind == QueryKind::Publisher as u32
-            && let commit_next = self.commit_next()
+            && let commit_next = self.core.commit_next()
             && let Some(state) =
-                self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
+                self.core.log.publishers.committed(name, commit_next, uncommitted(self.tail, commit_next))
         {
             body.publisher = state.id;
             body.incarnation = state.incarnation;
@@ -427,7 +411,7 @@ impl ReplicaCore {
             body.nonce =
                 if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
-        write_reply(out, self.rx.keys(), self.header(Kind::QueryReply, wall, &tail.end()), body)
+        write_reply(out, self.core.keys(), self.header(Kind::QueryReply), body)
     }
 }
 

@@ -2,54 +2,44 @@
 //! replaced in one step (S7).
 
 use super::replica_log::{LogRefusal, ReplicaLog};
-use super::{FollowerRole, Following, ReplicaCore};
-use crate::journal::ports::TailMemory;
-use crate::journal::{StageError, Tail};
+use super::{Ctx, FollowerRole, Following, ReplicaCore};
+use crate::journal::StageError;
+use crate::ports::Ports;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
 
-use lockstep_wire::{EntryKind, Epoch, FrameView, Nanos};
+use lockstep_wire::{EntryKind, Epoch, FrameView};
 
 impl Following {
     /// The start of an epoch that is to be followed is known: from the point where the replica log and that
     /// epoch's log diverge, the suffix replacement begins (S7). Returns whether frames of that epoch's log
     /// may be placed: not while the journal has no room for the replacement.
     #[inline]
-    pub(super) fn reconcile_log<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        now: Nanos,
-    ) -> bool {
-        let followed = core.rx.follow.epoch();
+    pub(super) fn reconcile_log<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) -> bool {
+        let followed = ctx.core.followed.epoch();
         let pursued =
-            followed == self.reconciling_epoch || followed <= tail.end().epoch || !core.is_admitted();
-        pursued || self.reconcile_with_epoch(core, tail, now, followed)
+            followed == self.reconciling_epoch || followed <= ctx.tail.end().epoch || !ctx.core.is_admitted();
+        pursued || self.reconcile_with_epoch(ctx, followed)
     }
 
     #[cold]
-    fn reconcile_with_epoch<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        followed: Epoch,
-    ) -> bool {
-        if !self.cut_log(core, tail) {
+    fn reconcile_with_epoch<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, followed: Epoch) -> bool {
+        let now = ctx.turn.now;
+        if !self.cut_log(ctx) {
             return false;
         }
         self.reconciling_epoch = followed;
-        core.check_durability();
-        if followed >= core.acceptor.promised() {
+        ctx.core.check_durability();
+        if followed >= ctx.core.acceptor.promised() {
             // A candidate has won: this node no longer follows or promises anything lower. A blank node
             // waits with that: the log on which all others agree may be a lower one, and no node may have
             // this one.
             if self.role != FollowerRole::Blank {
-                core.promise(tail, followed);
+                ctx.promise(followed);
             }
-            core.election.on_started();
+            ctx.core.election.on_started();
             self.missed_since = None;
-            core.failure_detector.restart(now);
+            ctx.core.failure_detector.restart(now);
             self.advanced_at = now;
             self.moved_at = now;
             self.heartbeat_number = 0;
@@ -59,29 +49,29 @@ impl Following {
 
     /// From the point where the replica log and that of the followed epoch diverge, frames are staged from
     /// now on. Returns false where the replica must stop, or has no room to begin.
-    fn cut_log<M: TailMemory>(&mut self, core: &mut ReplicaCore, tail: &mut Tail<M>) -> bool {
-        let (commit_next, end, epoch) = (core.commit_next(), tail.end(), core.rx.follow.epoch());
-        let (from, cut) = match ReplicaLog::cut(tail, &core.rx.follow, commit_next) {
+    fn cut_log<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) -> bool {
+        let (commit_next, end, epoch) = (ctx.core.commit_next(), ctx.tail.end(), ctx.core.followed.epoch());
+        let (from, cut) = match ReplicaLog::cut(ctx.tail, &ctx.core.followed.epochs, commit_next) {
             Ok(None) => (end.next, Ok(end)),
             Ok(Some(from)) => {
-                let staged = core.log.stage(tail, from, &core.rx.follow);
-                (from, staged.map(|()| tail.staged_end().unwrap_or(end)).map_err(Some))
+                let staged = ctx.core.log.stage(ctx.tail, from, &ctx.core.followed.epochs);
+                (from, staged.map(|()| ctx.tail.staged_end().unwrap_or(end)).map_err(Some))
             }
             Err(from) => (from, Err(None)),
         };
         match cut {
             Ok(cut) => {
                 if cut == end {
-                    core.log.abandon();
+                    ctx.core.log.abandon();
                 }
-                core.rx.cut_to(cut, from);
+                ctx.core.rx.cut_to(&mut ctx.core.followed, cut, from);
                 return true;
             }
-            Err(Some(StageError::Full(_))) => self.on_refused(core, tail, LogRefusal::Full),
-            Err(Some(StageError::TooOld { .. })) => self.on_refused(core, tail, LogRefusal::Overrun),
+            Err(Some(StageError::Full(_))) => self.on_refused(ctx, LogRefusal::Full),
+            Err(Some(StageError::TooOld { .. })) => self.on_refused(ctx, LogRefusal::Overrun),
             Err(_) => {
-                core.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch });
-                core.stopped = true;
+                ctx.core.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch });
+                ctx.core.stopped = true;
             }
         }
         false
@@ -93,33 +83,23 @@ impl Following {
     /// become equal to the whole log, the frame right behind both shows it too: otherwise the rest of that
     /// epoch would be staged, and the ring need not have room for it.
     #[inline]
-    pub(super) fn retain_proven<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        frame: &FrameView<'_>,
-    ) {
+    pub(super) fn retain_proven<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, frame: &FrameView<'_>) {
         let first = frame.header.first_seq;
-        let is_equal = || core.log.is_staging() && tail.staged_end() == Some(tail.end());
-        if core.rx.end().is_some_and(|end| end.next < first || end.next == first && is_equal()) {
-            self.retain_up_to(core, tail, frame);
+        let is_equal = || ctx.core.log.is_staging() && ctx.tail.staged_end() == Some(ctx.tail.end());
+        if ctx.core.followed.end().is_some_and(|end| end.next < first || end.next == first && is_equal()) {
+            self.retain_up_to(ctx, frame);
         }
     }
 
     #[cold]
-    fn retain_up_to<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        frame: &FrameView<'_>,
-    ) {
-        let owner = core.rx.follow.owner(frame.header.first_seq);
+    fn retain_up_to<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, frame: &FrameView<'_>) {
+        let owner = ctx.core.followed.epochs.owner(frame.header.first_seq);
         let is_owned = owner.is_none_or(|owner| owner == frame.header.epoch());
-        if !is_owned || !ReplicaLog::is_proven_by(tail, frame) {
+        if !is_owned || !ReplicaLog::is_proven_by(ctx.tail, frame) {
             return;
         }
-        core.rx.on_proven(frame.header.first_seq);
-        if !self.cut_log(core, tail) {
+        ctx.core.followed.on_proven(frame.header.first_seq);
+        if !self.cut_log(ctx) {
             self.reconciling_epoch = Epoch::NONE;
         }
     }
@@ -136,9 +116,9 @@ impl ReplicaCore {
     /// Whether a frame may enter the log: it is of the promised epoch or a higher one, or of the log that a
     /// candidate adopts. Committed entries always may: the log of every later epoch contains them.
     pub(super) fn is_admitted(&self) -> bool {
-        let followed = self.rx.follow.epoch();
+        let followed = self.followed.epoch();
         !self.acceptor.refuses(followed)
-            || followed == self.rx.adopting
+            || followed == self.followed.adopting
             || planted(Mutation::SalvageFromAnyEpoch)
     }
 }

@@ -8,19 +8,19 @@
 //! ```
 
 use super::queries::{RepairerSeal, UnicastRequest, give};
-use super::{Leading, ReplicaCore, ReplicaEngine};
+use super::{Ctx, Leading, ReplicaCore, ReplicaEngine};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
 use crate::ports::Ports;
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::repair::{
     RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, supersedes,
 };
 use lockstep_core::proto::requesters::{BudgetLimits, RequesterKind, Requesters};
 use lockstep_wire::{
-    Epoch, FrameView, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange, packed_address,
-    repair_trailer,
+    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange,
+    packed_address, repair_trailer,
 };
 use std::net::SocketAddrV4;
 
@@ -123,9 +123,74 @@ impl RepairQueue {
         !self.queued.is_empty() || !self.queued_members.is_empty()
     }
 
-    /// Another repairer sent the frame at `first` to everybody (REPAIR-3).
-    pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
+    /// A repairer sent the frame at `first` to everybody, with this trailer (REPAIR-3). Returns whether it
+    /// was `me`: our own frame, looped back, brings nothing new.
+    pub(super) fn on_shared(
+        &mut self,
+        now: Nanos,
+        first: Seq,
+        trailer: &RepairTrailer,
+        me: Identity,
+    ) -> bool {
         self.history.share(now, first);
+        trailer.repairer() == me
+    }
+
+    /// A request was refused for its budget.
+    pub(super) fn on_limited(&self, why: RepairReject, counters: &mut Counters) {
+        if why != RepairReject::Referred {
+            counters.add(Counter::NacksLimited, 1);
+            counters.set(Counter::RequestersDropped, self.requesters.dropped());
+        }
+    }
+
+    /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
+    /// (REPAIR-7).
+    pub(super) fn drop_queued(&mut self, now: Nanos, member: SocketAddrV4, ranges: &[SeqRange]) {
+        let mut refund = 0;
+        self.queued_members.retain(|pending| {
+            let is_dropped = pending.to == member && supersedes(ranges, pending.first);
+            refund += if is_dropped { u64::from(pending.bytes) } else { 0 };
+            !is_dropped
+        });
+        if refund > 0 {
+            self.members.refund(now, packed_address(member), refund);
+        }
+    }
+
+    /// A member asks for `range`, which it may have: its frames are queued from now on, at most `left` of
+    /// them. Otherwise returns the refusal, and its first seq.
+    pub(super) fn enqueue_for_member<M: TailMemory>(
+        &mut self,
+        now: Nanos,
+        tail: &Tail<M>,
+        request: UnicastRequest,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, RefusedRange)> {
+        self.of_epoch(tail.end().epoch);
+        let UnicastRequest { from: to, token } = request;
+        self.members.on_stream(now, tail.grown_bytes());
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            if self.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
+                return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
+            }
+            let bytes = frame.bytes.len() as u32;
+            let afforded = self.members.charge(now, packed_address(to), u64::from(bytes));
+            afforded.map_err(|refused| (first.max(range.from), refused))?;
+            self.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at: now });
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
     }
 }
 
@@ -195,7 +260,7 @@ impl Leading {
             let silent = now.saturating_sub(**last_contact);
             **last_contact > 0 && silent < core.limits.failure_detector.timeout_ns && !member.is_witness()
         });
-        let acked = alive.map(|(member, _)| core.rx.commit.acked_by(member.identity()));
+        let acked = alive.map(|(member, _)| core.followed.commit.acked_by(member.identity()));
         acked.max().unwrap_or(0)
     }
 }
@@ -203,7 +268,7 @@ impl Leading {
 impl ReplicaCore {
     /// This replica as a repairer.
     pub(super) fn repairer(&self) -> RepairerSeal<'_> {
-        (self.keys(), self.identity(), self.rx.history())
+        (self.keys(), self.identity(), self.followed.history())
     }
 
     /// The range that it can repair.
@@ -218,96 +283,40 @@ impl ReplicaCore {
             self.counters.add(Counter::RepairsByLeader, frames);
         }
     }
+}
 
-    /// A frame that was repaired to everybody. Our own frame, looped back, brings nothing new. Returns
-    /// whether it is our own.
-    pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
-        let Some(trailer) = trailer else { return false };
-        self.repairs.on_shared(now, first);
-        trailer.repairer() == self.identity()
-    }
-
-    /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
-    /// (REPAIR-7).
-    pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
-        let mut refund = 0;
-        self.repairs.queued_members.retain(|pending| {
-            let is_dropped = pending.to == member && supersedes(ranges, pending.first);
-            refund += if is_dropped { u64::from(pending.bytes) } else { 0 };
-            !is_dropped
-        });
-        if refund > 0 {
-            self.repairs.members.refund(self.turns.polled_at, packed_address(member), refund);
-        }
-    }
-
-    /// A member asks for `range`, which it may have: its frames are queued from now on, at most `left` of
-    /// them. Otherwise returns the refusal, and its first seq.
-    pub(super) fn enqueue_for_member<M: TailMemory>(
-        &mut self,
-        tail: &Tail<M>,
-        request: UnicastRequest,
-        range: SeqRange,
-        left: &mut usize,
-    ) -> Result<(), (Seq, RefusedRange)> {
-        self.repairs.of_epoch(tail.end().epoch);
-        let UnicastRequest { from: to, token, now: at, .. } = request;
-        let now = self.turns.polled_at;
-        self.repairs.members.on_stream(now, tail.grown_bytes());
-        let mut span = tail.find(range.from);
-        while let Some(found) = span
-            && *left > 0
-        {
-            let Ok(frame) = tail.frame(found) else { return Ok(()) };
-            let first = frame.header.first_seq;
-            if first >= range.to {
-                break;
-            }
-            if self.repairs.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
-                return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
-            }
-            let bytes = frame.bytes.len() as u32;
-            let afforded = self.repairs.members.charge(now, packed_address(to), u64::from(bytes));
-            afforded.map_err(|refused| (first.max(range.from), refused))?;
-            self.repairs.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at });
-            *left -= 1;
-            span = tail.after(found);
-        }
-        Ok(())
-    }
-
+impl<P: Ports> Ctx<'_, P> {
     /// A reader asks for `range`, which it may have: its frames are queued from now on, at most `left` of
     /// them. Otherwise returns the refusal, and its first seq.
-    pub(super) fn enqueue<M: TailMemory>(
+    pub(super) fn enqueue(
         &mut self,
         leading: Option<&Leading>,
-        tail: &Tail<M>,
         request: UnicastRequest,
         range: SeqRange,
         left: &mut usize,
     ) -> Result<(), (Seq, RefusedRange)> {
-        let (now, who) = (request.now, packed_address(request.from));
-        self.repairs.of_epoch(tail.end().epoch);
-        self.repairs.requesters.on_stream(now, tail.grown_bytes());
-        let others_next = leading.map_or(0, |leading| leading.members_next(self, now));
+        let (now, who) = (self.turn.now, packed_address(request.from));
+        self.core.repairs.of_epoch(self.tail.end().epoch);
+        self.core.repairs.requesters.on_stream(now, self.tail.grown_bytes());
+        let others_next = leading.map_or(0, |leading| leading.members_next(self.core, now));
         let leads = leading.is_some();
-        if leads && self.repairs.requesters.referral(now, who).refers(now, others_next, range) {
-            self.counters.add(Counter::NacksReferred, 1);
+        if leads && self.core.repairs.requesters.referral(now, who).refers(now, others_next, range) {
+            self.core.counters.add(Counter::NacksReferred, 1);
             return Err((range.from, (RepairReject::Referred, 0)));
         }
-        let mut span = tail.find(range.from);
+        let mut span = self.tail.find(range.from);
         while let Some(found) = span
             && *left > 0
         {
             // Damage in memory is not repaired from here; the requester asks the next repairer.
-            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let Ok(frame) = self.tail.frame(found) else { return Ok(()) };
             let first = frame.header.first_seq;
             if first >= range.to {
                 break;
             }
-            let crowded = self.repairs.queued.len() == REPAIRS_QUEUED_MAX;
-            match self.repairs.history.on_request(now, who, first) {
-                RepairDecision::Ignored => self.counters.add(Counter::NacksIgnored, 1),
+            let crowded = self.core.repairs.queued.len() == REPAIRS_QUEUED_MAX;
+            match self.core.repairs.history.on_request(now, who, first) {
+                RepairDecision::Ignored => self.core.counters.add(Counter::NacksIgnored, 1),
                 RepairDecision::At(_) if crowded => {
                     return Err((first, (RepairReject::Limited, BUSY_RETRY_NS)));
                 }
@@ -317,23 +326,15 @@ impl ReplicaCore {
                     if leads {
                         cost = led_cost(cost, frame.header.next_seq(), others_next);
                     }
-                    let afforded = self.repairs.requesters.charge(now, who, cost);
+                    let afforded = self.core.repairs.requesters.charge(now, who, cost);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
-                    let UnicastRequest { from: to, token, .. } = request;
-                    self.repairs.queued.push(PendingRepair { span: found, first, bytes, to, token, at });
+                    let UnicastRequest { from: to, token } = request;
+                    self.core.repairs.queued.push(PendingRepair { span: found, first, bytes, to, token, at });
                 }
             }
             *left -= 1;
-            span = tail.after(found);
+            span = self.tail.after(found);
         }
         Ok(())
-    }
-
-    /// It was refused for its budget.
-    pub(super) fn on_limited(&mut self, why: RepairReject) {
-        if why != RepairReject::Referred {
-            self.counters.add(Counter::NacksLimited, 1);
-            self.counters.set(Counter::RequestersDropped, self.repairs.requesters.dropped());
-        }
     }
 }

@@ -6,9 +6,10 @@
 //! the observers.
 
 use super::commands::{LastRejectedCommand, redundancy_patience};
-use super::{DEAF_TIMEOUTS, HANDOVER_TIMEOUTS, Handover, OUTGOING_MAX, ReplicaCore, ReplicaLimits};
+use super::{Ctx, DEAF_TIMEOUTS, HANDOVER_TIMEOUTS, Handover, OUTGOING_MAX, ReplicaCore, ReplicaLimits};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
+use crate::ports::Ports;
 use crate::replica::replica_log::each_frame;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
 use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
@@ -22,7 +23,7 @@ use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::window::Uncommitted;
 use lockstep_wire::{
     Entries, Epoch, FrameView, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, NoticeRow,
-    OperatorOrder, Seq, VERSION_MIN,
+    OperatorOrder, Seq, VERSION_MIN, Wall,
 };
 
 /// The role of a node that does not lead.
@@ -72,7 +73,7 @@ pub(super) struct Following {
     /// and commit, number.
     pub(super) successors_announced: [u8; 8],
     pub(super) credit_announced: bool,
-    pub(super) clock_announced: Nanos,
+    pub(super) clock_announced: Wall,
     pub(super) heartbeat_seen: (Epoch, Seq),
     pub(super) heartbeat_number: u64,
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
@@ -226,7 +227,7 @@ impl Following {
             takeover_wait_reported: Epoch::NONE,
             successors_announced: [0; 8],
             credit_announced: false,
-            clock_announced: 0,
+            clock_announced: Wall::default(),
             heartbeat_seen: (Epoch::NONE, 0),
             heartbeat_number: 0,
             moved_at: now,
@@ -256,8 +257,9 @@ impl Following {
             }
         };
         // A repair is to be requested, or the journal may have room for waiting frames.
-        let asks = if self.waits_for_room { core.next_heartbeat() } else { core.rx.next_deadline() };
-        let stores = if core.rx.has_ready() { core.next_heartbeat() } else { Nanos::MAX };
+        let asks =
+            if self.waits_for_room { core.next_heartbeat() } else { core.rx.next_deadline(&core.followed) };
+        let stores = if core.rx.frames.has_ready() { core.next_heartbeat() } else { Nanos::MAX };
         due.min(asks).min(stores)
     }
 
@@ -279,7 +281,8 @@ impl Leading {
         tail: &Tail<M>,
         memory: LeaderMemory,
         leadership: Leadership,
-        (now, commit_won): (Nanos, Seq),
+        now: Nanos,
+        commit_won: Seq,
     ) -> Self {
         let LeaderMemory { hold, mut uncommitted, outgoing_frames, refusals, key_limits, mut quorum } =
             memory;
@@ -291,7 +294,7 @@ impl Leading {
             uncommitted.on_closed(tail.end().next, tail.frame_len_max() as u32);
         }
         let limits = &core.limits;
-        let (keys, history) = (limits.receiver.keys.clone(), core.rx.history());
+        let (keys, history) = (limits.receiver.keys.clone(), core.followed.history());
         let forgotten = planted(Mutation::VersionForgotten);
         let log = (history, if forgotten { VERSION_MIN } else { core.log.version.max(VERSION_MIN) });
         Self {
@@ -331,7 +334,7 @@ impl Leading {
         // device.
         let begun = self.has_epoch_begun(core, tail);
         let due = if begun { self.heartbeat_timer.next_deadline() } else { core.next_heartbeat() };
-        if core.rx.has_ready() { due.min(core.next_heartbeat()) } else { due }
+        if core.rx.frames.has_ready() { due.min(core.next_heartbeat()) } else { due }
     }
 
     /// The leader hands over. Returns whether another member can lead.
@@ -372,16 +375,16 @@ impl Leading {
     }
 
     /// S8: what the entries of the open frame changed goes with them.
-    fn drop_open_frame<M: TailMemory>(&self, core: &mut ReplicaCore, tail: &mut Tail<M>) {
-        let end = tail.end();
+    fn drop_open_frame<P: Ports>(&self, ctx: &mut Ctx<'_, P>) {
+        let end = ctx.tail.end();
         if !self.sequencer.is_drained()
             && !planted(Mutation::OpenFrameNotDropped)
-            && let Ok(memory) = tail.room()
+            && let Ok(memory) = ctx.tail.room()
         {
             let count = self.sequencer.stamp_next(&end) - end.next;
             let open = Entries::check(&memory[HEADER_LEN..self.sequencer.open_len()], count as u16);
             if let Ok((entries, ..)) = open {
-                core.log.publishers.on_cut(end.next, entries);
+                ctx.core.log.publishers.on_cut(end.next, entries);
             }
         }
     }
@@ -441,7 +444,7 @@ impl RoleState {
         core.acceptor.on_promised(epoch);
         core.election.on_proven(epoch);
         core.led = epoch;
-        let leading = Leading::new(core, tail, following.memory, leadership, (0, 1));
+        let leading = Leading::new(core, tail, following.memory, leadership, 0, 1);
         core.on_role_changed(following.role.into(), Role::Leader, &tail.end());
         *self = Self::Leading(leading);
     }
@@ -452,31 +455,26 @@ impl RoleState {
     }
 
     /// Stops stamping: open and unsent frames are dropped, and this node is a standby.
-    pub(super) fn step_down<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &mut Tail<M>,
-        now: Nanos,
-        why: StepDownReason,
-    ) {
+    pub(super) fn step_down<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, why: StepDownReason) {
+        let now = ctx.turn.now;
         let Self::Leading(leading) = self else { return };
-        let (epoch, end) = (leading.epoch(), tail.end());
-        leading.drop_open_frame(core, tail);
+        let (epoch, end) = (leading.epoch(), ctx.tail.end());
+        leading.drop_open_frame(ctx);
         if why == StepDownReason::Handover {
-            core.leaders_missed.handed_over = epoch;
+            ctx.core.leaders_missed.handed_over = epoch;
         }
-        core.events.push(ReplicaEvent::SteppedDown { epoch, why, seq: end.next });
+        ctx.core.events.push(ReplicaEvent::SteppedDown { epoch, why, seq: end.next });
         if let Self::Leading(leading) = self.take() {
             *self = Self::Following(Following::new(FollowerRole::Standby, leading.into_memory(), now));
         }
-        core.pending_submissions.clear();
+        ctx.core.pending_submissions.clear();
         // The log may have changed before it leads again.
-        core.pending_orders.forget(OperatorOrder::Upgrade);
-        core.pending_orders.forget(OperatorOrder::Time);
-        core.outbox.rejoins = true;
-        core.failure_detector.restart(now);
-        core.on_role_changed(Role::Leader, Role::Standby, &end);
-        let rank = self.rank(core);
-        core.election.on_failed(now, rank);
+        ctx.core.pending_orders.forget(OperatorOrder::Upgrade);
+        ctx.core.pending_orders.forget(OperatorOrder::Time);
+        ctx.core.outbox.rejoins = true;
+        ctx.core.failure_detector.restart(now);
+        ctx.core.on_role_changed(Role::Leader, Role::Standby, &end);
+        let rank = self.rank(ctx.core);
+        ctx.core.election.on_failed(now, rank);
     }
 }

@@ -1,24 +1,18 @@
 //! How a leader sends: frames as bursts, followed by the heartbeat.
 
-use super::{BURSTS_MAX, Leading, ReplicaCore, Turn};
+use super::{BURSTS_MAX, Ctx, Leading, ReplicaCore};
 use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
+use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{HeartbeatBody, Kind, Nanos, SMALL_LEN_MAX, write_heartbeat};
+use lockstep_wire::{HeartbeatBody, Kind, SMALL_LEN_MAX, write_heartbeat};
 
 impl Leading {
     /// Sends the frames that wait, and `last` behind them, in one call.
-    pub(super) fn send_frames<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        now: Nanos,
-        last: &[u8],
-    ) {
-        let waiting = self.outgoing_frames.len();
+    pub(super) fn send_frames<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, net: &mut P::Net, last: &[u8]) {
+        let (waiting, tail) = (self.outgoing_frames.len(), &*ctx.tail);
         if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing_frames) == waiting {
             // The rule: the frames of a batch are one burst, and the device takes it.
             let burst = burst(tail, &self.outgoing_frames);
@@ -26,81 +20,66 @@ impl Leading {
             let taken = net.send_group(Group::Data, &[burst]);
             if taken == waiting {
                 self.outgoing_frames.clear();
-                core.counters.add(Counter::FramesOut, taken as u64);
-                core.counters.add(Counter::FramesOutBytes, bytes);
-                return self.heartbeat_timer.on_sent(now);
+                let counters = &mut ctx.core.counters;
+                counters.add(Counter::FramesOut, taken as u64);
+                counters.add(Counter::FramesOutBytes, bytes);
+                return self.heartbeat_timer.on_sent(ctx.turn.now);
             }
-            self.on_taken(core, now, waiting, taken, false);
+            self.on_taken(ctx, waiting, taken, false);
         } else {
-            let (frames, taken) = offer_bursts(net, tail, &self.outgoing_frames, last);
-            self.on_taken(core, now, frames, taken, !last.is_empty());
+            let (frames, taken) = offer_bursts(net, ctx.tail, &self.outgoing_frames, last);
+            self.on_taken(ctx, frames, taken, !last.is_empty());
         }
     }
 
     /// The device took the first `taken` of `frames` frames and, perhaps, the heartbeat behind them.
     #[cold]
-    fn on_taken(
-        &mut self,
-        core: &mut ReplicaCore,
-        now: Nanos,
-        frames: usize,
-        taken: usize,
-        heartbeats: bool,
-    ) {
+    fn on_taken<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, frames: usize, taken: usize, heartbeats: bool) {
         let offered = frames + usize::from(heartbeats);
         let sent = taken.min(frames);
         let bytes: u64 = self.outgoing_frames[..sent].iter().map(|span| u64::from(span.len)).sum();
         self.outgoing_frames.drain(..sent);
-        core.counters.add(Counter::FramesOut, sent as u64);
-        core.counters.add(Counter::FramesOutBytes, bytes);
-        core.counters.add(Counter::SendsShort, (offered - taken) as u64);
+        ctx.core.counters.add(Counter::FramesOut, sent as u64);
+        ctx.core.counters.add(Counter::FramesOutBytes, bytes);
+        ctx.core.counters.add(Counter::SendsShort, (offered - taken) as u64);
         if sent > 0 {
-            self.heartbeat_timer.on_sent(now);
+            self.heartbeat_timer.on_sent(ctx.turn.now);
         }
         if heartbeats && taken == offered {
-            core.counters.add(Counter::HeartbeatsOut, 1);
+            ctx.core.counters.add(Counter::HeartbeatsOut, 1);
         }
     }
 
-    pub(super) fn send_heartbeat<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        turn: &Turn,
-    ) {
-        let Turn { now, wall, .. } = *turn;
+    pub(super) fn send_heartbeat<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, net: &mut P::Net) {
         let mut heartbeat = [0; SMALL_LEN_MAX];
-        let length = self.write_heartbeat(core, tail, wall, &mut heartbeat);
-        self.send_frames(core, net, tail, now, &heartbeat[..length]);
+        let length = self.write_heartbeat(ctx, &mut heartbeat);
+        self.send_frames(ctx, net, &heartbeat[..length]);
     }
 
-    pub(super) fn write_heartbeat<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &Tail<M>,
-        wall: Nanos,
-        out: &mut [u8],
-    ) -> usize {
-        core.outbox.number += 1;
-        let commit_next = core.commit_next();
-        let end = tail.end();
-        let credit = core.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
+    pub(super) fn write_heartbeat<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, out: &mut [u8]) -> usize {
+        ctx.core.outbox.number += 1;
+        let commit_next = ctx.core.commit_next();
+        let end = ctx.tail.end();
+        let credit = ctx.core.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
         self.refused = std::mem::take(&mut self.refusing);
         let credit_entries = if self.refused { 0 } else { credit };
         let body = HeartbeatBody {
-            membership_seq: core.log.membership.seq,
-            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) { 1 } else { core.rx.follow.base() },
-            process_nonce: core.limits.process_nonce,
-            oldest_seq: tail.oldest_seq(),
+            membership_seq: ctx.core.log.membership.seq,
+            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) {
+                1
+            } else {
+                ctx.core.followed.epochs.base()
+            },
+            process_nonce: ctx.core.limits.process_nonce,
+            oldest_seq: ctx.tail.oldest_seq(),
             credit_entries,
             shares_over: self.shares.over(commit_next),
-            successors: core.successors(),
+            successors: ctx.core.successors(),
         };
         write_heartbeat(
             out,
-            core.rx.keys(),
-            core.header(Kind::Heartbeat, self.sequencer.time(wall), &end),
+            ctx.core.keys(),
+            ctx.core.header(Kind::Heartbeat, self.sequencer.time(ctx.turn.wall), &end),
             body,
         )
     }
@@ -114,7 +93,7 @@ impl ReplicaCore {
         let mut count = 0;
         for (position, member) in members.members().iter().enumerate() {
             if member.identity() != self.identity() || planted(Mutation::SuccessorsOff) {
-                ranked[count] = (u64::MAX - self.rx.commit.acked(position), member.replica);
+                ranked[count] = (u64::MAX - self.followed.commit.acked(position), member.replica);
                 count += 1;
             }
         }

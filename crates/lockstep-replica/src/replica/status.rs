@@ -1,8 +1,7 @@
 //! The status of a node: what every release knows, and the parts for which the question leaves room.
 
-use super::{ReplicaCore, RoleState, Turn};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, ReplicaCore, RoleState, Turn};
+use crate::ports::Ports;
 use bytemuck::Zeroable;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -13,60 +12,60 @@ use lockstep_wire::{
 };
 
 /// The status of this node, with the parts for which the question leaves room.
-pub(super) fn write_status_to<M: TailMemory>(
-    core: &mut ReplicaCore,
+pub(super) fn write_status_to<P: Ports>(
+    ctx: &mut Ctx<'_, P>,
     role: &RoleState,
-    tail: &Tail<M>,
-    turn: &Turn,
-    (asked, header): (&QueryBody, &Header),
+    asked: &QueryBody,
+    header: &Header,
     out: &mut [u8],
 ) -> usize {
-    let Turn { now, wall, .. } = *turn;
-    core.ways.on_query(now, header);
+    let Turn { now, wall, .. } = ctx.turn;
+    ctx.core.ways.on_query(now, header);
     let (is, leading) = (role.role(), role.leading());
-    let suspected = core.suspicion();
+    let suspected = ctx.core.suspicion();
     let rejected = leading.and_then(|leading| leading.rejected_command);
     let body = StatusBody {
         token: asked.token,
-        process_nonce: core.limits.process_nonce,
-        leader: core.present_leader(role).map_or(0, Identity::packed),
-        epoch_since: core.epoch_since(),
-        promised: match planted(Mutation::StatusOfPromise) {
-            true => tail.end().epoch.0,
-            false => core.acceptor.promised().0,
+        process_nonce: ctx.core.limits.process_nonce,
+        leader: ctx.core.present_leader(role).map_or(0, Identity::packed),
+        epoch_since: ctx.core.epoch_since().0,
+        promised: if planted(Mutation::StatusOfPromise) {
+            ctx.tail.end().epoch.0
+        } else {
+            ctx.core.acceptor.promised().0
         },
-        membership_seq: core.log.membership.seq,
+        membership_seq: ctx.core.log.membership.seq,
         suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
         suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
         rejected_member: rejected.map_or(0, |denial| denial.member.packed()),
-        rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
+        rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_since(denial.at)),
         denied: rejected.map_or(0, |denial| denial.why as u32),
         role: is as u8,
         suspicion: suspected.map_or(0, |suspicion| suspicion.why as u8),
-        durability: (core.log.durability == Durability::Power) as u8,
+        durability: (ctx.core.log.durability == Durability::Power) as u8,
         conditions: 0,
     };
     let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
-    let members = core.log.membership.members();
+    let members = ctx.core.log.membership.members();
     for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
-        let own = member.identity() == core.identity();
+        let own = member.identity() == ctx.core.identity();
         let contact = leading.map_or(0, |leading| leading.member_contact[position]);
         let last_contact = if own { now } else { contact };
-        let acked = core.rx.commit.acked_by(member.identity());
+        let acked = ctx.core.followed.commit.acked_by(member.identity());
         let acked_age_ns = if last_contact == 0 { AGE_NEVER } else { now.saturating_sub(last_contact) };
         let is_end = own && !planted(Mutation::StatusOwnAck);
-        let acked_next = if is_end { tail.end().next } else { acked };
+        let acked_next = if is_end { ctx.tail.end().next } else { acked };
         *row = StatusMember { member: *member, acked_next, acked_age_ns };
     }
-    core.outbox.number += 1;
+    ctx.core.outbox.number += 1;
     let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
-    let row_count = core.conditions.rows(now, false, &mut active);
+    let row_count = ctx.core.conditions.rows(now, false, &mut active);
     let (members, active) = (&rows[..members.len()], &active[..row_count]);
     let len = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members) + size_of_val(active);
     let mut parts = [0; STATUS_LONG_LEN_MAX];
-    let end = write_parts_to(core, now, &mut parts[..room_for_parts(header, len)]);
-    let header = core.header(Kind::Status, wall, &tail.end());
-    write_status(out, core.rx.keys(), header, body, (members, active), &parts[..end])
+    let end = write_parts_to(ctx.core, now, &mut parts[..room_for_parts(header, len)]);
+    let header = ctx.header(Kind::Status);
+    write_status(out, ctx.core.keys(), header, body, (members, active), &parts[..end])
 }
 
 /// How many bytes of parts whoever asked takes behind a status of `len` bytes. A release that knows of no

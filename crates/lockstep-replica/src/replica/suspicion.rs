@@ -1,9 +1,8 @@
 //! When a node that does not lead misses its leader, and when it accepts the leader again.
 
-use super::{Following, ReplicaCore};
+use super::{Ctx, Following, ReplicaCore};
 use crate::conditions::ConditionSet;
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{Events, ReplicaEvent};
 use lockstep_core::proto::commit::Durability;
@@ -34,9 +33,12 @@ impl EpochsAlarm {
     #[inline]
     fn check(
         &mut self,
-        (conditions, events): (&mut ConditionSet, &mut Events),
-        (now, known_lasts_ns): (Nanos, Option<Nanos>),
-        (count, commit_next): (usize, Seq),
+        conditions: &mut ConditionSet,
+        events: &mut Events,
+        now: Nanos,
+        known_lasts_ns: Option<Nanos>,
+        count: usize,
+        commit_next: Seq,
     ) {
         let holds = conditions.holds(Condition::EpochsUncommitted);
         let (mut lasts, are_many) = (holds, count >= EPOCHS_ALARM);
@@ -81,104 +83,105 @@ impl Following {
         ranked.or_else(|| core.log.membership.position(me)).unwrap_or(0)
     }
 
-    fn suspect_leader(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason, rank: usize) {
-        self.report_suspicion(core, now, why);
-        core.election.on_missed(now, why, rank);
+    fn suspect_leader<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, why: LeaderLossReason, rank: usize) {
+        self.report_suspicion(ctx, why);
+        ctx.core.election.on_missed(ctx.turn.now, why, rank);
     }
 
-    fn report_suspicion(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason) {
-        let epoch = core.rx.follow.epoch();
-        if core.election.missing() != Some(why) {
-            core.leaders_missed.last = Some(CurrentSuspicion { epoch, why, at: now });
+    fn report_suspicion<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, why: LeaderLossReason) {
+        let now = ctx.turn.now;
+        let epoch = ctx.core.followed.epoch();
+        if ctx.core.election.missing() != Some(why) {
+            ctx.core.leaders_missed.last = Some(CurrentSuspicion { epoch, why, at: now });
             self.missed_since.get_or_insert(now);
-            core.events.push(ReplicaEvent::LeaderSuspected { epoch, why });
-            core.counters.add(Counter::Suspicions, 1);
+            ctx.core.events.push(ReplicaEvent::LeaderSuspected { epoch, why });
+            ctx.core.counters.add(Counter::Suspicions, 1);
         }
     }
 
-    pub(super) fn on_down(
+    pub(super) fn on_down<P: Ports>(
         &mut self,
-        core: &mut ReplicaCore,
-        now: Nanos,
+        ctx: &mut Ctx<'_, P>,
         header: &Header,
         body: &DeathNoticeBody,
     ) {
-        let follow = &core.rx.follow;
+        let follow = &ctx.core.followed.epochs;
         let dead = header.identity() == follow.epoch().leader()
             && failure_detector::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
         if dead {
-            let rank = self.rank(core);
-            self.suspect_leader(core, now, LeaderLossReason::Down, rank);
+            let rank = self.rank(ctx.core);
+            self.suspect_leader(ctx, LeaderLossReason::Down, rank);
         }
     }
 
-    pub(super) fn on_step_down(
+    pub(super) fn on_step_down<P: Ports>(
         &mut self,
-        core: &mut ReplicaCore,
-        now: Nanos,
+        ctx: &mut Ctx<'_, P>,
         header: &Header,
         body: &StepDownBody,
     ) {
-        if header.epoch() != core.rx.follow.epoch() && !planted(Mutation::OldStepDownObeyed)
+        if header.epoch() != ctx.core.followed.epoch() && !planted(Mutation::OldStepDownObeyed)
             || header.identity() != header.epoch().leader()
         {
             return;
         }
-        let (why, rank) = (LeaderLossReason::StepDown, self.rank(core));
+        let (why, rank) = (LeaderLossReason::StepDown, self.rank(ctx.core));
         if body.successor != 0 {
-            core.leaders_missed.handed_over = header.epoch();
+            ctx.core.leaders_missed.handed_over = header.epoch();
         }
         if body.successor == 0 {
-            self.suspect_leader(core, now, why, rank);
-        } else if Identity::from_packed(body.successor) == core.identity() {
-            self.suspect_leader(core, now, why, 0);
+            self.suspect_leader(ctx, why, rank);
+        } else if Identity::from_packed(body.successor) == ctx.core.identity() {
+            self.suspect_leader(ctx, why, 0);
         } else {
-            self.report_suspicion(core, now, why);
-            core.election.on_successor_named(now, rank);
+            self.report_suspicion(ctx, why);
+            ctx.core.election.on_successor_named(ctx.turn.now, rank);
         }
     }
 
     /// A sign of life of the leader of `epoch`, which we may follow. The leader of an epoch that is new to
     /// us was never missed: the suspicion of its predecessor was no mistake of ours, and doubles no
     /// timeout.
-    pub(super) fn on_leader_alive(&mut self, core: &mut ReplicaCore, now: Nanos, epoch: Epoch) {
+    pub(super) fn on_leader_alive<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, epoch: Epoch) {
+        let now = ctx.turn.now;
         if self.no_progress {
             return;
         }
-        if epoch > core.rx.follow.epoch() {
-            core.failure_detector.restart(now);
+        if epoch > ctx.core.followed.epoch() {
+            ctx.core.failure_detector.restart(now);
         } else {
-            core.failure_detector.on_life(now);
+            ctx.core.failure_detector.on_life(now);
         }
-        core.election.on_life();
-        if self.missed_since.is_some() && core.election.is_calm() {
-            self.on_leader_returned(core, now, epoch);
+        ctx.core.election.on_life();
+        if self.missed_since.is_some() && ctx.core.election.is_calm() {
+            self.on_leader_returned(ctx, epoch);
         }
     }
 
     /// The leader that we missed sends again, and no other node took over meanwhile.
     #[cold]
-    fn on_leader_returned(&mut self, core: &mut ReplicaCore, now: Nanos, epoch: Epoch) {
-        let lasted = self.missed_since.take().map_or(0, |since| now.saturating_sub(since));
-        core.events.push(ReplicaEvent::LeaderReturned { epoch, lasted });
+    fn on_leader_returned<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, epoch: Epoch) {
+        let lasted = self.missed_since.take().map_or(0, |since| ctx.turn.now.saturating_sub(since));
+        ctx.core.events.push(ReplicaEvent::LeaderReturned { epoch, lasted });
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
     /// what could be stamped, and it tells no lack of credit, neither of all nor of some.
-    pub(super) fn poll_failure_detector(&mut self, core: &mut ReplicaCore, now: Nanos, drained: bool) {
-        let waits_since = core
+    pub(super) fn poll_failure_detector<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) {
+        let now = ctx.turn.now;
+        let waits_since = ctx
+            .core
             .pending_submissions
-            .drop_committed(core.rx.end().map_or(1, |end| end.next), &core.log.publishers);
+            .drop_committed(ctx.core.followed.end().map_or(1, |end| end.next), &ctx.core.log.publishers);
         let since = waits_since.map(|since| since.max(self.advanced_at));
-        self.no_progress = since.is_some_and(|since| self.is_stuck(core, now, since, DEAF_PATIENCE))
+        self.no_progress = since.is_some_and(|since| self.is_stuck(ctx.core, now, since, DEAF_PATIENCE))
             && self.credit_announced
-            && !core.rx.is_waiting();
-        let suspected = core.failure_detector.poll(now, drained);
-        if core.election.is_calm() && (suspected || self.no_progress) {
-            let rank = self.rank(core);
+            && !ctx.core.rx.is_waiting();
+        let suspected = ctx.core.failure_detector.poll(now, ctx.turn.drained);
+        if ctx.core.election.is_calm() && (suspected || self.no_progress) {
+            let rank = self.rank(ctx.core);
             self.suspect_leader(
-                core,
-                now,
+                ctx,
                 if suspected { LeaderLossReason::Silence } else { LeaderLossReason::NoProgress },
                 rank,
             );
@@ -199,25 +202,20 @@ impl Following {
 
     /// Checks whether our own journal keeps up with the frames received: it has no room, or its device
     /// lags. Then a missing commit proves nothing about the leader.
-    pub(super) fn check_journal<M: TailMemory>(
-        &mut self,
-        core: &mut ReplicaCore,
-        tail: &Tail<M>,
-        now: Nanos,
-    ) {
-        let full = core.conditions.holds(Condition::JournalFull);
-        let has_room = full && tail.has_room();
+    pub(super) fn check_journal<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) {
+        let full = ctx.core.conditions.holds(Condition::JournalFull);
+        let has_room = full && ctx.tail.has_room();
         if has_room {
-            core.on_journal_free(tail.end().next);
+            ctx.core.on_journal_free(ctx.tail.end().next);
         }
-        let lags = core.ack_durability() == Durability::Power
-            && (tail.durable_next() < tail.end().next || !core.is_promise_stored(tail));
+        let lags = ctx.core.ack_durability() == Durability::Power
+            && (ctx.tail.durable_next() < ctx.tail.end().next || !ctx.is_promise_stored());
         if (full && !has_room || lags) && !planted(Mutation::FullMissesLeader) {
-            self.device_blocked_at = now;
+            self.device_blocked_at = ctx.turn.now;
         }
         // Of the takeovers that a log has at the start, the commit is not known yet.
-        let is_known = self.heartbeat_seen.0 == core.rx.follow.epoch();
-        core.check_epochs(is_known);
+        let is_known = self.heartbeat_seen.0 == ctx.core.followed.epoch();
+        ctx.core.check_epochs(is_known);
     }
 }
 
@@ -226,8 +224,9 @@ impl ReplicaCore {
     /// of the log's last epoch has announced the commit, or it is this node.
     pub(super) fn check_epochs(&mut self, is_known: bool) {
         let lasts_ns = EPOCHS_TIMEOUTS * self.limits.failure_detector.timeout_ns;
-        let now = (self.turns.polled_at, is_known.then_some(lasts_ns));
-        let numbers = (self.log.uncommitted_epochs(), self.commit_next());
-        self.epochs_alarm.check((&mut self.conditions, &mut self.events), now, numbers);
+        let (now, known_lasts_ns) = (self.turns.polled_at, is_known.then_some(lasts_ns));
+        let (count, commit_next) = (self.log.uncommitted_epochs(), self.commit_next());
+        let Self { epochs_alarm, conditions, events, .. } = self;
+        epochs_alarm.check(conditions, events, now, known_lasts_ns, count, commit_next);
     }
 }

@@ -1,9 +1,7 @@
 //! The unicast probe. While the groups do not bring a replica the nodes that it listens for, it asks them
 //! by unicast; it also answers such probes (MCAST-1).
 
-use super::{FollowerRole, ReplicaCore, ReplicaEngine, RoleState, Turn};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
+use super::{Ctx, FollowerRole, ReplicaCore, ReplicaEngine, RoleState, Turn};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Net;
@@ -41,40 +39,10 @@ impl<P: Ports> ReplicaEngine<P> {
     /// Probes the nodes that no group brings, when it is time. `drained` means that no datagram waits in
     /// the socket.
     #[inline]
-    pub(super) fn poll_unicast_probe(&mut self, turn: &Turn) {
-        let Turn { now, drained, .. } = *turn;
-        if drained && !self.core.stopped && self.core.unicast_probe.poll(now) {
-            self.send_unicast_probe(turn);
-        }
-    }
-
-    #[cold]
-    fn send_unicast_probe(&mut self, turn: &Turn) {
-        let Turn { now, wall, .. } = *turn;
-        let Self { net, tail, core, role, .. } = self;
-        let epoch = core.rx.follow.epoch();
-        if epoch.round() == 0 {
-            return;
-        }
-        let leads = role.leading().is_some();
-        let missed = |identity: Identity| leads || identity == epoch.leader();
-        let members = core.log.membership;
-        for member in members.members() {
-            let identity = member.identity();
-            if identity == core.identity() || !missed(identity) {
-                continue;
-            }
-            let Some(address) = member.address() else { continue };
-            core.outbox.number += 1;
-            let mut out = [0; SMALL_LEN_MAX];
-            let header = core.header(Kind::Query, wall, &tail.end());
-            let length = write_query(&mut out, core.rx.keys(), header, 0, QueryKind::Probe, "");
-            net.send_unicast(address, [&out[..length], &[]]);
-            core.counters.add(Counter::UnicastProbesOut, 1);
-        }
-        if core.unicast_probe.detects_loss(now) {
-            core.counters.add(Counter::MulticastLost, 1);
-            core.set_condition(Condition::MulticastLost, true, now, (epoch.0, 0));
+    pub(super) fn poll_unicast_probe(&mut self, turn: Turn) {
+        if turn.drained && !self.core.stopped && self.core.unicast_probe.poll(turn.now) {
+            let (mut ctx, net, role) = self.parts(turn);
+            ctx.send_unicast_probe(net, role.leading().is_some());
         }
     }
 }
@@ -86,40 +54,64 @@ impl ReplicaCore {
         self.unicast_probe.on_group(now);
         // A new role listens anew; a loss before it is still a loss.
         if self.conditions.holds(Condition::MulticastLost) {
-            self.set_condition(Condition::MulticastLost, false, now, (self.rx.follow.epoch().0, 0));
+            self.set_condition(Condition::MulticastLost, false, now, (self.followed.epoch().0, 0));
+        }
+    }
+}
+
+impl<P: Ports> Ctx<'_, P> {
+    #[cold]
+    fn send_unicast_probe(&mut self, net: &mut P::Net, leads: bool) {
+        let epoch = self.core.followed.epoch();
+        if epoch.round() == 0 {
+            return;
+        }
+        let missed = |identity: Identity| leads || identity == epoch.leader();
+        let members = self.core.log.membership;
+        for member in members.members() {
+            let identity = member.identity();
+            if identity == self.core.identity() || !missed(identity) {
+                continue;
+            }
+            let Some(address) = member.address() else { continue };
+            self.core.outbox.number += 1;
+            let mut out = [0; SMALL_LEN_MAX];
+            let header = self.header(Kind::Query);
+            let length = write_query(&mut out, self.core.keys(), header, 0, QueryKind::Probe, "");
+            net.send_unicast(address, [&out[..length], &[]]);
+            self.core.counters.add(Counter::UnicastProbesOut, 1);
+        }
+        if self.core.unicast_probe.detects_loss(self.turn.now) {
+            self.core.counters.add(Counter::MulticastLost, 1);
+            self.core.set_condition(Condition::MulticastLost, true, self.turn.now, (epoch.0, 0));
         }
     }
 
     /// A node that no group brings us asks whether we live: the reply is the datagram that the group should
     /// have brought.
-    pub(super) fn on_unicast_probe<M: TailMemory>(
-        &mut self,
-        role: &mut RoleState,
-        net: &mut impl Net,
-        tail: &Tail<M>,
-        wall: Nanos,
-        from: SocketAddrV4,
-    ) {
+    pub(super) fn on_unicast_probe(&mut self, role: &mut RoleState, net: &mut P::Net, from: SocketAddrV4) {
         let mut out = [0; SMALL_LEN_MAX];
         let length = match role {
             // Silenced, by unicast as well.
-            _ if self.stopped => None,
+            _ if self.core.stopped => None,
             // A leader that checks before it sends, or has not begun, sends nothing to the group either.
-            RoleState::Leading(leading) if !leading.must_drain && leading.has_epoch_begun(self, tail) => {
+            RoleState::Leading(leading)
+                if !leading.must_drain && leading.has_epoch_begun(self.core, self.tail) =>
+            {
                 // The next heartbeat to the group still announces a lack of credit.
                 let refusing = leading.refusing;
-                let length = leading.write_heartbeat(self, tail, wall, &mut out);
+                let length = leading.write_heartbeat(self, &mut out);
                 leading.refusing = refusing;
                 Some(length)
             }
             RoleState::Following(following) if following.role == FollowerRole::Standby => {
-                self.write_own_ack(tail, wall, &mut out)
+                self.write_own_ack(&mut out)
             }
             _ => None,
         };
         if let Some(length) = length {
             net.send_unicast(from, [&out[..length], &[]]);
-            self.counters.add(Counter::UnicastProbesIn, 1);
+            self.core.counters.add(Counter::UnicastProbesIn, 1);
         }
     }
 }

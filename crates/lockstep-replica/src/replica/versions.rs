@@ -1,9 +1,8 @@
 //! The version of the log: who lets it rise, and what a node tells of it.
 
-use super::{ReplicaCore, RoleState};
-use crate::journal::Tail;
-use crate::journal::ports::TailMemory;
-use lockstep_wire::{CommandReject, Kind, Nanos, ReleaseBody, VERSION, write_release};
+use super::{Ctx, RoleState};
+use crate::ports::Ports;
+use lockstep_wire::{CommandReject, Kind, ReleaseBody, VERSION, write_release};
 
 /// VERSION-1 (who raises a log): the leader, to a version above that of its log which it speaks itself. That
 /// the others speak it is judged by the operator, for these members and this epoch.
@@ -17,14 +16,8 @@ pub(super) fn judge_upgrade(role: &RoleState, version: u8) -> Result<(), Command
 }
 
 /// The release of a node, and the versions that it speaks.
-pub(super) fn write_release_to<M: TailMemory>(
-    core: &mut ReplicaCore,
-    tail: &Tail<M>,
-    wall: Nanos,
-    token: u64,
-    out: &mut [u8],
-) -> usize {
-    core.outbox.number += 1;
-    let header = core.header(Kind::Release, wall, &tail.end());
-    write_release(out, core.rx.keys(), header, ReleaseBody::own(token, core.log.version))
+pub(super) fn write_release_to<P: Ports>(ctx: &mut Ctx<'_, P>, token: u64, out: &mut [u8]) -> usize {
+    ctx.core.outbox.number += 1;
+    let header = ctx.header(Kind::Release);
+    write_release(out, ctx.core.keys(), header, ReleaseBody::own(token, ctx.core.log.version))
 }

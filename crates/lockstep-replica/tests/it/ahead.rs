@@ -178,7 +178,7 @@ fn what_one_address_said_ends_ten_minutes_after_it_was_said_last_and_what_two_sa
         let leader = &mut queried.0.replicas[0];
         assert!(leader.core.conditions.holds(Condition::ReaderAhead));
         let later = queried.0.now + 601_000 * MS;
-        leader.poll(later, later);
+        leader.poll(later, Wall(later));
         assert_eq!(leader.core.conditions.holds(Condition::ReaderAhead), addresses > 1);
     }
 }

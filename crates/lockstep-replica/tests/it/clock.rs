@@ -61,10 +61,10 @@ fn clocks_that_differ_by_less_than_a_tenth_of_a_second_are_no_news() {
 fn a_leader_behind_the_streams_time_tells_that_it_stands_still_and_for_how_long() {
     let mut node = leader(1, |_| {});
     let ahead = node.now + 2 * HOUR;
-    node.replica.poll(node.now + HEARTBEAT, WALL + ahead);
+    node.replica.poll(node.now + HEARTBEAT, Wall(WALL + ahead));
     let open = lockstep_memory::log::open_submission("a", [1, 1], 0);
     node.replica.net_mut().groups.push_back(open);
-    node.replica.poll(node.now + 2 * HEARTBEAT, WALL + ahead);
+    node.replica.poll(node.now + 2 * HEARTBEAT, Wall(WALL + ahead));
     node.now += 3 * HEARTBEAT;
     node.events();
     // Its clock was set right.

@@ -32,7 +32,7 @@ fn wakes(node: &mut SoloReplica, lasting: Nanos, mut hears: impl FnMut() -> Vec<
                 due.min(node.now + PARK_NS_MAX)
             }
         };
-        node.replica.poll(node.now, node.now + 1_700_000_000_000_000_000);
+        node.replica.poll(node.now, Wall(node.now + 1_700_000_000_000_000_000));
         node.flush();
         sent(node.replica.net_mut());
     }
@@ -80,7 +80,7 @@ fn a_leader_whose_journal_has_no_room_for_its_start_does_not_spin() {
         let due = node.replica.next_deadline();
         assert!(due > node.now, "a deadline of the past: {due} at {}", node.now);
         node.now = due;
-        node.replica.poll(node.now, node.now);
+        node.replica.poll(node.now, Wall(node.now));
         woken += 1;
     }
     assert_eq!((node.replica.role(), node.next()), (Role::Leader, 2));

@@ -27,7 +27,7 @@ fn flood(cluster: &mut Cluster, index: usize, id: PublisherId, count: usize) {
     let core = &mut cluster.publishers[index].publisher;
     for _ in 0..count {
         if core.core.try_publish(id, 0, b"flood").is_ok() {
-            core.flush(now, now);
+            core.flush(now, Wall(now));
         }
     }
 }

@@ -108,7 +108,7 @@ fn proof_1_a_page_of_events_is_no_longer_than_its_query_and_queries_beyond_a_tur
         assert_eq!((asked.before, node.replica.next_event_query()), (before, None));
         let numbers = (0..EVENT_ROWS_MAX as u64).rev();
         let rows: Vec<_> = numbers.map(|number| EventRow { number, ..EventRow::default() }).collect();
-        node.replica.send_events(7, asked, EventsBody { next: 9, ..EventsBody::default() }, &rows);
+        node.replica.send_events(Wall(7), asked, EventsBody { next: 9, ..EventsBody::default() }, &rows);
         let answer = sent(node.replica.net_mut());
         let [(To::Unicast(to), bytes)] = &answer[..] else { panic!("one answer: {answer:?}") };
         assert!(*to == address(UNPROVED) && bytes.len() <= query(name).len());

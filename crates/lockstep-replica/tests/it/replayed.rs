@@ -476,7 +476,7 @@ fn an_archiver_never_votes_whatever_a_membership_says() {
     }
     assert_eq!(replica.role(), Role::Learner, "the birth lists it");
     for turn in 0..200 {
-        replica.poll(2_000_000 + turn * 1_000_000, 1);
+        replica.poll(2_000_000 + turn * 1_000_000, lockstep_wire::Wall(1));
     }
     let sent = sent(replica.net_mut());
     let spoken = sent.iter().filter(|(_, bytes)| {

@@ -354,7 +354,8 @@ impl Stage {
             if !self.stopped_disks.contains(number) {
                 flush(replica.tail_mut().memory_mut());
             }
-            replica.poll(self.now, wall + self.ahead.get(number).copied().unwrap_or(0));
+            let ahead = self.ahead.get(number).copied().unwrap_or(0);
+            replica.poll(self.now, Wall(wall + ahead));
             while let Some(event) = replica.core.events.pop() {
                 if let Some(words) = words(&event) {
                     writeln!(self.out, "{number}: {words}").expect("room");
@@ -364,7 +365,7 @@ impl Stage {
         }
         for (name, Publishing { node, id, .. }) in &mut self.publishers {
             let out = &mut self.out;
-            node.publisher.poll(self.now, wall, 100, |event| {
+            node.publisher.poll(self.now, Wall(wall), 100, |event| {
                 if let PublisherEvent::Opened { publisher, .. } = &event {
                     *id = *publisher;
                 }

@@ -128,7 +128,7 @@ fn a_leader_that_is_stalled_in_a_flood_speaks_again_and_has_lost_nothing() {
     for _ in 0..200 {
         for _ in 0..10 {
             cluster.publishers[0].publish(id, &["a message"]);
-            cluster.publishers[0].publisher.flush(cluster.now, 1);
+            cluster.publishers[0].publisher.flush(cluster.now, Wall(1));
         }
         cluster.run(1);
     }

@@ -13,7 +13,7 @@ use crate::wire::NodeSet;
 use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberCore, SubscriberEngine, SubscriberEvent};
-use lockstep_wire::{Nanos, ReplayEndReason, Seq};
+use lockstep_wire::{Nanos, ReplayEndReason, Seq, Wall};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
@@ -54,8 +54,8 @@ impl Clients {
         };
         hand_in(index, &mut process.core, work, &mut ctx.oracle, draws, (now, pace))?;
         let (mut turn, oracle) = (PublisherTurn::new(index, work), &mut ctx.oracle);
-        let done =
-            process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| turn.on_event(oracle, event));
+        let done = process
+            .poll(shown, Wall(wall), 1 + (draws[0] % 9) as usize, |event| turn.on_event(oracle, event));
         let lost = turn.end(&mut process.core, draws)?;
         if lost {
             // It starts again: its successor learns the outcomes of its messages from the stream.
@@ -120,7 +120,7 @@ impl Clients {
         let mut reads = ReaderTurn::new(index, reading.source.unreached, &mut reading.slept, &by_replay);
         let mut publishes = PublisherTurn::new(index, work);
         let limit = 1 + (draws[0] % 9) as usize;
-        let mut done = process.poll(shown, wall, limit, |event| match event {
+        let mut done = process.poll(shown, Wall(wall), limit, |event| match event {
             ParticipantEvent::Publisher(event) => {
                 publishes.on_event(oracle, event);
                 ControlFlow::Continue(())

@@ -16,7 +16,7 @@ use crate::story::Happening;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_gateway::gateway::core::GatewayError;
-use lockstep_wire::Nanos;
+use lockstep_wire::{Nanos, Wall};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
@@ -65,7 +65,8 @@ impl Edges {
             Some(EdgeProcess::Feed(process)) => self.turn_feed((ctx, machines), node, process, draws),
             Some(EdgeProcess::Calendar(process)) => {
                 let (now, wall) = (ctx.now, ctx.now + ctx.plan.wall_ns);
-                let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
+                let work =
+                    process.publisher.poll(now, Wall(wall), 8, |event| process.order.on_publisher(&event));
                 Ok(match process.order.turn(&mut process.publisher.core, None) {
                     None => EdgeTurn::On(work),
                     Some(marked) => EdgeTurn::Ends(format!("{marked:?}")),
@@ -112,7 +113,7 @@ impl Edges {
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
         core.clocks.gateway = wall;
         let mut events = Vec::new();
-        let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
+        let mut work = publisher.poll(now, Wall(wall), BATCH, |event| events.push(event));
         for event in events {
             if event == PublisherEvent::OutcomesUnknown {
                 ctx.count(Event::PublishersLost);
@@ -154,7 +155,7 @@ impl Edges {
         let GatewayProcess { publisher, core, rng, touched, .. } = process;
         core.turn(now, &mut EdgeHandle(&mut publisher.core, rng), touched);
         work += self.write(ctx, process);
-        process.publisher.flush(now, wall);
+        process.publisher.flush(now, Wall(wall));
         if let Some(error) = process.core.take_failure() {
             let event = match error {
                 GatewayError::NameTaken(_) => Event::NamesTaken,
@@ -292,7 +293,7 @@ impl Edges {
         (0..copy.take_fired()).for_each(|_| ctx.count(Event::TimersFired));
         let mut is_lost = false;
         let (mut has_diverged, mut broken) = (false, Ok(()));
-        work += publisher.poll(now, wall, BATCH, |event| {
+        work += publisher.poll(now, Wall(wall), BATCH, |event| {
             is_lost |= event == PublisherEvent::OutcomesUnknown;
             has_diverged |= matches!(event, PublisherEvent::Diverged { .. });
             if broken.is_ok() {
@@ -316,7 +317,7 @@ impl Edges {
         work += copy
             .turn(now, &mut publisher.core)
             .map_err(|fault| format!("MACHINE: copy {node} ends: {fault}"))?;
-        publisher.flush(now, wall);
+        publisher.flush(now, Wall(wall));
         if rng.below(256) == 0 {
             self.store_snapshot(ctx, node, process);
         }

@@ -231,7 +231,7 @@ impl ExploredProcess {
         let Self { engine, delivered, retracted_final, .. } = self;
         match engine {
             Engine::Replica(replica) => {
-                replica.poll(NOW, WALL_NS);
+                replica.poll(NOW, lockstep_wire::Wall(WALL_NS));
             }
             Engine::Reader(reader, delivery) => {
                 reader.poll(NOW, 64, |event| {

@@ -45,7 +45,7 @@ impl Machine {
             let (page, rows) = self.recorded.page(query.before);
             let page = EventsBody { ring, ..page };
             if let Some(replica) = self.replica_mut() {
-                replica.send_events(wall, query, page, &rows);
+                replica.send_events(lockstep_wire::Wall(wall), query, page, &rows);
             }
         }
     }

@@ -13,7 +13,7 @@ use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::NeededBy;
 use lockstep_replica::journal::side::SideEvent;
-use lockstep_wire::{Epoch, SMALL_LEN_MAX};
+use lockstep_wire::{Epoch, SMALL_LEN_MAX, Wall};
 
 /// The count of an event of a node.
 fn counted(event: &NodeEvent) -> Option<Event> {
@@ -48,7 +48,7 @@ impl Machines {
         let was_full = full_disks::is_full(replica);
         ctx.oracle.facts.on_turn(index);
         ctx.oracle.logs.clocks.on_turn(identity, now, wall);
-        let work = replica.poll(shown, wall);
+        let work = replica.poll(shown, Wall(wall));
         if replica.core.is_stopped() {
             return self.on_replica_stopped(ctx, operator, index).map(|()| 0);
         }

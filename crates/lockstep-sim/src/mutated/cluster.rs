@@ -246,7 +246,7 @@ impl SmallCluster {
     /// # Panics
     /// As [`SmallCluster::turn`].
     pub fn turn_alone(&mut self, node: usize) -> Vec<(To, Vec<u8>)> {
-        let (now, wall) = (self.now, WALL_NS + self.now);
+        let (now, wall) = (self.now, lockstep_wire::Wall(WALL_NS + self.now));
         match node {
             0..REPLICAS => {
                 let replica = &mut self.replicas[node];

@@ -11,7 +11,7 @@ use lockstep_wire::{
 impl PublisherCore {
     /// The history of the stream; 0 before anything of it was received.
     pub fn history(&self) -> u64 {
-        self.rx.history()
+        self.followed.history()
     }
 
     /// The longest message that is taken: what is configured, or less where the window holds less.
@@ -199,7 +199,7 @@ impl PublisherCore {
             };
             let order = OrderStatement {
                 order: OperatorOrder::Day,
-                history: self.rx.history(),
+                history: self.followed.history(),
                 epoch: Epoch::NONE,
                 membership_seq: 0,
                 subject: None,

@@ -5,7 +5,8 @@ use super::lines::NameState;
 use super::unicast_probe::submit;
 use crate::engine::ports::{Burst, Net};
 use lockstep_wire::{
-    EntryHeader, EntryKind, Header, Kind, NAME_LEN_MAX, Nanos, OpenFrame, QueryKind, write_open, write_query,
+    EntryHeader, EntryKind, Header, Kind, NAME_LEN_MAX, Nanos, OpenFrame, QueryKind, Wall, write_open,
+    write_query,
 };
 
 /// Opens sent before the name is looked up anew.
@@ -13,7 +14,7 @@ const OPENS_MAX: u32 = 3;
 
 impl PublisherCore {
     /// Asks for ids, opens, and asks again.
-    pub(super) fn drive_opens(&mut self, net: &mut impl Net, scratch: &mut [u8], now: Nanos, wall: Nanos) {
+    pub(super) fn drive_opens(&mut self, net: &mut impl Net, scratch: &mut [u8], now: Nanos, wall: Wall) {
         for index in 0..self.lines.list.len() {
             match self.lines.list[index].state {
                 NameState::Querying { asked_at, tries }
@@ -57,7 +58,7 @@ impl PublisherCore {
         }
     }
 
-    fn write_open_datagram(&mut self, out: &mut [u8], index: usize, after: u32, wall: Nanos) -> usize {
+    fn write_open_datagram(&mut self, out: &mut [u8], index: usize, after: u32, wall: Wall) -> usize {
         let line = &self.lines.list[index];
         let mut payload = [0; 24 + NAME_LEN_MAX];
         let length = write_open(&mut payload, line.nonce, after, &line.name);

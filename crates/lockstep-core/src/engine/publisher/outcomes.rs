@@ -12,11 +12,11 @@ impl PublisherCore {
     /// Another epoch is followed: what did not survive is taken back before anything of it is read.
     #[cold]
     pub(super) fn on_epoch(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
-        self.epoch = self.rx.follow.epoch();
-        let (history, before) = (self.rx.history(), self.history);
+        self.epoch = self.followed.epoch();
+        let (history, before) = (self.followed.history(), self.history);
         if history != before {
             self.history = history;
-            if let Some(left) = self.rx.lineage().left_at(before) {
+            if let Some(left) = self.followed.lineage().left_at(before) {
                 self.lines.on_founded(left.next);
                 f(PublisherEvent::Founded { history, seq: left.next });
             }
@@ -42,18 +42,18 @@ impl PublisherCore {
     }
 
     pub(super) fn read_ready(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
-        while self.rx.has_ready() {
+        while self.rx.frames.has_ready() {
             let Self { rx, lines, window, .. } = self;
-            if let Some(frame) = rx.front(Seq::MAX) {
+            if let Some(frame) = rx.frames.front(Seq::MAX) {
                 lines.read(now, window, &frame, f);
             }
-            rx.pop_front();
+            rx.frames.pop_front();
         }
     }
 
     /// A message that is committed now has its outcome. Returns how many were reported.
     pub(super) fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) -> usize {
-        let commit_next = self.rx.commit.commit_next();
+        let commit_next = self.followed.commit.commit_next();
         let mut left = limit;
         while left > 0
             && let Some(&stamped) = self.lines.stamped.front()
@@ -88,9 +88,10 @@ impl PublisherCore {
                     f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
                 }
                 for (publisher_seq, seq) in outcomes.zip(seq..) {
-                    f(match discarded && !planted(Mutation::DiscardedCommits) {
-                        true => PublisherEvent::Discarded { publisher, publisher_seq, seq },
-                        false => PublisherEvent::Committed { publisher, publisher_seq, seq },
+                    f(if discarded && !planted(Mutation::DiscardedCommits) {
+                        PublisherEvent::Discarded { publisher, publisher_seq, seq }
+                    } else {
+                        PublisherEvent::Committed { publisher, publisher_seq, seq }
                     });
                 }
             }
@@ -101,23 +102,24 @@ impl PublisherCore {
             self.resolve_names(commit_next, f);
         }
         self.counters.set(Counter::CommitNext, commit_next);
-        self.counters.set(Counter::StampedNext, self.rx.seen_next());
+        self.counters.set(Counter::StampedNext, self.followed.seen_next());
         if planted(Mutation::OutcomesAreIdle) { 0 } else { limit - left }
     }
 
     /// What became of the messages that were taken, since this publisher is there.
     pub fn outcomes(&self) -> Outcomes {
         let open: u64 = self.lines.list.iter().map(|line| line.open).sum();
-        match self.lost {
-            true => Outcomes { unknown: open, ..self.outcomes },
-            false => Outcomes { open, ..self.outcomes },
+        if self.lost {
+            Outcomes { unknown: open, ..self.outcomes }
+        } else {
+            Outcomes { open, ..self.outcomes }
         }
     }
 
     /// Whether the next turn reports something although nothing arrives: outcomes, opens and ends that are
     /// committed.
     pub fn has_unreported(&self) -> bool {
-        let commit_next = self.rx.commit.commit_next();
+        let commit_next = self.followed.commit.commit_next();
         let is_committed = |name: &NameState| match name {
             NameState::Seen { at } | NameState::Ending { at, .. } => *at < commit_next,
             _ => false,

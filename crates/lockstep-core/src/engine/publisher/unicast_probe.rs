@@ -4,7 +4,7 @@
 use super::PublisherCore;
 use crate::engine::ports::{Burst, Group, Net};
 use crate::engine::unicast_probe::ask_for_unicast_probe;
-use lockstep_wire::{Header, Kind, Nanos};
+use lockstep_wire::{Header, Kind, Nanos, Wall};
 use std::net::SocketAddrV4;
 
 /// After so many resends in a row a submission goes to the leader alone as well: a loss of 30 % does that
@@ -29,15 +29,16 @@ impl PublisherCore {
         if self.window.timeouts() < SILENT_TIMEOUTS {
             return None;
         }
-        let leader = self.rx.follow.epoch().leader().replica;
+        let leader = self.followed.epoch().leader().replica;
         self.rx
+            .requests
             .repairers()
             .iter()
             .find(|repairer| repairer.replica == leader)
             .map(|repairer| repairer.address)
     }
 
-    pub(super) fn send_unicast_probe(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) {
+    pub(super) fn send_unicast_probe(&mut self, net: &mut impl Net, now: Nanos, wall: Wall) {
         self.number += 1;
         let header = Header { number: self.number, ..self.header(Kind::Query, wall) };
         ask_for_unicast_probe(net, now, &self.rx, &mut self.unicast_probe, &mut self.counters, header);

@@ -12,6 +12,7 @@
 use super::{Receiver, UNLED_NS};
 use crate::engine::counters::{Counter, Counters};
 use crate::engine::event::Events;
+use crate::engine::followed::Followed;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Header, Nanos, Seq};
 
@@ -69,61 +70,54 @@ impl UnlistedAcks {
 }
 
 impl Receiver {
-    /// A replica's ack: it counts, and it tells of an epoch and a bound.
-    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
+    /// A replica's ack: it counts, and it names an epoch and a bound. It names how far the stream is stamped
+    /// if a member or the leader sent it. An ack of another sender shows only, where nobody leads, that there
+    /// is one more entry: an entry that is still missing may list that sender.
+    pub fn on_ack(
+        &mut self,
+        followed: &mut Followed,
+        header: &Header,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) {
         counters.add(Counter::AcksIn, 1);
-        let epoch = header.epoch();
-        self.commit.on_announced(epoch, header.commit_next);
+        let (epoch, from) = (header.epoch(), header.identity());
+        followed.commit.on_announced(epoch, header.commit_next);
         let others = planted(Mutation::AckOfAnyEpochCounts);
-        if self.follow.is_newer(epoch) && self.follow.epoch() != Epoch::NONE && !self.lists(header) {
-            return self.pass_over(header, counters);
+        if followed.epochs.is_newer(epoch) && followed.epoch() != Epoch::NONE && !followed.lists(from) {
+            return self.pass_over(followed, header, counters);
         }
-        if !self.on_epoch_seen(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
-            if self.is_divergent(header) {
-                self.report_divergence(header, events);
-            } else {
-                self.commit.on_ack(header.identity(), epoch, header.first_seq);
-                self.learn_of_end(header, counters);
+        if !followed.on_epoch_seen(epoch, header.first_seq) && epoch == followed.epoch() || others {
+            if followed.is_divergent(header) {
+                return self.divergence.on_divergent_ack(followed.end, header, events);
+            }
+            followed.commit.on_ack(from, epoch, header.first_seq);
+            // An ack below the own end brings nothing new, whoever sent it.
+            if followed.end.is_none_or(|end| end.next < header.first_seq) {
+                self.learn_of_end(followed, header, counters);
             }
         }
     }
 
-    /// Whether what `header` tells of the stream is a member's word, or the leader's, as far as is known
-    /// here.
-    fn lists(&self, header: &Header) -> bool {
-        let from = header.identity();
-        self.follow.membership.lists(from)
-            || self.commit.lists(from)
-            || from == self.follow.epoch().leader()
-            || planted(Mutation::AnyBoundBelieved)
-    }
-
-    /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the
-    /// membership does not list is remembered, as an entry that is still missing may list it, and tells
-    /// nothing but that there is such an entry, where nobody leads.
-    #[inline]
-    fn learn_of_end(&mut self, header: &Header, counters: &mut Counters) {
-        // A delivered frame brings nothing new, whoever says it.
-        if self.end.is_none_or(|end| end.next < header.first_seq) {
-            self.learn_of_new_end(header, counters);
+    fn learn_of_end(&mut self, followed: &mut Followed, header: &Header, counters: &mut Counters) {
+        if !followed.lists(header.identity()) {
+            return self.pass_over(followed, header, counters);
+        }
+        if followed.believes(header, false, counters) {
+            followed.seen_next = followed.seen_next.max(header.first_seq);
+            if followed.end.is_none()
+                && let Some(best) = self.start.on_ack(header)
+            {
+                self.begin_live(followed, &best);
+            }
         }
     }
 
-    fn learn_of_new_end(&mut self, header: &Header, counters: &mut Counters) {
-        if !self.lists(header) {
-            return self.pass_over(header, counters);
-        }
-        if self.believes(header, false, counters) {
-            self.seen_next = self.seen_next.max(header.first_seq);
-            self.begin_by_acks(header);
-        }
-    }
-
-    /// An ack of one that is not listed.
-    fn pass_over(&mut self, header: &Header, counters: &mut Counters) {
+    /// An ack of a sender that is not listed.
+    fn pass_over(&mut self, followed: &Followed, header: &Header, counters: &mut Counters) {
         counters.add(Counter::AcksUnlisted, 1);
-        let leads = self.follow.epoch().leader() == self.limits.me;
-        if let Some(end) = self.end.filter(|_| !leads) {
+        let leads = followed.epoch().leader() == self.limits.me;
+        if let Some(end) = followed.end.filter(|_| !leads) {
             self.unlisted.on_ack(header, end.next);
         }
     }

@@ -1,69 +1,78 @@
 //! Datagrams that contradict the own log: the leader's may prove that the two differ (DIVERGE-1), an ack that
 //! its sender holds another one.
 
-use super::Receiver;
 use crate::engine::counters::{Counter, Counters};
 use crate::engine::event::{Events, ReplicaEvent};
-use lockstep_wire::{Chain, Header};
+use crate::proto::divergence::DivergenceProof;
+use crate::proto::log::LogEnd;
+use lockstep_wire::{Chain, Header, Identity};
 
-impl Receiver {
-    /// The own chain, if the log whose end `header` reports ends where the own log does, in the same epoch:
-    /// only then can the two be compared.
+/// What contradicts the own log.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct LogDivergence {
+    proof: DivergenceProof,
+    /// The owner must stop.
+    is_proven: bool,
+    /// The sender whose ack was last found to be of another log.
+    reported: Option<Identity>,
+}
+
+impl LogDivergence {
+    /// Whether the own log is proven to differ from the leader's, or from what is committed: the owner must
+    /// stop.
     #[inline]
-    fn comparable_chain(&self, header: &Header) -> Option<Chain> {
-        let end = self.end?;
-        (end.next == header.first_seq && end.epoch == header.epoch()).then_some(end.chain)
+    pub fn is_proven(&self) -> bool {
+        self.is_proven
     }
 
-    /// A heartbeat reports the end of its leader's log, and the chain there.
-    pub(super) fn compare_chains(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
-        match self.comparable_chain(header) {
-            None => {}
-            Some(own) if own == header.chain => self.divergence.on_agreement(),
-            Some(own) => self.on_contradiction(Some(header.tag), (own, header.chain), counters, events),
-        }
+    /// A datagram of the leader agrees with the own log.
+    #[inline]
+    pub(super) fn on_agreement(&mut self) {
+        self.proof.on_agreement();
     }
 
-    /// A datagram of the leader has the chain `seen` where the own log has `have`.
+    /// A datagram of the leader has the chain `seen` where the own log, which ends at `end`, has `have`.
+    /// `proof` tells the datagram from every other one; without it the datagram is a proof by itself.
     #[cold]
     pub(super) fn on_contradiction(
         &mut self,
+        end: Option<LogEnd>,
         proof: Option<[u64; 2]>,
         (have, seen): (Chain, Chain),
         counters: &mut Counters,
         events: &mut Events,
     ) {
         counters.add(Counter::Contradictions, 1);
-        if self.has_diverged() {
+        if self.is_proven {
             return;
         }
-        self.contradicted |= proof.is_none_or(|proof| self.divergence.on_contradiction(proof));
-        if self.contradicted {
-            let seq = self.end.map_or(0, |end| end.next);
+        self.is_proven |= proof.is_none_or(|proof| self.proof.on_contradiction(proof));
+        if self.is_proven {
+            let seq = end.map_or(0, |end| end.next);
             events.push(ReplicaEvent::Diverged { seq, have, seen });
         }
     }
 
-    /// An ack over another chain than ours is of another log: it counts for nothing. Which of the two is
-    /// wrong, only the leader's word tells, and ends the one that it contradicts. An ack below its
-    /// sender's end carries no chain.
-    pub(super) fn is_divergent(&self, header: &Header) -> bool {
-        header.chain != 0 && self.comparable_chain(header).is_some_and(|own| own != header.chain)
+    /// The log of a new epoch contradicts what is committed from `seq` on.
+    pub(super) fn on_commit_contradicted(&mut self, diverged: ReplicaEvent, events: &mut Events) {
+        self.is_proven = true;
+        events.push(diverged);
     }
 
-    /// Once for each identity, not for each of its acks.
-    pub(super) fn report_divergence(&mut self, header: &Header, events: &mut Events) {
-        if self.divergent != Some(header.identity())
-            && let Some(end) = self.end
+    /// An ack is of another log than the own one, which ends at `end`. It is reported once for each identity,
+    /// not for each of its acks.
+    pub(super) fn on_divergent_ack(&mut self, end: Option<LogEnd>, header: &Header, events: &mut Events) {
+        let identity = header.identity();
+        if self.reported != Some(identity)
+            && let Some(LogEnd { next: seq, chain: have, .. }) = end
         {
-            self.divergent = Some(header.identity());
-            let identity = header.identity();
-            events.push(ReplicaEvent::DivergentAck {
-                identity,
-                seq: end.next,
-                have: end.chain,
-                seen: header.chain,
-            });
+            self.reported = Some(identity);
+            events.push(ReplicaEvent::DivergentAck { identity, seq, have, seen: header.chain });
         }
+    }
+
+    /// Another history is read: its members are others.
+    pub(super) fn forget_acks(&mut self) {
+        self.reported = None;
     }
 }

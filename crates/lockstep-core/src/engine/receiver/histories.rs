@@ -12,17 +12,16 @@
 //! operator is told by both. What a journal gives needs no such proof: its server has compared where the
 //! reader stands.
 
+use super::Receiver;
+use super::requests::RepairRequests;
 use super::takeover::start_in;
-use super::{Receiver, Start};
-use crate::engine::counters::{Counter, Counters};
 use crate::engine::event::{Events, ReplicaEvent};
+use crate::engine::followed::Followed;
 use crate::proto::follow::Follow;
 use crate::proto::lineage::{Lineage, LineageCheck, ReadPosition};
 use crate::proto::nack::RequestTimer;
 use crate::proto::planted::{Mutation, planted};
-use lockstep_wire::{
-    Ancestor, Chain, Epoch, FrameView, Header, Kind, Nanos, Reject, RepairTrailer, Seq, write_nack,
-};
+use lockstep_wire::{Ancestor, Epoch, FrameView, Header, Identity, Kind, Nanos, Reject, RepairTrailer, Seq};
 use std::net::SocketAddrV4;
 
 /// A history whose leader was not heard for so long is not led: some hundred beats.
@@ -52,7 +51,7 @@ pub struct Superseded {
 
 /// The state of another history that is received.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct OtherHistories {
+pub struct OtherHistories {
     /// It, and the greatest of its epochs that was heard; 0 while there is none.
     seen: (u64, Epoch),
     /// Since when the own history's leader was not heard.
@@ -65,6 +64,9 @@ pub(super) struct OtherHistories {
     next_place: u8,
     /// The content of the start, until the owner takes it.
     lineage_check: Option<(Lineage, LineageCheck)>,
+    superseded: Option<Superseded>,
+    /// The member that was last reported to speak in a former history, and that history.
+    ancestor_reported: (u64, Identity),
 }
 
 /// The lineage of a frame's history, where the frame starts an epoch of one that was founded: a source may
@@ -114,6 +116,60 @@ impl OtherHistories {
         }
     }
 
+    /// What another history's start has shown, once.
+    pub fn take_succession(&mut self) -> Option<(Lineage, LineageCheck)> {
+        self.lineage_check.take()
+    }
+
+    /// Why this reader cannot continue; `None` while it can.
+    #[inline]
+    pub fn superseded(&self) -> Option<Superseded> {
+        self.superseded
+    }
+
+    /// Reports, once for each, a member that speaks in a history on which `ours` was founded. Returns whether
+    /// `header` is of such a history.
+    pub fn report_ancestor(&mut self, ours: &Lineage, header: &Header, events: &mut Events) -> bool {
+        let (history, identity) = (header.history, header.identity());
+        let is_ancestor = ours.left_at(history).is_some();
+        if is_ancestor && self.ancestor_reported != (history, identity) {
+            self.ancestor_reported = (history, identity);
+            events.push(ReplicaEvent::AncestorHistory { history, identity });
+        }
+        is_ancestor
+    }
+
+    /// The start of another history's epoch is asked for, once the own history is led by nobody. Returns that
+    /// epoch, the token of the request, and whom to ask.
+    #[cold]
+    pub(super) fn query(
+        &mut self,
+        now: Nanos,
+        requests: &mut RepairRequests,
+    ) -> Option<(Epoch, (u64, SocketAddrV4))> {
+        let (_, epoch) = self.seen;
+        let since = *self.unled_since.get_or_insert(now);
+        if now < since + UNLED_NS {
+            return None;
+        }
+        let repairers = requests.repairers().len();
+        let mut ask = self.ask.unwrap_or_else(|| RequestTimer::new(now, requests.first_repairer(now)));
+        if ask.tries() as usize > ROUNDS_MAX * repairers.max(1) {
+            self.unled_since = Some(now + (PAUSE_NS << self.attempts_failed));
+            (self.ask, self.attempts_failed) = (None, (self.attempts_failed + 1).min(DOUBLINGS));
+            return None;
+        }
+        let sent = requests.request_from_any(now, &mut ask);
+        self.ask = Some(ask);
+        sent.map(|request| (epoch, request))
+    }
+
+    /// The reader goes over to a later history: what it knew of others is forgotten.
+    fn leave(&mut self) {
+        let Self { superseded, ancestor_reported, .. } = *self;
+        *self = Self { superseded, ancestor_reported, ..Self::default() };
+    }
+
     /// Whether another history is received.
     #[inline]
     pub(super) fn is_any(&self) -> bool {
@@ -155,101 +211,83 @@ impl OtherHistories {
 impl Receiver {
     /// A datagram of another history is none of ours; the first one received is adopted.
     #[inline]
-    pub fn check_history(&mut self, header: &Header) -> Result<(), Reject> {
-        if header.history == self.lineage.history() { Ok(()) } else { self.check_other(header) }
+    pub fn check_history(&mut self, followed: &mut Followed, header: &Header) -> Result<(), Reject> {
+        if header.history == followed.history() { Ok(()) } else { self.check_other(followed, header) }
     }
 
     #[cold]
-    fn check_other(&mut self, header: &Header) -> Result<(), Reject> {
-        if self.lineage.history() == 0 {
-            self.lineage = Lineage::of(header.history);
+    fn check_other(&mut self, followed: &mut Followed, header: &Header) -> Result<(), Reject> {
+        if followed.history() == 0 {
+            followed.adopt_history(header.history);
             return Ok(());
         }
-        self.other_histories.on_received(header, &self.lineage);
+        self.histories.on_received(header, &followed.lineage);
         Err(Reject::History { seen: header.history })
     }
 
     /// Whether a frame, live or repaired, is of the history that is read, or of a former one where a giver of
-    /// this one gives it (LINEAGE-1). One that starts an epoch of a later history may tell that ours was
-    /// left: the owner looks at [`Receiver::take_succession`] where a frame is refused.
+    /// this one gives it (LINEAGE-1). A frame that starts an epoch of a later history may show that ours was
+    /// left: the owner looks at [`OtherHistories::take_succession`] where a frame is refused.
     #[inline]
     pub fn check_frame(
         &mut self,
+        followed: &mut Followed,
         frame: &FrameView<'_>,
         trailer: Option<&RepairTrailer>,
     ) -> Result<(), Reject> {
-        let Some(trailer) = trailer else {
-            let judged = self.check_history(frame.header);
-            if judged.is_err() {
-                self.judge_other(frame);
-            }
-            return judged;
-        };
-        self.check_repaired(frame, trailer)
+        if let Some(trailer) = trailer {
+            return self.check_repaired(followed, frame, trailer);
+        }
+        let judged = self.check_history(followed, frame.header);
+        if judged.is_err() {
+            self.judge_other(followed, frame);
+        }
+        judged
     }
 
-    fn check_repaired(&mut self, frame: &FrameView<'_>, trailer: &RepairTrailer) -> Result<(), Reject> {
+    fn check_repaired(
+        &mut self,
+        followed: &mut Followed,
+        frame: &FrameView<'_>,
+        trailer: &RepairTrailer,
+    ) -> Result<(), Reject> {
         let seen = frame.header.history;
-        if self.lineage.history() == 0 {
-            self.lineage = Lineage::of(seen);
-        }
-        let is_of_lineage =
-            trailer.is_of(self.lineage.history()) || planted(Mutation::OtherRepairersReportTaken);
-        if is_of_lineage && self.lineage.owns(frame.header) {
+        followed.adopt_history(seen);
+        let is_of_lineage = trailer.is_of(followed.history()) || planted(Mutation::OtherRepairersReportTaken);
+        if is_of_lineage && followed.lineage.owns(frame.header) {
             return Ok(());
         }
         if trailer.is_of(seen) {
             self.requests.on_overheard_repair(trailer.token);
-            self.judge_other(frame);
+            self.judge_other(followed, frame);
         }
         Err(Reject::History { seen })
     }
 
     /// A frame of another history: it may be the start that was asked for.
     #[cold]
-    fn judge_other(&mut self, frame: &FrameView<'_>) {
+    fn judge_other(&mut self, followed: &Followed, frame: &FrameView<'_>) {
         let (history, epoch) = (frame.header.history, frame.header.epoch());
-        if self.other_histories.ask.is_none() || self.other_histories.seen.0 != history {
+        if self.histories.ask.is_none() || self.histories.seen.0 != history {
             return;
         }
         if let Some(start) = start_in(frame)
-            && self.judge_lineage(Lineage::of_start(history, &start)) == LineageCheck::Unrelated
+            && self.judge_lineage(followed, Lineage::of_start(history, &start)) == LineageCheck::Unrelated
         {
-            self.other_histories.pass_over(history, epoch);
+            self.histories.pass_over(history, epoch);
         }
     }
 
     /// LINEAGE-2, with what this reader holds.
-    fn judge_lineage(&mut self, lineage: Lineage) -> LineageCheck {
-        let history = self.lineage.history();
-        let chain = lineage.left_at(history).and_then(|left| self.chain_at(left.next));
-        let reading = ReadPosition { history, commit_next: self.final_next(), chain };
+    fn judge_lineage(&mut self, followed: &Followed, lineage: Lineage) -> LineageCheck {
+        let history = followed.history();
+        let chain = lineage
+            .left_at(history)
+            .and_then(|left| self.start.chain_at(followed, &self.delivered, left.next));
+        let reading = ReadPosition { history, commit_next: self.start.final_next(followed), chain };
         let succession = lineage.judge(&reading);
-        self.other_histories.lineage_check = Some((lineage, succession));
+        self.histories.lineage_check = Some((lineage, succession));
         succession
-    }
-
-    /// The exclusive bound of what this reader takes for final. A cursor says what was read before.
-    pub(super) fn final_next(&self) -> Seq {
-        let resumed = if self.end.is_none() && self.chain_wanted.is_some() { self.floor } else { 1 };
-        self.commit.commit_next().max(resumed)
-    }
-
-    /// The chain before `next` in the own log, if that boundary is known.
-    fn chain_at(&self, next: Seq) -> Option<Chain> {
-        match (self.end, self.start) {
-            (Some(end), _) if end.next == next => Some(end.chain),
-            (Some(_), _) => {
-                self.delivered.boundary(next).filter(|mark| mark.next == next).map(|mark| mark.chain)
-            }
-            (None, Start::From(seq)) if seq == next => self.chain_wanted,
-            (None, _) => None,
-        }
-    }
-
-    /// What another history's start has told, once.
-    pub fn take_succession(&mut self) -> Option<(Lineage, LineageCheck)> {
-        self.other_histories.lineage_check.take()
     }
 
     /// For a reader: as [`Receiver::check_frame`], and it goes over to the later history where it may. Else
@@ -257,128 +295,72 @@ impl Receiver {
     #[inline]
     pub fn admit_frame(
         &mut self,
+        followed: &mut Followed,
         frame: &FrameView<'_>,
         trailer: Option<&RepairTrailer>,
     ) -> Result<(), Reject> {
-        self.check_frame(frame, trailer).or_else(|reject| self.follow_succession(reject))
+        self.check_frame(followed, frame, trailer).or_else(|reject| self.follow_succession(followed, reject))
     }
 
     #[cold]
-    fn follow_succession(&mut self, reject: Reject) -> Result<(), Reject> {
-        let Some((lineage, succession)) = self.take_succession() else { return Err(reject) };
-        let (left, parted) = match succession {
+    fn follow_succession(&mut self, followed: &mut Followed, reject: Reject) -> Result<(), Reject> {
+        let Some((lineage, succession)) = self.histories.take_succession() else { return Err(reject) };
+        let (left, diverged) = match succession {
             LineageCheck::Continues { left } => {
-                self.go_over(lineage, left);
+                self.go_over(followed, lineage, left);
                 return Ok(());
             }
             LineageCheck::Unrelated => return Err(reject),
             LineageCheck::Ahead { left } => (left, false),
             LineageCheck::Diverged { left } => (left, true),
         };
-        let (history, have_next) = (lineage.history(), self.final_next());
-        self.superseded = Some(Superseded { history, left, have_next, diverged: parted });
+        let (history, have_next) = (lineage.history(), self.start.final_next(followed));
+        self.histories.superseded = Some(Superseded { history, left, have_next, diverged });
         Err(reject)
     }
 
-    /// Why this reader cannot continue; `None` while it can.
-    #[inline]
-    pub fn superseded(&self) -> Option<Superseded> {
-        self.superseded
-    }
-
-    /// From now on the later history is read, which was founded where `left` says: what is final stays so,
-    /// and the rest is judged by the start that is learned next, as after any takeover. Epochs are not
+    /// From now on the later history is read, which was founded where `left` says. Final entries stay
+    /// so, and the start that is learned next judges the rest, as after any takeover. Epochs are not
     /// compared with those of the ancestor history.
-    pub fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
-        self.lineage = lineage;
-        self.other_histories = OtherHistories::default();
-        self.follow = Follow::default();
-        self.epoch_update = (Epoch::NONE, 0);
-        (self.acked, self.divergent) = ((0, Header::new(Kind::Ack)), None);
-        self.commit.on_history(left.next);
+    pub fn go_over(&mut self, followed: &mut Followed, lineage: Lineage, left: Ancestor) {
+        followed.lineage = lineage;
+        followed.epochs = Follow::default();
+        followed.epoch_update = (Epoch::NONE, 0);
+        followed.commit.on_history(left.next);
+        self.histories.leave();
+        self.start.forget_acks();
+        self.divergence.forget_acks();
         self.requests.restart();
         self.requests.forget_refusals();
-    }
-
-    /// The lineage of the history that is read.
-    pub fn lineage(&self) -> &Lineage {
-        &self.lineage
-    }
-
-    /// For an owner whose log tells the lineage.
-    pub fn set_lineage(&mut self, lineage: Lineage) {
-        self.lineage = lineage;
-    }
-
-    /// A journal's server has answered, in `history`. A reader that has heard no history yet reads this one.
-    pub fn on_replay_answer(&mut self, history: u64) {
-        if self.lineage.history() == 0 {
-            self.lineage = Lineage::of(history);
-        }
     }
 
     /// Whether a frame from a journal of `source_history` is of the log that is read. Such a journal
     /// stores what lies below its founding under the ids of its ancestors, and has compared where the reader
     /// stands. A start among the frames that begins a later history is followed.
-    pub fn check_replayed(&mut self, frame: &FrameView<'_>, source_history: u64) -> Result<(), Reject> {
-        let (own, seen) = (self.lineage.history(), frame.header.history);
+    pub fn check_replayed(
+        &mut self,
+        followed: &Followed,
+        frame: &FrameView<'_>,
+        source_history: u64,
+    ) -> Result<(), Reject> {
+        let (own, seen) = (followed.history(), frame.header.history);
         let founded = if seen == own { None } else { founded_by(frame) };
         let is_later = founded.is_some_and(|lineage| lineage.left_at(own).is_some());
         if seen == own || source_history == own && !is_later {
             return Ok(());
         }
-        founded.map(|lineage| self.judge_lineage(lineage));
+        founded.map(|lineage| self.judge_lineage(followed, lineage));
         Err(Reject::History { seen })
     }
 
     /// For a reader: as [`Receiver::admit_frame`], of a journal's frame.
-    pub fn admit_replayed(&mut self, frame: &FrameView<'_>, source_history: u64) -> Result<(), Reject> {
-        self.check_replayed(frame, source_history).or_else(|reject| self.follow_succession(reject))
-    }
-
-    /// The start of another history's epoch is asked for, once the own history is led by nobody.
-    #[cold]
-    pub(super) fn query_history(
+    pub fn admit_replayed(
         &mut self,
-        now: Nanos,
-        number: &mut u64,
-        out: &mut [u8],
-        counters: &mut Counters,
-    ) -> Option<(usize, SocketAddrV4)> {
-        let (_, epoch) = self.other_histories.seen;
-        let since = *self.other_histories.unled_since.get_or_insert(now);
-        if now < since + UNLED_NS {
-            return None;
-        }
-        let repairers = self.requests.repairers_len();
-        let mut ask = self
-            .other_histories
-            .ask
-            .unwrap_or_else(|| RequestTimer::new(now, self.requests.first_repairer(now)));
-        if ask.tries() as usize > ROUNDS_MAX * repairers.max(1) {
-            self.other_histories.unled_since = Some(now + (PAUSE_NS << self.other_histories.attempts_failed));
-            (self.other_histories.ask, self.other_histories.attempts_failed) =
-                (None, (self.other_histories.attempts_failed + 1).min(DOUBLINGS));
-            return None;
-        }
-        let sent = self.requests.request_from_any(now, &mut ask).map(|(token, to)| {
-            // Under no history: it is asked for what it is founded on, not for frames of ours.
-            let header = Header { history: 0, ..self.nack_header(number, epoch) };
-            counters.add(Counter::NacksOut, 1);
-            (write_nack(out, &self.limits.keys, header, token, &[]), to)
-        });
-        self.other_histories.ask = Some(ask);
-        sent
-    }
-
-    /// The owner is told, once for each, of whoever speaks in a history on which ours was founded.
-    pub fn report_ancestor(&mut self, header: &Header, events: &mut Events) -> bool {
-        let is_ancestor = self.lineage.left_at(header.history).is_some();
-        if is_ancestor && self.ancestor_reported != (header.history, header.identity()) {
-            self.ancestor_reported = (header.history, header.identity());
-            events
-                .push(ReplicaEvent::AncestorHistory { history: header.history, identity: header.identity() });
-        }
-        is_ancestor
+        followed: &mut Followed,
+        frame: &FrameView<'_>,
+        source_history: u64,
+    ) -> Result<(), Reject> {
+        self.check_replayed(followed, frame, source_history)
+            .or_else(|reject| self.follow_succession(followed, reject))
     }
 }

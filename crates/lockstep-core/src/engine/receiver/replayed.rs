@@ -7,31 +7,30 @@
 use super::{Placement, Receiver, Start};
 use crate::engine::counters::{Counter, Counters};
 use crate::engine::event::Events;
-use lockstep_wire::{Chain, Cursor, FrameView, Seq};
+use crate::engine::followed::Followed;
+use lockstep_wire::{Chain, FrameView, Seq};
 
 impl Receiver {
     /// Judges a frame of a replay, which is committed; as [`Receiver::on_frame`].
     pub fn on_replayed(
         &mut self,
+        followed: &mut Followed,
         frame: &FrameView<'_>,
         counters: &mut Counters,
         events: &mut Events,
     ) -> Placement {
         let header = frame.header;
         counters.add(Counter::ReplayedIn, 1);
-        if self.start == Start::Oldest {
-            self.start = Start::From(header.first_seq);
-            self.floor = header.first_seq;
-        }
-        self.learn_start(frame, counters, events);
-        let owner = self.follow.owner(header.first_seq);
-        if self.contradicted || owner.is_some_and(|owner| owner != header.epoch()) {
+        self.start.on_oldest(header.first_seq);
+        self.learn_start(followed, frame, counters, events);
+        let owner = followed.epochs.owner(header.first_seq);
+        if self.divergence.is_proven() || owner.is_some_and(|owner| owner != header.epoch()) {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
-        self.commit.on_final(header.next_seq());
-        self.seen_next = self.seen_next.max(header.next_seq());
-        self.place(frame, None, counters, events)
+        followed.commit.on_final(header.next_seq());
+        followed.seen_next = followed.seen_next.max(header.next_seq());
+        self.place(followed, frame, None, counters, events)
     }
 
     /// Whether repairers are left alone, because a replay brings what is missing.
@@ -45,38 +44,16 @@ impl Receiver {
 
     /// What a replay would have to begin with: the next seq, 0 for the oldest there is, and the chain there,
     /// as far as it is known. What a reader holds behind its commit may not have survived a takeover that it
-    /// did not hear of: it begins where it is sure. `None` before a live reader has begun.
-    pub fn replay_from(&self) -> Option<(Seq, Option<Chain>)> {
-        let keeps_marks = self.end.is_some() && !self.limits.count_when_accepted;
-        let sure = self.committed_end().filter(|_| keeps_marks);
-        match (sure.or(self.end), self.start) {
+    /// did not receive: it begins where it is sure. `None` before a live reader has begun.
+    pub fn replay_from(&self, followed: &Followed) -> Option<(Seq, Option<Chain>)> {
+        let keeps_marks = followed.end.is_some() && !followed.count_when_accepted;
+        let sure = self.committed_end(followed).filter(|_| keeps_marks);
+        match (sure.or(followed.end), self.start.at) {
             (Some(end), _) if end.next == 1 => Some((1, None)),
             (Some(end), _) => Some((end.next, Some(end.chain))),
-            (None, Start::From(seq)) => Some((seq, self.chain_wanted)),
+            (None, Start::From(seq)) => Some((seq, self.start.chain_wanted)),
             (None, Start::Oldest) => Some((0, None)),
             (None, _) => None,
         }
-    }
-
-    /// The frame with which a reader begins has this chain before it. Returns whether it is not that of the
-    /// cursor that it came with: then nothing of this log is taken.
-    pub(super) fn refuses_chain(&mut self, seen: Chain) -> bool {
-        let refused = self.chain_wanted.is_some_and(|wanted| wanted != seen);
-        if refused {
-            self.chain_refused = true;
-        }
-        refused
-    }
-
-    /// Whether the log is not the one that the cursor was taken from.
-    pub fn chain_refused(&self) -> bool {
-        self.chain_refused
-    }
-
-    /// Where a reader that has been told everything below `next` can come back to: `chain` is the one before
-    /// the frame that holds it.
-    pub fn cursor(&self, next: Seq, chain: Chain) -> Option<Cursor> {
-        let known = self.history() != 0 && next > 0;
-        known.then_some(Cursor { history: self.history(), seq: next, chain })
     }
 }

@@ -9,11 +9,11 @@
 use super::{Receiver, Start};
 use crate::engine::counters::Counters;
 use crate::engine::event::{Events, ReplicaEvent};
+use crate::engine::followed::Followed;
 use crate::proto::delivered_log::SuffixCheck;
 use crate::proto::follow::Follow;
 use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
-use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Chain, EntryKind, Epoch, EpochStartView, FrameView, Header, Seq};
 
 /// The epoch start with which `frame` begins.
@@ -25,152 +25,119 @@ pub(super) fn start_in<'a>(frame: &FrameView<'a>) -> Option<EpochStartView<'a>> 
 }
 
 impl Receiver {
-    /// Whether an epoch above the followed one may be followed: a replica's promise may forbid it.
-    fn may_follow(&self, epoch: Epoch) -> bool {
-        self.follow.is_newer(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
-    }
-
     /// A frame that begins with the start of its epoch tells that this epoch has won (S10). Part of
     /// [`Receiver::on_frame`]; a replica calls it before, and cuts its log before the frame is placed.
     #[inline]
-    pub fn learn_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
-        if self.may_follow(frame.header.epoch()) {
-            self.learn_new_start(frame, counters, events);
+    pub fn learn_start(
+        &mut self,
+        followed: &mut Followed,
+        frame: &FrameView<'_>,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) {
+        if followed.may_follow(frame.header.epoch()) {
+            self.learn_new_start(followed, frame, counters, events);
         }
     }
 
     #[cold]
-    fn learn_new_start(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) {
+    fn learn_new_start(
+        &mut self,
+        followed: &mut Followed,
+        frame: &FrameView<'_>,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) {
         let Some(start) = start_in(frame) else { return };
-        if !self.follow.on_start(&start) {
+        if !followed.epochs.on_start(&start) {
             return;
         }
-        self.requests.on_epoch(self.follow.epoch());
-        if frame.header.history == self.lineage.history() {
-            self.lineage = Lineage::of_start(frame.header.history, &start);
+        self.requests.on_epoch(followed.epoch());
+        if frame.header.history == followed.history() {
+            followed.lineage = Lineage::of_start(frame.header.history, &start);
         }
-        let (epoch, bound) = self.epoch_update;
+        let (epoch, bound) = followed.epoch_update;
         // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
-        self.seen_next = frame.header.next_seq();
-        // What was said of it while its start was not held may be anything.
-        let known = self.commit.known_next().max(frame.header.commit_next);
-        if epoch == self.follow.epoch() && self.follow.is_within_window(bound, known, true) {
-            self.seen_next = self.seen_next.max(bound);
+        followed.seen_next = frame.header.next_seq();
+        // The bound that was announced while its start was not held may be any number.
+        let known = followed.commit.known_next().max(frame.header.commit_next);
+        if epoch == followed.epoch() && followed.epochs.is_within_window(bound, known, true) {
+            followed.seen_next = followed.seen_next.max(bound);
         }
-        if epoch <= self.follow.epoch() {
-            self.epoch_update = (Epoch::NONE, 0);
+        if epoch <= followed.epoch() {
+            followed.epoch_update = (Epoch::NONE, 0);
         }
         events.push(ReplicaEvent::Epoch { epoch: start.epoch(), base: start.body.base });
-        if self.limits.count_when_accepted {
-            self.drop_buffered();
+        if followed.count_when_accepted {
+            self.drop_buffered(followed);
         } else {
-            self.forget(start.body.chain_at_base, events);
-            if !self.contradicted {
-                self.extend(counters);
-                self.count();
+            self.forget(followed, start.body.chain_at_base, events);
+            if !self.divergence.is_proven() {
+                self.extend(followed, counters);
+                followed.count();
             }
         }
-    }
-
-    /// Somebody speaks of seqs below `bound` in `epoch`. Returns whether that epoch is above the followed
-    /// one: then nothing of it is used before its start is held, and it is asked for if it may be followed.
-    pub(super) fn on_epoch_seen(&mut self, epoch: Epoch, bound: Seq) -> bool {
-        if self.may_follow(epoch) {
-            let (known_epoch, known_bound) = self.epoch_update;
-            self.epoch_update =
-                (known_epoch.max(epoch), if epoch > known_epoch { bound } else { known_bound.max(bound) });
-        }
-        self.follow.is_newer(epoch)
     }
 
     /// A promise described a log of `epoch` that ends at `next`: a candidate gets it (S5).
-    pub fn on_announced_end(&mut self, epoch: Epoch, next: Seq) {
-        if epoch == self.follow.epoch() {
-            self.seen_next = self.seen_next.max(next);
+    pub fn on_announced_end(&mut self, followed: &mut Followed, epoch: Epoch, next: Seq) {
+        if epoch == followed.epoch() {
+            followed.seen_next = followed.seen_next.max(next);
             self.on_sent_below(next);
         } else {
-            self.on_epoch_seen(epoch, next);
+            followed.on_epoch_seen(epoch, next);
         }
     }
 
-    /// A ballot tells where its sender's log ends: what of it is missing here is asked for, as far as that
+    /// A ballot names where its sender's log ends: what of it is missing here is asked for, as far as that
     /// log may reach.
-    pub fn on_ballot(&mut self, header: &Header, counters: &mut Counters) {
-        if header.epoch() != self.follow.epoch() || self.believes(header, false, counters) {
-            self.on_announced_end(header.epoch(), header.first_seq);
+    pub fn on_ballot(&mut self, followed: &mut Followed, header: &Header, counters: &mut Counters) {
+        if header.epoch() != followed.epoch() || followed.believes(header, false, counters) {
+            self.on_announced_end(followed, header.epoch(), header.first_seq);
         }
     }
 
-    /// A replica promised `floor`: nothing below it is followed or asked for any more (S2).
-    pub fn raise_floor(&mut self, floor: Epoch) {
-        self.follow_floor = floor;
-        self.adopting = Epoch::NONE;
-        if self.epoch_update.0 < floor {
-            self.epoch_update = (Epoch::NONE, 0);
-        }
-    }
-
-    /// For a candidate: nobody is followed but its own log, which ends at `end`; what was seen of any other
-    /// may never come to be. Frames of its epoch that are still under way are admitted.
-    pub fn follow_replica_log(&mut self, end: LogEnd) {
-        self.cut_to(end, end.next);
-        self.adopting = end.epoch;
-        self.seen_next = end.next;
-        self.epoch_update = (Epoch::NONE, 0);
-    }
-
-    /// Whether the start of an epoch above the followed one is asked for.
-    pub fn awaits_start(&self) -> bool {
-        self.epoch_update.0 != Epoch::NONE
+    /// For a candidate: it follows only its own log, which ends at `end`. What was seen of any other log may
+    /// never come to be. Frames of its epoch that are still under way are admitted.
+    pub fn follow_replica_log(&mut self, followed: &mut Followed, end: LogEnd) {
+        self.cut_to(followed, end, end.next);
+        followed.adopting = end.epoch;
+        followed.seen_next = end.next;
+        followed.epoch_update = (Epoch::NONE, 0);
     }
 
     /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed
-    /// until [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
-    pub fn follow_only(&mut self, epoch: Epoch, next: Seq) {
-        self.follow = Follow::default();
-        self.cut_to(LogEnd::BLANK, LogEnd::BLANK.next);
-        (self.follow_floor, self.adopting) = (Epoch(u64::MAX), epoch);
-        (self.epoch_update, self.seen_next) = ((epoch, next), 1);
-    }
-
-    /// Begins to count the acks of the followed epoch.
-    pub(super) fn count(&mut self) {
-        let follow = &self.follow;
-        self.commit.on_epoch_started(follow.epoch(), follow.base(), follow.membership, follow.durability);
+    /// until [`Followed::raise_floor`] is called. A repairer says that its log ends at `next`.
+    pub fn follow_only(&mut self, followed: &mut Followed, epoch: Epoch, next: Seq) {
+        followed.epochs = Follow::default();
+        self.cut_to(followed, LogEnd::BLANK, LogEnd::BLANK.next);
+        (followed.floor, followed.adopting) = (Epoch(u64::MAX), epoch);
+        (followed.epoch_update, followed.seen_next) = ((epoch, next), 1);
     }
 
     /// Goes back to what the followed epoch's log contains of what was passed.
-    fn forget(&mut self, chain_at_base: Chain, events: &mut Events) {
-        let commit_next = self.commit.commit_next();
-        match self.delivered.judge(&self.follow, commit_next, self.floor) {
+    fn forget(&mut self, followed: &mut Followed, chain_at_base: Chain, events: &mut Events) {
+        let commit_next = followed.commit.commit_next();
+        match self.delivered.judge(&followed.epochs, commit_next, self.start.floor) {
             SuffixCheck::Intact => {}
             SuffixCheck::Cut { end, from } => {
-                self.delivered.cut(&self.follow, end, from);
+                self.delivered.cut(&followed.epochs, end, from);
                 if end.is_none() {
-                    self.start = Start::From(from);
+                    self.start.at = Start::From(from);
                 }
-                self.end = end;
+                followed.end = end;
                 // Without an end nothing is held above the commit, though the floor may lie there.
-                self.commit.on_cut(end.map_or(commit_next, |end| end.next));
-                self.ready = self.store.ending_below(self.ready, end.map_or(from, |end| end.next));
+                followed.commit.on_cut(end.map_or(commit_next, |end| end.next));
+                self.frames.cut(end.map_or(from, |end| end.next));
                 self.retract_from = Some(self.retract_from.map_or(from, |before| before.min(from)));
             }
             SuffixCheck::Contradicted { at } => {
-                self.contradicted = true;
-                let have = self.end.map_or(0, |end| end.chain);
-                events.push(ReplicaEvent::Diverged { seq: at, have, seen: chain_at_base });
+                let have = followed.end.map_or(0, |end| end.chain);
+                let diverged = ReplicaEvent::Diverged { seq: at, have, seen: chain_at_base };
+                self.divergence.on_commit_contradicted(diverged, events);
             }
         }
-        self.drop_buffered();
-    }
-
-    /// Forgets the frames that wait behind the log and whose epoch does not own their seqs, and whatever
-    /// was asked for before.
-    pub(super) fn drop_buffered(&mut self) {
-        let follow = &self.follow;
-        let all = planted(Mutation::BufferedFramesStay);
-        self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));
-        self.requests.restart();
+        self.drop_buffered(followed);
     }
 
     /// The first seq of those that the owner was given and that a takeover has taken back, once. A caller
@@ -186,16 +153,16 @@ impl Receiver {
     ///
     /// # Panics
     /// If `same_to` lies below the own commit (S6): the owner looks before it cuts.
-    pub fn cut_to(&mut self, end: LogEnd, same_to: Seq) {
-        let commit_next = self.commit.commit_next();
+    pub fn cut_to(&mut self, followed: &mut Followed, end: LogEnd, same_to: Seq) {
+        let commit_next = followed.commit.commit_next();
         assert!(
             same_to >= commit_next,
             "the log may not be cut at seq {same_to}: everything below {commit_next} is committed (S6)",
         );
-        self.end = Some(end);
-        self.commit.on_cut(same_to);
-        self.ready = 0;
-        self.drop_buffered();
-        self.advance();
+        followed.end = Some(end);
+        followed.commit.on_cut(same_to);
+        self.frames.unready();
+        self.drop_buffered(followed);
+        self.advance(followed);
     }
 }

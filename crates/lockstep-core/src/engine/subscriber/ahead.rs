@@ -112,12 +112,15 @@ impl SubscriberCore {
 
     #[cold]
     fn report_all_ahead(&mut self, net: &mut impl Net) {
-        for index in 0..self.rx.repairers().len() as u64 {
+        for index in 0..self.rx.requests.repairers().len() as u64 {
             self.number += 1;
-            let header = Header { commit_next: self.read_next(), ..self.rx.header(Kind::Query, self.number) };
+            let header = Header {
+                commit_next: self.read_next(),
+                ..self.rx.header(&self.followed, Kind::Query, self.number)
+            };
             let mut out = [0; SMALL_LEN_MAX];
             let length = write_query(&mut out, self.rx.keys(), header, 0, QueryKind::Node, "");
-            if let Some(to) = self.rx.address_at(index) {
+            if let Some(to) = self.rx.requests.address_at(index) {
                 net.send_unicast(to, [&out[..length], &[]]);
             }
         }

@@ -30,6 +30,15 @@ pub(super) struct DeliveryCursor {
 }
 
 impl SubscriberCore {
+    /// A live subscription begins where the log ended when it was first announced.
+    pub(super) fn begin_live(&mut self) {
+        if let (0, Some(end)) = (self.cursor.next, self.followed.end()) {
+            self.cursor.next = end.next;
+            self.cursor.chain = Some(end.chain);
+            self.parts.begin(end.next);
+        }
+    }
+
     /// What becomes of a frame that was judged: it was live, or `repairer` repaired or replayed it.
     pub(super) fn take(
         &mut self,
@@ -50,19 +59,19 @@ impl SubscriberCore {
         let Placement::Next(next) = placement else { return };
         let &LogEnd { next: end_next, chain, .. } = next.end();
         // Held already by a quorum, or by the leader alone where it is a quorum.
-        let may =
-            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end_next) >= end_next;
+        let may = self.limits.delivery == Delivery::Stamped
+            || self.followed.commit.commit_with(end_next) >= end_next;
         let may = may || planted(Mutation::DeliveredBeforeCommit);
-        let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
-        if at_once && self.rx.has_spare() {
+        let at_once = may && !self.rx.frames.has_ready() && !self.cursor.stopped;
+        if at_once && self.rx.frames.has_spare() {
             if deliver(&mut self.cursor, &mut self.parts, frame, chain, f) {
-                self.rx.accept(next, &mut self.counters);
+                self.rx.accept(&mut self.followed, next, &mut self.counters);
             } else {
                 // The application stopped in the middle: the frame waits with the cursor in it.
-                let inserted = self.rx.buffer(next, frame, &mut self.counters);
+                let inserted = self.rx.buffer(&mut self.followed, next, frame, &mut self.counters);
                 assert!(inserted, "a frame at seq {} finds no room in the store", { frame.header.first_seq });
             }
-        } else if !self.rx.buffer(next, frame, &mut self.counters) {
+        } else if !self.rx.buffer(&mut self.followed, next, frame, &mut self.counters) {
             return;
         }
         self.counters.add(Counter::FramesAccepted, 1);
@@ -75,7 +84,7 @@ impl SubscriberCore {
         self.cursor.delivered_next = delivered_next.min(from);
         if self.cursor.next > from {
             self.cursor.next = from;
-            self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
+            self.cursor.chain = self.followed.end().filter(|end| end.next == from).map(|end| end.chain);
         }
         self.caught_up = false;
         self.parts.on_retract(from);
@@ -91,7 +100,7 @@ impl SubscriberCore {
 
     #[inline]
     pub(super) fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
-        if self.rx.has_ready() {
+        if self.rx.frames.has_ready() {
             self.deliver_buffered(f);
         }
     }
@@ -101,12 +110,12 @@ impl SubscriberCore {
     fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         let bound = self.bound();
         while !self.cursor.stopped
-            && let Some(frame) = self.rx.front(bound)
+            && let Some(frame) = self.rx.frames.front(bound)
         {
             if !deliver(&mut self.cursor, &mut self.parts, &frame, frame.chain_after(), f) {
                 return;
             }
-            self.rx.pop_front();
+            self.rx.frames.pop_front();
         }
     }
 }

@@ -36,7 +36,7 @@ impl SubscriberCore {
     pub fn cursor(&self) -> Option<Cursor> {
         let place = (self.cursor.next, self.cursor.chain?);
         let (next, chain) = self.parts.oldest(place.0).map_or(place, |oldest| oldest.min(place));
-        self.rx.cursor(next, chain)
+        self.followed.cursor(next, chain)
     }
 
     /// The next step of the connection to a journal.
@@ -46,15 +46,16 @@ impl SubscriberCore {
 
     /// Writes the request for what is missing into `out`, and returns its bytes; `None` if nothing is.
     pub fn write_replay_request(&self, out: &mut [u8]) -> Option<usize> {
-        let from = self.rx.replay_from()?;
+        let from = self.rx.replay_from(&self.followed)?;
         let any = self.takes_any_history && self.has_no_place();
-        let history = if any { 0 } else { self.rx.history() };
+        let history = if any { 0 } else { self.followed.history() };
         Some(self.replay.write_request(out, history, from, REPLAY_STAY))
     }
 
     /// Whether it begins at a seq, and has read nothing yet: a cursor is a place in a history.
     fn has_no_place(&self) -> bool {
-        self.rx.end().is_none() && self.rx.replay_from().is_some_and(|(_, chain)| chain.is_none())
+        self.followed.end().is_none()
+            && self.rx.replay_from(&self.followed).is_some_and(|(_, chain)| chain.is_none())
     }
 
     /// The connection broke, or could not be made.
@@ -98,7 +99,7 @@ impl SubscriberCore {
             ReplayItem::Answer(header, mut body) => {
                 self.replay_of = header.history;
                 let is_other = body.end == ReplayEndReason::OtherHistory as u32;
-                if is_other && self.rx.lineage().left_at(header.history).is_some() {
+                if is_other && self.followed.lineage().left_at(header.history).is_some() {
                     // It is still in a former history of ours, and follows.
                     (body.end, body.oldest_seq) = (ReplayEndReason::Ahead as u32, body.oldest_seq.max(1));
                 }
@@ -112,7 +113,7 @@ impl SubscriberCore {
                 }
                 if self.replay.on_answer(now, &body) {
                     self.caught_up = false;
-                    self.rx.on_replay_answer(header.history);
+                    self.followed.adopt_history(header.history);
                     self.replayed_by = header.identity();
                     let _ = f(SubscriberEvent::Replaying { from: body.next });
                 }
@@ -134,7 +135,7 @@ impl SubscriberCore {
         frame: &FrameView<'_>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
-        if let Err(reject) = self.rx.admit_replayed(frame, self.replay_of) {
+        if let Err(reject) = self.rx.admit_replayed(&mut self.followed, frame, self.replay_of) {
             self.counters.reject(reject);
             return self.replay.on_lost(now);
         }
@@ -142,7 +143,7 @@ impl SubscriberCore {
             self.cursor.next = frame.header.first_seq;
             self.parts.begin(frame.header.first_seq);
         }
-        let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
+        let placement = self.rx.on_replayed(&mut self.followed, frame, &mut self.counters, &mut self.events);
         self.take(now, placement, frame, Some(self.replayed_by), f);
     }
 
@@ -155,12 +156,12 @@ impl SubscriberCore {
         if self.ended {
             return;
         }
-        if self.rx.chain_refused() {
+        if self.rx.start.is_chain_refused() {
             return self.refuse(Some(ReplayEndReason::ChainMismatch), f);
         }
         self.received_at = if self.received_at == 0 { now } else { self.received_at };
         if !self.replay.is_possible() {
-            if let Some((from, oldest, why)) = self.rx.abandoned() {
+            if let Some((from, oldest, why)) = self.rx.abandoned(&self.followed) {
                 self.abandon(from, oldest, why, f);
             }
             return;
@@ -168,13 +169,13 @@ impl SubscriberCore {
         if self.replay.is_active() {
             self.go_on(now, f);
         } else {
-            let lacks = self.rx.needs_replay();
-            let wanted = matches!(self.rx.start(), Start::Oldest) || lacks.is_some();
+            let lacks = self.rx.needs_replay(&self.followed);
+            let wanted = matches!(self.rx.start.at(), Start::Oldest) || lacks.is_some();
             // A source that was told to stop has not listened.
             let silent = now > self.received_at + self.deaf_ns() && !self.cursor.stopped;
-            let deaf = silent && self.rx.replay_from().is_some();
-            let is_far_behind =
-                now >= self.shortcut_after && self.rx.is_missing_more_than(self.replay.far_behind());
+            let deaf = silent && self.rx.replay_from(&self.followed).is_some();
+            let is_far_behind = now >= self.shortcut_after
+                && self.rx.is_missing_more_than(&self.followed, self.replay.far_behind());
             if wanted || deaf || is_far_behind {
                 self.replay_at = now;
                 self.is_shortcut = !wanted && !deaf;
@@ -194,17 +195,17 @@ impl SubscriberCore {
     fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         // Whole with respect to what is heard: a silent group tells nothing.
         let is_live = self.received_at >= self.replay_at && now < self.received_at + self.deaf_ns();
-        if is_live && self.rx.end().is_some() && self.rx.is_whole() {
+        if is_live && self.followed.end().is_some() && self.rx.is_whole(&self.followed) {
             return self.replay.finish();
         }
         // A reader without a group knows of more than any source has committed yet, all the time.
-        let next = self.rx.end().map_or(0, |end| end.next);
+        let next = self.followed.end().map_or(0, |end| end.next);
         let stands_still = self.stall_detector.look(now, next, !is_live || !self.replay.is_at_end());
-        if stands_still && !self.rx.is_whole() {
+        if stands_still && !self.rx.is_whole(&self.followed) {
             self.replay.on_behind(now);
         }
         if self.is_shortcut
-            && let Some((_, oldest, _)) = self.rx.needs_replay()
+            && let Some((_, oldest, _)) = self.rx.needs_replay(&self.followed)
         {
             // Every ring has lost it meanwhile: what the journals have answered stands.
             (self.is_shortcut, self.needed) = (false, Some(oldest));
@@ -215,7 +216,7 @@ impl SubscriberCore {
             self.shortcut_after = now + SHORTCUT_PAUSE_NS;
             return self.replay.finish();
         }
-        let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
+        let from = self.rx.replay_from(&self.followed).map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {
             // A ring has given meanwhile what the journals have lost: the rest is read from there.
             (Some(ReplayEndReason::TooOld), _) if failed.oldest_seq <= from => self.replay.finish(),
