@@ -121,8 +121,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "operations",
         "crates/lockstep-operations/src/",
         &[
-            "wire", "proto", "engine", "journal", "io", "process", "client", "node", "notary", "config",
-            "settings",
+            "wire", "proto", "engine", "journal", "io", "process", "client", "node", "notary", "gateway",
+            "config",
         ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),

@@ -177,6 +177,7 @@ impl From<OperationError> for Failure {
             OperationError::Refused(what) => Self::new(USAGE, what),
             OperationError::Integrity(what) => Self::new(INTEGRITY, what),
             OperationError::NotReady(what) => Self::new(NOT_READY, what),
+            OperationError::Fenced(what) => Self::new(FENCED, what),
             OperationError::Config(errors) => errors.into(),
         }
     }

@@ -18,6 +18,8 @@ pub enum OperationError {
     Integrity(String),
     /// The cluster or a node was not ready in time.
     NotReady(String),
+    /// Somebody else has taken the place meanwhile.
+    Fenced(String),
     /// The configuration does not allow it; they know their lines of the file.
     Config(ConfigErrors),
 }
@@ -39,6 +41,10 @@ impl OperationError {
         Self::NotReady(what.to_string())
     }
 
+    pub(crate) fn fenced(what: impl fmt::Display) -> Self {
+        Self::Fenced(what.to_string())
+    }
+
     /// The same, with what else is known: `why` stands behind it.
     pub(crate) fn explained(self, why: impl FnOnce() -> String) -> Self {
         let more = |what: String| format!("{what}; {}", why());
@@ -47,6 +53,7 @@ impl OperationError {
             Self::Refused(what) => Self::Refused(more(what)),
             Self::Integrity(what) => Self::Integrity(more(what)),
             Self::NotReady(what) => Self::NotReady(more(what)),
+            Self::Fenced(what) => Self::Fenced(more(what)),
             Self::Config(errors) => Self::Config(errors),
         }
     }
@@ -60,9 +67,11 @@ impl OperationError {
 impl fmt::Display for OperationError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(what) | Self::Refused(what) | Self::Integrity(what) | Self::NotReady(what) => {
-                f.write_str(what)
-            }
+            Self::Failed(what)
+            | Self::Refused(what)
+            | Self::Integrity(what)
+            | Self::NotReady(what)
+            | Self::Fenced(what) => f.write_str(what),
             Self::Config(errors) => errors.fmt(f),
         }
     }

@@ -1,6 +1,7 @@
 //! What somebody waits for at a cluster, and whether it holds: a leader, a quorum, members that have caught
 //! up, a cluster of which nothing is amiss.
 
+use crate::OperationError;
 use crate::commands::CommandClient;
 use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, QueryResult, leader_of};
 use lockstep_config::{Config, grouped};
@@ -54,6 +55,43 @@ impl fmt::Display for WaitGoal {
             Self::Seq(seq) => write!(f, "seq={seq}"),
             Self::Day(name) => write!(f, "day={name}"),
         }
+    }
+}
+
+/// Queries the nodes until the goal holds, or the client's time is over: what holds, or else what was
+/// missing. Days are marks in the stream, and never hold here.
+///
+/// # Errors
+/// Nobody knows the replica.
+pub fn await_goal(
+    operator: &mut CommandClient,
+    goal: &WaitGoal,
+    replica: Option<u32>,
+) -> Result<Result<String, String>, OperationError> {
+    let (mut missing, mut committed) = (String::new(), None);
+    let found = operator.wait(&goal.to_string(), |operator, statuses| {
+        let answers =
+            Answers { asked: &operator.nodes.asked(statuses), leader: leader_of(statuses), committed };
+        if let Some(replica) =
+            replica.filter(|replica| answers.leader.is_some() && answers.of(*replica).is_none())
+        {
+            let what = format!("--replica {replica}: neither the file nor the membership has it");
+            return Err(OperationError::Refused(what));
+        }
+        let outcome = answers.judge(goal, replica);
+        committed = answers.leader.map(|leader| leader.commit_next).or(committed);
+        outcome.map(Some).or_else(|lacks| {
+            // The last look may have had no time for answers.
+            if missing.is_empty() || !operator.left().is_zero() {
+                missing = lacks;
+            }
+            Ok(None)
+        })
+    });
+    match found {
+        Ok(what) => Ok(Ok(what)),
+        Err(OperationError::NotReady(_)) => Ok(Err(missing)),
+        Err(error) => Err(error),
     }
 }
 

@@ -16,8 +16,10 @@
 pub mod acting;
 pub mod awaited;
 pub mod backup;
+pub mod bootstrap;
 pub mod bounded;
 pub mod commands;
+pub mod day;
 pub mod events;
 pub mod figures;
 pub mod fingerprint;

@@ -15,7 +15,7 @@ use lockstep_daemon::Failure;
 use lockstep_daemon::ended::{Again, abandoned, ended};
 use lockstep_daemon::failure::{NOT_READY, USAGE};
 use lockstep_io::idle::Idle;
-use lockstep_operations::goals::{Answers, WaitGoal};
+use lockstep_operations::goals::{WaitGoal, await_goal};
 use lockstep_wire::{DayMark, Nanos, Seq};
 use serde_json::json;
 use std::io::Write;
@@ -56,7 +56,10 @@ pub fn run(args: &WaitArgs) -> Result<u8, Failure> {
     }
     let outcome = match goal {
         WaitGoal::Day(name) => wait_for_day(args, name)?,
-        _ => wait_for_answers(args)?,
+        _ => {
+            let mut operator = CommandClient::open(&args.operator.cluster, timeout)?;
+            await_goal(&mut operator, goal, args.replica)?
+        }
     };
     let mut out = std::io::stdout();
     if args.operator.json {
@@ -72,36 +75,6 @@ pub fn run(args: &WaitArgs) -> Result<u8, Failure> {
             let what = format!("waited {timeout:?} for {goal} in vain: {missing}");
             Err(Failure::new(NOT_READY, what))
         }
-    }
-}
-
-/// Queries the replicas until the goal holds, or the time is over: then what was missing.
-fn wait_for_answers(args: &WaitArgs) -> Result<Result<String, String>, Failure> {
-    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
-    let (mut missing, mut committed) = (String::new(), None);
-    let found = operator.wait(&args.goal.to_string(), |operator, statuses| {
-        let answers =
-            Answers { asked: &operator.nodes.asked(statuses), leader: leader_of(statuses), committed };
-        if let Some(replica) =
-            args.replica.filter(|replica| answers.leader.is_some() && answers.of(*replica).is_none())
-        {
-            let what = format!("--replica {replica}: neither the file nor the membership has it");
-            return Err(Failure::new(USAGE, what));
-        }
-        let outcome = answers.judge(&args.goal, args.replica);
-        committed = answers.leader.map(|leader| leader.commit_next).or(committed);
-        outcome.map(Some).or_else(|lacks| {
-            // The last look may have had no time for answers.
-            if missing.is_empty() || !operator.left().is_zero() {
-                missing = lacks;
-            }
-            Ok(None)
-        })
-    });
-    match found {
-        Ok(what) => Ok(Ok(what)),
-        Err(failure) if failure.code() == NOT_READY => Ok(Err(missing)),
-        Err(failure) => Err(failure),
     }
 }
 

@@ -2,14 +2,11 @@
 
 use crate::cli::shared::flags::OperatorArgs;
 use clap::{Args, Subcommand};
-use lockstep_client::Endpoint;
-use lockstep_client::{OpenError, Publisher};
 use lockstep_daemon::Failure;
 use lockstep_daemon::args::ClusterArgs;
-use lockstep_daemon::failure::{FAILED, NOT_READY, USAGE};
-use lockstep_gateway::calendar::{CALENDAR, DayMarkRequest, Marked};
-use lockstep_io::clock::{Clock, random_u64};
+use lockstep_daemon::failure::USAGE;
 use lockstep_operations::commands::CommandSource;
+use lockstep_operations::day::mark_day;
 use lockstep_wire::{DAY_LEN_MAX, DayMark};
 
 /// What `day` does.
@@ -60,41 +57,8 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     let config = operator.cluster.load(&[])?;
-    let (signs, number) = (operator.cluster.signing_key(&config)?, random_u64()?);
-    let mut publisher = Publisher::connect(&Endpoint::for_operator(&config)?)?;
-    let clock = Clock::start();
-    let deadline = clock.now() + operator.timeout.as_nanos() as u64;
-    let late = || OpenError::TimedOut(CALENDAR.to_owned(), operator.timeout);
-    let nonce = [random_u64()?, random_u64()?];
-    let order = DayMarkRequest::begin(publisher.core_mut(), begins.then_some(name), nonce);
-    let mut order = order.ok_or_else(|| OpenError::Name(CALENDAR.to_owned()))?;
-    let seq = loop {
-        if clock.now() > deadline {
-            return Err(Failure::from(late()).explained(NOT_READY, || "the day was not marked".to_owned()));
-        }
-        let work = publisher.poll(64, |event| order.on_publisher(&event));
-        match order.turn(publisher.core_mut(), signs.as_ref().map(|key| (key, number))) {
-            Some(Marked::At(seq)) => break seq,
-            Some(Marked::Already) => {
-                let state = match begins {
-                    true => "a trading day is open: run `lockstep day end` first",
-                    false => "no trading day is open",
-                };
-                return Err(Failure::new(FAILED, state));
-            }
-            Some(Marked::Unknown) => {
-                let what = "another operator marks a day at this moment: see what it did, and try again";
-                return Err(Failure::new(lockstep_daemon::failure::FENCED, what));
-            }
-            Some(Marked::NotAllowed) => {
-                let what = "the leader refused it: the key of this host does not allow it, or its operator's signature does not hold; \
-                            `lockstep keys show` on a replica's host lists what each key allows, and its public key";
-                return Err(Failure::new(FAILED, what));
-            }
-            None if work == 0 => _ = publisher.wait(operator.timeout)?,
-            None => {}
-        }
-    };
+    let signs = operator.cluster.signing_key(&config)?;
+    let seq = mark_day(&config, signs.as_ref(), begins.then_some(name), operator.timeout)?;
     if operator.json {
         println!("{}", serde_json::json!({ "begins": begins, "day": name, "seq": seq }));
     } else if begins {
