@@ -31,8 +31,8 @@
 //! | `plan` | the meaning of a seed, and how it is drawn | no room |
 //!
 //! A kind of process is a folder: a type with `SimProcess`, a room that starts and calls it, and an arm for
-//! that room in `world`. A fault is a file of `fault`. A family of rules is a file of [`check`]: its state, and
-//! what it is informed of (`check::Check`).
+//! that room in `world`. A fault is a file of `fault`. A family of rules is a file of [`check`]: its state,
+//! and what it is informed of (`check::Check`).
 
 #![forbid(unsafe_code)]
 

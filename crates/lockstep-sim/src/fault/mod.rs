@@ -1,5 +1,5 @@
 //! The faults that a plan can have. Each is a file: its struct, how it is drawn, and how it strikes
-//! ([`Strike`]). A new one is a file here, a variant of [`Fault`], and its line in `strike`.
+//! (`Strike`). A new one is a file here, a variant of [`Fault`], and its line in `strike`.
 
 mod add;
 mod ail;
