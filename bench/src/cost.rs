@@ -15,12 +15,13 @@
 
 use crate::client::{Client, Ground, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::environment;
 use crate::flags;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::{BATCH_MAX, Drive, Pace, Paced, Probe, Window};
 use crate::results::{Round, RunResult, Unit};
+use crate::stage::Stage;
 use crate::throughput::per_frame;
 use crate::usage::cpu_ns;
 use crate::ways::Way;

@@ -19,12 +19,13 @@ mod listeners;
 pub use listener::{ListenerArguments, listen};
 
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::Pace;
 use crate::probe::Rally;
 use crate::results::{Round, RunResult, Unit};
+use crate::stage::Stage;
 use crate::stats::Latencies;
 use crate::ways::Way;
 use listener::Received;

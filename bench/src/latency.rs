@@ -20,7 +20,7 @@ pub mod sweep;
 
 use crate::client::Ground;
 use crate::cluster::{MTU, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::field::{Entrant, Field, FieldArguments};
 use crate::flags;
 use crate::ground;
@@ -28,6 +28,7 @@ use crate::harness::{Run, Shared, pin};
 use crate::load::{Burst, Pace};
 use crate::probe::{Found, KernelTimes, Rally, Watched};
 use crate::results::{Round, Row, RunResult, Unit};
+use crate::stage::Stage;
 use crate::stalls::Tally;
 use crate::ways::Way;
 use lockstep::config::share;

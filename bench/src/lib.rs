@@ -48,6 +48,7 @@ pub mod report;
 pub mod results;
 pub mod scenario;
 pub mod self_test;
+mod stage;
 pub mod stalls;
 pub mod stats;
 pub mod taps;

@@ -7,12 +7,13 @@
 //! it one message of very many, and its p99.9 says nothing of it.
 
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::Pace;
 use crate::probe::{Found, Rally};
 use crate::results::{Results, Round, Row, RunResult, Unit};
+use crate::stage::Stage;
 use crate::stats::Spread;
 use crate::ways::Way;
 use lockstep_client::Delivery;

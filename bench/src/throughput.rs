@@ -17,11 +17,12 @@
 
 use crate::client::{Client, Measure};
 use crate::cluster::{MTU, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::field::{Field, FieldArguments};
 use crate::harness::{Run, Shared, pin};
 use crate::load::{Drive, Probe, Window};
 use crate::results::{Round, RunResult, Unit, VALUE};
+use crate::stage::Stage;
 use crate::ways::Way;
 use clap::ValueEnum;
 use lockstep_client::Delivery;

@@ -12,11 +12,12 @@
 use super::Plan;
 use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::harness::{Run, pin};
 use crate::plain::{self, Plain};
 use crate::probe::{Found, Rally};
 use crate::results::{Round, Row, Unit};
+use crate::stage::Stage;
 use crate::stats::Latencies;
 use crate::ways::Way;
 use lockstep_client::Delivery;

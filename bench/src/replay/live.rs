@@ -12,12 +12,13 @@
 use super::ask;
 use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
-use crate::contestant::{Contestant, Stage};
+use crate::contestant::Contestant;
 use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::{BATCH_MAX, Drive, Fill, Pace, Unrecorded};
 use crate::probe::{Found, Rally};
 use crate::results::{Round, Row, RunResult, Unit};
+use crate::stage::Stage;
 use crate::ways::Way;
 use lockstep_client::Delivery;
 use lockstep_core::engine::replay::REPLAY_BUFFER_LEN;
