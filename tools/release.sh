@@ -7,7 +7,7 @@
 #     tools/release.sh --compare           makes it here and in a clone elsewhere, and compares every byte
 #
 # Of one commit and one compiler the files are the same, byte for byte, wherever they are built. What is
-# missing is installed or named: cargo-deb and maturin from their registries, the target of musl by rustup, and
+# missing is installed or named: cargo-deb, cargo-cyclonedx and maturin from their registries, the target of musl by rustup, and
 # musl-gcc, which compiles the C of TLS for it. Without these there is no static program and no image, without a JDK no
 # jar, without Python no wheel, and the last lines say so.
 # $LOCKSTEP_SIGNING_KEY is the key that signs (tools/sign.sh).
@@ -16,6 +16,7 @@ umask 022
 cd "$(dirname "$0")/.."
 
 cargo_deb_version=3.8.0
+cargo_cyclonedx_version=0.5.9
 maturin_version=1.16.0
 musl=x86_64-unknown-linux-musl
 export SOURCE_DATE_EPOCH="${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}"
@@ -57,7 +58,16 @@ cargo build --locked --profile dist --bin lockstep --features tls
 has_tls "$target/dist/lockstep"
 cargo build --locked --profile chores -p tools
 "$target/chores/tools" package --program "$target/dist/lockstep" "$target/package"
-"$target/chores/tools" sbom --features tls > "$out/lockstep-$version.cdx.json"
+
+echo "== the bill of materials"
+if ! cargo cyclonedx --version 2>/dev/null | grep -q "${cargo_cyclonedx_version%.*}"; then
+    env -u RUSTFLAGS -u CARGO_TARGET_DIR cargo install --locked --version "^$cargo_cyclonedx_version" cargo-cyclonedx
+fi
+# It writes one for each package, and names those of the workspace by their paths.
+cargo cyclonedx --quiet --format json --spec-version 1.5 --features tls --target x86_64-unknown-linux-gnu \
+    --override-filename lockstep-bill
+sed "s|path+file://$PWD|path+file:///lockstep|g" lockstep-bill.json > "$out/lockstep-$version.cdx.json"
+git ls-files '*Cargo.toml' | xargs dirname | sed 's|$|/lockstep-bill.json|' | xargs rm -f
 
 echo "== the package of Debian"
 if ! cargo deb --version 2>/dev/null | grep -q "${cargo_deb_version%.*}"; then

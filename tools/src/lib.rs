@@ -8,4 +8,3 @@ pub mod joins;
 pub mod late;
 pub mod package;
 pub mod rolling;
-pub mod sbom;

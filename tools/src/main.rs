@@ -4,7 +4,6 @@
 //! cargo run -p tools -- sanitize                         io's tests under AddressSanitizer
 //! cargo run -p tools -- coverage --seeds 10000           lines that the simulator reaches, and those that it never does
 //! cargo run -p tools -- package target/package          manual pages and completions
-//! cargo run -p tools -- sbom                             the bill of materials of the program, CycloneDX
 //! cargo run --release -p tools -- soak --minutes 30      simulator and demo, in turn
 //! cargo run --release -p tools -- power --times 100      all machines lose power at once (root)
 //! cargo run --release -p tools -- stale --times 500      a leader is stopped and goes on
@@ -23,10 +22,9 @@ use lockstep_memory::rng::Rng;
 use lockstep_testkit::netns::{self, Network};
 use lockstep_testkit::processes::{self, Ground};
 use lockstep_testkit::{cards, images, power, release, takeover, trading, upgrade};
-use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tools::{coverage, joins, late, package, rolling, sbom};
+use tools::{coverage, joins, late, package, rolling};
 
 #[derive(Parser)]
 #[command(name = "tools", about = "Long checks and chores of the lockstep repository")]
@@ -64,12 +62,6 @@ enum Chore {
         /// Messages a second.
         #[arg(long, default_value_t = 20_000)]
         rate: u64,
-    },
-    /// Print the bill of materials of the program: CycloneDX, of equal lock files the same.
-    Sbom {
-        /// The cargo features of the program.
-        #[arg(long, default_value = "")]
-        features: String,
     },
     /// Simulator and demo, in turn, until the time is over.
     Soak {
@@ -206,7 +198,6 @@ fn main() -> ExitCode {
             let (shown, pauses) = upgrade::measured(&previous, &processes::program(), ground, (times, rate));
             println!("{times} times to this release and back: {shown}\n{pauses:.1?}");
         }),
-        Chore::Sbom { features } => sbom::of(Path::new("."), &features).map(|bill| println!("{bill:#}")),
         Chore::Soak { minutes } => soak(Duration::from_secs(60 * minutes)),
         Chore::Power { times } => power_fails(times),
         Chore::Stale { times, longest_ms, by } => scenes(times, by, 3, |rng, ground, times| {
