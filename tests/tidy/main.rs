@@ -141,12 +141,14 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "local",
         ],
     ),
+    ("trial", "crates/lockstep-trial/src/", &["wire", "engine", "io", "process", "client", "node", "daemon"]),
     (
         "cli",
         "src/cli/",
         &[
             "wire", "proto", "engine", "io", "process", "doctor", "client", "journal", "files", "node",
             "notary", "gateway", "metrics", "top", "schema", "names", "config", "values", "local", "daemon",
+            "trial",
         ],
     ),
     (
@@ -166,6 +168,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "values",
             "local",
             "daemon",
+            "trial",
         ],
     ),
 ];

@@ -16,7 +16,6 @@ mod word;
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
 use crate::local::LocalCluster;
-use crate::process::DemoProcess;
 use app::{AppEnvironment, Apps};
 use around::{Around, Metrics};
 use beforehand::{Beforehand, Found};
@@ -25,6 +24,7 @@ use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
 use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
+use lockstep_trial::process::TrialProcess;
 use lockstep_wire::CHANNEL_NUMBER_MAX;
 use std::io::Write;
 use std::net::SocketAddrV4;
@@ -112,7 +112,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     cluster.found()?;
     let mut metrics = Metrics::new(args.metrics);
     let mut replicas = cluster.start_replicas(|name| metrics.flags(name))?;
-    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
+    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(TrialProcess::check_alive))?;
     let mut around = Around::start(args, &cluster, beforehand.page.as_ref(), &mut metrics)?;
     let environment = AppEnvironment { config: folder.config(), path: beforehand.found.path() };
     let mut apps = Apps::new(args, beforehand.apps, environment, words);
@@ -124,7 +124,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         let restarted = restart_ended(&mut replicas, &cluster.stop)?;
         restart_ended(&mut around.processes, &cluster.stop)?;
         // If another one ends meanwhile, the next turn starts it again.
-        let mut alive = || replicas.iter_mut().try_for_each(DemoProcess::check_alive);
+        let mut alive = || replicas.iter_mut().try_for_each(TrialProcess::check_alive);
         if restarted && let Ok(leader) = cluster.await_roles(&mut alive) {
             eprintln!("dev: replica {leader} leads; `kill -9 {}` kills it", pid_of(&replicas, leader));
         }
@@ -132,7 +132,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     eprintln!("dev: stopping");
     apps.end();
     for processes in [&mut around.processes, &mut replicas] {
-        processes.iter_mut().for_each(DemoProcess::close_stdin);
+        processes.iter_mut().for_each(TrialProcess::close_stdin);
         // One that was struck in the last moment ends by a signal: it is over all the same.
         let _ = processes.iter_mut().try_for_each(|process| process.await_good_end(crate::PATIENCE));
     }
@@ -143,7 +143,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
 }
 
 /// Starts processes again that have ended. Returns whether there were any.
-fn restart_ended(processes: &mut [DemoProcess], stop: &AtomicBool) -> Result<bool, Failure> {
+fn restart_ended(processes: &mut [TrialProcess], stop: &AtomicBool) -> Result<bool, Failure> {
     let mut restarted = false;
     for process in processes {
         if let Some(status) = process.ended()?
@@ -160,14 +160,14 @@ fn restart_ended(processes: &mut [DemoProcess], stop: &AtomicBool) -> Result<boo
 }
 
 /// The process of replica `id`.
-fn pid_of(replicas: &[DemoProcess], id: u32) -> u32 {
-    replicas.get(id as usize - 1).map_or(0, DemoProcess::pid)
+fn pid_of(replicas: &[TrialProcess], id: u32) -> u32 {
+    replicas.get(id as usize - 1).map_or(0, TrialProcess::pid)
 }
 
 /// Prints the file and what to try.
 fn show(
     cluster: &LocalCluster<'_>,
-    replicas: &[DemoProcess],
+    replicas: &[TrialProcess],
     leader: u32,
     found: &Found,
     beside: &[String],
