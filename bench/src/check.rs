@@ -2,8 +2,9 @@
 //! that the other subscriber must have as well.
 
 use lockstep_client::{Message, StreamDigest, SubscriberEvent};
-use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
-use std::collections::{BTreeSet, VecDeque};
+use lockstep_trial::checks::{NumberCheck, PendingMessages};
+use lockstep_wire::{Nanos, Seq};
+use std::collections::VecDeque;
 
 /// The shortest message: its number and when it was due.
 pub const SIZE_MIN: usize = 16;
@@ -57,9 +58,7 @@ impl Faults {
 #[derive(Default)]
 pub struct Checker {
     digest: StreamDigest,
-    number_next: u64,
-    missing: BTreeSet<u64>,
-    faults: Faults,
+    numbers: NumberCheck,
     seq_first: Seq,
     seq_next: Seq,
     marks: VecDeque<String>,
@@ -67,25 +66,16 @@ pub struct Checker {
 
 impl Checker {
     /// One more message, for ever.
-    pub fn take(&mut self, message: &DeliveredMessage) {
-        let DeliveredMessage { seq, publisher, publisher_seq, destination, payload } = message;
+    pub fn take(&mut self, message: &Message<'_>) {
         if self.digest.messages() == 0 {
-            self.seq_first = *seq;
+            self.seq_first = message.seq;
         }
-        self.seq_next = seq + 1;
-        self.digest.add_parts(*seq, *publisher, *publisher_seq, *destination, payload);
+        self.seq_next = message.seq + 1;
+        self.digest.add(message);
         if self.digest.messages().is_multiple_of(MARK_EVERY) {
             self.marks.push_back(self.digest.hex());
         }
-        let number = number(payload);
-        if number >= self.number_next {
-            self.missing.extend(self.number_next..number);
-            self.number_next = number + 1;
-        } else if self.missing.remove(&number) {
-            self.faults.reordered += 1;
-        } else {
-            self.faults.duplicated += 1;
-        }
+        self.numbers.take(number(message.payload));
     }
 
     /// Messages so far, copies included.
@@ -105,7 +95,12 @@ impl Checker {
 
     /// The errors so far.
     pub fn faults(&self) -> Faults {
-        Faults { missing: self.missing.len() as u64, ..self.faults }
+        let numbers = &self.numbers;
+        Faults {
+            missing: numbers.missing(),
+            duplicated: numbers.duplicated(),
+            reordered: numbers.reordered(),
+        }
     }
 }
 
@@ -133,44 +128,12 @@ pub fn compare(one: &mut Checker, other: &mut Checker, equal: u64) -> Result<u64
     Ok(more)
 }
 
-/// A message that was delivered.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DeliveredMessage {
-    /// See [`Message`].
-    pub seq: Seq,
-    /// See there.
-    pub publisher: PublisherId,
-    /// See there.
-    pub publisher_seq: PublisherSeq,
-    /// See there.
-    pub destination: Destination,
-    /// See there.
-    pub payload: Vec<u8>,
-}
-
-impl DeliveredMessage {
-    /// A copy.
-    pub fn of(message: &Message<'_>) -> Self {
-        Self {
-            seq: message.seq,
-            publisher: message.publisher,
-            publisher_seq: message.publisher_seq,
-            destination: message.destination,
-            payload: message.payload.to_vec(),
-        }
-    }
-}
-
-/// What a `stamped` reader was told: it is final when it is said to be committed, and may be taken back
-/// until then.
+/// What a `stamped` reader was told.
 #[derive(Default)]
 pub struct Optimist {
     /// Final messages.
     pub checker: Checker,
-    pending: VecDeque<DeliveredMessage>,
-    reported_next: Seq,
-    /// Messages that were taken back.
-    pub retracted: u64,
+    pending: PendingMessages,
 }
 
 impl Optimist {
@@ -178,34 +141,24 @@ impl Optimist {
     ///
     /// # Errors
     /// It stands at or below one that was told and not taken back.
-    pub fn on_message(&mut self, message: DeliveredMessage) -> Result<(), String> {
-        if message.seq < self.reported_next {
-            return Err(format!(
-                "a stamped reader was told seq {} behind {}, without a retraction",
-                message.seq, self.reported_next
-            ));
-        }
-        self.reported_next = message.seq + 1;
-        self.pending.push_back(message);
-        Ok(())
+    pub fn on_message(&mut self, message: &Message<'_>) -> Result<(), String> {
+        self.pending.stamp(message)
     }
 
     /// Everything from `from` on is taken back.
     pub fn on_retract(&mut self, from: Seq) {
-        self.reported_next = self.reported_next.min(from);
-        while self.pending.back().is_some_and(|last| last.seq >= from) {
-            self.pending.pop_back();
-            self.retracted += 1;
-        }
+        self.pending.retract(from);
     }
 
     /// Everything below `next` is final.
     pub fn on_committed(&mut self, next: Seq) {
-        while self.pending.front().is_some_and(|first| first.seq < next)
-            && let Some(first) = self.pending.pop_front()
-        {
-            self.checker.take(&first);
-        }
+        let Self { checker, pending } = self;
+        pending.commit(next, |message| checker.take(message));
+    }
+
+    /// Messages that were taken back.
+    pub fn retracted(&self) -> u64 {
+        self.pending.retracted()
     }
 }
 

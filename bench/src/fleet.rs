@@ -1,42 +1,38 @@
 //! The replicas: the subcommand that production runs, one process each, killed, stopped, resumed and
 //! started anew. Whatever runs is ended with the fleet.
 
+use crate::child::itself;
 use crate::cluster::{Cluster, operator};
 use crate::failover::How;
 use crate::place::Place;
-use lockstep_client::internal::{NodeState, QueryClient};
-use lockstep_core::engine::event::Role;
+use lockstep_client::internal::NodeState;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_node::NodeSettings;
-use lockstep_process::child::{LoggedChild, await_end};
 use lockstep_process::signal::Signal;
-use lockstep_testkit::processes::command_of;
+use lockstep_trial::checks::journal_digests;
+use lockstep_trial::process::{TrialProcess, Wiring, stop};
+use lockstep_trial::queries::{ReplicaQueries, leader_of_whole, words};
 use lockstep_wire::{Nanos, QueryKind, Seq};
-use std::process::Stdio;
+use std::fmt::Display;
 use std::time::Duration;
 
 /// How long replicas may take to agree, to stop, and to start.
-const PATIENCE_NS: Nanos = 20_000_000_000;
-const PATIENCE: Duration = Duration::from_nanos(PATIENCE_NS);
-/// How long a round of questions waits for the last replica.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How long a round of queries waits for the last replica.
 const ASK_ROUND: Duration = Duration::from_millis(100);
 /// How long an order waits for its answer.
 const ORDER: Duration = Duration::from_secs(1);
-/// Between two rounds of questions.
-const PAUSE: Duration = Duration::from_millis(20);
 /// A standby that is no further behind than so many entries follows.
 const BEHIND_MAX: u64 = 1_000;
-/// Lines of a replica's log that are shown when something is wrong.
-const LAST_LINES: usize = 15;
 
 /// See the module.
 pub struct Fleet {
     /// Before the others: processes end before their folders and places go.
-    running: Vec<Option<LoggedChild>>,
+    running: Vec<TrialProcess>,
     cluster: Cluster,
     places: Vec<Place>,
-    questioner: QueryClient,
+    queries: ReplicaQueries,
     clock: Clock,
 }
 
@@ -46,30 +42,27 @@ impl Fleet {
     /// # Errors
     /// In words, which did not start.
     pub fn start(cluster: Cluster, places: Vec<Place>) -> Result<Self, String> {
-        let questioner = QueryClient::open(&operator(&cluster.config)?).map_err(|error| error.to_string())?;
-        let running = places.iter().map(|_| None).collect();
-        let mut fleet = Self { cluster, places, running, questioner, clock: Clock::start() };
-        for id in 1..=fleet.places.len() as u32 {
-            fleet.launch(id)?;
-        }
-        Ok(fleet)
-    }
-
-    fn launch(&mut self, id: u32) -> Result<(), String> {
-        let fails = |error: std::io::Error| format!("starting replica {id}: {error}");
-        let itself = std::env::current_exe().map_err(fails)?;
-        let args = ["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"];
-        let mut command = command_of(self.places[id as usize - 1].command(&itself), &args);
-        command.arg(self.cluster.path());
-        let log = self.cluster.path().with_file_name(format!("replica-{id}.log"));
-        let process = LoggedChild::start(command, Stdio::null(), log).map_err(fails)?;
-        self.running[id as usize - 1] = Some(process);
-        Ok(())
+        let queries = ReplicaQueries::open(&operator(&cluster.config)?, ASK_ROUND);
+        let queries = queries.map_err(text)?;
+        let start = |(id, place): (u32, &Place)| {
+            let (place, program, file) = (place.clone(), itself()?, cluster.path());
+            let log = file.with_file_name(format!("replica-{id}.log"));
+            let command = move || {
+                let mut command = place.command(&program);
+                command.args(["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"]);
+                command.arg(&file);
+                command
+            };
+            let process = TrialProcess::start(&format!("replica {id}"), command, log, Wiring::Silent);
+            process.map_err(text)
+        };
+        let running = (1..).zip(&places).map(start).collect::<Result<_, String>>()?;
+        Ok(Self { cluster, places, running, queries, clock: Clock::start() })
     }
 
     /// The processes, replica 1 first.
     pub fn pids(&self) -> Vec<u32> {
-        self.running.iter().flatten().map(|running| running.child().id()).collect()
+        self.running.iter().map(TrialProcess::pid).collect()
     }
 
     /// Where the replicas' counters are, replica 1 first.
@@ -77,8 +70,7 @@ impl Fleet {
     /// # Errors
     /// In words, which cannot be read.
     pub fn counters(&self) -> Result<Vec<CountersReader>, String> {
-        let open =
-            |id| CountersReader::open(&self.cluster.node(id)?.counters).map_err(|error| error.to_string());
+        let open = |id| CountersReader::open(&self.cluster.node(id)?.counters).map_err(text);
         (1..=self.running.len() as u32).map(open).collect()
     }
 
@@ -87,7 +79,9 @@ impl Fleet {
     /// # Errors
     /// They do not: what each says, and the last lines of its log.
     pub fn await_whole(&mut self) -> Result<u32, String> {
-        self.until("one leads and the others follow closely", leader_of_whole)
+        self.until("one leads and the others follow closely", |states| {
+            leader_of_whole(states, BEHIND_MAX).map(|leader| leader.identity.replica)
+        })
     }
 
     /// Waits until every replica holds everything below `next` as committed.
@@ -109,53 +103,14 @@ impl Fleet {
         what: &str,
         found: impl Fn(&[Option<NodeState>]) -> Option<T>,
     ) -> Result<T, String> {
-        let deadline = self.clock.now() + PATIENCE_NS;
-        loop {
-            let states = self.ask();
-            if let Some(found) = found(&states) {
-                return Ok(found);
-            }
-            if self.clock.now() > deadline {
-                return Err(self.explain(what, &states));
-            }
-            std::thread::sleep(PAUSE);
-        }
-    }
-
-    fn ask(&mut self) -> Vec<Option<NodeState>> {
-        let replicas = self.cluster.config.replicas.iter();
-        let addresses: Vec<_> = replicas.map(|replica| replica.unicast).collect();
-        self.questioner.nodes(&addresses, ASK_ROUND)
-    }
-
-    /// Says in words that `what` did not come to be, and what every replica has to say.
-    fn explain(&self, what: &str, states: &[Option<NodeState>]) -> String {
-        let mut text = format!("{PATIENCE_NS} ns were not enough until {what}");
-        for (id, state) in (1..).zip(states) {
-            let state = state.map_or_else(
-                || String::from("does not answer"),
-                |state| {
-                    let NodeState { role, accepted, accept_next, commit_next, .. } = state;
-                    format!(
-                        "{} in epoch {accepted}, holds up to {accept_next}, commit {commit_next}",
-                        role.name()
-                    )
-                },
-            );
-            text += &format!("\nreplica {id}: {state}{}", self.last_words(id));
-        }
-        text
-    }
-
-    /// The last lines of a replica's log.
-    fn last_words(&self, id: u32) -> String {
-        self.running[id as usize - 1].as_ref().map_or_else(String::new, last_lines)
+        let Self { queries, running, .. } = self;
+        queries.until(PATIENCE, || Ok(()), found, |states| explain(what, states, running)).map_err(text)
     }
 
     /// What every replica says of itself now, in words: for an error.
     pub fn describe(&mut self, what: &str) -> String {
-        let states = self.ask();
-        self.explain(what, &states)
+        let states = self.queries.ask();
+        explain(what, &states, &self.running)
     }
 
     /// Takes replica `id` away. It is told at the very moment at which this returns its time.
@@ -163,37 +118,38 @@ impl Fleet {
     /// # Errors
     /// In words, what could not be done.
     pub fn strike(&mut self, id: u32, how: How) -> Result<Nanos, String> {
-        let fails = |error: lockstep_io::IoError| error.to_string();
-        let running =
-            self.running[id as usize - 1].as_ref().ok_or_else(|| format!("replica {id} is not running"))?;
+        let place = id as usize - 1;
+        let process = self.running.get_mut(place).ok_or_else(|| format!("replica {id} is not running"))?;
         let watchers = match how {
-            How::KillBoth => children(running.child().id()),
+            How::KillBoth => children(process.pid()),
             _ => Vec::new(),
         };
         let at = self.clock.now();
         match how {
-            How::Kill => Signal::Kill.send(running.child()).map_err(fails)?,
+            How::Kill => process.strike(Signal::Kill).map_err(text)?,
             How::KillBoth => {
                 for watcher in watchers {
-                    Signal::Kill.send_to_child_of(running.child(), watcher).map_err(fails)?;
+                    let sent = Signal::Kill.send_to_child_of(process.child(), watcher);
+                    sent.map_err(text)?;
                 }
-                Signal::Kill.send(running.child()).map_err(fails)?;
+                process.strike(Signal::Kill).map_err(text)?;
             }
-            How::Silence => Signal::Stop.send(running.child()).map_err(fails)?,
-            How::Handover => {
-                let address = self.cluster.node(id)?.unicast;
-                let status = self.questioner.statuses(&[address], ORDER).pop().flatten();
-                let status = status.ok_or_else(|| format!("replica {id} does not answer"))?;
-                let answer = self.questioner.send_command(&status, QueryKind::Handover, None, ORDER);
-                answer
-                    .ok_or_else(|| format!("replica {id} does not answer"))?
-                    .map_err(|why| format!("replica {id} does not hand over: {why:?}"))?;
-            }
-            How::Stop => Signal::Terminate.send(running.child()).map_err(fails)?,
-            How::Partition => self.places[id as usize - 1].cut()?,
+            How::Silence => process.strike(Signal::Stop).map_err(text)?,
+            How::Handover => self.hand_over(id)?,
+            How::Stop => process.strike(Signal::Terminate).map_err(text)?,
+            How::Partition => self.places[place].cut()?,
             How::None => {}
         }
         Ok(at)
+    }
+
+    /// Orders replica `id` to hand over.
+    fn hand_over(&mut self, id: u32) -> Result<(), String> {
+        let (address, client) = (self.cluster.node(id)?.unicast, &mut self.queries.client);
+        let silent = || format!("replica {id} does not answer");
+        let status = client.statuses(&[address], ORDER).pop().flatten().ok_or_else(silent)?;
+        let answer = client.send_command(&status, QueryKind::Handover, None, ORDER).ok_or_else(silent)?;
+        answer.map_err(|why| format!("replica {id} does not hand over: {why:?}")).map(|_| ())
     }
 
     /// Brings replica `id` back: resumed, reconnected, or started anew once its process has ended.
@@ -216,21 +172,20 @@ impl Fleet {
         between: impl FnOnce(&NodeSettings) -> Result<(), String>,
     ) -> Result<(), String> {
         let place = id as usize - 1;
-        let running = self.running[place].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
+        let process = self.running.get_mut(place).ok_or_else(|| format!("replica {id} is not running"))?;
         match how {
-            How::Silence => Signal::Continue.send(running.child()).map_err(|error| error.to_string()),
+            How::Silence => process.revive().map_err(text),
             How::Partition => self.places[place].heal(),
             How::Handover | How::None => Ok(()),
-            How::Kill | How::KillBoth | How::Stop => {
-                let ended = await_end(running.child_mut(), PATIENCE).ok().flatten();
-                let status = ended.ok_or_else(|| {
-                    format!("replica {id} did not end when it was to{}", last_lines(running))
-                })?;
-                if how == How::Stop && !status.success() {
-                    return Err(format!("replica {id} ended with {status}{}", last_lines(running)));
-                }
+            How::Stop => {
+                process.await_good_end(PATIENCE).map_err(text)?;
                 between(&self.cluster.node(id)?)?;
-                self.launch(id)
+                process.restart().map_err(text)
+            }
+            How::Kill | How::KillBoth => {
+                process.await_end(PATIENCE).map_err(text)?;
+                between(&self.cluster.node(id)?)?;
+                process.restart().map_err(text)
             }
         }
     }
@@ -240,14 +195,7 @@ impl Fleet {
     /// # Errors
     /// One has ended that nobody struck: which, how, and its last words.
     pub fn check_alive(&mut self) -> Result<(), String> {
-        for index in 0..self.running.len() {
-            let Some(running) = &mut self.running[index] else { continue };
-            if let Ok(Some(status)) = running.child_mut().try_wait() {
-                let id = index as u32 + 1;
-                return Err(format!("replica {id} ended by itself ({status}){}", last_lines(running)));
-            }
-        }
-        Ok(())
+        self.running.iter_mut().try_for_each(TrialProcess::check_alive).map_err(text)
     }
 
     /// Ends all in order, and returns the digest of each journal up to `next`.
@@ -256,14 +204,10 @@ impl Fleet {
     /// In words: one that did not end in order, or whose journal cannot be read.
     pub fn end(mut self, next: Seq) -> Result<Vec<String>, String> {
         self.stop()?;
-        let mut digests = Vec::new();
-        for id in 1..=self.places.len() as u32 {
-            let settings = self.cluster.node(id)?;
-            let (digest, _) =
-                lockstep_node::journal_digest(&settings, Some(next)).map_err(|error| error.to_string())?;
-            digests.push(digest.hex());
-        }
-        Ok(digests)
+        let nodes = (1..=self.places.len() as u32).map(|id| self.cluster.node(id));
+        let digests = journal_digests(nodes.collect::<Result<Vec<_>, _>>()?, next);
+        let digests = digests.map_err(text)?;
+        Ok(digests.iter().map(|(digest, _)| digest.hex()).collect())
     }
 
     /// Ends all in order; their folders stay.
@@ -271,40 +215,26 @@ impl Fleet {
     /// # Errors
     /// In words: one that did not end in order.
     pub fn stop(&mut self) -> Result<(), String> {
-        for running in self.running.iter_mut().flatten() {
-            drop(running.child_mut().stdin.take());
-        }
-        for (id, running) in (1..).zip(&mut self.running) {
-            let Some(mut running) = running.take() else { continue };
-            let status = await_end(running.child_mut(), PATIENCE).ok().flatten();
-            if !status.is_some_and(|status| status.success()) {
-                return Err(format!("replica {id} did not end in order: {status:?}{}", last_lines(&running)));
-            }
-        }
-        Ok(())
+        stop(&mut self.running, PATIENCE).map_err(text)
     }
 
     /// The seq up to which some replica says that the stream is committed.
     pub fn commit_next(&mut self) -> Seq {
-        self.ask().iter().flatten().map(|state| state.commit_next).max().unwrap_or(0)
+        self.queries.ask().iter().flatten().map(|state| state.commit_next).max().unwrap_or(0)
     }
 }
 
-/// The last lines of a replica's log.
-fn last_lines(running: &LoggedChild) -> String {
-    running.last_lines(LAST_LINES, "  ")
+fn text(error: impl Display) -> String {
+    error.to_string()
 }
 
-/// The leader's number, if one leads and all others follow it closely.
-fn leader_of_whole(states: &[Option<NodeState>]) -> Option<u32> {
-    let states: Vec<NodeState> = states.iter().copied().collect::<Option<_>>()?;
-    let leader = states.iter().find(|state| state.role == Role::Leader)?;
-    let follows = |state: &&NodeState| {
-        state.role == Role::Standby
-            && state.accepted == leader.accepted
-            && state.accept_next + BEHIND_MAX >= leader.accept_next
-    };
-    (states.iter().filter(follows).count() + 1 == states.len()).then_some(leader.identity.replica)
+/// Says in words that `what` did not come to be, and what every replica has to say.
+fn explain(what: &str, states: &[Option<NodeState>], running: &[TrialProcess]) -> String {
+    let mut text = format!("{PATIENCE:?} were not enough until {what}");
+    for ((id, state), process) in (1..).zip(states).zip(running) {
+        text += &format!("\nreplica {id}: {}{}", words(state.as_ref()), process.last_words());
+    }
+    text
 }
 
 /// The processes that `pid` has started.

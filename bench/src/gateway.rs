@@ -15,7 +15,7 @@ mod site;
 mod storm;
 
 pub use relay::{RelayArguments, relay};
-pub use site::{PASSWORD, users};
+pub use site::{PASSWORD, users, write_users};
 
 use crate::environment;
 use crate::flags;

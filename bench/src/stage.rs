@@ -1,5 +1,5 @@
-//! A turn of a contestant: [`Stage::play`] starts the processes of a contestant, opens its client, measures with
-//! it and ends what it started, by its own id, also when it fails half-way.
+//! A turn of a contestant: [`Stage::play`] starts the processes of a contestant, opens its client, measures
+//! with it and ends what it started, by its own id, also when it fails half-way.
 
 use crate::child::{self, Own};
 use crate::client::{Ground, Measure, measure};

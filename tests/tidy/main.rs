@@ -151,6 +151,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "operations",
         ],
     ),
+    ("trial", "crates/lockstep-trial/src/", &["wire", "engine", "io", "process", "client", "node", "daemon"]),
     (
         "cli",
         "src/cli/",
@@ -176,6 +177,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "local",
             "daemon",
             "operations",
+            "trial",
         ],
     ),
     (
@@ -195,6 +197,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "values",
             "local",
             "daemon",
+            "trial",
         ],
     ),
 ];

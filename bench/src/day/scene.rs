@@ -6,24 +6,22 @@ use super::{Arguments, orders};
 use crate::child::itself;
 use crate::cluster::{Cluster, Site};
 use crate::fleet::{Fleet, children};
-use crate::gateway::users;
+use crate::gateway::{users, write_users};
 use crate::place::Place;
 use crate::usage::{Usage, folder_bytes, unnamed_bytes};
 use lockstep::config::{Config, NodeConfig};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_node::{JournalReader, NodeSettings};
-use lockstep_process::child::{LoggedChild, await_end};
 use lockstep_process::signal::Signal;
 use lockstep_replica::journal::LogComparison;
 use lockstep_testkit::processes::command_of;
+use lockstep_trial::process::{TrialProcess, Wiring};
 use lockstep_wire::Seq;
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::Read;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdout, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -38,74 +36,39 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SILENCE: &str = "2min";
 /// Between two looks at a reader.
 const LOOK: Duration = Duration::from_millis(20);
-/// Lines of a log that are shown when something is wrong.
-const LAST_LINES: usize = 15;
 
-/// A process beside the replicas.
-struct Daemon {
+/// Starts this program with these arguments, beside the replicas; its standard error goes into a log in
+/// `folder`.
+fn daemon(
     name: &'static str,
-    child: LoggedChild,
+    args: Vec<String>,
+    folder: &Path,
+    wiring: Wiring,
+) -> Result<TrialProcess, String> {
+    let log = folder.join(format!("{name}.log"));
+    TrialProcess::of_program(name, itself()?, args, log, wiring).map_err(|failure| failure.to_string())
 }
 
-impl Daemon {
-    /// Starts this program with these arguments; its standard error goes into a log in `folder`.
-    fn start(
-        name: &'static str,
-        args: &[String],
-        folder: &Path,
-        pipes: bool,
-    ) -> Result<(Self, Option<BufReader<ChildStdout>>), String> {
-        let command = command_of(Command::new(itself()?), args);
-        let stdout = if pipes { Stdio::piped() } else { Stdio::null() };
-        let child = LoggedChild::start(command, stdout, folder.join(format!("{name}.log")));
-        let mut child = child.map_err(|error| format!("starting the {name}: {error}"))?;
-        let out = child.child_mut().stdout.take().map(BufReader::new);
-        Ok((Self { name, child }, out))
-    }
+/// The same of one that prints a line when it is ready; that line.
+fn ready(name: &'static str, args: Vec<String>, folder: &Path) -> Result<(TrialProcess, String), String> {
+    let mut process = daemon(name, args, folder, Wiring::Talking)?;
+    let line = process.first_line().map_err(|failure| failure.to_string())?;
+    Ok((process, line))
+}
 
-    /// The same of one that prints a line when it is ready; that line.
-    fn ready(name: &'static str, args: &[String], folder: &Path) -> Result<(Self, String), String> {
-        let (daemon, out) = Self::start(name, args, folder, true)?;
-        let (mut line, mut out) = (String::new(), out.ok_or("a process has no output")?);
-        match out.read_line(&mut line) {
-            Ok(len) if len > 0 => Ok((daemon, line.trim().to_owned())),
-            _ => Err(format!("the {name} did not start{}", daemon.child.last_lines(LAST_LINES, "  "))),
-        }
-    }
-
-    fn pid(&self) -> u32 {
-        self.child.child().id()
-    }
-
-    fn check_alive(&mut self) -> Result<(), String> {
-        match self.child.child_mut().try_wait() {
-            Ok(None) => Ok(()),
-            ended => {
-                let last = self.child.last_lines(LAST_LINES, "  ");
-                Err(format!("the {} ended by itself ({ended:?}){last}", self.name))
-            }
-        }
-    }
-
-    /// Ends its standard input, and waits until it has ended in order.
-    fn end(&mut self) -> Result<(), String> {
-        drop(self.child.child_mut().stdin.take());
-        let status = await_end(self.child.child_mut(), PATIENCE).ok().flatten();
-        if status.is_some_and(|status| status.success()) {
-            return Ok(());
-        }
-        let last = self.child.last_lines(LAST_LINES, "  ");
-        Err(format!("the {} did not end in order: {status:?}{last}", self.name))
-    }
+/// Ends the standard input of a process, and waits until it has ended in order.
+fn end(process: &mut TrialProcess) -> Result<(), String> {
+    process.close_stdin();
+    process.await_good_end(PATIENCE).map_err(|failure| failure.to_string())
 }
 
 /// See the module.
 pub struct Scene {
-    application: Daemon,
-    gateway: Daemon,
-    feed: Daemon,
-    reader: Daemon,
-    archiver: Daemon,
+    application: TrialProcess,
+    gateway: TrialProcess,
+    feed: TrialProcess,
+    reader: TrialProcess,
+    archiver: TrialProcess,
     /// The replicas: they end behind the others, and their folders go with them.
     pub fleet: Fleet,
     /// The cluster's file.
@@ -137,13 +100,14 @@ impl Scene {
             own.map(String::from).collect::<Vec<_>>()
         };
         let archiver = Self::start_archiver(&path, &folder)?;
-        let (reader, out) =
-            Daemon::start("reader", &of(&["subscribe", "--timeout", SILENCE]), &folder, true)?;
-        let printed = count_lines(out.ok_or("the reader has no output")?);
-        let file = write_users(&folder)?;
+        let mut reader =
+            daemon("reader", of(&["subscribe", "--timeout", SILENCE]), &folder, Wiring::Talking)?;
+        let printed = count_lines(reader.take_stdout().ok_or("the reader has no output")?);
+        let users = users(&[orders::USER.to_owned()], &Recipient::Own, &[])?;
+        let file = write_users(&users, &folder)?;
         let spool = format!("gateway.spool={}", folder.display());
         let gateway = ["gateway", "--listen", "127.0.0.1:0", "--until-stdin-ends", "--users", &file, "--set"];
-        let (gateway, line) = Daemon::ready("gateway", &of(&[&gateway[..], &[&spool]].concat()), &folder)?;
+        let (gateway, line) = ready("gateway", of(&[&gateway[..], &[&spool]].concat()), &folder)?;
         let listens = line.rsplit(' ').next().and_then(|address| address.parse().ok());
         let listens = listens.ok_or_else(|| format!("the gateway says '{line}'"))?;
         // A spool of the whole stream would need gigabytes an hour.
@@ -151,11 +115,11 @@ impl Scene {
         let group = format!("239.160.77.{}:30001", 1 + std::process::id() % 250);
         let feed = ["feed", "--until-stdin-ends", "--of", &whom, "--group", &group];
         let feed = [&feed[..], &["--requests", "127.0.0.1:0", "--set", &spool]].concat();
-        let (feed, _) = Daemon::ready("feed", &of(&feed), &folder)?;
+        let (feed, _) = ready("feed", of(&feed), &folder)?;
         let every = format!("--snapshot-every={}", arguments.snapshot_every);
         let snapshots = folder.join("snapshots").display().to_string();
-        let application = ["application".into(), path.display().to_string(), snapshots, every];
-        let (application, _) = Daemon::ready("application", &application, &folder)?;
+        let application = vec!["application".into(), path.display().to_string(), snapshots, every];
+        let (application, _) = ready("application", application, &folder)?;
         Ok(Self {
             application,
             gateway,
@@ -171,12 +135,12 @@ impl Scene {
         })
     }
 
-    fn start_archiver(path: &Path, folder: &Path) -> Result<Daemon, String> {
+    fn start_archiver(path: &Path, folder: &Path) -> Result<TrialProcess, String> {
         let id = ARCHIVER.to_string();
         let args =
             ["lockstep", "archiver", "--until-stdin-ends", "--archiver", &id, "--config"].map(String::from);
         let args = [&args[..], &[path.display().to_string()]].concat();
-        Ok(Daemon::start("archiver", &args, folder, false)?.0)
+        daemon("archiver", args, folder, Wiring::Silent)
     }
 
     /// Whether everybody runs.
@@ -186,7 +150,8 @@ impl Scene {
     pub fn check_alive(&mut self) -> Result<(), String> {
         self.fleet.check_alive()?;
         let Self { application, gateway, feed, reader, archiver, .. } = self;
-        [application, gateway, feed, reader, archiver].into_iter().try_for_each(Daemon::check_alive)
+        let mut all = [application, gateway, feed, reader, archiver].into_iter();
+        all.try_for_each(TrialProcess::check_alive).map_err(|failure| failure.to_string())
     }
 
     /// Each process by its name, with its number and what it uses; a replica with its watcher, and this
@@ -204,7 +169,7 @@ impl Scene {
             add(format!("replica {id}"), &[vec![pid], children(pid)].concat());
         }
         for daemon in [&self.archiver, &self.gateway, &self.feed, &self.reader, &self.application] {
-            add(daemon.name.to_owned(), &[daemon.pid()]);
+            add(daemon.name().to_owned(), &[daemon.pid()]);
         }
         add("client".to_owned(), &[std::process::id()]);
         all
@@ -258,7 +223,7 @@ impl Scene {
             self.fleet.revive_behind(id, crate::failover::How::Stop, |node| trim(node, before))?;
             return self.fleet.await_whole().map(|_| ());
         }
-        self.archiver.end()?;
+        end(&mut self.archiver)?;
         trim(&self.node(id)?, before)?;
         self.archiver = Self::start_archiver(&self.path, &self.folder)?;
         Ok(())
@@ -278,8 +243,8 @@ impl Scene {
     /// # Errors
     /// One that did not end in order.
     pub fn end_publishers(&mut self) -> Result<(), String> {
-        self.application.end()?;
-        self.gateway.end()
+        end(&mut self.application)?;
+        end(&mut self.gateway)
     }
 
     /// The reader's digest, once it has so many messages, which are all.
@@ -290,12 +255,12 @@ impl Scene {
         let deadline = Instant::now() + PATIENCE;
         // It writes what it has when nothing comes.
         while self.printed.load(Ordering::Acquire) < messages && Instant::now() < deadline {
-            self.reader.check_alive()?;
+            self.reader.check_alive().map_err(|failure| failure.to_string())?;
             std::thread::sleep(LOOK);
         }
-        Signal::Terminate.send(self.reader.child.child()).map_err(|error| error.to_string())?;
-        self.reader.end()?;
-        let log = self.reader.child.log();
+        self.reader.signal(Signal::Terminate).map_err(|failure| failure.to_string())?;
+        end(&mut self.reader)?;
+        let log = self.reader.log();
         let digest = log.lines().rev().find_map(|line| line.split_once("digest "));
         digest.map(|(_, digest)| digest.trim().to_owned()).ok_or_else(|| format!("the reader says:\n{log}"))
     }
@@ -307,13 +272,13 @@ impl Scene {
     /// # Errors
     /// One did not end in order, or a journal cannot be read.
     pub fn end(mut self, next: Seq) -> Result<(Vec<String>, String), String> {
-        self.feed.end()?;
+        end(&mut self.feed)?;
         self.fleet.await_stored(next)?;
         let fails = |error: lockstep_node::JournalError| error.to_string();
         let archive = JournalReader::open(&self.node(ARCHIVER)?.journal).map_err(fails)?;
         archive.log_up_to(next, PATIENCE).map_err(fails)?;
         self.fleet.stop()?;
-        self.archiver.end()?;
+        end(&mut self.archiver)?;
         let first = JournalReader::open(&self.node(1)?.journal).map_err(fails)?;
         let log = first.log().map_err(fails)?;
         let (mut wrongs, mut equal) = (Vec::new(), Vec::new());
@@ -349,16 +314,6 @@ fn mark(config: &Path, words: &[&str]) -> Result<(), String> {
 /// journal trim` does.
 pub fn trim(node: &NodeSettings, before: Seq) -> Result<(), String> {
     lockstep_node::trim(node, before).map(|_| ()).map_err(|error| error.to_string())
-}
-
-/// The file of the gateway's users.
-fn write_users(folder: &Path) -> Result<String, String> {
-    let file = folder.join("users.toml");
-    let users = users(&[orders::USER.to_owned()], &Recipient::Own, &[])?;
-    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
-    let written = written.and_then(|mut file| file.write_all(users.write().as_bytes()));
-    written.map_err(|error| format!("writing {}: {error}", file.display()))?;
-    Ok(file.display().to_string())
 }
 
 /// Counts the lines that a process prints, in a thread that ends with it.

@@ -2,7 +2,7 @@
 //! and as committed. What it sees it hands over in pieces, so that whoever reads them never wakes it or
 //! makes it wait.
 
-use crate::check::{Checker, DeliveredMessage, Faults, Optimist, compare, due, end_of, end_of_committed};
+use crate::check::{Checker, Faults, Optimist, compare, due, end_of, end_of_committed};
 use crate::load::{OPEN_TIMEOUT, Publishing, on_time};
 use crate::stats::Latencies;
 use crate::worker::Worker;
@@ -194,7 +194,7 @@ impl Load {
                 std::thread::yield_now();
             }
         }
-        publishing.begin(clock.now());
+        publishing.paced.begin(clock.now());
         let (to, seen) = channel();
         let desk = Desk {
             clock,
@@ -249,7 +249,7 @@ struct Desk {
 impl Desk {
     fn run(mut self, ending: &AtomicBool) -> Result<Ended, String> {
         on_time();
-        let mut sockets = self.publishing.publisher().net().sockets().to_vec();
+        let mut sockets = self.publishing.paced.publisher().net().sockets().to_vec();
         sockets.extend(self.committed.net().sockets());
         sockets.extend(self.stamped.net().sockets());
         let mut waiter = self.idle.waiter(&sockets).map_err(|error| error.to_string())?;
@@ -285,7 +285,7 @@ impl Desk {
                 }
             }
             if work == 0 {
-                let due = self.publishing.due();
+                let due = self.publishing.paced.due();
                 waiter.on_progress(self.checker.messages());
                 waiter.wait(due.saturating_sub(self.clock.now()).min(HAND_OVER_NS));
             }
@@ -314,7 +314,7 @@ impl Desk {
     /// One turn of both subscribers.
     fn read(&mut self) -> usize {
         let Self { clock, committed, stamped, checker, optimist, seen, wrong, recorded, .. } = self;
-        let id = self.publishing.id;
+        let id = self.publishing.paced.id;
         let mut first = None;
         let mut work = committed.poll(usize::MAX, |event| {
             if let (Some(recorded), SubscriberEvent::Message(message)) = (&mut *recorded, &event) {
@@ -328,7 +328,7 @@ impl Desk {
                 SubscriberEvent::Message(message) if message.publisher != id => {}
                 SubscriberEvent::Message(message) => {
                     first.get_or_insert_with(|| Delivered { at: clock.now(), due: due(message.payload) });
-                    checker.take(&DeliveredMessage::of(&message));
+                    checker.take(&message);
                 }
                 event => *wrong = wrong.take().or_else(|| end_of_committed(&event)),
             }
@@ -339,7 +339,7 @@ impl Desk {
             match event {
                 SubscriberEvent::Message(message) if message.publisher != id => {}
                 SubscriberEvent::Message(message) => {
-                    *wrong = wrong.take().or(optimist.on_message(DeliveredMessage::of(&message)).err());
+                    *wrong = wrong.take().or(optimist.on_message(&message).err());
                 }
                 SubscriberEvent::Retract { from } => optimist.on_retract(from),
                 SubscriberEvent::Committed { next } => optimist.on_committed(next),
@@ -355,7 +355,7 @@ impl Desk {
 
     /// Compares the two streams, and counts.
     fn settle(&mut self) -> Result<(), String> {
-        let (totals, publishing) = (&mut self.seen.totals, &self.publishing);
+        let (totals, publishing) = (&mut self.seen.totals, &self.publishing.paced);
         totals.published = publishing.published;
         totals.committed = publishing.committed;
         totals.outcomes_wrong = publishing.disordered;
@@ -363,7 +363,7 @@ impl Desk {
         totals.equal += compare(&mut self.checker, &mut self.optimist.checker, totals.equal)?;
         totals.delivered = [self.checker.messages(), self.optimist.checker.messages()];
         totals.faults = self.checker.faults().plus(self.optimist.checker.faults());
-        totals.retracted = self.optimist.retracted;
+        totals.retracted = self.optimist.retracted();
         totals.resends = publishing.resends();
         let gaps = [self.committed.counters(), self.stamped.counters()];
         totals.gaps = gaps.iter().map(|counters| counters.get(Counter::Gaps)).sum();
@@ -371,8 +371,8 @@ impl Desk {
     }
 
     fn is_whole(&self) -> bool {
-        let published = self.publishing.published;
-        self.publishing.publisher().is_drained()
+        let published = self.publishing.paced.published;
+        self.publishing.paced.publisher().is_drained()
             && self.checker.messages() >= published
             && self.optimist.checker.messages() >= published
     }

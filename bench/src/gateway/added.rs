@@ -12,7 +12,7 @@
 //! client's write, which counts from the call.
 
 use super::relay::{Way, packer};
-use super::site::{Process, Site, log_in, users};
+use super::site::{Site, listening, log_in, users};
 use super::{AIM, Plan};
 use crate::harness::Run;
 use crate::load::SLACK_NS;
@@ -27,6 +27,8 @@ use lockstep_io::links::FollowingSocket;
 use lockstep_io::multicast;
 use lockstep_io::udp::free_port;
 use lockstep_process::cpu;
+use lockstep_process::signal::Signal;
+use lockstep_trial::process::TrialProcess;
 use lockstep_wire::{Nanos, PublisherId};
 use moldudp64::{Packer, Push};
 use soupbintcp::Packet;
@@ -170,8 +172,8 @@ pub(super) fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
 
 struct Scene<'a> {
     plan: &'a Plan,
-    relays: Vec<(Way, Process)>,
-    feed: Process,
+    relays: Vec<(Way, TrialProcess)>,
+    feed: TrialProcess,
     taps: Vec<(At, Tap)>,
     echo: TcpStream,
     relay_in: TcpStream,
@@ -237,7 +239,7 @@ impl Place<'_> {
         way: Way,
         from: Option<At>,
         to: Option<At>,
-    ) -> Result<(Process, String), String> {
+    ) -> Result<(TrialProcess, String), String> {
         let way_name = clap::ValueEnum::to_possible_value(&way).map(|value| value.get_name().to_owned());
         let mut args = vec![String::from("relay"), way_name.unwrap_or_default()];
         args.extend(["--config".into(), self.site.path.display().to_string()]);
@@ -245,10 +247,10 @@ impl Place<'_> {
         for (flag, at) in [("--from", from), ("--to", to)] {
             args.extend(at.into_iter().flat_map(|at| [flag.to_owned(), self.group(at).to_string()]));
         }
-        Process::start("a relay", &args, &self.site.log)
+        listening("a relay", &args, &self.site.log)
     }
 
-    fn start_feed(&self) -> Result<Process, String> {
+    fn start_feed(&self) -> Result<TrialProcess, String> {
         let path = &self.site.path;
         let requests = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let mut args: Vec<String> = ["lockstep", "feed", "--until-stdin-ends"].map(String::from).into();
@@ -256,7 +258,7 @@ impl Place<'_> {
         args.extend(["--group".into(), self.group(At::Feed).to_string()]);
         args.extend(["--requests".into(), requests.to_string()]);
         args.extend(["--set".into(), format!("gateway.spool={}", path.with_file_name("").display())]);
-        Process::start("the feed", &args, &self.site.log).map(|(feed, _)| feed)
+        listening("the feed", &args, &self.site.log).map(|(feed, _)| feed)
     }
 
     /// A socket that sends to a relay.
@@ -285,6 +287,11 @@ impl Place<'_> {
 }
 
 /// A client of a relay.
+/// Has a process stand still, so that it takes no time of any core, or go on.
+fn send(process: &TrialProcess, signal: Signal) -> Result<(), String> {
+    process.signal(signal).map_err(|failure| failure.to_string())
+}
+
 fn connect(listens: &str) -> Result<TcpStream, String> {
     let fails = |error: std::io::Error| format!("connecting to a relay at {listens}: {error}");
     let socket = TcpStream::connect(listens).map_err(fails)?;
@@ -322,7 +329,7 @@ impl<'a> Scene<'a> {
             (Way::Feed, feed_relay),
         ];
         for process in relays.iter().map(|(_, relay)| relay).chain([&feed, &site.gateway]) {
-            process.stand_still()?;
+            send(process, Signal::Stop)?;
         }
         Ok(Self {
             plan,
@@ -375,7 +382,7 @@ impl<'a> Scene<'a> {
         add(RELAY_FEED, &times, &times.between(Some(At::ToRelayFeed), At::RelayFeed)?)
     }
 
-    fn process(&self, who: Who) -> Result<&Process, String> {
+    fn process(&self, who: Who) -> Result<&TrialProcess, String> {
         match who {
             Who::Gateway => Ok(&self.site.gateway),
             Who::Feed => Ok(&self.feed),
@@ -390,7 +397,7 @@ impl<'a> Scene<'a> {
 
     /// One goes on, is sent messages for a while, and stands still again.
     fn segment(&mut self, who: Who, by: By, at: &[At]) -> Result<Times, String> {
-        self.process(who)?.go_on()?;
+        send(self.process(who)?, Signal::Continue)?;
         self.await_received(by, at[at.len() - 1])?;
         let interval_ns = 1_000_000_000 / self.plan.rate;
         let counted = (self.plan.rate as f64 * self.plan.seconds) as usize;
@@ -443,7 +450,7 @@ impl<'a> Scene<'a> {
                 self.waiter.wait(due.saturating_sub(now));
             }
         }
-        self.process(who)?.stand_still()?;
+        send(self.process(who)?, Signal::Stop)?;
         Ok(times)
     }
 

@@ -1,6 +1,6 @@
 //! A cluster of one replica, its gateway and its users: processes of this very program, ended with the site.
 
-use crate::child::{self, Own};
+use crate::child::itself;
 use crate::cluster::{Cluster, Site as Ground, endpoint};
 use crate::fleet::Fleet;
 use crate::place::Place;
@@ -11,17 +11,15 @@ use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::Interface;
-use lockstep_process::signal::Signal;
-use lockstep_testkit::processes::command_of;
 use lockstep_testkit::trader::login_of;
+use lockstep_trial::process::{TrialProcess, Wiring};
 use lockstep_wire::Nanos;
 use soupbintcp::{ClientEnd, ClientEvent, ClientLimits, ClientState, Connection};
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Everybody's password.
@@ -31,54 +29,24 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Logins that are under way at once; the gateway lets 256 wait.
 const LOGINS: usize = 100;
 
-/// A process of this program.
-pub struct Process {
-    process: Own,
-    name: &'static str,
-}
-
-impl Process {
-    /// Starts one, and waits until it says that it listens; returns where.
-    ///
-    /// # Errors
-    /// It did not start; its words are in `log`.
-    pub fn start(name: &'static str, args: &[String], log: &PathBuf) -> Result<(Self, String), String> {
-        let mut command = command_of(Command::new(child::itself()?), args);
-        let words = File::options().create(true).append(true).open(log);
-        command.stderr(words.map_err(|error| format!("opening {}: {error}", log.display()))?);
-        // It may stand still when it is ended.
-        let mut process = Own::start(name, command, Duration::ZERO)?;
-        let (line, _) = process.first_line()?;
-        match line.trim().split_once("listening on ").or(line.trim().split_once("feeding ")) {
-            Some((_, place)) => Ok((Self { process, name }, place.to_owned())),
-            None => {
-                let words = std::fs::read_to_string(log).unwrap_or_default();
-                Err(format!("{name} did not start:\n{words}"))
-            }
-        }
-    }
-
-    /// Stands still, and takes no time of any core.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn stand_still(&self) -> Result<(), String> {
-        Signal::Stop.send(self.process.process()).map_err(|error| format!("{}: {error}", self.name))
-    }
-
-    /// Goes on.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn go_on(&self) -> Result<(), String> {
-        Signal::Continue.send(self.process.process()).map_err(|error| format!("{}: {error}", self.name))
+/// Starts a process of this program, and waits until it says that it listens; returns where.
+///
+/// # Errors
+/// It did not start; its last words.
+pub fn listening(name: &str, args: &[String], log: &Path) -> Result<(TrialProcess, String), String> {
+    let process = TrialProcess::of_program(name, itself()?, args.to_vec(), log.to_owned(), Wiring::Talking);
+    let mut process = process.map_err(|failure| failure.to_string())?;
+    let line = process.first_line().map_err(|failure| failure.to_string())?;
+    match line.split_once("listening on ").or(line.split_once("feeding ")) {
+        Some((_, place)) => Ok((process, place.to_owned())),
+        None => Err(format!("{name} did not start; its last words:{}", process.last_words())),
     }
 }
 
 /// See the module.
 pub struct Site {
     /// The gateway, ...
-    pub gateway: Process,
+    pub gateway: TrialProcess,
     /// ... and where it listens.
     pub address: SocketAddr,
     /// The cluster's file.
@@ -117,6 +85,18 @@ pub fn users(alike: &[String], destination: &Recipient, apart: &[String]) -> Res
     Ok(users)
 }
 
+/// Writes the file of these users into a folder; returns where it is.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_users(users: &Users, folder: &Path) -> Result<String, String> {
+    let file = folder.join("users.toml");
+    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
+    let written = written.and_then(|mut file| file.write_all(users.write().as_bytes()));
+    written.map_err(|error| format!("writing {}: {error}", file.display()))?;
+    Ok(file.display().to_string())
+}
+
 impl Site {
     /// Starts a replica, and then the gateway, between which `between` may say where what follows is to run.
     ///
@@ -127,11 +107,7 @@ impl Site {
         let (path, config) = (cluster.path(), cluster.config.clone());
         let (endpoint, line) = (endpoint(&config)?, config.lines[0].clone());
         let folder = path.with_file_name("");
-        let (log, file) = (folder.join("gateway.log"), folder.join("users.toml"));
-        let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
-        written
-            .and_then(|mut file| file.write_all(users.write().as_bytes()))
-            .map_err(|error| format!("writing {}: {error}", file.display()))?;
+        let (log, file) = (folder.join("gateway.log"), write_users(users, &folder)?);
         let mut fleet = Fleet::start(cluster, Place::hosts(1))?;
         fleet.await_whole()?;
         between();
@@ -142,11 +118,11 @@ impl Site {
         let mut args: Vec<String> =
             ["lockstep", "gateway", "--listen", "127.0.0.1:0", "--until-stdin-ends"].map(String::from).into();
         args.extend(["--config".into(), path.display().to_string()]);
-        args.extend(["--users".into(), file.display().to_string()]);
+        args.extend(["--users".into(), file]);
         for set in [clients, of_address, spool, silence, "gateway.spool_size=2GiB".into()] {
             args.extend(["--set".into(), set]);
         }
-        let (gateway, address) = Process::start("the gateway", &args, &log)?;
+        let (gateway, address) = listening("the gateway", &args, &log)?;
         let address = address.parse().map_err(|_| format!("the gateway listens on '{address}'"))?;
         Ok(Self {
             gateway,

@@ -5,6 +5,7 @@ use super::write_window;
 use crate::load::{Publishing, on_time};
 use crate::worker::Worker;
 use lockstep_client::Endpoint;
+use lockstep_trial::load::PacedPublisher;
 use lockstep_wire::Nanos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -77,10 +78,10 @@ fn run(
     endpoint: &Endpoint,
 ) -> Result<Published, String> {
     on_time();
-    let clock = *publishing.publisher().clock();
-    let sockets = publishing.publisher().net().sockets();
+    let clock = *publishing.paced.publisher().clock();
+    let sockets = publishing.paced.publisher().net().sockets();
     let mut waiter = endpoint.idle().waiter(&sockets).map_err(|error| error.to_string())?;
-    publishing.begin(clock.now());
+    publishing.paced.begin(clock.now());
     let mut ending_at = None;
     loop {
         let now = clock.now();
@@ -88,11 +89,11 @@ fn run(
         let mark = |payload: &mut [u8]| write_window(payload, shared.window.load(Ordering::Relaxed));
         let taken = if ending { 0 } else { publishing.publish(now, mark)? };
         let received = publishing.poll()?;
-        let Publishing { published, committed, backpressure, late_ns, .. } = publishing;
+        let PacedPublisher { published, committed, backpressure, late_ns, .. } = publishing.paced;
         shared.published.store(published, Ordering::Release);
         if ending {
             if committed == published {
-                let resends = publishing.resends();
+                let resends = publishing.paced.resends();
                 return Ok(Published { messages: published, resends, backpressure, late_ns });
             }
             if now > *ending_at.get_or_insert(now) + DRAIN_NS {
@@ -101,7 +102,7 @@ fn run(
         }
         if taken + received == 0 {
             waiter.on_progress(published + committed);
-            waiter.wait(publishing.due().saturating_sub(clock.now()).min(PAUSE_NS));
+            waiter.wait(publishing.paced.due().saturating_sub(clock.now()).min(PAUSE_NS));
         }
     }
 }

@@ -2,7 +2,7 @@
 //! its own. It judges the stream, and keeps the latencies of each window apart; messages say whose they are.
 
 use super::{WINDOWS_MAX, window_of};
-use crate::check::{Checker, DeliveredMessage, Faults, due, end_of_committed};
+use crate::check::{Checker, Faults, due, end_of_committed};
 use crate::child::report_value;
 use crate::cluster::endpoint;
 use crate::stats::Latencies;
@@ -89,7 +89,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
                     if let Some(latencies) = windows.get_mut(window_of(message.payload)) {
                         latencies.record(waited);
                     }
-                    checker.take(&DeliveredMessage::of(&message));
+                    checker.take(&message);
                 }
                 event => wrong = wrong.take().or_else(|| end_of_committed(&event)),
             }

@@ -16,7 +16,7 @@ mod word;
 
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
-use crate::process::DemoProcess;
+use lockstep_trial::process::TrialProcess;
 use app::{AppEnvironment, Apps};
 use around::{Around, Metrics};
 use beforehand::{Beforehand, Found};
@@ -141,7 +141,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     apps.end();
     let replicas = all.iter_mut().map(|stream| &mut stream.replicas);
     for processes in [&mut around.processes].into_iter().chain(replicas) {
-        processes.iter_mut().for_each(DemoProcess::close_stdin);
+        processes.iter_mut().for_each(TrialProcess::close_stdin);
         // One that was struck in the last moment ends by a signal: it is over all the same.
         let _ = processes.iter_mut().try_for_each(|process| process.await_good_end(crate::PATIENCE));
     }
@@ -152,7 +152,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
 }
 
 /// Starts processes again that have ended. Returns whether there were any.
-fn restart_ended(processes: &mut [DemoProcess], stop: &AtomicBool) -> Result<bool, Failure> {
+fn restart_ended(processes: &mut [TrialProcess], stop: &AtomicBool) -> Result<bool, Failure> {
     let mut restarted = false;
     for process in processes {
         if let Some(status) = process.ended()?

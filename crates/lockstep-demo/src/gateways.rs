@@ -5,7 +5,6 @@
 //!   Calm ──pause over──▶ Killed ──clients are served elsewhere──▶ Back ──it listens──▶ Calm
 //! ```
 
-use crate::process::DemoProcess;
 use crate::report_lines::Whereabouts;
 use crate::{GATEWAYS, PUBLISHERS, say};
 use lockstep_daemon::Failure;
@@ -14,6 +13,7 @@ use lockstep_daemon::gateway::user;
 use lockstep_gateway::gateway::users::{User, Users};
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
+use lockstep_trial::process::TrialProcess;
 use lockstep_wire::Nanos;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -100,7 +100,7 @@ impl Killer {
     /// Goes on as far as it can without waiting. `listening` says where each gateway is found.
     pub fn step(
         &mut self,
-        gateways: &mut [DemoProcess],
+        gateways: &mut [TrialProcess],
         listening: &[Option<SocketAddr>],
         clients: Whereabouts,
     ) -> Result<Step, Failure> {
@@ -152,6 +152,6 @@ impl Killer {
     }
 }
 
-fn process(gateways: &mut [DemoProcess], index: usize) -> Result<&mut DemoProcess, Failure> {
+fn process(gateways: &mut [TrialProcess], index: usize) -> Result<&mut TrialProcess, Failure> {
     gateways.get_mut(index).ok_or_else(|| Failure::new(FAILED, format!("there is no gateway {}", index + 1)))
 }

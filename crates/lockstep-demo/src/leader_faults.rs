@@ -5,21 +5,21 @@
 //!   Calm ──pause over──▶ Struck ──another leads──▶ Back ──all follow──▶ Calm
 //! ```
 
-use crate::process::DemoProcess;
 use crate::say;
 use lockstep_client::Endpoint;
-use lockstep_client::internal::{NodeState, QueryClient};
-use lockstep_core::engine::event::Role;
+use lockstep_client::internal::NodeState;
 use lockstep_daemon::Failure;
 use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
+use lockstep_trial::process::TrialProcess;
+use lockstep_trial::queries::{ReplicaQueries, leader, leader_of_whole};
 use lockstep_wire::{Epoch, Nanos};
 use std::time::Duration;
 
 /// Between all being well and the next strike.
 const PAUSE_NS: Nanos = 300_000_000;
-/// Between two rounds of questions to the replicas.
+/// Between two rounds of queries to the replicas.
 const QUERY_NS: Nanos = 20_000_000;
 /// How long a round waits for the last answer.
 const QUERY_ROUND: Duration = Duration::from_millis(20);
@@ -74,18 +74,17 @@ pub struct FailureDriver {
     left: u32,
     phase: Phase,
     strikes: Vec<InjectedFailure>,
-    questioner: QueryClient,
-    endpoint: Endpoint,
+    queries: ReplicaQueries,
     clock: Clock,
     asked_at: Nanos,
 }
 
 impl FailureDriver {
     /// One that strikes so many times.
-    pub fn new(endpoint: Endpoint, times: u32) -> Result<Self, Failure> {
-        let (clock, questioner) = (Clock::start(), QueryClient::open(&endpoint)?);
+    pub fn new(endpoint: &Endpoint, times: u32) -> Result<Self, Failure> {
+        let (clock, queries) = (Clock::start(), ReplicaQueries::open(endpoint, QUERY_ROUND)?);
         let phase = Phase::Calm { until: clock.now() + PAUSE_NS };
-        Ok(Self { left: times, phase, strikes: Vec::new(), questioner, endpoint, clock, asked_at: 0 })
+        Ok(Self { left: times, phase, strikes: Vec::new(), queries, clock, asked_at: 0 })
     }
 
     /// Whether all strikes are done, and everybody follows again.
@@ -99,7 +98,7 @@ impl FailureDriver {
     }
 
     /// Goes on as far as it can without waiting for long.
-    pub fn step(&mut self, replicas: &mut [DemoProcess]) -> Result<(), Failure> {
+    pub fn step(&mut self, replicas: &mut [TrialProcess]) -> Result<(), Failure> {
         let now = self.clock.now();
         if self.is_done() || now < self.asked_at + QUERY_NS {
             return Ok(());
@@ -117,7 +116,7 @@ impl FailureDriver {
             Phase::Back { since } => {
                 self.check(since, "all replicas follow again")?;
                 let states = self.ask();
-                if is_whole(&states) {
+                if leader_of_whole(&states, BEHIND_MAX).is_some() {
                     self.phase = Phase::Calm { until: self.clock.now() + PAUSE_NS };
                 }
                 Ok(())
@@ -143,17 +142,14 @@ impl FailureDriver {
     }
 
     fn ask(&mut self) -> Vec<Option<NodeState>> {
-        let states = self.questioner.nodes(self.endpoint.replicas(), QUERY_ROUND);
+        let states = self.queries.ask();
         self.asked_at = self.clock.now();
         states
     }
 
-    fn strike(&mut self, replicas: &mut [DemoProcess]) -> Result<(), Failure> {
+    fn strike(&mut self, replicas: &mut [TrialProcess]) -> Result<(), Failure> {
         let states = self.ask();
-        if !is_whole(&states) {
-            return Ok(());
-        }
-        let Some(leader) = leader(&states) else { return Ok(()) };
+        let Some(leader) = leader_of_whole(&states, BEHIND_MAX) else { return Ok(()) };
         let id = leader.identity.replica;
         let process = process(replicas, id)?;
         let how = if self.strikes.len().is_multiple_of(2) { How::Killed } else { How::Stopped };
@@ -166,7 +162,7 @@ impl FailureDriver {
         Ok(())
     }
 
-    fn revive(&mut self, replicas: &mut [DemoProcess]) -> Result<(), Failure> {
+    fn revive(&mut self, replicas: &mut [TrialProcess]) -> Result<(), Failure> {
         let states = self.ask();
         let Some(strike) = self.strikes.last_mut() else { return Ok(()) };
         let Some(next) = leader(&states).filter(|next| next.accepted > strike.epoch) else { return Ok(()) };
@@ -184,24 +180,6 @@ impl FailureDriver {
     }
 }
 
-fn process(replicas: &mut [DemoProcess], id: u32) -> Result<&mut DemoProcess, Failure> {
+fn process(replicas: &mut [TrialProcess], id: u32) -> Result<&mut TrialProcess, Failure> {
     replicas.get_mut(id as usize - 1).ok_or_else(|| Failure::new(FAILED, format!("there is no replica {id}")))
-}
-
-/// The leader, as the newest of the epochs that are led.
-fn leader(states: &[Option<NodeState>]) -> Option<&NodeState> {
-    let led = states.iter().flatten().filter(|state| state.role == Role::Leader);
-    led.max_by_key(|state| state.accepted)
-}
-
-/// Whether one leads and all others follow it closely.
-fn is_whole(states: &[Option<NodeState>]) -> bool {
-    let Some(leader) = leader(states) else { return false };
-    states.iter().all(|state| {
-        state.is_some_and(|state| {
-            state.accepted == leader.accepted
-                && (state.role == Role::Standby || state.identity == leader.identity)
-                && state.accept_next + BEHIND_MAX >= leader.accept_next
-        })
-    })
 }

@@ -35,7 +35,6 @@ mod gateways;
 mod leader_faults;
 mod local;
 mod memory;
-mod process;
 mod publisher;
 mod report;
 mod report_lines;
@@ -48,9 +47,10 @@ use clap::Parser;
 use cluster::Wire;
 use gateways::Killer;
 use leader_faults::FailureDriver;
-use local::LocalCluster;
-use lockstep_client::Endpoint;
-use lockstep_daemon::config::{Config, NodeConfig};
+use local::{LocalCluster, start_own};
+use lockstep_client::internal::NodeState;
+use lockstep_client::{Endpoint, StreamDigest};
+use lockstep_daemon::config::{Config, NodeConfig, ReplicaConfig};
 use lockstep_daemon::failure::{INTEGRITY, USAGE};
 use lockstep_daemon::signals::stop_flag;
 use lockstep_daemon::{
@@ -62,8 +62,9 @@ use lockstep_io::counters::CountersReader;
 use lockstep_io::idle::Idle;
 use lockstep_io::output;
 use lockstep_process::cpu;
+use lockstep_trial::checks::journal_digests;
+use lockstep_trial::process::{TrialProcess, Wiring, stop};
 use lockstep_wire::{Nanos, Seq};
-use process::{DemoProcess, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use share::QuietPart;
 use std::ffi::OsString;
@@ -79,7 +80,7 @@ const REPLICAS: u32 = 3;
 const GATEWAYS: usize = 2;
 /// How long the replicas may take to start, to agree at the end, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a round of questions waits for the last replica.
+/// How long a round of queries waits for the last replica.
 const QUERY_ROUND: Duration = Duration::from_millis(200);
 /// From the word to the publishers until the first order is due.
 const HEAD_START_NS: Nanos = 50_000_000;
@@ -175,22 +176,14 @@ struct Demo<'a> {
 
 /// Replicas and gateways: whoever of them ends before it is told to ends the demo.
 struct Servers {
-    replicas: Vec<DemoProcess>,
-    gateways: Vec<DemoProcess>,
+    replicas: Vec<TrialProcess>,
+    gateways: Vec<TrialProcess>,
 }
 
 impl Servers {
     fn check_alive(&mut self) -> Result<(), Failure> {
-        self.replicas.iter_mut().chain(&mut self.gateways).try_for_each(DemoProcess::check_alive)
+        self.replicas.iter_mut().chain(&mut self.gateways).try_for_each(TrialProcess::check_alive)
     }
-}
-
-/// Lets processes end that stop with their stdin, and waits until they have.
-fn stop(processes: &mut Vec<DemoProcess>) -> Result<(), Failure> {
-    processes.iter_mut().for_each(DemoProcess::close_stdin);
-    processes.iter_mut().try_for_each(|process| process.await_good_end(PATIENCE))?;
-    processes.clear();
-    Ok(())
 }
 
 impl Demo<'_> {
@@ -218,7 +211,7 @@ impl Demo<'_> {
         let DemoArgs { kill_leader, kill_gateway, .. } = *self.args;
         watch.begin(began, kill_leader > 0 || kill_gateway > 0)?;
         let endpoint = Endpoint::from_config(&self.cluster.config)?;
-        let striker = (kill_leader > 0).then(|| FailureDriver::new(endpoint, kill_leader));
+        let striker = (kill_leader > 0).then(|| FailureDriver::new(&endpoint, kill_leader));
         let mut striker = striker.transpose()?;
         let mut killer = (kill_gateway > 0).then(|| Killer::new(kill_gateway));
         watch.until_done(&mut servers, striker.as_mut(), killer.as_mut())?;
@@ -228,12 +221,12 @@ impl Demo<'_> {
             .map(|gateway| (gateway.name().to_owned(), watch.memory(gateway.pid())))
             .collect();
         // The process that publishes ends first: then the stream has an end, at which everybody is compared.
-        stop(&mut servers.gateways)?;
+        stop(&mut servers.gateways, PATIENCE)?;
         watch.end_exchange(&mut servers)?;
         let next = self.await_still(&mut servers)?;
         let summaries = watch.finish(&mut servers, next)?;
         let rows = self.replica_rows(&servers.replicas, &watch);
-        stop(&mut servers.replicas)?;
+        stop(&mut servers.replicas, PATIENCE)?;
         let journals = self.journals(next)?;
         Ok(Report {
             messages: self.args.messages(),
@@ -267,11 +260,11 @@ impl Demo<'_> {
         args
     }
 
-    fn start_child(&self, name: &str, args: &[String]) -> Result<DemoProcess, Failure> {
-        DemoProcess::start(name, args, self.cluster.folder.disk(), Wiring::Talking)
+    fn start_child(&self, name: &str, args: &[String]) -> Result<TrialProcess, Failure> {
+        start_own(name, args, self.cluster.folder.disk(), Wiring::Talking)
     }
 
-    fn start_subscriber(&self, stamped: bool) -> Result<DemoProcess, Failure> {
+    fn start_subscriber(&self, stamped: bool) -> Result<TrialProcess, Failure> {
         let mut args = self.child_args("demo-subscriber", usize::from(stamped));
         args.extend(stamped.then(|| "--stamped".to_owned()));
         args.extend((!self.args.direct).then(|| "--answered".to_owned()));
@@ -280,7 +273,7 @@ impl Demo<'_> {
         self.start_child(if stamped { "subscriber-stamped" } else { "subscriber-committed" }, &args)
     }
 
-    fn start_publisher(&self, number: u16) -> Result<DemoProcess, Failure> {
+    fn start_publisher(&self, number: u16) -> Result<TrialProcess, Failure> {
         let mut args = self.child_args("demo-publisher", 2 + usize::from(number));
         args.extend(["--number".to_owned(), number.to_string()]);
         args.extend(["--rate".to_owned(), self.args.rate.to_string()]);
@@ -310,20 +303,18 @@ impl Demo<'_> {
     /// Waits until every replica holds the same, and all of it is committed, and returns the seq behind it:
     /// as nobody publishes any more, that is where the stream ends.
     fn await_still(&self, servers: &mut Servers) -> Result<Seq, Failure> {
-        let mut next = 0;
         self.cluster.query_until(
             &mut || servers.check_alive(),
             "every replica holds the same, and all of it is committed",
             |states| {
-                next = states.iter().map(|state| state.accept_next).max().unwrap_or(0);
-                states.len() == REPLICAS as usize
-                    && states.iter().all(|state| state.accept_next == next && state.commit_next == next)
+                let next = states.iter().flatten().map(|state| state.accept_next).max()?;
+                let is_still = |state: &NodeState| state.accept_next == next && state.commit_next == next;
+                states.iter().all(|state| state.as_ref().is_some_and(is_still)).then_some(next)
             },
-        )?;
-        Ok(next)
+        )
     }
 
-    fn replica_rows(&self, processes: &[DemoProcess], watch: &Watch) -> Vec<ReplicaRow> {
+    fn replica_rows(&self, processes: &[TrialProcess], watch: &Watch) -> Vec<ReplicaRow> {
         let rows = processes.iter().zip(&self.cluster.config.replicas);
         rows.map(|(process, replica)| {
             let counters = CountersReader::open(&replica.counters).ok();
@@ -345,13 +336,14 @@ impl Demo<'_> {
     }
 
     fn journals(&self, next: Seq) -> Result<Vec<JournalRow>, Failure> {
-        let row = |id: u32| {
-            let (digest, reached) =
-                lockstep_node::journal_digest(&self.cluster.config.node(id)?, Some(next))?;
-            let name = format!("journal-{id}");
-            Ok(JournalRow { name, messages: digest.messages(), next: reached, digest: digest.hex() })
+        let config = &self.cluster.config;
+        let nodes = config.replicas.iter().map(|replica| config.node(replica.id));
+        let digests = journal_digests(nodes.collect::<Result<Vec<_>, _>>()?, next)?;
+        let row = |(replica, (digest, next)): (&ReplicaConfig, (StreamDigest, Seq))| {
+            let name = format!("journal-{}", replica.id);
+            JournalRow { name, messages: digest.messages(), next, digest: digest.hex() }
         };
-        self.cluster.config.replicas.iter().map(|replica| row(replica.id)).collect()
+        Ok(config.replicas.iter().zip(digests).map(row).collect())
     }
 }
 

@@ -1,20 +1,18 @@
 //! Three replicas on this host, as production runs them: founded, started, and queried until one leads.
 
-use crate::process::{DemoProcess, Wiring};
-use crate::{PATIENCE, QUERY_ROUND, REPLICAS};
+use crate::{PATIENCE, QUERY_ROUND};
 use lockstep_client::Endpoint;
-use lockstep_client::internal::{NodeState, QueryClient};
-use lockstep_core::engine::event::Role;
+use lockstep_client::internal::NodeState;
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::{Config, NodeConfig};
-use lockstep_daemon::failure::{FAILED, NOT_READY};
-use lockstep_io::clock::Clock;
+use lockstep_daemon::failure::FAILED;
+use lockstep_io::IoError;
 use lockstep_node::local::{Folders, found};
-use lockstep_wire::Nanos;
-use std::path::Path;
+use lockstep_trial::process::{TrialProcess, Wiring};
+use lockstep_trial::queries::{ReplicaQueries, leader_of_whole, words};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// The replicas of one folder.
 pub struct LocalCluster<'a> {
@@ -40,7 +38,7 @@ impl LocalCluster<'_> {
     pub fn start_replicas(
         &self,
         mut more: impl FnMut(&str) -> Result<Vec<String>, Failure>,
-    ) -> Result<Vec<DemoProcess>, Failure> {
+    ) -> Result<Vec<TrialProcess>, Failure> {
         let start = |id: u32| {
             let name = match &self.stream {
                 Some(stream) => format!("{stream}-replica-{id}"),
@@ -59,8 +57,8 @@ impl LocalCluster<'_> {
         command: &str,
         flags: impl IntoIterator<Item = String>,
         wiring: Wiring,
-    ) -> Result<DemoProcess, Failure> {
-        DemoProcess::start(name, &self.daemon_args(command, flags), self.folder.disk(), wiring)
+    ) -> Result<TrialProcess, Failure> {
+        start_own(name, &self.daemon_args(command, flags), self.folder.disk(), wiring)
     }
 
     /// The same of another program, which has that command.
@@ -70,9 +68,10 @@ impl LocalCluster<'_> {
         name: &str,
         command: &str,
         flags: impl IntoIterator<Item = String>,
-    ) -> Result<DemoProcess, Failure> {
+    ) -> Result<TrialProcess, Failure> {
         let args = self.daemon_args(command, flags);
-        DemoProcess::start_program(program, name, &args, self.folder.disk(), Wiring::Silent)
+        let log = log(self.folder.disk(), name);
+        TrialProcess::of_program(name, program.to_owned(), args, log, Wiring::Silent)
     }
 
     fn daemon_args(&self, command: &str, flags: impl IntoIterator<Item = String>) -> Vec<String> {
@@ -85,52 +84,45 @@ impl LocalCluster<'_> {
 
     /// Waits for one leader and two standbys, and returns the leader's id.
     pub fn await_roles(&self, alive: &mut dyn FnMut() -> Result<(), Failure>) -> Result<u32, Failure> {
-        let mut leader = None;
         self.query_until(alive, "one leads and the others stand by", |states| {
-            let is = |role: Role| states.iter().filter(move |state| state.role == role);
-            leader = is(Role::Leader).next().map(|state| state.identity.replica);
-            leader.is_some() && is(Role::Standby).count() + 1 == REPLICAS as usize
-        })?;
-        leader.ok_or_else(|| Failure::new(FAILED, "no replica leads"))
+            leader_of_whole(states, u64::MAX).map(|leader| leader.identity.replica)
+        })
     }
 
-    /// Queries the replicas until `is_so` of their answers; `alive` fails if one of the processes has ended.
-    pub fn query_until(
+    /// Queries the replicas until something is `found` in their answers; `alive` fails if one of the
+    /// processes has ended.
+    pub fn query_until<T>(
         &self,
         alive: &mut dyn FnMut() -> Result<(), Failure>,
         what: &str,
-        mut is_so: impl FnMut(&[NodeState]) -> bool,
-    ) -> Result<(), Failure> {
+        found: impl FnMut(&[Option<NodeState>]) -> Option<T>,
+    ) -> Result<T, Failure> {
         let endpoint = Endpoint::from_config(&self.config)?;
-        let mut questioner = QueryClient::open(&endpoint)?;
-        let clock = Clock::start();
-        let deadline = clock.now() + PATIENCE.as_nanos() as Nanos;
-        loop {
-            let answers = questioner.nodes(endpoint.replicas(), QUERY_ROUND);
-            let states: Vec<_> = answers.into_iter().flatten().collect();
-            if is_so(&states) {
-                return Ok(());
-            }
-            check(&self.stop)?;
-            alive()?;
-            if clock.now() > deadline {
-                let roles: Vec<_> = states
-                    .iter()
-                    .map(|state| {
-                        let NodeState { identity, accept_next, commit_next, .. } = state;
-                        let role = state.role.name();
-                        format!("{identity} {role}, holds up to {accept_next}, commit {commit_next}")
-                    })
-                    .collect();
-                let what = format!(
-                    "{PATIENCE:?} were not enough until {what}; the replicas say: {}",
-                    if roles.is_empty() { "nothing".to_owned() } else { roles.join("; ") }
-                );
-                return Err(Failure::new(NOT_READY, what));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let mut queries = ReplicaQueries::open(&endpoint, QUERY_ROUND)?;
+        let alive = || check(&self.stop).and_then(|()| alive());
+        queries.until(PATIENCE, alive, found, |states| {
+            let all = (1..).zip(states).map(|(id, state)| format!("replica {id} {}", words(state.as_ref())));
+            let all = all.collect::<Vec<_>>().join("; ");
+            format!("{PATIENCE:?} were not enough until {what}: {all}")
+        })
     }
+}
+
+/// Starts this program anew with `args`; its stderr goes to a file in `folder`.
+pub fn start_own(
+    name: &str,
+    args: &[String],
+    folder: &Path,
+    wiring: Wiring,
+) -> Result<TrialProcess, Failure> {
+    let own = std::env::current_exe();
+    let own = own.map_err(|error| IoError::new(format!("start the demo's {name}"), error))?;
+    TrialProcess::of_program(name, own, args.to_vec(), log(folder, name), wiring)
+}
+
+/// Where the stderr of a process goes.
+fn log(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.log"))
 }
 
 /// Fails once a signal has asked to stop.

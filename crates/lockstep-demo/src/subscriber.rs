@@ -16,8 +16,9 @@ use lockstep_daemon::config::Config;
 use lockstep_daemon::failure::{FAILED, INTEGRITY};
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
-use lockstep_wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
-use std::collections::{BTreeMap, VecDeque};
+use lockstep_trial::checks::{NumberArrival, NumberCheck, PendingMessages};
+use lockstep_wire::{Epoch, Nanos, Seq};
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::mpsc::TryRecvError;
 
@@ -84,7 +85,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         messages: seen.digest.messages(),
         orders: orders.count,
         answers: answers.count,
-        retracted: seen.retracted,
+        retracted: seen.pending.retracted(),
         lost: lost(all, orders) + lost(answers_all, answers),
         duplicated: orders.duplicated + answers.duplicated,
         out_of_order: orders.out_of_order + answers.out_of_order,
@@ -109,8 +110,8 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
 struct Line {
     /// Which publisher of the demo it is.
     publisher: u16,
-    /// The number of its last order.
-    last: u64,
+    /// The numbers of its orders, from 0.
+    numbers: NumberCheck,
     /// Where its next order stands in the flow, or before it.
     next_index: u64,
 }
@@ -132,19 +133,21 @@ impl Lines {
     fn take(&mut self, flow: &OrderFlow, id: u32, (number, order): (u64, Order)) {
         let line = self.lines.entry(id).or_insert_with(|| Line {
             publisher: publisher_of(flow, &order),
-            last: 0,
+            numbers: NumberCheck::default(),
             next_index: 0,
         });
         // FIFO: the numbers of one publisher follow each other without a hole.
-        if number <= line.last {
-            self.duplicated += 1;
-            return;
-        }
-        let skipped = number - line.last - 1;
+        let skipped = match number.checked_sub(1).map(|number| line.numbers.take(number)) {
+            Some(NumberArrival::Next) => 0,
+            Some(NumberArrival::Ahead(skipped)) => skipped,
+            Some(NumberArrival::Late | NumberArrival::Again) | None => {
+                self.duplicated += 1;
+                return;
+            }
+        };
         self.count += 1;
         self.skipped += skipped;
         self.out_of_order += u64::from(skipped > 0);
-        line.last = number;
         // And they are that publisher's share of the flow, in its order.
         for _ in 0..=skipped {
             while flow.publisher(line.next_index, PUBLISHERS) != line.publisher {
@@ -178,22 +181,11 @@ struct Seen {
     /// Whether messages are delivered before they are final.
     stamped: bool,
     /// Delivered messages that may still be retracted.
-    pending: VecDeque<Pending>,
-    retracted: u64,
+    pending: PendingMessages,
     /// The epoch that began with no message of it yet.
     begun: Option<Epoch>,
     /// Epochs to be reported.
     epochs: Vec<ChildReport>,
-}
-
-/// A message that is not final yet.
-struct Pending {
-    seq: Seq,
-    publisher: PublisherId,
-    publisher_seq: PublisherSeq,
-    destination: Destination,
-    timestamp: Nanos,
-    payload: Vec<u8>,
 }
 
 impl Seen {
@@ -212,8 +204,7 @@ impl Seen {
             last_order_at: 0,
             failed: None,
             stamped,
-            pending: VecDeque::new(),
-            retracted: 0,
+            pending: PendingMessages::default(),
             begun: None,
             epochs: Vec::new(),
         })
@@ -239,7 +230,7 @@ impl Seen {
             SubscriberEvent::Diverged { seq } => {
                 self.failed = Some(Failure::new(INTEGRITY, format!("the logs diverge at seq {seq}")));
             }
-            SubscriberEvent::Retract { from } if self.stamped => self.on_retract(from),
+            SubscriberEvent::Retract { from } if self.stamped => self.pending.retract(from),
             SubscriberEvent::Retract { from } => {
                 let what = format!("messages from seq {from} on were taken back, and they were final");
                 self.failed = Some(Failure::new(INTEGRITY, what));
@@ -265,26 +256,16 @@ impl Seen {
         if !self.stamped {
             return self.on_message(message);
         }
-        let Message { seq, publisher, publisher_seq, destination, timestamp, payload } = *message;
-        let payload = payload.to_vec();
-        self.pending.push_back(Pending { seq, publisher, publisher_seq, destination, timestamp, payload });
+        if let Err(wrong) = self.pending.stamp(message) {
+            self.failed = Some(Failure::new(INTEGRITY, wrong));
+        }
     }
 
     /// Messages below `next` are final.
     fn on_committed(&mut self, next: Seq) {
-        while self.pending.front().is_some_and(|message| message.seq < next)
-            && let Some(message) = self.pending.pop_front()
-        {
-            let Pending { seq, publisher, publisher_seq, destination, timestamp, ref payload } = message;
-            self.on_message(&Message { seq, publisher, publisher_seq, destination, timestamp, payload });
-        }
-    }
-
-    /// Messages from `from` on are retracted.
-    fn on_retract(&mut self, from: Seq) {
-        let remaining = self.pending.partition_point(|message| message.seq < from);
-        self.retracted += (self.pending.len() - remaining) as u64;
-        self.pending.truncate(remaining);
+        let mut pending = std::mem::take(&mut self.pending);
+        pending.commit(next, |message| self.on_message(message));
+        self.pending = pending;
     }
 
     /// A message that is final.
@@ -310,6 +291,7 @@ fn publisher_of(flow: &OrderFlow, order: &Order) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_wire::{Destination, PublisherId};
 
     /// Order `number` of `publisher`.
     fn order(flow: &OrderFlow, publisher: u16, number: u64) -> Order {
@@ -373,6 +355,6 @@ mod tests {
         let _ = seen.on_event(SubscriberEvent::Retract { from: 2 });
         tell(&mut seen, 3, 2);
         let _ = seen.on_event(SubscriberEvent::Committed { next: 4 });
-        assert_eq!((judged(&seen.orders), seen.retracted), ([2, 0, 0, 0, 0], 1));
+        assert_eq!((judged(&seen.orders), seen.pending.retracted()), ([2, 0, 0, 0, 0], 1));
     }
 }

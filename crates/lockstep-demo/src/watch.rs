@@ -5,12 +5,12 @@ use crate::gateways::{Killer, Step};
 use crate::leader_faults::FailureDriver;
 use crate::local::check;
 use crate::memory::Memory;
-use crate::process::DemoProcess;
 use crate::report_lines::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
 use crate::{GATEWAYS, PATIENCE, Servers, say};
 use lockstep_daemon::Failure;
 use lockstep_daemon::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
+use lockstep_trial::process::TrialProcess;
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -71,7 +71,7 @@ pub enum Part {
 
 /// A child, and how far it is.
 struct Child {
-    process: DemoProcess,
+    process: TrialProcess,
     part: Part,
     is_ready: bool,
     orders: u64,
@@ -135,7 +135,7 @@ impl Watch {
     }
 
     /// Listens to one more child. One that sends receives the gateways' addresses.
-    pub fn add(&mut self, mut process: DemoProcess, part: Part) -> Result<(), Failure> {
+    pub fn add(&mut self, mut process: TrialProcess, part: Part) -> Result<(), Failure> {
         let (index, to) = (self.children.len(), self.to.clone());
         if let Some(stdout) = process.take_stdout() {
             // It ends with the child's stdout, and so at the latest when the child is dropped.
@@ -152,7 +152,7 @@ impl Watch {
     }
 
     /// Listens to a gateway that was started.
-    pub fn add_gateway(&mut self, number: usize, process: &mut DemoProcess) {
+    pub fn add_gateway(&mut self, number: usize, process: &mut TrialProcess) {
         let to = self.to.clone();
         if let Some(stdout) = process.take_stdout() {
             std::thread::spawn(move || listen_to_gateway(number, stdout, &to));
@@ -347,7 +347,7 @@ impl Watch {
         let (done, all) = (self.done(), self.all);
         let children = self.children.iter().filter(|child| child.summary.is_none());
         let servers = servers.replicas.iter().chain(&servers.gateways);
-        for pid in servers.chain(children.map(|child| &child.process)).map(DemoProcess::pid) {
+        for pid in servers.chain(children.map(|child| &child.process)).map(TrialProcess::pid) {
             self.memory.entry(pid).or_default().sample(pid, done, all);
         }
     }

@@ -5,12 +5,12 @@ use super::DevArgs;
 use super::beforehand::Page;
 use crate::cluster::users;
 use crate::local::LocalCluster;
-use crate::process::{DemoProcess, Wiring};
 use lockstep_daemon::Failure;
 use lockstep_daemon::gateway::user;
 use lockstep_gateway::gateway::users::{User, Users};
 use lockstep_io::IoError;
 use lockstep_io::udp::free_port;
+use lockstep_trial::process::{TrialProcess, Wiring};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// The users of the gateways, who have one password.
@@ -20,7 +20,7 @@ const PASSWORD: &str = "dev";
 
 /// See the module.
 pub struct Around {
-    pub processes: Vec<DemoProcess>,
+    pub processes: Vec<TrialProcess>,
     /// Each with where it is reached.
     pub lines: Vec<String>,
 }

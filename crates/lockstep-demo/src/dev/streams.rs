@@ -1,7 +1,7 @@
 //! `--streams K`: the file of one cluster becomes that of a set, and a cluster runs for each of its streams.
 
 use crate::local::LocalCluster;
-use crate::process::DemoProcess;
+use lockstep_trial::process::TrialProcess;
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
 use lockstep_daemon::failure::FAILED;
@@ -20,7 +20,7 @@ pub const STREAMS_MAX: i64 = 8;
 /// One stream of the set, or the only one.
 pub struct DevStream<'a> {
     pub cluster: LocalCluster<'a>,
-    pub replicas: Vec<DemoProcess>,
+    pub replicas: Vec<TrialProcess>,
     pub leader: u32,
 }
 
@@ -40,7 +40,7 @@ impl DevStream<'_> {
     /// Waits for one leader and two standbys.
     pub fn await_leader(&mut self) -> Result<(), Failure> {
         let Self { cluster, replicas, leader } = self;
-        *leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(DemoProcess::check_alive))?;
+        *leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(TrialProcess::check_alive))?;
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use lockstep_client::{
 use lockstep_gateway::calendar::CALENDAR;
 use lockstep_io::clock::random_u64;
 use lockstep_io::{IoError, capabilities};
+use lockstep_trial::load::{PacedPublisher, PublisherEnd};
 use lockstep_wire::{Nanos, PublisherId};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -95,11 +96,11 @@ impl DrillLoad {
                 return Err(Failure::new(NOT_READY, what));
             }
         }
-        let mut publisher = Publisher::connect(endpoint)?;
-        let id = publisher.open(name, timeout)?;
+        let publisher = PacedPublisher::open(Publisher::connect(endpoint)?, name, timeout, rate)?;
+        let id = publisher.id;
         let (reads, publishes) = (Arc::clone(&shared), Arc::clone(&shared));
         let reader = thread("lockstep-reader", move || reading(subscriber, &reads, id))?;
-        let publisher = thread("lockstep-load", move || publishing(publisher, &publishes, id, rate));
+        let publisher = thread("lockstep-load", move || publishing(publisher, &publishes));
         // Without the other one this one has nothing to wait for.
         let publisher = publisher.inspect_err(|_| shared.is_read.store(true, Ordering::Release))?;
         Ok(Self { shared, publisher: Some(publisher), reader: Some(reader) })
@@ -139,7 +140,7 @@ impl DrillLoad {
         self.shared.gives_up.store(true, Ordering::Release);
         let messages = join(self.publisher.take())?.unwrap_or_default();
         let begun = now();
-        while self.timeline().newest() < messages.committed && now().duration_since(begun) < patience {
+        while self.timeline().next() < messages.committed && now().duration_since(begun) < patience {
             self.check()?;
             pause(WAIT);
         }
@@ -213,53 +214,38 @@ fn number_of(payload: &[u8], nonce: u64) -> Option<u64> {
     (word(0)? == nonce).then(|| word(8))?
 }
 
-fn publishing(
-    mut publisher: Publisher,
-    shared: &Shared,
-    id: PublisherId,
-    rate: u64,
-) -> Result<DrillMessages, Failure> {
-    let period = 1_000_000_000 / rate.max(1);
-    let (mut messages, mut due) = (DrillMessages::default(), publisher.now());
-    let mut payload = [0; MESSAGE_LEN];
+fn publishing(mut paced: PacedPublisher, shared: &Shared) -> Result<DrillMessages, Failure> {
+    let (id, mut payload) = (paced.id, [0; MESSAGE_LEN]);
     payload[..8].copy_from_slice(&shared.nonce.to_le_bytes());
     loop {
         let ends = shared.ends.load(Ordering::Acquire);
-        let mut now = publisher.now();
-        while !ends && due <= now {
-            payload[8..16].copy_from_slice(&(messages.published + 1).to_le_bytes());
-            match publisher.try_publish(id, id, &payload) {
-                Ok(_) => (messages.published, due) = (messages.published + 1, due + period),
-                Err(PublishError::Backpressure) => break,
-                Err(error) => return Err(refused(&error)),
-            }
+        if !ends {
+            let write = |payload: &mut [u8], number: u64, _| {
+                payload[8..16].copy_from_slice(&number.to_le_bytes());
+            };
+            let now = paced.publisher().now();
+            paced.publish(now, id, &mut payload, write).map_err(|error| refused(&error))?;
         }
-        let mut failure = None;
-        let work = publisher.poll(usize::MAX, |event| match event {
-            PublisherEvent::Committed { .. } => messages.committed += 1,
-            PublisherEvent::Fenced { .. } => failure = Some(refused(&PublishError::Fenced)),
-            PublisherEvent::NotAllowed { .. } => {
-                failure = Some(OpenError::NotAllowed("drill".to_owned()).into())
-            }
-            PublisherEvent::Closed { .. } | PublisherEvent::OutcomesUnknown => {
-                failure = Some(Failure::new(
-                    FAILED,
-                    "the outcomes of the drill's messages cannot be known any more",
-                ));
-            }
-            _ => {}
-        });
-        if let Some(failure) = failure {
-            return Err(failure);
+        let work = paced.poll().map_err(ended_by)?;
+        if ends && (paced.publisher().is_drained() || shared.gives_up.load(Ordering::Acquire)) {
+            let PacedPublisher { published, committed, .. } = paced;
+            return Ok(DrillMessages { published, committed });
         }
-        if ends && (publisher.is_drained() || shared.gives_up.load(Ordering::Acquire)) {
-            return Ok(messages);
-        }
-        now = publisher.now();
         if work == 0 {
-            let until_due = if ends { WAIT } else { Duration::from_nanos(due.saturating_sub(now)) };
+            let until_due = paced.due().saturating_sub(paced.publisher().now());
+            let until_due = if ends { WAIT } else { Duration::from_nanos(until_due) };
             // Behind a full window the next outcome wakes it.
-            publisher.wait(if until_due.is_zero() { WAIT } else { until_due.min(WAIT) })?;
+            paced.wait(if until_due.is_zero() { WAIT } else { until_due.min(WAIT) })?;
+        }
+    }
+}
+
+fn ended_by(end: PublisherEnd) -> Failure {
+    match end {
+        PublisherEnd::Fenced => refused(&PublishError::Fenced),
+        PublisherEnd::NotAllowed => OpenError::NotAllowed("drill".to_owned()).into(),
+        PublisherEnd::Closed | PublisherEnd::OutcomesUnknown => {
+            Failure::new(FAILED, "the outcomes of the drill's messages cannot be known any more")
         }
     }
 }

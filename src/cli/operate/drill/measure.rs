@@ -1,9 +1,9 @@
 //! The measures of a drill as a function of times: deliveries, epochs and own numbers become gaps, times to a
 //! new leader and losses. No clock, no thread.
 
+use lockstep_trial::checks::NumberCheck;
 use lockstep_wire::{Epoch, Nanos};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -43,11 +43,8 @@ pub struct DeliveryTimeline {
     epoch: Epoch,
     fault: Option<(Nanos, Epoch)>,
     led_at: Option<Nanos>,
-    /// The greatest own number that was delivered.
-    newest: u64,
-    /// Own numbers below it that were not delivered.
-    missing: BTreeSet<u64>,
-    errors: DeliveryErrors,
+    /// The own numbers, from 0.
+    numbers: NumberCheck,
     delivered: u64,
 }
 
@@ -59,17 +56,10 @@ impl DeliveryTimeline {
         }
     }
 
-    /// It is the drill's own, with this number from 1 on.
+    /// It is the drill's own, with this number from 0 on.
     pub fn on_own(&mut self, number: u64) {
         self.delivered += 1;
-        if number > self.newest {
-            self.missing.extend(self.newest + 1..number);
-            self.newest = number;
-        } else if self.missing.remove(&number) {
-            self.errors.reordered += 1;
-        } else {
-            self.errors.doubled += 1;
-        }
+        self.numbers.take(number);
     }
 
     /// The start of an epoch is delivered.
@@ -103,15 +93,16 @@ impl DeliveryTimeline {
         self.delivered
     }
 
-    /// The greatest own number that was delivered.
-    pub fn newest(&self) -> u64 {
-        self.newest
+    /// The number behind the greatest own one that was delivered.
+    pub fn next(&self) -> u64 {
+        self.numbers.next()
     }
 
     /// The errors, where `committed` own messages are committed.
     pub fn errors(&self, committed: u64) -> DeliveryErrors {
-        let lost = self.missing.len() as u64 + committed.saturating_sub(self.newest);
-        DeliveryErrors { lost, ..self.errors }
+        let numbers = &self.numbers;
+        let lost = numbers.missing() + committed.saturating_sub(numbers.next());
+        DeliveryErrors { lost, doubled: numbers.duplicated(), reordered: numbers.reordered() }
     }
 }
 
@@ -257,7 +248,7 @@ mod tests {
     fn what_is_lost_doubled_or_out_of_order_is_counted_as_that() {
         let run = |numbers: &[u64], committed| {
             let mut timeline = DeliveryTimeline::default();
-            numbers.iter().for_each(|number| timeline.on_own(*number));
+            numbers.iter().for_each(|number| timeline.on_own(number - 1));
             timeline.errors(committed)
         };
         let errors = |lost, doubled, reordered| DeliveryErrors { lost, doubled, reordered };
