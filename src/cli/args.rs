@@ -79,7 +79,7 @@ pub enum Command {
     Rolling(super::rolling::RollingArgs),
     /// Rehearses failovers on a running cluster, measures them, and writes a report
     Drill(Box<super::drill::DrillArgs>),
-    /// Gathers what somebody who helps wants to see into one file without secrets, or reads such a file
+    /// Gathers what support needs to see into one file without secrets, or reads such a file
     Bundle(super::bundle::BundleArgs),
     /// Shows the cluster on one screen, refreshed live
     Top(Box<super::top::TopArgs>),
@@ -323,8 +323,7 @@ pub struct SubscribeArgs {
     /// Names in the place of numbers, as far as their opens were read: publishers, everybody, channel:N
     #[arg(long, conflicts_with_all = ["json", "raw"])]
     pub names: bool,
-    /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq
-    /// is told
+    /// A line for everything else that has a seq: opens, closes, trading days, epochs
     #[arg(long, conflicts_with = "raw")]
     pub events: bool,
     /// Payloads, each behind its length, 4 bytes little-endian

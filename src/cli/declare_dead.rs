@@ -48,7 +48,7 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
                 Ok(None)
             }
             Some(Err(why)) => {
-                let what = format!("{asked} does not go on alone: {}", describe(why, dead));
+                let what = format!("{asked} does not continue alone: {}", describe(why, dead));
                 Err(Failure::new(if why == CommandReject::SelfDeclared { USAGE } else { FAILED }, what))
             }
         }
@@ -56,7 +56,8 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
     match after {
         Ok(status) => tell(args, &status),
         Err(failure) if failure.code() == NOT_READY => {
-            let what = format!("{failure}; if {asked} still hears {dead}, stop that one for good first");
+            let what =
+                format!("{failure}; if {asked} still receives from {dead}, stop {dead} for good first");
             Err(Failure::new(NOT_READY, what))
         }
         Err(failure) => Err(failure),
@@ -76,7 +77,7 @@ fn tell(args: &DeclareDeadArgs, survivor: &NodeStatus) -> Result<u8, Failure> {
         false => writeln!(out, "{leader} leads alone, {dead} is no member any more")?,
     }
     eprintln!(
-        "no crash is survived now; never start {dead} again: `format` its journal, start it, and add its new \
+        "no member may crash now; never start {dead} again: `format` its journal, start it, and add its new \
          identity with `lockstep membership add`"
     );
     Ok(0)

@@ -32,7 +32,7 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
     }
     let left = operator.left();
     operator.order_handover(&before, to, left)?;
-    let waited = "the leader was told to hand over and nobody else leads";
+    let waited = "the leader was ordered to hand over, and no other replica leads";
     let after = operator.wait(waited, |_, statuses| {
         Ok(leader_of(statuses).filter(|now| now.accepted > before.accepted).cloned())
     })?;
@@ -47,8 +47,8 @@ fn judge(to: Option<Identity>, leads: Identity) -> Result<(), Failure> {
         Some(to) => Err(Failure::new(
             FAILED,
             format!(
-                "{leads} leads and not {to}, which was named: it did not begin in time; the stream goes on. Look \
-                 at `lockstep status`, then repeat the command"
+                "{leads} leads instead of {to}, which did not begin in time; the stream continues. Look at \
+                 `lockstep status`, then repeat the command"
             ),
         )),
     }
@@ -74,6 +74,6 @@ mod tests {
         assert!(judge(Some(identity(3)), identity(3)).is_ok());
         let failure = judge(Some(identity(2)), identity(3)).expect_err("replica 3 leads");
         let text = failure.to_string();
-        assert!(text.contains(&format!("{} leads and not {}", identity(3), identity(2))), "{text}");
+        assert!(text.contains(&format!("{} leads instead of {}", identity(3), identity(2))), "{text}");
     }
 }

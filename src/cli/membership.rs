@@ -52,8 +52,8 @@ fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
     }
     let address = args.address.or_else(|| operator.nodes.address_of(identity.replica)).ok_or_else(|| {
         let what = format!(
-            "{identity} is not added: the file has no replica {}, so nobody knows where it answers; write it into the file, \
-             or give --address IP:PORT",
+            "{identity} is not added: the file has no replica {}, so its address is unknown; write it into \
+             the file, or give --address IP:PORT",
             identity.replica
         );
         Failure::new(USAGE, what)
@@ -86,7 +86,7 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let leader = operator.leader()?;
     if leader.lists(new) && old != new {
-        return Err(unchanged(&format!("{new} is a member already, and {old} is none")));
+        return Err(unchanged(&format!("{new} is a member already, and {old} is not")));
     }
     let listed = leader.member(old.replica).map(|listed| listed.member);
     let member = match listed {
@@ -108,7 +108,7 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
         return Err(refused(describe(why, if why == CommandReject::TwoMembers { new } else { old })));
     }
     let Some(address) = args.address.or_else(|| member.address()) else {
-        return Err(refused("nobody knows where it answers: give --address IP:PORT".into()));
+        return Err(refused("its address is unknown: give --address IP:PORT".into()));
     };
     let heir = member.succeeded_by(new, address);
     catch_up(&mut operator, new, address, &leader)?;
@@ -235,7 +235,7 @@ fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> R
     done.map_err(|failure| match last {
         Some(why) => {
             let code = failure.code();
-            failure.explained(code, || format!("the leader says: {}", describe(why, identity)))
+            failure.explained(code, || format!("the leader answers: {}", describe(why, identity)))
         }
         None => failure,
     })

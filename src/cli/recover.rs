@@ -105,8 +105,8 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
         })?;
         if text.trim().is_empty() {
             let what = format!(
-                "{name} is empty: `recover --json` could not look at that host's journal, and said why on stderr; look again, \
-                 or leave the file out"
+                "{name} is empty: `recover --json` could not read that host's journal, and reported why on \
+                 stderr; look again, or leave the file out"
             );
             return Err(Failure::new(USAGE, what));
         }
@@ -228,10 +228,11 @@ pub fn report_founding(
         }
     }
     eprintln!(
-        "missing: {missing}\nnow start the sequencer of replica {}: it is the only member. Then, one by one: move each other \
-         replica's journal and tail away, `format` it, start it, and `lockstep membership add` its new identity. \
-         Archivers and readers that hold nothing above seq {} go on by themselves; one that is ahead ends and says \
-         by how much: what it has seen beyond is in no later history",
+        "missing: {missing}\nnow start the sequencer of replica {}: it is the only member. Then, one by \
+         one: move each other replica's journal and tail away, `format` it, start it, and `lockstep \
+         membership add` its new identity. Archivers and readers that hold nothing above seq {} continue by \
+         themselves; one that is ahead ends and says by how much: what it has seen beyond is in no later \
+         history",
         settings.replica,
         founded_at - 1
     );
@@ -253,8 +254,9 @@ pub fn has_no_leader(config: &Config, timeout: Duration) -> Result<(), Failure> 
         None => Ok(()),
         Some(leader) => {
             let what = format!(
-                "{} leads at {}: the stream has a quorum, and a second history would part its readers; `lockstep \
-                 status` tells what is amiss, and a lost member is replaced with `membership remove` and `add`",
+                "{} leads at {}: the stream has a quorum, and a second history would split its readers; \
+                 `lockstep status` shows the problem, and a lost member is replaced with `membership \
+                 remove` and `add`",
                 leader.identity, leader.address
             );
             Err(Failure::new(USAGE, what))

@@ -84,7 +84,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     );
     print.fields.report();
     if let Some(name) = print.filter.unknown_name(&print.names) {
-        eprintln!("nobody has opened the name '{name}' in what was read: begin at seq 1, or give its id");
+        eprintln!("no entry that was read opens the name '{name}': begin at seq 1, or give its id");
     }
     if let Some(cursor) = reader.cursor() {
         eprintln!("cursor {cursor}");

@@ -120,7 +120,7 @@ fn judge(nodes: &[NodeVersions], in_force: u8) -> Upgradable {
     let hinders = nodes.iter().filter(|node| newest(node) < most).map(|node| match &node.release {
         Some(release) => format!("{} speaks version {} at most: upgrade it", node.name, release.newest),
         None if node.answers => {
-            format!("{} does not tell its release, so it speaks version 3 at most: upgrade it", node.name)
+            format!("{} does not report its release, so it speaks version 3 at most: upgrade it", node.name)
         }
         None => {
             format!("{} does not answer: start it, or take it out of the members and of the file", node.name)
@@ -183,7 +183,7 @@ fn finish(
 fn wait_until_risen(operator: &mut CommandClient, to: u8) -> Result<Seq, Failure> {
     let mut risen: Option<Seq> = None;
     operator.wait(
-        "the leader was told to let the log rise, and its version is not committed",
+        "the leader was ordered to let the log rise, and its version is not committed",
         |operator, statuses| {
             let Some(leader) = leader_of(statuses) else { return Ok(None) };
             if risen.is_none() {
@@ -212,7 +212,7 @@ fn as_text(
                 writeln!(out, "{name:<21} {release:<12} {:<8} {log}", format!("{oldest} to {newest}"))?;
             }
             None if *answers => {
-                writeln!(out, "{name:<21} does not tell its release: it speaks version 3 at most")?
+                writeln!(out, "{name:<21} does not report its release: it speaks version 3 at most")?
             }
             None => writeln!(out, "{name:<21} does not answer")?,
         }
@@ -282,7 +282,7 @@ mod tests {
         let Upgradable::Hindered(4, reasons) = judge(&[node("1", Some(4)), node("2", None), dead], 3) else {
             panic!("two hinder")
         };
-        assert!(reasons[0].starts_with("2 does not tell its release"), "{reasons:?}");
+        assert!(reasons[0].starts_with("2 does not report its release"), "{reasons:?}");
         assert!(reasons[1].starts_with("10.0.0.3:7001 does not answer: start it"), "{reasons:?}");
         assert_eq!(judge(&[node("1", None)], 3), Upgradable::Done, "nobody speaks a newer one");
     }

@@ -30,8 +30,8 @@ pub const EXIT_CODES: [&str; 7] = [
     "wrong usage or configuration",
     "integrity: a gap, an unequal digest, a damaged journal",
     "not ready in time: no leader, no quorum, no history, no answer",
-    "fenced: somebody newer has taken this place; do not restart blindly",
-    "degraded, of `status`: the stream goes on, and something is amiss",
+    "fenced: a newer process has taken this name or identity; find it before a restart",
+    "degraded, of `status`: the stream continues with a problem",
 ];
 
 /// The table as text.

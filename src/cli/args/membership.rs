@@ -34,11 +34,11 @@ pub struct MembershipAddArgs {
     /// What its `format` printed, like 2:0a3f9c1
     #[arg(value_name = "IDENTITY")]
     pub identity: Identity,
-    /// Where it answers; as the file has its replica, unless told
+    /// Its address; the default is that of its replica in the file
     #[arg(long, value_name = "IP:PORT")]
     pub address: Option<SocketAddrV4>,
-    /// It votes and acknowledges, keeps only a ring, and never leads; as the file has its replica, unless
-    /// told
+    /// It votes and acknowledges, keeps only a ring, and never leads; the default is the role of its replica
+    /// in the file
     #[arg(long)]
     pub witness: bool,
 }
@@ -54,7 +54,7 @@ pub struct MembershipReplaceArgs {
     /// What the `format` of the same replica printed last
     #[arg(value_name = "NEW")]
     pub new: Identity,
-    /// Where the new one answers; where the old one did, unless told
+    /// The address of the new one; the default is that of the old one
     #[arg(long, value_name = "IP:PORT")]
     pub address: Option<SocketAddrV4>,
 }
@@ -93,7 +93,7 @@ fn condition(text: &str) -> Result<Condition, String> {
 pub struct HandoverArgs {
     #[command(flatten)]
     pub operator: OperatorArgs,
-    /// The replica that is to lead; whoever holds most if nobody is named
+    /// The replica that is to lead; the default is the one that holds most
     #[arg(long, value_name = "REPLICA")]
     pub to: Option<u32>,
 }
@@ -110,7 +110,7 @@ pub struct UpgradeArgs {
     /// Shows what each node speaks and whether the upgrade can be ended; so does no flag
     #[arg(long, conflicts_with = "finish")]
     pub check: bool,
-    /// The version to which the log is to rise; the newest that every node speaks, unless told
+    /// The version to which the log is to rise; the default is the newest that every node speaks
     #[arg(long, value_name = "VERSION", requires = "finish")]
     pub to: Option<u8>,
 }

@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 
 const EXIT_CODES: &str = "Exit codes are a Nagios plugin's, and differ from those of the other commands:
   0  OK
-  1  WARNING: the stream continues, and something is amiss
+  1  WARNING: the stream continues with a problem
   2  CRITICAL: no leader, no quorum, no history, no answer, or the stream is in danger
   3  UNKNOWN: wrong usage, configuration or keys; nothing is known of the cluster";
 
@@ -91,8 +91,8 @@ fn examine(args: &HealthArgs) -> Result<HealthReport, Failure> {
         && let Some(address) = operator.nodes.addresses.iter().find(|address| accepts(**address))
     {
         return Ok(HealthReport::unknown(&format!(
-            "a process accepts connections at {address}, and nobody answers a query: cluster or keys of this file are not \
-             theirs, or it is another program"
+            "a process accepts connections at {address}, and does not answer queries: it has another \
+             cluster number or other keys than this file, or is another program"
         )));
     }
     let asked = operator.nodes.asked(&statuses);

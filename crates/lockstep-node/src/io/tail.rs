@@ -116,8 +116,8 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             let doing = format!(
-                "opening the tail {shown}: it is a symbolic link, which anybody may have made; name the file itself \
-                 (`replicas.N.tail`)"
+                "opening the tail {shown}: it is a symbolic link, which any user may have made; name the \
+                 file itself (`replicas.N.tail`)"
             );
             return Err(IoError::new(doing, error));
         }
