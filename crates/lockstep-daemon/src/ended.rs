@@ -110,7 +110,7 @@ pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failu
     Failure::new(INTEGRITY, what)
 }
 
-/// How a command is told to read the stream anew. Each command names only the way that it has.
+/// How a user makes a command read the stream anew. Each command names only the way that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Again {
     /// By its flag `--from`.

@@ -108,7 +108,7 @@ impl fmt::Display for Failure {
         match &self.what {
             What::Text(text) => f.write_str(text),
             What::Config(errors) => errors.fmt(f),
-            What::Silence => f.write_str("told already"),
+            What::Silence => f.write_str("reported already"),
         }
     }
 }

@@ -397,7 +397,7 @@ impl TailMemory for MappedTail {
     }
 
     fn reset(&mut self) {
-        assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while somebody copies it");
+        assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while a thread copies it");
         // It stays recognisable as a tail of ours.
         for at in (8..self.mapping.ring_at).step_by(8) {
             self.mapping.atomic(at).store(0, Ordering::Relaxed);

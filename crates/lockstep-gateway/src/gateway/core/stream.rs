@@ -179,7 +179,7 @@ impl<B: Backlog> Gateway<B> {
         match event {
             SubscriberEvent::Committed { next } => self.final_next = self.final_next.max(*next),
             SubscriberEvent::Retract { from } => {
-                assert!(*from >= self.final_next, "seq {from} is lost, and was told as final (S6)");
+                assert!(*from >= self.final_next, "seq {from} is lost, and was reported as final (S6)");
                 self.pending.on_retract(*from);
             }
             SubscriberEvent::Message(message) => {
