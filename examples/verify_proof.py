@@ -45,13 +45,13 @@ def point(data):
     y = int.from_bytes(data, "little")
     sign, y = y >> 255, y & (2**255 - 1)
     if y >= P:
-        raise Wrong("a point that is none")
+        raise Wrong("an invalid point")
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(square, (P + 3) // 8, P)
     if x * x % P != square:
         x = x * pow(2, (P - 1) // 4, P) % P
     if x * x % P != square or (x == 0 and sign):
-        raise Wrong("a point that is none")
+        raise Wrong("an invalid point")
     x = P - x if x & 1 != sign else x
     return x, y, 1, x * y % P
 
@@ -75,7 +75,7 @@ def sha256(*parts):
 def root_by_path(leaf, index, count, path):
     """RFC 9162, 2.1.3.2."""
     if index >= count:
-        raise Wrong("the frame is none of those that were signed")
+        raise Wrong("the frame is not one that was signed")
     own, last, root = index, count - 1, leaf
     for other in path:
         if last == 0:
@@ -105,7 +105,7 @@ def verify(key, proof):
     frame = bytes.fromhex(proof["frame"])
     path = [bytes.fromhex(other) for other in proof["path"]]
     if root_by_path(sha256(b"\0", frame), proof["index"], frames, path) != body[32:64]:
-        raise Wrong("its frame is none of those that were signed")
+        raise Wrong("its frame is not one that was signed")
     magic, _, kind = struct.unpack_from("<IBB", frame)
     count, = struct.unpack_from("<H", frame, 28)
     first, = struct.unpack_from("<Q", frame, 64)

@@ -67,7 +67,7 @@ pub enum Command {
     Rolling(operate::rolling::RollingArgs),
     /// Rehearses failovers on a running cluster, measures them, and writes a report
     Drill(Box<operate::drill::DrillArgs>),
-    /// Gathers what somebody who helps wants to see into one file without secrets, or reads such a file
+    /// Gathers what support needs to see into one file without secrets, or reads such a file
     Bundle(inspect::bundle::BundleArgs),
     /// Shows the cluster on one screen, refreshed live
     Top(Box<inspect::top::TopArgs>),

@@ -179,7 +179,7 @@ fn a_subscription_prints_the_messages_that_were_chosen_and_counts_those() {
         assert_eq!(payloads(&read.out), wanted, "{flags:?}");
         assert!(read.err.contains(&format!("messages {},", wanted.len())), "{}", read.err);
         assert_eq!(
-            read.err.contains("nobody has opened the name 'nobody'"),
+            read.err.contains("no entry that was read opens the name 'nobody'"),
             flags[1] == "nobody",
             "{}",
             read.err

@@ -144,7 +144,8 @@ fn a_one_way_cut_is_named_with_its_direction() {
 fn a_smaller_mtu_on_one_link_is_named_with_the_link_and_the_size_that_passes() {
     let Some(ground) = Ground::new("128KiB") else { return };
     ground.network.switch().shell("ip link set p3 mtu 1400");
-    let parts = ["smaller MTU between 10.77.0.3 and all others", "1,400 bytes pass", "none of 1,500 bytes"];
+    let parts =
+        ["smaller MTU between 10.77.0.3 and all others", "1,400 bytes pass", "those of 1,500 bytes do not"];
     all_name(&ground.probe(&[]), "probe.mtu", &parts);
 }
 
@@ -184,7 +185,7 @@ fn a_bridge_that_snoops_without_a_querier_is_named_when_memberships_age_out() {
         igmp.send_to(&query, &SocketAddrV4::new(Ipv4Addr::new(224, 0, 0, 1), 0).into()).expect("a query");
     });
     let parts =
-        ["passed at first and stopped after", "while unicast goes on", "IGMP snooping and no querier"];
+        ["passed at first and stopped after", "while unicast continues", "IGMP snooping and no querier"];
     all_name(&ground.probe(&[]), "probe.snooping", &parts);
 }
 

@@ -29,7 +29,7 @@ fn a_channel_without_a_limit_is_not_fed_and_one_with_a_limit_refuses_what_no_dat
     let all = start(&cluster, "all", "all");
     let log = all.process.log();
     assert!(
-        log.contains("lower stream.message_len_max") && log.contains("it and its like have no number"),
+        log.contains("lower stream.message_len_max") && log.contains("such messages have no number"),
         "{log}"
     );
     assert!(!running.process.log().contains("stream.message_len_max"), "{}", running.process.log());

@@ -322,7 +322,7 @@ fn a_node_whose_log_goes_on_in_no_journal_says_so_and_its_successor_joins() {
     let cluster = Cluster::new(3, SMALL);
     let _replicas = overtake_the_third(&cluster);
     let third = cluster.start_replica(3);
-    until("its condition", || cluster.run(&["status"], b"").out.contains("no journal that answers gives"));
+    until("its condition", || cluster.run(&["status"], b"").out.contains("no journal that answers has"));
     let health = cluster.run(&["health"], b"");
     assert_eq!(health.code, Some(2), "{}", health.out);
     assert!(health.out.contains("LS1107"), "{}", health.out);

@@ -237,7 +237,7 @@ fn a_name_that_nobody_opens_is_an_error_in_time() {
         let mut publisher = AsyncPublisher::new(publisher).expect("registered");
         publisher.open("orders", Duration::from_millis(200)).await.expect_err("no leader")
     });
-    assert!(error.to_string().contains("no leader is heard on the data group"), "{error}");
+    assert!(error.to_string().contains("no leader is received on the data group"), "{error}");
 }
 
 /// The crates that a program with the client compiles, by their names.

@@ -17,7 +17,7 @@ const WORDS: [&str; 15] = [
     "blank",
     "candidacies",
     "exposed",
-    "goes on without its metrics page",
+    "runs without its metrics page",
     "is whole again",
     "isolcpus",
     "learner",

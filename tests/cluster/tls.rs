@@ -337,7 +337,7 @@ fn wrong_files_are_refused_with_what_to_do() {
     refused(&settings, &["gateway.pem: it does not go with the key in", "stands first"]);
     // Nobody listens in the clear because a flag was forgotten.
     let args: Vec<_> = ["gateway"].into_iter().chain(settings.iter().map(String::as_str)).collect();
-    let says = ["gateway.tls_certificate: nobody would use it: give --listen-tls"];
+    let says = ["gateway.tls_certificate: no listener would use it: give --listen-tls"];
     cluster.run(&[&args[..], &["--users", users.to_str().unwrap()]].concat(), b"").with_code(2).saying(&says);
 }
 

@@ -74,7 +74,7 @@ fn a_cut_in_one_direction_is_named_with_its_direction_and_its_end_is_seen() {
     let Some((network, cluster, _replicas)) = cluster() else { return };
     let (from, to) = standbys(&cluster);
     network.cut(&[Cut::one_way(&[from], &[to])]);
-    let words = format!("nothing goes by unicast from {from} to {to}, the way back is open");
+    let words = format!("nothing passes by unicast from {from} to {to}; the reverse direction works");
     await_name(&cluster, "a one-way cut", &words);
     let why = cluster.run(&["why"], b"").out;
     assert!(why.contains("answers LOST") && why.contains("path_lost: "), "{why}");
@@ -102,7 +102,7 @@ fn a_way_that_takes_no_datagrams_of_full_size_is_named() {
     let Some((network, cluster, _replicas)) = cluster() else { return };
     let (one, _) = standbys(&cluster);
     filter(&network, one, "ip length 1401-65535");
-    await_name(&cluster, "a small MTU", "datagrams of the size of mtu do not go from ");
+    await_name(&cluster, "a small MTU", "datagrams of the size of mtu do not pass from ");
     without_filter(&network, one);
     await_health(&cluster);
 }

@@ -81,6 +81,6 @@ fn an_owner_that_does_not_hand_on_serves_nobody_and_the_refusal_says_what_would_
     let Some(pair) = Pair::new(1500) else { return };
     let first = Speaker::open(pair.place(0), "xdp-generic");
     let refused = Speaker::refusal(pair.place(0), "shm+xdp-native", 1472);
-    let owner = format!("process {} of lockstep has it already", first.child.id());
+    let owner = format!("process {} of lockstep uses it already", first.child.id());
     assert!(refused.contains(&owner) && refused.contains("set `network.shm = true` for both"), "{refused}");
 }

@@ -408,7 +408,7 @@ fn a_second_owner_of_a_card_is_refused_and_told_who_has_it() {
     let Some(pair) = Pair::new(1500) else { return };
     let first = Speaker::open(pair.place(0), "xdp-generic");
     let refused = Speaker::refusal(pair.place(0), "xdp-native", 1472);
-    let owner = format!("process {} of lockstep has it already", first.child.id());
+    let owner = format!("process {} of lockstep uses it already", first.child.id());
     assert!(refused.contains(&owner), "{refused}");
     drop(first);
     Speaker::open(pair.place(0), "xdp-native");

@@ -127,7 +127,7 @@ pub unsafe extern "C" fn lockstep_app_settings_init(
 
 fn replica_number(number: u32) -> Result<u8, Failure> {
     let number = u8::try_from(number).ok().filter(|number| *number > 0);
-    number.ok_or_else(|| Failure::argument("number", "is none of a replica: they count from 1 to 255"))
+    number.ok_or_else(|| Failure::argument("number", "is no number of a replica: they count from 1 to 255"))
 }
 
 /// The addresses of a text, separated by commas.

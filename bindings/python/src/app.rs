@@ -134,7 +134,7 @@ fn word<T: Copy>(key: &str, value: &Bound<'_, PyAny>, words: &[(&str, T)]) -> Py
     let text: String = value.extract()?;
     let found = words.iter().find(|(word, _)| *word == text);
     let all: Vec<_> = words.iter().map(|(word, _)| format!("'{word}'")).collect();
-    let wrong = || PyValueError::new_err(format!("{key} '{text}' is none: write {}", all.join(" or ")));
+    let wrong = || PyValueError::new_err(format!("{key} '{text}' is no choice: write {}", all.join(" or ")));
     found.map(|(_, value)| *value).ok_or_else(wrong)
 }
 

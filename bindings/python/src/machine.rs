@@ -58,7 +58,7 @@ fn made<'py>(factory: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, u32)> 
     }
     let version = object.getattr(intern!(object.py(), "VERSION"))?;
     let wrong =
-        |_| PyValueError::new_err(format!("VERSION {version} is none: it counts from 0 to 2**32 - 1"));
+        |_| PyValueError::new_err(format!("VERSION {version} is invalid: it counts from 0 to 2**32 - 1"));
     let version = version.extract().map_err(wrong)?;
     Ok((object, version))
 }

@@ -95,7 +95,7 @@ impl StartArgument {
 }
 
 fn no_start(what: &str) -> String {
-    format!("start {what} is none: write 'live', 'oldest', a seq or a Cursor")
+    format!("start {what} is invalid: write 'live', 'oldest', a seq or a Cursor")
 }
 
 /// The number of `lockstep.Delivery`.
@@ -111,8 +111,8 @@ pub(crate) fn delivery(number: u32) -> PyResult<Delivery> {
 pub(crate) fn not_begun(seconds: Option<f64>) -> PyErr {
     let within = seconds.map_or_else(String::new, |seconds| format!(" within {seconds} s"));
     classes::TimedOutError::new_err(format!(
-        "the subscription did not begin{within}: no leader was heard on the data group; check that the sequencers run and \
-         that interface and groups are theirs"
+        "the subscription did not begin{within}: no leader was received on the data group; check that the \
+         sequencers run and use the same interface and groups"
     ))
 }
 

@@ -276,7 +276,7 @@ def test_starts_that_are_none_are_refused(endpoint: lockstep.Endpoint) -> None:
         with pytest.raises(ValueError, match="start"):
             lockstep.Subscriber(endpoint, start=start)  # type: ignore[arg-type]
     for wrong in [None, 1.5, b"live"]:
-        with pytest.raises(TypeError, match="start .* is none: write 'live', 'oldest', a seq or a Cursor"):
+        with pytest.raises(TypeError, match="start .* is invalid: write 'live', 'oldest', a seq or a Cursor"):
             lockstep.Subscriber(endpoint, start=wrong)  # type: ignore[arg-type]
     for delivery in [2, 7]:
         with pytest.raises(ValueError, match="lockstep.Delivery"):

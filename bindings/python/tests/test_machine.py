@@ -370,7 +370,7 @@ def test_settings_that_are_none_are_refused(endpoint: lockstep.Endpoint, name: s
     factory = partial(Fragile, lockstep.CHANNELS)
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"snapshot_modes": 1}, "'snapshot_modes' is no setting of a replica"),
-        ({"snapshot_mode": "fork"}, "snapshot_mode 'fork' is none: write 'pause' or 'never'"),
+        ({"snapshot_mode": "fork"}, "snapshot_mode 'fork' is no choice: write 'pause' or 'never'"),
         ({"on_divergence": "go"}, "write 'stop' or 'report'"),
         ({"serve": "here"}, "'here' is no address"),
         ({"peers": ["here"]}, "'here' is no address"),

@@ -190,12 +190,14 @@ impl<M: StateMachine> App<M> {
     fn go_on_with_a_peers(&mut self, fault: MachineFault, oldest: Seq) -> Result<(), AppError> {
         let reaches = |head: &SnapshotHead| match head.cursor.seq {
             seq if seq >= oldest => Ok(()),
-            seq => Err(format!("the stream behind its snapshot is gone as well: it is read on at seq {seq}")),
+            seq => {
+                Err(format!("the stream after its snapshot is gone as well: reading continues at seq {seq}"))
+            }
         };
         let from = Peers { endpoint: &self.endpoint, settings: &self.settings, distrusted: &self.distrusted };
         match self.store.as_ref().map(|store| fetched(&from, (store, self.version()), reaches)) {
             Some(Ok(_)) => {
-                tracing::warn!("{fault}; this replica goes on with the snapshot of a peer");
+                tracing::warn!("{fault}; this replica continues with the snapshot of a peer");
                 self.restart()
             }
             Some(Err(NoneWillDo { peers, may_change })) if !peers.is_empty() => {
@@ -350,7 +352,7 @@ impl<M: StateMachine> App<M> {
         let Some(next) = self.unproven else { return Ok(()) };
         if self.replica.unproven().is_none() {
             tracing::info!(
-                "the stream has announced the snapshot below seq {next}: this replica goes on with it"
+                "the stream has announced the snapshot below seq {next}: this replica continues with it"
             );
             (self.unproven, self.read_unproven) = (None, None);
             self.store.iter().try_for_each(|store| store.set_proven(next))?;
@@ -361,8 +363,8 @@ impl<M: StateMachine> App<M> {
         }
         let Some(read) = self.read_unproven else {
             tracing::warn!(
-                "the state below seq {next} came from a peer, and the stream has not announced it: until it does, this replica \
-                 reads, and says nothing"
+                "the state below seq {next} came from a peer, and the stream has not announced it: until it \
+                 does, this replica reads, and publishes nothing"
             );
             self.read_unproven = Some(Instant::now());
             return Ok(());

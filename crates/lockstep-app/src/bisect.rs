@@ -48,7 +48,8 @@ pub fn bisect<A: StateMachine + Debug, B: StateMachine + Debug>(
         } else if moved.elapsed() > PATIENCE {
             let next = subscriber.deliver_next();
             let what = format!(
-                "nothing comes behind seq {next}, and {until} is wanted: is the stream so long, and does it have a leader?"
+                "nothing arrives after seq {next}, and {until} is wanted: is the stream so long, and does \
+                 it have a leader?"
             );
             return Err(MachineFault::Stream(what).into());
         } else {

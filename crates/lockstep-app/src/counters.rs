@@ -7,7 +7,7 @@ use lockstep_machine::{MachineReplica, StateMachine};
 pub(crate) const ROWS: &[CounterRow] = &[
     CounterRow::count("app_inputs", "Inputs that this process has applied."),
     CounterRow::gauge("app_next", "The next seq that is applied."),
-    CounterRow::count("app_outputs", "Outputs of the machine that stand in the stream, since its beginning."),
+    CounterRow::count("app_outputs", "Outputs of the machine that are in the stream, since its beginning."),
     CounterRow::gauge("app_outputs_waiting", "Outputs that wait for room in the publisher's window."),
     CounterRow::gauge("app_timers", "Timers that are pending."),
     CounterRow::count("app_partings", "Digests of other replicas that differed from this state's."),

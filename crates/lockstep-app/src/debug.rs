@@ -131,7 +131,8 @@ impl Recording for ClusterRecording {
             if began.elapsed() > PATIENCE {
                 let next = subscriber.deliver_next();
                 return Err(MachineFault::Stream(format!(
-                    "nothing comes behind seq {next}, and the stream's end is not known: does the cluster have a leader?"
+                    "nothing arrives after seq {next}, and the stream's end is not known: does the cluster \
+                     have a leader?"
                 )));
             }
             subscriber.wait(PAUSE).map_err(|error| MachineFault::Stream(error.to_string()))?;

@@ -37,7 +37,8 @@ impl fmt::Display for AppError {
             Self::NoSnapshot { fault, peers, .. } => {
                 write!(
                     f,
-                    "the application ends: {fault}; and no peer has a snapshot with which it can go on: {peers}"
+                    "the application ends: {fault}; and no peer has a snapshot with which it can continue: \
+                     {peers}"
                 )
             }
         }

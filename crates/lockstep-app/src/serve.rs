@@ -237,7 +237,7 @@ pub fn fetch_snapshot(
     let judged = verify(&path).map_err(|error| error.to_string()).and_then(|head| {
         match head.next == next && have == len {
             true => is_wanted(&head).and_then(|()| served(&path, &head).map_err(|error| error.to_string())),
-            false => Err("it is another one than was announced".to_owned()),
+            false => Err("it differs from the announced one".to_owned()),
         }
     });
     match judged {

@@ -176,7 +176,7 @@ impl<M: StateMachine, R: Recording, I: BufRead, O: Write> Terminal<M, R, I, O> {
     }
 
     fn say_end(&mut self) -> Done {
-        Ok(writeln!(self.out, "the stream ends here; what comes behind it is read by the next command")?)
+        Ok(writeln!(self.out, "the stream ends here; the next command reads what follows")?)
     }
 
     fn show(&mut self) -> Done {
@@ -262,8 +262,8 @@ impl<M: StateMachine, R: Recording, I: BufRead, O: Write> Terminal<M, R, I, O> {
             self.has_warned = true;
             writeln!(
                 self.out,
-                "warning: {why}; steps back read the stream from its beginning. Mend snapshot and restore: a replica \
-                 would not start with this snapshot"
+                "warning: {why}; steps back read the stream from its beginning. Correct snapshot and \
+                 restore: a replica would not start with this snapshot"
             )?;
         }
         Ok(())

@@ -316,7 +316,7 @@ fn why_ended(event: &SubscriberEvent<'_>) -> Option<BridgeFailure> {
     let (code, what) = match *event {
         SubscriberEvent::Abandoned { from, oldest, why } => {
             let what = format!(
-                "seq {from} cannot be had any more ({}): the oldest that a journal stores is {oldest}. An archiver, or \
+                "seq {from} is no longer available ({}): the oldest that a journal stores is {oldest}. An archiver, or \
                  journals that store more, prevent that; this target lacks what lies between: begin another target \
                  with --from {oldest}",
                 why.name()

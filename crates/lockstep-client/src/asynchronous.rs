@@ -67,7 +67,7 @@ impl<H: Wakes> Waiting<H> {
     fn new(handle: H) -> Result<Self, IoError> {
         let doing = "register a handle at the runtime of tokio";
         if Runtime::try_current().is_err() {
-            let why = "there is none: make the handle within `Runtime::block_on`, or in a task";
+            let why = "no runtime is running: make the handle within `Runtime::block_on`, or in a task";
             return Err(IoError::because(doing, ErrorKind::NotConnected, why));
         }
         AsyncFd::new(handle).map(Self).map_err(|error| IoError::new(doing, error))

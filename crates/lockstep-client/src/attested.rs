@@ -45,9 +45,9 @@ impl fmt::Display for AttestationEnd {
             ),
             Self::Unattested { seq, buffer_bytes } => write!(
                 f,
-                "no notary that is believed has signed the entry of seq {seq}, and what follows it fills subscriber.buffer \
-                 ({buffer_bytes} bytes): run `lockstep notary`, and list its public key; begin behind what no notary \
-                 has signed"
+                "no trusted notary has signed the entry of seq {seq}, and the entries after it fill \
+                 subscriber.buffer ({buffer_bytes} bytes): run `lockstep notary`, and list its public key; \
+                 begin after the entries that no notary has signed"
             ),
         }
     }

@@ -9,41 +9,59 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// The remedy for a node if no journal has the missing part of its log.
-const LOG_GONE_ADVICE: &str = "it can neither vote nor repair as it is: start an archiver or a replica that has it, or bring the nodes \
-    that are asked to this release, which begins with the tables of the oldest that is kept; a replica that \
-    holds an older part of the stream ends by itself and rejoins at its next start, where `journal.rejoin` is \
-    \"auto\" and a quorum lives without it; else it begins again: stop it, move its folder and its tail away, `lockstep format \
-    --replica N` (an archiver: `--archiver N`), start it, and give it its former place: `lockstep membership \
-    replace OLD NEW`, with the identities that `lockstep membership show` and `format` print";
+const LOG_GONE_ADVICE: &str = "it can neither vote nor repair in this state: start an archiver or a replica \
+                               that has these entries, or upgrade the other nodes to this release, which \
+                               can begin with the tables of the oldest retained entry; a replica that holds \
+                               an older part of the stream ends by itself and rejoins at its next start, if \
+                               `journal.rejoin` is \"auto\" and a quorum runs without it; otherwise start \
+                               it anew: stop it, move its folder and its tail away, `lockstep format \
+                               --replica N` (an archiver: `--archiver N`), start it, and give it its former \
+                               place: `lockstep membership replace OLD NEW`, with the identities that \
+                               `lockstep membership show` and `format` print";
 /// The remedy if a single reader is ahead.
-const ONE_READER_AHEAD: &str = "no other reader says so: its cursor is another stream's, or was written by hand; give it the \
-                                right one. This ends ten minutes after its last word, or by `lockstep ack LS1017`";
+const ONE_READER_AHEAD: &str = "no other reader reports this: its cursor is of another stream, or was \
+                                written by hand; give it the right one. This ends ten minutes after its \
+                                last report, or by `lockstep ack LS1017`";
 /// The remedy if several readers are ahead.
-const READERS_AHEAD: &str = "they have seen what the cluster does not have: find out which replicas have lost their journals, before anything else \
-     is done; `lockstep ack LS1017` ends this once it is understood";
+const READERS_AHEAD: &str = "they have read entries that the cluster does not have: first of all, find out \
+                             which replicas have lost their journals; `lockstep ack LS1017` ends this once \
+                             the cause is known";
 
 /// The remedy for files that differ.
-pub(super) const FILES_DIFFER_ADVICE: &str = "all files must have it alike, or the nodes do not hear each other: correct the file that differs, and start the \
-     processes of its host anew; `lockstep check --diff` compares two files";
+pub(super) const FILES_DIFFER_ADVICE: &str = "it must be the same in all files, or the nodes do not receive \
+     each other: correct the file that differs, and restart the processes of its host; `lockstep check \
+     --diff` compares two files";
 
 /// The remedy for leaders that fail often.
-const TAKEOVERS_OFTEN_ADVICE: &str = "nothing is lost by a takeover; many have a cause: `lockstep events --code LS1004` says why each leader was missed, and \
-     `lockstep doctor` at its host what takes its core";
+const TAKEOVERS_OFTEN_ADVICE: &str = "a takeover loses nothing, but many have a cause: `lockstep events \
+                                      --code LS1004` shows why each leader was missed, and `lockstep \
+                                      doctor` on its host shows what takes its core";
+/// The remedy for files that the system refuses.
+const FILES_REFUSED_ADVICE: &str = "the disk is in order, and the node continues by itself; find out which \
+                                    process holds so many files open (/proc/PID/fd) or uses the memory, or \
+                                    allow more files (LimitNOFILE=, fs.file-max)";
+/// The remedy for a resource that is nearly used up.
+const ROOM_LOW_ADVICE: &str = "make room before it is full: `lockstep counters --group room` shows what is \
+                               left, `df -h` and `df -i` what is used, `lockstep doctor` what this node \
+                               needs; journal.retention_size bounds the journal";
 /// The remedy for lost redundancy.
 const REDUNDANCY_LOST_ADVICE: &str =
     "start the members that are away, or replace them with `lockstep membership replace`";
 /// The remedy for a program that has not read its new keys.
-const OLDER_KEYS_ADVICE: &str = "it is a stranger once that generation is retired: give its host the present file and let it read that (SIGHUP, or a \
-     start); `lockstep keys show` has the names of the keys";
+const OLDER_KEYS_ADVICE: &str = "its datagrams are refused once that generation is retired: give its host \
+                                 the present file and let it read that (SIGHUP, or a restart); `lockstep \
+                                 keys show` lists the names of the keys";
 /// The remedy for an address that two nodes have.
 const ADDRESS_TWICE_ADVICE: &str =
-    "one of them is to get another address: `ip neigh` has the cards, the switch's table the port of each";
+    "give one of them another address: `ip neigh` shows the cards, the switch's table the port of each";
 /// The remedy for lost multicast.
-const MULTICAST_LOST_ADVICE: &str = "the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP snooping (is there a querier?), \
-     at the switch's rules for the groups, and at the port";
+const MULTICAST_LOST_ADVICE: &str = "the stream continues by repair, slower, and no leader is replaced for \
+                                     this; check IGMP snooping (is there a querier?), the switch's rules \
+                                     for the groups, and the port";
 /// The remedy for a lost path.
-pub(super) const PATH_LOST_ADVICE: &str = "look for a rule of a packet filter (`nft list ruleset`, the switch's access lists), at a broken fibre, and at the MTU \
-     of what lies between; `lockstep why` has who gets what from whom";
+pub(super) const PATH_LOST_ADVICE: &str = "look for a rule of a packet filter (`nft list ruleset`, the \
+     switch's access lists), a broken fibre, or a smaller MTU on the path; `lockstep why` shows what each \
+     node receives from which";
 
 /// A condition that holds at a node. Prints the problem and its remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -81,33 +99,34 @@ impl ActiveCondition {
         let Self { a, b, .. } = *self;
         match self.condition {
             Condition::JournalFull => {
-                format!("the journal takes nothing from seq {a} on")
+                format!("the journal accepts nothing from seq {a} on")
             }
             Condition::Damaged => format!("{b} stored segments are damaged, the first at seq {a}"),
             Condition::LogGone => {
                 let (lacks, oldest) = match b {
-                    1 => ("the stream from seq 1 on, of which it holds nothing".to_owned(), a),
-                    next => (format!("what follows seq {}", next.saturating_sub(1)), a),
+                    1 => ("the stream from seq 1 on (it holds nothing)".to_owned(), a),
+                    next => (format!("the entries after seq {}", next.saturating_sub(1)), a),
                 };
                 let oldest = match oldest {
                     0 => String::new(),
                     oldest => format!(", and the oldest seq that any of them holds is {oldest}"),
                 };
-                format!("no journal that answers gives {lacks}{oldest}")
+                format!("no journal that answers has {lacks}{oldest}")
             }
             Condition::Exposed => format!(
-                "exposed: no full standby holds what lies before the witness's ring (the best one ends at {a})"
+                "exposed: no full standby has the entries before the witness's ring (the best one ends at \
+                 {a})"
             ),
             Condition::RedundancyLost => {
                 let quorum = b / 2 + 1;
                 let more = match a.saturating_sub(quorum) {
-                    0 => "no crash of another one is survived".to_owned(),
+                    0 => "no more may crash".to_owned(),
                     more => format!("{more} more may crash"),
                 };
-                format!("redundancy is reduced: {a} of {b} members hold the log and are heard, {more}")
+                format!("redundancy is reduced: {a} of {b} members hold the log and reach the leader, {more}")
             }
             Condition::EpochsUncommitted => {
-                format!("{a} takeovers followed each other without a commit, which ends before seq {b}")
+                format!("{a} takeovers in a row committed nothing; the committed log ends before seq {b}")
             }
             Condition::RoundsHigh => {
                 format!("the rounds of epochs have reached {a}, and {b} is the last one")
@@ -127,12 +146,13 @@ impl ActiveCondition {
                     3 => " (the calls are interrupted)",
                     _ => "",
                 };
-                format!("the system refuses the journal its files{what}: segments end at seq {a}")
+                format!("the system cannot open files for the journal{what}: segments end at seq {a}")
             }
             Condition::DeviceStalled => {
                 let waited = Duration::from_millis(b / 1_000_000);
                 format!(
-                    "the journal's device has confirmed nothing for {waited:?}: it has what lies below seq {a}"
+                    "the journal's device has confirmed nothing for {waited:?}: it has the entries below \
+                     seq {a}"
                 )
             }
             Condition::RoomLow => {
@@ -158,7 +178,8 @@ impl ActiveCondition {
                 let ReadersAheadNumber { addresses, newest } = ReadersAheadNumber::unpacked(b);
                 match addresses {
                     0..=1 => format!(
-                        "a reader at {newest} says that it has read this stream up to seq {a}, beyond its end"
+                        "a reader at {newest} reports that it has read this stream up to seq {a}, beyond \
+                         its end"
                     ),
                     more => format!(
                         "readers at {more} addresses, the last one at {newest}, have read this stream beyond its end, up \
@@ -197,25 +218,25 @@ impl ActiveCondition {
                     Some(KeyClass::Publisher(number)) => format!("publisher key {number}{at}"),
                     _ => format!("a reader{at}"),
                 };
-                format!("{program} seals with generation {generation} still{more}")
+                format!("{program} still seals with generation {generation}{more}")
             }
             Condition::AddressTwice => {
                 let (address, card) = (Ipv4Addr::from_bits(a as u32), card_text(b));
                 format!("two have the address {address}{card}")
             }
             Condition::PathLost => match b {
-                1 => format!("questions to {a}, or its answers, do not pass by unicast, and it lives"),
+                1 => format!("questions to {a}, or its answers, do not pass by unicast, although it runs"),
                 2 => format!("datagrams of the size of mtu do not pass to {a}, shorter ones do"),
                 _ => format!("the TCP port of {a} for replay is not reached"),
             },
             Condition::MulticastLost => format!(
-                "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
-                 are asked",
+                "multicast is lost, unicast is not: nothing of epoch {} arrives by the groups, and the \
+                 nodes answer by unicast",
                 Epoch(a)
             ),
-            Condition::LineLost => format!("line {a} brings nothing, and the other does"),
+            Condition::LineLost => format!("line {a} delivers nothing, and the other works"),
             Condition::MembersFull => {
-                format!("joins find no room: {a} members by lease are the most that `fanout_members` allows")
+                format!("joins are refused: `fanout_members` allows {a} members by lease")
             }
             Condition::WatcherGone if a == 0 => format!("a signal has stopped the watcher, process {b}"),
             Condition::WatcherGone => {
@@ -228,12 +249,12 @@ impl ActiveCondition {
     pub fn brief(&self) -> String {
         let Self { a, b, .. } = *self;
         match self.condition {
-            Condition::LogGone => "what it lacks is in no journal that answers".to_owned(),
-            Condition::Exposed => "no full standby holds what lies before the witness's ring".to_owned(),
+            Condition::LogGone => "no journal that answers has what it lacks".to_owned(),
+            Condition::Exposed => "no full standby has the entries before the witness's ring".to_owned(),
             Condition::EpochsUncommitted => format!("{a} takeovers in a row without a commit"),
             Condition::RoundsHigh => format!("the rounds of epochs have reached {a} of {b}"),
             Condition::DurabilityMixed => "its durability differs from its leader's".to_owned(),
-            Condition::FilesRefused => "the system refuses the journal its files".to_owned(),
+            Condition::FilesRefused => "the system cannot open files for the journal".to_owned(),
             Condition::DeviceStalled => "the journal's device confirms nothing".to_owned(),
             Condition::ClockAhead => {
                 format!("its clock is {:?} behind the stream's time", Duration::from_millis(a / 1_000_000))
@@ -258,8 +279,8 @@ impl ActiveCondition {
                 let who = if b == 0 { "process answers at" } else { "machine has" };
                 format!("another {who} the address {}", Ipv4Addr::from_bits(a as u32))
             }
-            Condition::MembersFull => "joins by unicast find no room".to_owned(),
-            Condition::WatcherGone if a > 0 => "no watcher waits beside it".to_owned(),
+            Condition::MembersFull => "joins by unicast are refused".to_owned(),
+            Condition::WatcherGone if a > 0 => "it has no working watcher".to_owned(),
             _ => self.what(),
         }
     }
@@ -268,56 +289,52 @@ impl ActiveCondition {
     pub fn advice(&self) -> &'static str {
         match self.condition {
             Condition::JournalFull => {
-                "its segments lag, the disk is full, or a witness's ring is full of what is not committed; nothing is \
-                 acknowledged that is not stored, and it goes on by itself when there is room"
+                "its segments lag, the disk is full, or a witness's ring is full of uncommitted entries; \
+                 only what is stored is acknowledged, and the node continues by itself when there is room"
             }
             Condition::Damaged => {
-                "they are not served, and mended from another journal where one has the same frames (the log says what \
-                 was done); replace the disk if it happens again"
+                "they are not served, and repaired from another journal if one has the same frames (the log \
+                 shows what was done); replace the disk if it happens again"
             }
             Condition::LogGone => LOG_GONE_ADVICE,
             Condition::Exposed => {
-                "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"
+                "if the leader fails now, no replica can take over: start a full standby, and let it catch up"
             }
             Condition::RedundancyLost => REDUNDANCY_LOST_ADVICE,
             Condition::EpochsUncommitted => {
-                "leaders follow each other and no quorum stores what they stamp: make room on the disks of the \
-                 members, and look why they are slow"
+                "one leader replaces another, and no quorum stores what they stamp: make room on the disks \
+                 of the members, and find out why they are slow"
             }
-            Condition::RoundsHigh => "elections follow without end: find out who campaigns, and why",
+            Condition::RoundsHigh => "elections do not end: find out which replicas campaign, and why",
             Condition::DurabilityMixed => {
-                "set stream.durability alike in the files of all replicas, and restart them one by one (CHANGE.md, \
-                 Changing the durability)"
+                "set the same stream.durability in the files of all replicas, and restart them one by one \
+                 (CHANGE.md, Changing the durability)"
             }
-            Condition::DiskFull => "make room, the node goes on by itself",
-            Condition::FilesRefused => {
-                "nothing is wrong with the disk, and the node goes on by itself; find out who holds so many files open \
-                 (/proc/PID/fd), or allow more (LimitNOFILE=, fs.file-max), or who took the memory"
-            }
+            Condition::DiskFull => "make room; the node continues by itself",
+            Condition::FilesRefused => FILES_REFUSED_ADVICE,
             Condition::DeviceStalled => {
-                "the node goes on by itself when the device does, and in `power` it acknowledges nothing until then: look at \
-                 the device (iostat, the kernel's log) and at what else writes to it, or replace the disk"
+                "the node continues by itself when the device does, and with `power` it acknowledges \
+                 nothing until then: check the device (iostat, the kernel's log) and other programs that \
+                 write to it, or replace the disk"
             }
-            Condition::RoomLow => {
-                "make room before it is full: `lockstep counters --group room` has what is left, `df -h` and `df -i` who \
-                 has the rest, `lockstep doctor` what this node needs; journal.retention_size bounds the journal"
-            }
+            Condition::RoomLow => ROOM_LOW_ADVICE,
             Condition::PublishersNearlyFull => {
                 "raise stream.publishers_max in the files of all replicas, and restart them one by one"
             }
             Condition::ReaderAhead if self.is_of_one_reader() => ONE_READER_AHEAD,
             Condition::ReaderAhead => READERS_AHEAD,
             Condition::ClockAhead => {
-                "a leader's clock was wrong, here or there, and the stream's time stands still: mend the clocks; where they \
-                 are right and a quorum's were wrong, `lockstep time --correct` sets it back"
+                "the clock of this leader or of an earlier one was wrong, and the stream's time stands \
+                 still: correct the clocks; if they are right and a quorum's were wrong, `lockstep time \
+                 --correct` sets it back"
             }
             Condition::ClockApart => {
-                "set it right (is its time daemon running?): where it leads it stamps by the others' clocks, and where a \
-                 quorum's are wrong the stream's time is wrong"
+                "correct it (is its time daemon running?): if it leads it stamps by the others' clocks, and \
+                 if a quorum's are wrong the stream's time is wrong"
             }
             Condition::MulticastLost => MULTICAST_LOST_ADVICE,
             Condition::LineLost => {
-                "the stream goes on by that one alone; look at the line's interface, its cable and its switch"
+                "the stream continues by that one alone; check the line's interface, its cable and its switch"
             }
             Condition::FilesDiffer => FILES_DIFFER_ADVICE,
             Condition::TakeoversOften => TAKEOVERS_OFTEN_ADVICE,
@@ -326,11 +343,12 @@ impl ActiveCondition {
             Condition::PathLost => PATH_LOST_ADVICE,
             Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",
             Condition::WatcherGone if self.a == 0 => {
-                "the death of this process will be found out by its silence: let it run again (`kill -CONT`)"
+                "the others will notice the death of this process by its silence only: let the watcher run \
+                 again (`kill -CONT`)"
             }
             Condition::WatcherGone => {
-                "the death of this process will be found out by its silence; restart it when the cause is mended, or \
-                 set runtime.watcher = false"
+                "the others will notice the death of this process by its silence only; restart it when the \
+                 cause is removed, or set runtime.watcher = false"
             }
         }
     }
@@ -368,9 +386,9 @@ mod tests {
             let age = Duration::ZERO;
             ActiveCondition { condition: Condition::RedundancyLost, age, a, b }.what()
         };
-        assert!(text(2, 3).contains("2 of 3") && text(2, 3).contains("no crash"), "{}", text(2, 3));
+        assert!(text(2, 3).contains("2 of 3") && text(2, 3).contains("no more may crash"), "{}", text(2, 3));
         assert!(text(4, 5).contains("1 more may crash"), "{}", text(4, 5));
-        assert!(text(1, 3).contains("no crash"), "below a quorum nothing more is promised");
+        assert!(text(1, 3).contains("no more may crash"), "below a quorum nothing more is promised");
     }
 
     #[test]

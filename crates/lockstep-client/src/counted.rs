@@ -21,8 +21,7 @@ const SUBSCRIBER: &str = "handle=\"subscriber\"";
 /// The counter of each handle.
 const CONNECTED: CounterRow = CounterRow::gauge(
     "connected",
-    "1 while the handle follows a leader's stream: 0 once it has heard none for a second (or ten heartbeats, or \
-     four failure timeouts).",
+    "1 while the handle follows a leader's stream: 0 once it has received nothing from one for a second (or ten heartbeats, or four failure timeouts).",
 );
 /// The counters of a publisher's handle, beside those of its engine.
 const PUBLISHER_ROWS: [CounterRow; 2] = [

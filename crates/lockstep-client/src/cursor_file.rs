@@ -177,7 +177,7 @@ impl Lock {
             Err(TryLockError::WouldBlock) => {
                 let holder = holder().map_or_else(String::new, |pid: u32| format!(" {pid}"));
                 let why = format!(
-                    "process{holder} has it open, and with one cursor two readers would each pass over what the \
+                    "process{holder} has it open, and two readers with one cursor would each skip what the \
                      other one has read: end that process, or give this one a file of its own"
                 );
                 return Err(IoError::in_use(format!("open {}", path.display()), why));

@@ -84,7 +84,7 @@ pub enum Reason {
     Condition(Identity, ActiveCondition),
     /// A node stores the stream of another history.
     OtherHistory(Identity, u64),
-    /// A node leads another history: two histories serve.
+    /// A node leads another history: two histories are active.
     OtherLeader(Identity, u64),
     /// A replica of the file that answers and is not a member.
     NoMember(Identity),
@@ -122,7 +122,11 @@ impl fmt::Display for Reason {
                     (None, None) => f.write_str("a replica")?,
                 }
                 write!(f, " does not answer at {address}")?;
-                if self.reaches_leader() { f.write_str(", though the leader hears it") } else { Ok(()) }
+                if self.reaches_leader() {
+                    f.write_str(", although the leader receives from it")
+                } else {
+                    Ok(())
+                }
             }
             Self::Condition(identity, active) => write!(f, "{identity}: {}", active.what()),
             Self::OtherHistory(identity, _) | Self::NoMember(identity) | Self::Blank(identity) => {
@@ -130,11 +134,11 @@ impl fmt::Display for Reason {
             }
             Self::OtherLeader(identity, history) => write!(
                 f,
-                "{identity} leads another history, {history:016x}: two histories serve, and what one acknowledges the \
-                 other does not have; stop the founder that holds less (`lockstep recover --compare`)"
+                "{identity} leads another history, {history:016x}: two histories are active, and each lacks \
+                 what the other acknowledges; stop the founder that holds less (`lockstep recover --compare`)"
             ),
             Self::MissesLeader { identity, leader, .. } => {
-                write!(f, "{identity} receives nothing of the leader {leader}, which others follow")
+                write!(f, "{identity} receives nothing from the leader {leader}, which others follow")
             }
             Self::FilesDiffer(difference) if difference.has_culprits() => {
                 write!(f, "{}: {difference}", owner_names(&difference.culprits()))

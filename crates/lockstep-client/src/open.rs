@@ -72,8 +72,8 @@ impl fmt::Display for OpenError {
             ),
             Self::TimedOut(name, timeout) => write!(
                 f,
-                "publisher '{name}' was not opened within {timeout:?}: no leader is heard on the data group; \
-                 check that the sequencers run and that interface and groups are theirs"
+                "publisher '{name}' was not opened within {timeout:?}: no leader is received on the data \
+                 group; check that the sequencers run and use the same interface and groups"
             ),
             Self::TableFull(name, max) => write!(
                 f,

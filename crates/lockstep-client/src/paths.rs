@@ -33,18 +33,20 @@ pub struct LostPath {
 }
 
 impl LostWay {
-    /// `nothing goes by unicast from 1 and 2 to 3, the way back is open`.
+    /// `nothing passes by unicast from 1 and 2 to 3; the reverse direction works`.
     pub(crate) fn between(self, from: impl fmt::Display, to: u32) -> String {
         match self {
-            Self::OneWay => format!("nothing goes by unicast from {from} to {to}, the way back is open"),
-            Self::Both => format!("nothing goes by unicast between {from} and {to}"),
-            Self::Large => format!("datagrams of the size of mtu do not go from {from} to {to}"),
+            Self::OneWay => {
+                format!("nothing passes by unicast from {from} to {to}; the reverse direction works")
+            }
+            Self::Both => format!("nothing passes by unicast between {from} and {to}"),
+            Self::Large => format!("datagrams of the size of mtu do not pass from {from} to {to}"),
             Self::Replay => format!("the TCP port of {to} for replay is not reached from {from}"),
         }
     }
 }
 
-/// `nothing goes by unicast from 1 to 3, the way back is open`.
+/// `nothing passes by unicast from 1 to 3; the reverse direction works`.
 impl fmt::Display for LostPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.way.between(self.from, self.to))
@@ -112,9 +114,9 @@ mod tests {
         let never = WayRow { asked_ms: 1_500, ..DEAF };
         // Nothing that 1 sends reaches 3: neither its questions nor its answers.
         let cut = found(&[(1, 3, DEAF), (3, 1, never)]);
-        assert_eq!(cut, ["nothing goes by unicast from 1 to 3, the way back is open"]);
+        assert_eq!(cut, ["nothing passes by unicast from 1 to 3; the reverse direction works"]);
         let both = found(&[(1, 3, never), (3, 1, never)]);
-        assert_eq!(both, ["nothing goes by unicast between 1 and 3"]);
+        assert_eq!(both, ["nothing passes by unicast between 1 and 3"]);
         assert!(found(&[(1, 3, WayRow { unanswered: 2, ..WELL })]).is_empty(), "less is chance");
         assert!(found(&[(1, 3, DEAF)]).is_empty(), "the questions of both arrive: it answers late");
     }
@@ -128,7 +130,7 @@ mod tests {
             [1, 3].map(|from| format!("the TCP port of 2 for replay is not reached from {from}"))
         );
         let large = found(&[(1, 3, WayRow { large: 4, ..WELL })]);
-        assert_eq!(large, ["datagrams of the size of mtu do not go from 1 to 3"]);
+        assert_eq!(large, ["datagrams of the size of mtu do not pass from 1 to 3"]);
     }
 
     #[test]

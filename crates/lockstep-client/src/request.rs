@@ -89,8 +89,9 @@ impl fmt::Display for RequestError {
             ),
             Self::TimedOut { publisher_seq, seq: None, timeout } => write!(
                 f,
-                "request {publisher_seq} has no answer within {timeout:?}: it is not committed so far, is sent on by itself, \
-                 and may be answered later. `lockstep status` says how the cluster is"
+                "request {publisher_seq} has no answer within {timeout:?}: it is not committed so far, is \
+                 sent on by itself, and may be answered later. `lockstep status` shows the state of the \
+                 cluster"
             ),
             Self::Io(error) => error.fmt(f),
         }
@@ -111,10 +112,10 @@ fn meaning(outcome: &PublisherEvent) -> &'static str {
             "the key of this process does not allow it; it is sent again until the key's rights change, and may be \
              answered then"
         }
-        PublisherEvent::Diverged { .. } => "another message stands under its number",
+        PublisherEvent::Diverged { .. } => "another message has its number",
         PublisherEvent::Discarded { .. } => {
-            "this process was held up between its parts, and no reader delivers it; publish it again, if it still \
-             holds"
+            "this process was delayed between its parts, and no reader delivers it; publish it again, if it \
+             still holds"
         }
         _ => "its outcome is unknown: it may be in the stream, and answered; open the name in a new handle",
     }

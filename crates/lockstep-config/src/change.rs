@@ -44,7 +44,7 @@ impl ChangeNeed {
         match self {
             Self::Nothing => "nothing".to_owned(),
             Self::Reload => "a reload: `lockstep reload`, or SIGHUP".to_owned(),
-            Self::Restart => "a restart of the processes that it is for".to_owned(),
+            Self::Restart => "a restart of the processes that use it".to_owned(),
             Self::Rolling => "a rolling restart: one node after another".to_owned(),
             Self::ByHost => "a restart of all processes of a host at once, one host after another".to_owned(),
             Self::Command(command) => format!("a command: {command}"),

@@ -41,7 +41,7 @@ codes! {
     Missing = "LS0103", "A required key is missing.";
     Type = "LS0104", "A value of the wrong type.";
     Unit = "LS0105", "A duration or a size without a unit, or with a wrong one.";
-    Word = "LS0106", "A word that is none of the choices.";
+    Word = "LS0106", "A word that is not one of the choices.";
     Range = "LS0107", "A number outside its range.";
     Address = "LS0108", "An address, interface or path that cannot be used as one.";
     Group = "LS0109", "A group that is not a usable multicast address.";

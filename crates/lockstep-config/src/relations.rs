@@ -320,7 +320,7 @@ fn production_keys(layers: &mut Layers<'_>) -> Option<()> {
     let key = "security.mode";
     let mode = SecurityMode::from_word(layers.word(key)?);
     if is_profile(layers, Profile::Production) && mode == Some(SecurityMode::None) {
-        let rule = "production does not believe whoever reaches its network".into();
+        let rule = "production does not trust its network alone".into();
         let hint =
             "leave it out and make keys with `lockstep keys new`, or write profile = \"shared\"".into();
         layers.blame(Code::Profile, &[key], rule, hint);

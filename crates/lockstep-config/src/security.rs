@@ -62,7 +62,7 @@ impl Config {
         // A file under a wrong name: a node without the replicas' key could seal nothing that counts.
         let ring =
             ring.and_then(|ring| match usage == KeyUse::Node && ring.own() != Some(KeyClass::Replica) {
-                true => Err(format!("{} has not the keys of a replica, which a node needs", path.display())),
+                true => Err(format!("{} lacks the keys of a replica, which a node needs", path.display())),
                 false => Ok(ring),
             });
         ring.map(Keys::from).map_err(|rule| {

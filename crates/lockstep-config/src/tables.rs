@@ -54,7 +54,7 @@ pub(super) const TOP_KEYS: &[Key] = &[
     key("cluster", Integer(1, i64::MAX as u64), Required, Command("lockstep format and bootstrap: it is another cluster"),
         "Number of this cluster, in every datagram: two clusters that share a network differ here."),
     key("profile", Word(Profile::WORDS), Required, Nothing,
-        "What kind of machines these are; chooses defaults, and what is refused."),
+        "The kind of machines; determines defaults, and what is refused."),
 ];
 
 /// The keys of each table, in the order in which they are printed.
@@ -104,13 +104,13 @@ tables! {
         gso: Gso = "gso", Word(Gso::WORDS), Fixed("auto"), Rolling,
             "Whether bursts leave as one segmented send.";
         transport: Transport = "transport", Word(Transport::WORDS), Fixed("udp"), Transport,
-            "How datagrams go: by the kernel's sockets, past them by AF_XDP, by unicast to each where there is no multicast, or by the best that works. All nodes use unicast or none; else they may differ.";
+            "How datagrams are sent: by the kernel's sockets, past them by AF_XDP, by unicast to each node if there is no multicast, or by the best that works. Either all nodes use unicast or none; otherwise they may differ.";
         fanout_members: u32 = "fanout_members", Integer(1, 4096), Fixed("256"), Rolling,
             "With `unicast` and `auto`: most members that a node sends to beside those of this file. Each costs the leader a send for each datagram.";
         xdp_mode: XdpMode = "xdp_mode", Word(XdpMode::WORDS), Fixed("auto"), Rolling,
-            "How xdp uses the card: the best mode that there is, or this one and none other.";
+            "How xdp uses the card: by the best available mode, or by this one only.";
         xdp_queue: Option<u32> = "xdp_queue", Integer(0, 1023), Absent("all"), Rolling,
-            "The only queue of the card that xdp uses; what comes by others comes by the kernel, later.";
+            "The only queue of the card that xdp uses; datagrams of the other queues arrive by the kernel, later.";
     }
 
     /// What all lines have in common.
@@ -124,7 +124,7 @@ tables! {
     /// The proof of each datagram's sender.
     pub struct SecurityConfig in "security" {
         mode: SecurityMode = "mode", Word(SecurityMode::WORDS), Fixed("keys"), Stop,
-            "Whether datagrams prove who sent them: `keys`, or `none`, where nobody else reaches the network. The same for all processes; production refuses `none`.";
+            "Whether datagrams are authenticated: `keys`, or `none` on a trusted network. The same for all processes; production refuses `none`.";
         keys: PathBuf = "keys", Path, Fixed("/etc/lockstep/keys"), Rolling,
             "Directory of this host's key files: `replica.keys`, `publisher.keys`, `reader.keys`, each its user's alone.";
     }
@@ -136,7 +136,7 @@ tables! {
         unicast: SocketAddrV4 = "unicast", Unicast, Required, Command("lockstep membership replace"),
             "Address for repairs and questions. Its port differs from the groups'.";
         unicast_b: Option<SocketAddrV4> = "unicast_b", Unicast, Absent("none"), Rolling,
-            "The same on the second line, where there is one: questions and repairs then outlive the first.";
+            "Address on the second line, if there is one: questions and repairs then survive the loss of the first.";
         role: Role = "role", Word(Role::WORDS), Fixed("full"), Command("lockstep membership remove, then add"),
             "What `bootstrap` lists the replica as: `full` may lead, `witness` votes and never leads.";
         journal: PathBuf = "journal", Path, Required, Restart,
@@ -154,7 +154,7 @@ tables! {
     /// One archiver: it keeps the stream, repairs and replays it, and is never a member.
     pub struct Archiver in "archivers.*" {
         id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required, Restart,
-            "Number of the archiver, of the same kind as a replica's and none of theirs. It is never a member.";
+            "Number of the archiver, in the range of the replicas' numbers and different from them. It is never a member.";
         unicast: SocketAddrV4 = "unicast", Unicast, Required, Rolling,
             "Address for repairs, questions and replays. Its port differs from the groups'.";
         journal: PathBuf = "journal", Path, Required, Restart,
@@ -168,9 +168,9 @@ tables! {
         counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"), Restart,
             "File of the counters, on a tmpfs.";
         retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"), Restart,
-            "Oldest segments go when all are larger than this; as `journal.retention_size`, for this archiver.";
+            "The oldest segments are removed when all together are larger than this; as `journal.retention_size`, for this archiver.";
         retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"), Restart,
-            "Segments older than this go; as `journal.retention_age`, for this archiver.";
+            "Segments older than this are removed; as `journal.retention_age`, for this archiver.";
         compression: Compression = "compression", Word(Compression::WORDS), Fixed("none"), Restart,
             "How sealed segments are kept: `none` replays without a copy, `lz4` takes a third to a half of the room.";
     }
@@ -180,7 +180,7 @@ tables! {
         id: u32 = "id", Integer(0, CHANNEL_MAX), Required, Restart,
             "Number of a channel, as `channel:NUMBER` names it. Its destination is 2^31 more. Feeds carry it.";
         message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a feed's datagram takes: `mtu` - 50"), Restart,
-            "Bytes of the largest message for it; what is longer is refused where it is published. At most `stream.message_len_max`.";
+            "Bytes of the largest message for it; a longer one is refused by its publisher. At most `stream.message_len_max`.";
     }
 
     /// The promises about the stream.
@@ -188,9 +188,9 @@ tables! {
         durability: Durability = "durability", Word(Durability::WORDS), Fixed("process"), Rolling,
             "What an acknowledgement means: in memory that survives the process, or on the device.";
         window_entries: u32 = "window_entries", Integer(16, 1 << 24), Fixed("65536"), Rolling,
-            "Entries that may be uncommitted before the leader takes no more.";
+            "Entries that may be uncommitted before the leader accepts no more.";
         window_bytes: u64 = "window_bytes", Size(64 * KIB, 16 * GIB), Fixed("16MiB"), Rolling,
-            "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4.";
+            "Bytes that may be uncommitted before the leader accepts no more; at most `journal.tail_size` / 4.";
         publishers_max: u32 = "publishers_max", Integer(1, 1_000_000), Fixed("100000"), Rolling,
             "Most publishers in the life of the stream; their table is allocated at start.";
         message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a publisher holds, at most 65536"), Rolling,
@@ -208,7 +208,7 @@ tables! {
         heartbeat_first_ns: u64 = "heartbeat_first", Duration(10 * US, 100 * MS), Fixed("70us"), Rolling,
             "First heartbeat after a datagram; the next follow after 2, 4 … times as long, up to `timing.heartbeat_interval`.";
         nack_delay_ns: u64 = "nack_delay", Duration(0, 10 * MS), Fixed("20us"), Rolling,
-            "How long a gap may be mere reordering before it is asked for.";
+            "How long a gap is taken for reordering before a repair is requested.";
         nack_retry_min_ns: u64 = "nack_retry_min", Duration(50 * US, S), Fixed("150us"), Rolling,
             "Shortest wait for a repair before asking again; doubles.";
         nack_retry_max_ns: u64 = "nack_retry_max", Duration(100 * US, 10 * S), Fixed("5ms"), Rolling,
@@ -226,19 +226,19 @@ tables! {
         segment_size_bytes: u64 = "segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"), Rolling,
             "Bytes of one segment file; a multiple of 4KiB.";
         retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"), Rolling,
-            "Oldest segments go when all are larger than this; never those of the newest frame's UTC day, and those of the newest trading day only when all are larger than twice this.";
+            "The oldest segments are removed when all together are larger than this; never those of the newest frame's UTC day, and those of the newest trading day only when all are larger than twice this.";
         retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"), Rolling,
-            "Segments older than this go; never those of the newest frame's UTC day, and those of the newest trading day only at twice this age.";
+            "Segments older than this are removed; never those of the newest frame's UTC day, and those of the newest trading day only at twice this age.";
         flush_interval_ns: Option<u64> = "flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"), Rolling,
             "Longest time that the side thread gathers frames for one write; less where the tail would fill.";
         rejoin: Rejoin = "rejoin", Word(Rejoin::WORDS), Fixed("auto"), Rolling,
-            "What a replica does whose journal cannot prove that it holds all that was acknowledged: auto lays it aside and takes its own dead place under a new identity, where a quorum lives; ask ends, and an operator does that.";
+            "What a replica does if its journal cannot prove that it holds all that was acknowledged: with `auto` it lays the journal aside and takes its former place under a new identity, if a quorum runs; with `ask` it ends and leaves that to an operator.";
     }
 
     /// How journals are replayed to readers.
     pub struct ReplayConfig in "replay" {
         readers_max: u32 = "readers", Integer(0, 1024), Fixed("32"), Rolling,
-            "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody.";
+            "Readers of a journal over TCP at a time, at the port number of `unicast`; with 0 no reader is served.";
         readers_per_address: Option<u32> = "readers_per_address", Integer(1, 1024), Absent("an eighth of readers"), Rolling,
             "Most connections of one address that have not sent a request yet.";
         rate_bytes_per_s: u64 = "rate", Size(MIB, TIB), Fixed("256MiB"), Rolling,
@@ -262,25 +262,25 @@ tables! {
         buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"), Restart,
             "Memory of frames that a subscriber holds behind a gap or before they are committed.";
         parts_bytes: u64 = "parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"), Restart,
-            "Memory of messages larger than a frame that is kept for the next ones, once it was needed. What is unfinished takes 64 MiB at the most, in every reader.";
+            "Memory of messages larger than a frame that is kept for later ones, once it was needed. Unfinished messages take 64 MiB at most, in every reader.";
     }
 
     /// Limits of a gateway.
     pub struct GatewayConfig in "gateway" {
         users: PathBuf = "users", Path, Fixed("/etc/lockstep/users.toml"), Restart,
-            "File of the gateways' users; `lockstep gateway user` writes it. Nobody but its owner may read it.";
+            "File of the gateways' users; `lockstep gateway user` writes it. Only its owner may read it.";
         tls_certificate: Option<PathBuf> = "tls_certificate", Path, Absent("no TLS"), Restart,
             "File of a gateway's certificate and its chain, as PEM; for `--listen-tls`.";
         tls_key: Option<PathBuf> = "tls_key", Path, Absent("no TLS"), Restart,
-            "File of the certificate's key, as PEM. Nobody but its owner may read it.";
+            "File of the certificate's key, as PEM. Only its owner may read it.";
         tls_client_authority: Option<PathBuf> = "tls_client_authority", Path, Absent("passwords alone"), Restart,
             "File of the authority, as PEM, whose certificate each client of `--listen-tls` must have, beside its password.";
         clear_text: bool = "clear_text", Bool, Fixed("false"), Restart,
-            "Whether `--listen` may name another address than the loopback's: passwords and orders travel readable there.";
+            "Whether `--listen` may name another address than the loopback's: passwords and orders are sent in clear text there.";
         tunnels: Option<NetworkList> = "tunnels", Networks, Absent("none"), Reload,
             "Addresses of tunnels whose connections begin with a PROXY header (version 2), which names the client's own address; limits and lockouts go by that.";
         delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"), Restart,
-            "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
+            "What a gateway reads. Clients count committed messages either way; with `stamped`, clients that ask for it also receive messages before they are committed.";
         allow: Option<NetworkList> = "allow", Networks, Absent("everybody"), Reload,
             "Networks whose addresses may connect; others are closed before anything is answered. Behind a tunnel the client's own address counts.";
         clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"), Reload,
@@ -288,7 +288,7 @@ tables! {
         clients_per_address: Option<u32> = "clients_per_address", Integer(1, 60_000), Absent("an eighth of clients"), Reload,
             "Most connections of one address. All clients behind a tunnel have the address of the tunnel.";
         accepts: u32 = "accepts", Integer(1, 100_000), Fixed("500"), Reload,
-            "Connections that a gateway accepts in a second; the others wait, and who is served is not held up by them.";
+            "Connections that a gateway accepts in a second; the others wait, and do not delay clients that are served.";
         login_timeout_ns: u64 = "login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"), Reload,
             "From a connection to its whole login request.";
         silence_ns: u64 = "silence", Duration(2 * S, 300 * S), Fixed("15s"), Reload,
@@ -300,7 +300,7 @@ tables! {
         lockout_forgotten_ns: u64 = "lockout_forgotten", Duration(S, 86_400 * S), Fixed("10min"), Reload,
             "Time without a wrong password after which those of a user at an address are forgotten.";
         stall_ns: u64 = "stall", Duration(100 * MS, 3600 * S), Fixed("10s"), Reload,
-            "How long a client may take nothing of what waits for it; then it is cut, and resumes by number.";
+            "How long a client may read nothing while messages wait for it; then it is disconnected, and resumes by number.";
         heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(10 * MS, 10 * S), Fixed("500ms"), Restart,
             "Time between heartbeats of a gateway in the stream; a gateway that misses six is lost.";
         spool: PathBuf = "spool", Path, Fixed("/var/tmp"), Restart,
@@ -326,7 +326,7 @@ tables! {
         timer_slack_ns: u64 = "timer_slack", Duration(1, 10 * MS), Fixed("1us"), Rolling,
             "How late the kernel may wake a sleeping thread.";
         watcher: bool = "watcher", Bool, Fixed("true"), Rolling,
-            "Whether a second process announces the death of this one; without it the others wait for silence.";
+            "Whether a second process announces the death of this one; without it the others notice only its silence.";
     }
 
     /// A network worse than the real one: faults are injected into what is received. Shares are millionths.
@@ -338,7 +338,7 @@ tables! {
         reordering_ppm: u32 = "reordering", Share(1_000_000), Fixed("0%"), Rolling,
             "Share of what is received that up to eight later datagrams pass, for 200us at most.";
         delay_ns: u64 = "delay", Duration(0, S), Fixed("0us"), Rolling,
-            "How late everything is received; at most 4096 datagrams wait, what comes on top is lost.";
+            "How late everything is received; at most 4096 datagrams wait, and further ones are lost.";
         seed: u64 = "seed", Integer(0, i64::MAX as u64), Fixed("1"), Rolling,
             "Decides, with the unicast port, which datagrams those are.";
         line: u8 = "line", Integer(0, 2), Fixed("0"), Rolling,

@@ -45,7 +45,7 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
         let Some(address) = layers.address(key) else { continue };
         if let Some((other, _)) = seen.iter().find(|(_, other)| other.ip() == address.ip()) {
             let rule = format!("has the group {} of {other}", address.ip());
-            let hint = "write another group: who hears one must not hear the others".into();
+            let hint = "write another group: the receivers of one must not receive the others".into();
             layers.blame(Code::Ports, &[key, other], rule, hint);
         }
         seen.push((key, address));
@@ -198,7 +198,7 @@ fn production_loopback(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let (loopback, ttl) = (interface.is_loopback(), layers.number(&ttl_key)?);
     if loopback && ttl > 0 && hosts(layers).len() < 2 && is_profile(layers, Profile::Production) {
         let rule =
-            format!("production does not run over loopback, and ttl {ttl} says that others should hear it");
+            format!("production does not run over loopback, and ttl {ttl} is for a cluster of several hosts");
         let hint =
             "write the network's interface, or ttl = 0 for a single host, or profile = \"shared\"".into();
         layers.blame(Code::Profile, &[&key, &ttl_key], rule, hint);
@@ -224,9 +224,10 @@ fn by_unicast(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let unicast = all.iter().find(|(how, _)| *how == Transport::Unicast);
     let multicast = all.iter().find(|(how, _)| matches!(how, Transport::Udp | Transport::Xdp));
     if let (Some((_, unicast_key)), Some((how, multicast_key))) = (unicast, multicast) {
-        let rule =
-            format!("is unicast, and {multicast_key} is {how}: neither hears what the other says to groups");
-        let hint = "write \"unicast\" for the line and for no node, or for nobody, or \"auto\"".into();
+        let rule = format!(
+            "is unicast, and {multicast_key} is {how}: neither receives what the other sends to groups"
+        );
+        let hint = "write \"unicast\" for the line and for no node, or nowhere, or \"auto\"".into();
         layers.blame(Code::Reach, &[unicast_key, multicast_key], rule, hint);
     }
     let is_second = labels(&layers.lines).get(1).is_some_and(|second| second == label);
@@ -235,7 +236,7 @@ fn by_unicast(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     }
     let keys = labels(&layers.replicas).into_iter().map(|replica| format!("replicas.{replica}.unicast_b"));
     if let Some(key) = keys.into_iter().find(|key| layers.address(key).is_none()) {
-        let rule = format!("is unicast, and {key} is missing: nobody can send to that replica there");
+        let rule = format!("is unicast, and {key} is missing: no node can send to that replica on this line");
         let hint = "write each replica's unicast_b, its address on this line".into();
         layers.blame(Code::Reach, &[&line_key], rule, hint);
     }

@@ -260,7 +260,7 @@ fn address(text: &str, example: &str) -> Result<SocketAddrV4, Complaint> {
         Err(_) => return Err(refuse(format!("\"{text}\" is not an IPv4 address with a port"))),
     };
     match address.port() {
-        0 => Err(refuse(format!("\"{text}\" has port 0, which nobody could find"))),
+        0 => Err(refuse(format!("\"{text}\" has port 0, which is no fixed port"))),
         _ => Ok(address),
     }
 }

@@ -7,11 +7,11 @@ use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
 use lockstep_wire::{PublisherId, RepairReject, Seq};
 
 /// The text when the groups do not bring the leader to a handle.
-pub const READS_BY_UNICAST: &str = "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at \
-                                    lines.*.data and lines.*.control, at lines.*.interface and the network's IGMP \
-                                    snooping";
+pub const READS_BY_UNICAST: &str = "nothing from the leader arrives by the groups, and replicas answer by \
+                                    unicast: the process continues, slower; check lines.*.data, \
+                                    lines.*.control and lines.*.interface, and the network's IGMP snooping";
 /// The text when they do again.
-pub const READS_BY_GROUPS: &str = "the groups bring the leader again";
+pub const READS_BY_GROUPS: &str = "the leader is received by the groups again";
 
 /// Serves with the whole stream until a stop is requested. If no journal has the stream's beginning any more,
 /// it reports what must wait for the next trading day (`until_then`), and serves from the oldest entry.
@@ -63,8 +63,8 @@ impl ReadingEnd {
             SubscriberEvent::CaughtUp { .. } => self.has_begun = true,
             SubscriberEvent::Abandoned { .. } if self.whole && !self.has_begun => self.lacks_beginning = true,
             SubscriberEvent::Abandoned { from, oldest, why } => {
-                let hint = "it fell behind by more than journals keep; start it again, and it waits for the begin of \
-                            a trading day; an archiver, or a journal that keeps more, spares it that";
+                let hint = "it fell behind by more than journals keep; start it again, and it waits for the \
+                            start of a trading day; an archiver, or a journal that retains more, avoids this";
                 return Some(abandoned(from, oldest, why, hint));
             }
             SubscriberEvent::PartsDiscarded { publisher, from, bound } => {
@@ -90,8 +90,8 @@ impl ReadingEnd {
             tracing::warn!(
                 publisher,
                 seq,
-                "a message that begins here was left unfinished by its publisher, and is delivered to nobody; counted \
-                 as parts_discarded"
+                "a message that begins here was left unfinished by its publisher, and no reader delivers \
+                 it; counted as parts_discarded"
             );
         }
     }
@@ -106,11 +106,11 @@ impl ReadingEnd {
 pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failure {
     let why = why.name();
     let what =
-        format!("seq {from} cannot be had any more ({why}): the oldest that is held is {oldest}; {hint}");
+        format!("seq {from} is no longer available ({why}): the oldest available one is {oldest}; {hint}");
     Failure::new(INTEGRITY, what)
 }
 
-/// How a command is told to read the stream anew. Each command names only the way that it has.
+/// How a user makes a command read the stream anew. Each command names only the way that it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Again {
     /// By its flag `--from`.
@@ -157,9 +157,9 @@ pub fn ended(event: &SubscriberEvent<'_>, again: Again) -> Option<Failure> {
         SubscriberEvent::Ahead { next, end, epoch } => Failure::new(
             INTEGRITY,
             format!(
-                "this reader has read up to seq {}, and the log of the leader of epoch {epoch} ends with seq {}: the cluster \
-                 has lost what was final, or the cursor is another cluster's; do not go on before you know which: \
-                 `lockstep status` tells who holds what",
+                "this reader has read up to seq {}, and the log of the leader of epoch {epoch} ends with \
+                 seq {}: the cluster has lost what was final, or the cursor is another cluster's; find out \
+                 which before you continue: `lockstep status` shows what each node holds",
                 next.saturating_sub(1),
                 end.saturating_sub(1)
             ),

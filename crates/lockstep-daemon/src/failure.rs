@@ -31,8 +31,8 @@ pub const EXIT_CODES: [&str; 7] = [
     "wrong usage or configuration",
     "integrity: a gap, an unequal digest, a damaged journal",
     "not ready in time: no leader, no quorum, no history, no answer",
-    "fenced: somebody newer has taken this place; do not restart blindly",
-    "degraded, of `status`: the stream goes on, and something is amiss",
+    "fenced: a newer process has taken this name or identity; find it before a restart",
+    "degraded, of `status`: the stream continues with a problem",
 ];
 
 /// The table as text.
@@ -109,7 +109,7 @@ impl fmt::Display for Failure {
         match &self.what {
             What::Text(text) => f.write_str(text),
             What::Config(errors) => errors.fmt(f),
-            What::Silence => f.write_str("told already"),
+            What::Silence => f.write_str("reported already"),
         }
     }
 }

@@ -51,7 +51,7 @@ impl FromStr for Of {
         match text {
             "all" => Ok(Self(FeedSource::All)),
             "self" => {
-                Err("'self' is a user's word: write all, everybody, client:NAME or channel:NUMBER".into())
+                Err("'self' is for users only: write all, everybody, client:NAME or channel:NUMBER".into())
             }
             _ => Recipient::from_str(text).map(|whom| Self(FeedSource::For(whom))),
         }
@@ -100,7 +100,7 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
-    let until_then = "the feed waits for the begin of a trading day";
+    let until_then = "the feed waits for the start of a trading day";
     if !network_wait::wait(&network_wait::of_handles(&config, [args.requests]), &config, &stop)? {
         return Ok(0);
     }
@@ -147,9 +147,9 @@ fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(
         let fits = |channel: &Channel| channel.message_len_max as usize <= takes;
         if !config.channel(*number).is_some_and(fits) {
             let what = format!(
-                "--of channel:{number}: nothing keeps its messages within the {takes} bytes that a datagram takes, and \
-                 what is longer would be passed over; add [[channels]] with id = {number} to the file, here and \
-                 wherever somebody publishes for it"
+                "--of channel:{number}: no limit keeps its messages within the {takes} bytes of a datagram, \
+                 and longer ones would be skipped; add [[channels]] with id = {number} to the file, here \
+                 and on each host that publishes for it"
             );
             return Err(Failure::new(USAGE, what));
         }
@@ -157,8 +157,8 @@ fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(
         tracing::warn!(
             takes,
             stream_message_len_max = config.stream.message_len_max,
-            "messages that are longer than a datagram takes are passed over: lower stream.message_len_max, or publish \
-             what the feed is for on a channel, and feed that"
+            "messages longer than a datagram are skipped: lower stream.message_len_max, or publish the \
+             feed's messages on a channel, and feed that"
         );
     }
     Ok(())
@@ -192,7 +192,7 @@ impl Reported {
     fn report(&mut self, args: &FeedArgs, feed: &Feed<Spool>, requests: &UdpSocket, reach: &[Reach]) {
         if !self.too_long && feed.counts.too_long > 0 {
             self.too_long = true;
-            tracing::warn!("a message is longer than a datagram takes: it and its like have no number");
+            tracing::warn!("a message is longer than a datagram: such messages have no number");
         }
         if !self.live && feed.is_live() {
             self.live = true;

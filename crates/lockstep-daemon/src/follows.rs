@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn silence_is_reported_once_when_it_begins_and_once_when_it_ends_with_its_duration() {
-        let mut log = FollowsLog::new("nobody logs in", S);
+        let mut log = FollowsLog::new("no client can log in", S);
         log.look(0, true);
         // When the handle reports it, it has missed its leader for a second.
         assert_eq!(log.judge(10 * S, false), Some(FollowsChange::Lost));
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_process_that_starts_before_the_cluster_says_so_after_the_bound() {
-        let mut log = FollowsLog::new("nobody logs in", S);
+        let mut log = FollowsLog::new("no client can log in", S);
         assert_eq!(log.judge(5 * S, false), None, "a start takes its time");
         assert_eq!(log.judge(6 * S, false), Some(FollowsChange::Lost));
         assert_eq!(log.judge(8 * S, true), Some(FollowsChange::Again(Duration::from_secs(3))));
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_start_that_finds_a_leader_within_the_bound_is_no_news() {
-        let mut log = FollowsLog::new("nobody logs in", S);
+        let mut log = FollowsLog::new("no client can log in", S);
         assert_eq!(log.judge(0, false), None);
         assert_eq!(log.judge(S / 2, true), None);
     }

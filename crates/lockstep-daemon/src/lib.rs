@@ -47,7 +47,7 @@ fn counters_or_warning(
     created: Result<lockstep_client::Counted, lockstep_io::IoError>,
 ) -> Option<lockstep_client::Counted> {
     let counted =
-        created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()?;
+        created.inspect_err(|error| tracing::warn!("this process runs without counters: {error}")).ok()?;
     let (process, path) = counted.place();
     observed.shown.show(process, path);
     Some(counted)

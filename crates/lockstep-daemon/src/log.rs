@@ -66,8 +66,8 @@ pub fn left_out() -> Option<String> {
     let names = config::left_out_of_this_process();
     let first = names.first()?;
     Some(format!(
-        "{} variables tell where services of an orchestrator are and are no settings, {first} among them: left out \
-         (Kubernetes: enableServiceLinks: false makes none)",
+        "{} variables have addresses of an orchestrator's services and are no settings, {first} among them: \
+         ignored (Kubernetes: enableServiceLinks: false makes none)",
         names.len()
     ))
 }

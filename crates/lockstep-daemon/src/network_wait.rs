@@ -128,7 +128,7 @@ mod tests {
         assert!(wait_for(&there, None, &stop, never).is_ok_and(|there| there));
         let missing = [named("lo"), named("lockstep-none")];
         let failure = wait_for(&missing, Some(Duration::ZERO), &stop, never).expect_err("it is missing");
-        assert!(failure.to_string().contains("this machine has none of that name"), "{failure}");
+        assert!(failure.to_string().contains("this host has no interface of that name"), "{failure}");
         let reported = RefCell::new(Vec::new());
         let tell = |text: &str| reported.borrow_mut().push(text.to_owned());
         let failure =

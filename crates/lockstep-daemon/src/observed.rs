@@ -22,7 +22,7 @@ impl Observed {
     /// that has started it. A daemon continues without its page.
     pub fn begin(&self, config: &Config) {
         if let Err(error) = self.listen(config) {
-            tracing::warn!("{error}; this process goes on without its metrics page: {OWN_ADDRESS}");
+            tracing::warn!("{error}; this process runs without its metrics page: {OWN_ADDRESS}");
         }
         service::start(&self.shown);
     }

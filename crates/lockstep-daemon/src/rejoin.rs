@@ -240,9 +240,9 @@ fn next_step<'a>(
     let Some(listed) = listed.filter(|listed| listed.member.identity() == dead) else {
         let instead = listed.map_or("nobody".to_owned(), |listed| listed.member.identity().to_string());
         return match leader.is_stable() {
-            true => Step::Done(format!(
-                "{identity} takes nobody's place: {dead} is no member any more, {instead} is"
-            )),
+            true => {
+                Step::Done(format!("{identity} takes no place: {dead} is no longer a member, {instead} is"))
+            }
             false => Step::Wait,
         };
     };

@@ -104,7 +104,7 @@ impl Owner {
         let secret = (lines.next() == Some(self.title)).then(|| lines.next()).flatten();
         let secret = secret.and_then(|line| secret_of(line.strip_prefix("secret ")?));
         secret.ok_or_else(|| {
-            let what = "it is none: its lines are";
+            let what = "it is no key file: its lines are";
             let title = self.title;
             Failure::new(USAGE, format!("{doing}: {what} '{title}' and 'secret' with 64 hexadecimal digits"))
         })

@@ -16,7 +16,6 @@ mod word;
 
 use crate::args::WireArgs;
 use crate::cluster::{self, Wire};
-use lockstep_trial::process::TrialProcess;
 use app::{AppEnvironment, Apps};
 use around::{Around, Metrics};
 use beforehand::{Beforehand, Found};
@@ -25,6 +24,7 @@ use lockstep_daemon::Failure;
 use lockstep_daemon::signals::stop_flag;
 use lockstep_io::idle::Idle;
 use lockstep_node::local::Folders;
+use lockstep_trial::process::TrialProcess;
 use lockstep_wire::CHANNEL_NUMBER_MAX;
 use std::io::Write;
 use std::net::SocketAddrV4;

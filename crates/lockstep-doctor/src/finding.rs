@@ -236,7 +236,7 @@ impl Findings {
         let (errors, warnings) = (self.count(FindingLevel::Error), self.count(FindingLevel::Warning));
         let unknown = match self.count(FindingLevel::Unknown) {
             0 => String::new(),
-            count => format!(", {count} could not be seen"),
+            count => format!(", {count} could not be determined"),
         };
         let of = plural(self.0.len(), "check");
         match (errors, warnings) {
@@ -261,9 +261,9 @@ mod tests {
         assert_eq!([0, 1, 2, 3, 4].map(|count| code(count).exit_code()), [0, 0, 0, 1, 2]);
         assert_eq!(
             code(2).summary(),
-            "nothing to mend: 1 of 2 checks are as they should be, 1 could not be seen"
+            "nothing to mend: 1 of 2 checks are as they should be, 1 could not be determined"
         );
-        assert_eq!(code(4).summary(), "1 error, 1 warning of 4 checks, 1 could not be seen");
+        assert_eq!(code(4).summary(), "1 error, 1 warning of 4 checks, 1 could not be determined");
         let order: Vec<_> = code(4).by_level().iter().map(|finding| finding.level).collect();
         assert_eq!(order, all, "the gravest stands next to the summary");
     }

@@ -94,11 +94,12 @@ pub fn open(
         },
     };
     let what = match &line {
-        Transport::Xdp(_) => "xdp; by lease from whom its multicast does not come",
+        Transport::Xdp(_) => "xdp; by lease from nodes whose multicast does not arrive",
         Transport::Relayed(_) => {
-            "udp, and what the owner of the card hands on; by lease from whom neither brings"
+            "udp, and datagrams that the owner of the card forwards; by lease from nodes that neither \
+             receives"
         }
-        _ => "udp; by lease from whom its multicast does not come",
+        _ => "udp; by lease from nodes whose multicast does not arrive",
     };
     let mut effective = line.effective().to_vec();
     effective.push(chosen(what, why));

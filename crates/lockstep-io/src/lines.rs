@@ -46,10 +46,10 @@ const SILENT_MIN: u64 = 8;
 counter_group! {
     /// The counts of one line.
     pub struct LineCounts {
-        datagrams_in count "line_datagrams_in" "Datagrams that the line brought.",
-        first count "line_first" "Of them those that it brought first.",
-        missing count "line_lost" "Datagrams that the other line brought and the line did not.",
-        lag_ns gauge "line_lag_ns" "How far the line was behind at the last copy that it brought second.",
+        datagrams_in count "line_datagrams_in" "Datagrams that arrived by the line.",
+        first count "line_first" "Datagrams that arrived by the line first.",
+        missing count "line_lost" "Datagrams that arrived by the other line only.",
+        lag_ns gauge "line_lag_ns" "How far the line was behind at the last copy that arrived by it second.",
         lag_ns_max gauge "line_lag_max_ns" "The most of that.",
         alarms count "line_alarms" "Times that the line was found to be down.",
         is_down gauge "line_is_down" "1 while the line is down.",

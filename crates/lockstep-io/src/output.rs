@@ -171,7 +171,7 @@ impl Output {
 /// Logs that lines were dropped; the counters have it in any case.
 fn report(lines: u64) {
     #[cfg(feature = "tracing")]
-    tracing::warn!(lines, "{lines} lines of this process were dropped: nobody read them in time");
+    tracing::warn!(lines, "{lines} lines of this process were dropped: they were not read in time");
     let _ = lines; // without the feature there is no log
 }
 
@@ -231,7 +231,7 @@ pub fn flush() {
 /// The counter of [`dropped`], which each daemon has.
 pub const DROPPED_ROW: CounterRow = CounterRow::count(
     "log_lines_dropped",
-    "Lines of stdout and stderr that were dropped: nobody read them in time, or the stream refused them.",
+    "Lines of stdout and stderr that were dropped: they were not read in time, or the stream refused them.",
 );
 
 /// Lines that were dropped: the queue was full, or the stream refused them.

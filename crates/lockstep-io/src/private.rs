@@ -89,18 +89,18 @@ pub fn open_shared(path: &Path, owners: &FileOwners) -> io::Result<File> {
             let what = kind_of(kind);
             Err(io::Error::new(
                 ErrorKind::InvalidData,
-                format!("it is {what}, and has to be a file: look at who made it there"),
+                format!("it is {what}, and must be a file: find out who made it"),
             ))
         }
         _ if !owners.has(metadata.uid()) => refuse(format!(
-            "it is {}'s, who is neither root nor the user of these processes: it is not believed; look at who made it \
-             there",
+            "it is {}'s, who is neither root nor the user of these processes: it is not trusted; find out \
+             who made it",
             named(metadata.uid())
         )),
         _ if owners.0.is_some() && metadata.permissions().mode() & OTHERS_WRITE != 0 => {
             let mode = metadata.permissions().mode() & 0o777;
             refuse(format!(
-                "its mode is {mode:o}, so that others may write it: it is not believed; chmod go-w it"
+                "its mode is {mode:o}, so that others may write it: it is not trusted; chmod go-w it"
             ))
         }
         _ => Ok(()),
@@ -166,7 +166,8 @@ fn of_another(path: &Path, metadata: &Metadata, usage: OwnUse) -> String {
             format!("{begin}: as root, `chown {recursive}{} {shown}`", users::for_chown(user))
         }
         (_, OwnUse::Writes) if is_open => format!(
-            "{begin}: if the daemons run as {}, run `{}`; if not, somebody else has put it there: name another path",
+            "{begin}: if the daemons run as {}, run `{}`; if not, another user has put it there: name \
+             another path",
             named(owner.user),
             command_as(owner)
         ),

@@ -97,8 +97,8 @@ pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
         return Ok(());
     }
     let doing = format!(
-        "open a device without shared memory: other processes of this host exchange what is for groups by \
-         memory ({}) and would not be heard; set `network.shm = true` here too",
+        "open a device without shared memory: other processes of this host exchange datagrams of groups by \
+         memory ({}) and would not be received; set `network.shm = true` here too",
         folder.path().display()
     );
     Err(IoError::because(doing, ErrorKind::InvalidInput, "all processes of a host have to be alike"))
@@ -130,7 +130,7 @@ counter_group! {
         forbidden_sends count "shm_forbidden_sends" "Sends that broke a limit and were not made: a bug of the caller.",
         members gauge "shm_members" "Other processes whose rings we read.",
         refused_members gauge "shm_refused_members" "Files of the folder that cannot be used: of another release, or damaged.",
-        broken_rings count "shm_broken_rings" "Rings that made no sense and are read no more.",
+        broken_rings count "shm_broken_rings" "Invalid rings that are no longer read.",
     }
 }
 

@@ -128,7 +128,7 @@ counter_group! {
         refused_sends count "udp_refused_sends" "Sends that the kernel refused for another reason.",
         forbidden_sends count "udp_forbidden_sends" "Sends that broke a limit and were not made: a bug of the caller.",
         segment_refused count "udp_segment_refused" "Times that UDP_SEGMENT was refused; from then on each datagram goes alone.",
-        dropped count "udp_dropped" "Bursts that the kernel threw away because our socket was full.",
+        dropped count "udp_dropped" "Bursts that the kernel dropped because our socket was full.",
         truncated count "udp_truncated" "Datagrams longer than any of ours may be.",
         refused_joins count "udp_refused_joins" "Groups that could not be joined or left.",
         last_errno gauge "udp_last_errno" "The last error of a call; 0 none.",

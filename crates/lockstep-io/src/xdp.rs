@@ -213,7 +213,7 @@ impl Xdp {
         let port = Port::under(&interface::find(&udp.interface)?)?;
         match Owner::of(&port, || None)? {
             Claim::Own(owner) => Self::with(udp, settings, port, None, owner),
-            Claim::Served(_) => unreachable!("nobody is said to serve us"),
+            Claim::Served(_) => unreachable!("no process was asked to serve this one"),
         }
     }
 

@@ -36,8 +36,9 @@ impl fmt::Display for Parting {
         let Self { replica, equal_at, at, own, other } = self;
         write!(
             f,
-            "replica {replica} has another state before seq {at} ({other:016x}, here {own:016x}), and had the same before \
-             seq {equal_at}: an input from {equal_at} to {} was not applied alike; `lockstep_app::bisect` names it",
+            "replica {replica} has another state before seq {at} ({other:016x}, here {own:016x}), and had \
+             the same before seq {equal_at}: an input from {equal_at} to {} was not applied identically; \
+             `lockstep_app::bisect` names it",
             at - 1
         )
     }

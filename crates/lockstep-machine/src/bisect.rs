@@ -32,7 +32,7 @@ pub struct PartingInput {
 
 impl fmt::Display for PartingInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the states part at seq {}, {}", self.seq, self.input)?;
+        write!(f, "the states diverge at seq {}, {}", self.seq, self.input)?;
         match &self.states {
             Some((one, other)) => write!(f, "\n  one:   {}\n  other: {}", one.trim(), other.trim()),
             None => f.write_str("; printed, they are equal"),

@@ -70,7 +70,7 @@ impl fmt::Display for MachineFault {
         match self {
             Self::Output(divergence) => divergence.fmt(f),
             Self::Odd(parting) => {
-                f.write_str("this replica's state is not that of most replicas, and it stops; ")?;
+                f.write_str("this replica's state differs from that of most replicas, and it stops; ")?;
                 match parting {
                     Some(parting) => parting.fmt(f),
                     None => f.write_str("the others report the same"),
@@ -83,8 +83,8 @@ impl fmt::Display for MachineFault {
             ),
             Self::Abandoned { from, oldest } => write!(
                 f,
-                "seq {from} cannot be had any more, the oldest is {oldest}: give this replica a snapshot of a peer (peers), or \
-                 read from an archiver that has it"
+                "seq {from} is no longer available, the oldest is {oldest}: give this replica a snapshot of \
+                 a peer (peers), or read from an archiver that has it"
             ),
             Self::Settings { own, replica, first } => write!(
                 f,

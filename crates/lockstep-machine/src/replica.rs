@@ -337,7 +337,7 @@ impl<M: StateMachine> MachineReplica<M> {
                 self.fault = lost("another process runs as this replica: each needs a number of its own");
             }
             PublisherEvent::Closed { publisher, .. } if Some(publisher) == self.own => {
-                self.fault = lost("somebody has closed this replica's name");
+                self.fault = lost("this replica's name was closed");
             }
             PublisherEvent::Refused { reason, .. } => {
                 self.fault = lost(match reason {
@@ -367,7 +367,7 @@ impl<M: StateMachine> MachineReplica<M> {
             Some(OutputsEnd::Fenced) => {
                 return Err(MachineFault::Publish("the machine's name was opened with another nonce".into()));
             }
-            Some(_) => return Err(MachineFault::Publish("somebody has closed the machine's name".into())),
+            Some(_) => return Err(MachineFault::Publish("the machine's name was closed".into())),
             None => {}
         }
         if !self.see_to_version(publisher) {

@@ -22,7 +22,9 @@ impl ShownProcess {
         match CountersReader::open(counters) {
             Ok(reader) => *self.locked() = Some((name.to_owned(), reader)),
             Err(error) => {
-                tracing::warn!("neither a page nor the service manager learns how this goes: {error}")
+                tracing::warn!(
+                    "neither a page nor the service manager shows the state of this process: {error}"
+                )
             }
         }
     }
@@ -74,7 +76,8 @@ pub fn answer(
             .map(|(bytes, age)| PageAnswer { age: Some(age.as_secs()), ..PageAnswer::bytes(bytes) }),
         _ => return None,
     };
-    let begins = || PageAnswer::text(UNAVAILABLE, "this process begins, and counts nothing yet\n".into());
+    let begins =
+        || PageAnswer::text(UNAVAILABLE, "this process is starting and has no counters yet\n".into());
     Some(answer.unwrap_or_else(begins))
 }
 

@@ -58,7 +58,7 @@ const HAPPENINGS: &[EventKind] = &[
                 .map_or("?", LeaderLossReason::name);
             let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
             match event.a {
-                0 => write!(f, "no leader was heard since this process began: {why}"),
+                0 => write!(f, "nothing was received from a leader since this process started: {why}"),
                 _ => write!(f, "the leader {leader} of epoch {epoch} is missed: {why}"),
             }
         },
@@ -79,7 +79,8 @@ const HAPPENINGS: &[EventKind] = &[
             let lasted = Duration::from_nanos(event.c);
             write!(
                 f,
-                "the leader {leader} of epoch {epoch} is heard again after {lasted:.1?}; nobody had taken over"
+                "the leader {leader} of epoch {epoch} sends again after {lasted:.1?}; no other replica had \
+                 taken over"
             )
         },
     },
@@ -87,14 +88,14 @@ const HAPPENINGS: &[EventKind] = &[
     EventKind {
         code: CANDIDATE,
         level: Level::INFO,
-        format: |event, f| write!(f, "asks to be promised epoch {}", Epoch(event.a)),
+        format: |event, f| write!(f, "requests promises for epoch {}", Epoch(event.a)),
     },
     EventKind {
         code: STEPPED_DOWN,
         level: Level::WARN,
         format: |event, f| {
             let why = StepDownReason::from_u32(u32::from(event.small)).map_or("?", StepDownReason::name);
-            write!(f, "stamps no more in epoch {}: {why}; its log ends at seq {}", Epoch(event.a), event.b)
+            write!(f, "no longer stamps in epoch {}: {why}; its log ends at seq {}", Epoch(event.a), event.b)
         },
     },
     EventKind {
@@ -109,8 +110,8 @@ const HAPPENINGS: &[EventKind] = &[
             let (from, epoch, old_next, old_epoch) = (event.a, Epoch(event.b), event.c, Epoch(event.d));
             write!(
                 f,
-                "what was stamped from seq {from} on and never committed did not survive: the log, which ended \
-                 before seq {old_next} in epoch {old_epoch}, is that of epoch {epoch} now"
+                "uncommitted entries from seq {from} on were discarded: the log, which ended before seq \
+                 {old_next} in epoch {old_epoch}, is now that of epoch {epoch}"
             )
         },
     },
@@ -119,24 +120,25 @@ const HAPPENINGS: &[EventKind] = &[
         code: GAP,
         level: Level::INFO,
         format: |event, f| {
-            write!(f, "entries {} to {} are missing and asked for", event.a, event.b.saturating_sub(1))
+            write!(f, "entries {} to {} are missing and requested", event.a, event.b.saturating_sub(1))
         },
     },
     EventKind {
         code: JOIN_REFUSED,
         level: Level::WARN,
         format: |event, f| match event.a {
-            0 => write!(f, "no node refuses to send to us any more"),
+            0 => write!(f, "no node refuses to send to this node any more"),
             nodes => write!(
                 f,
-                "{nodes} nodes refuse to send to us: they have no room for a lease, or send by multicast alone"
+                "{nodes} nodes refuse to send to this node: they have no room for a lease, or send by \
+                 multicast only"
             ),
         },
     },
     EventKind {
         code: LEASED,
         level: Level::INFO,
-        format: |event, f| write!(f, "{} nodes send to us by lease", event.a),
+        format: |event, f| write!(f, "{} nodes send to this node by lease", event.a),
     },
     EventKind {
         code: DIVERGED,
@@ -191,8 +193,8 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "{} speaks in history {:016x}, on which this one was founded: it counts for nothing here; stop it, \
-                 format a new journal for it, and add it",
+                "{} sends in history {:016x}, on which this one was founded: its datagrams are ignored; \
+                 stop it, format a new journal for it, and add it",
                 Identity::from_packed(event.a),
                 event.b
             )
@@ -204,9 +206,9 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "{} leads, or means to lead, another history, {:016x}, under our cluster's id: two histories serve, and \
-                 what one acknowledges the other does not have; stop the founder that holds less (`lockstep recover \
-                 --compare`), `format` a new journal for it, and add it",
+                "{} leads, or campaigns to lead, another history, {:016x}, under our cluster's id: two \
+                 histories are active, and each lacks what the other acknowledges; stop the founder that \
+                 holds less (`lockstep recover --compare`), `format` a new journal for it, and add it",
                 Identity::from_packed(event.a),
                 event.b
             )
@@ -219,8 +221,9 @@ const HAPPENINGS: &[EventKind] = &[
             let (other, own) = (Epoch(event.a), Epoch(event.b));
             write!(
                 f,
-                "{} was declared dead here and leads epoch {other}, while this node leads epoch {own}: each was told \
-                 that the other is dead; both are silent from now on; keep one journal, and replace the other replica",
+                "{} was declared dead here and leads epoch {other}, while this node leads epoch {own}: an \
+                 operator declared each of them dead at the other; both are silent from now on; keep one \
+                 journal, and replace the other replica",
                 other.leader()
             )
         },
@@ -231,8 +234,8 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "the log was replaced from seq {} on, and the tail, whose oldest seq is {}, does not have all of it any \
-                 more: the node is silent from now on; start it again, and it reads its journal",
+                "the log was replaced from seq {} on, and the tail, whose oldest seq is {}, no longer has \
+                 all of it: the node is silent from now on; start it again, and it reads its journal",
                 event.a, event.b
             )
         },
@@ -257,8 +260,9 @@ const HAPPENINGS: &[EventKind] = &[
             let identity = Identity::from_packed(event.a);
             write!(
                 f,
-                "another process lives under our identity {identity}, and began before this one: this node is silent from \
-                 now on; find out who has a copy of its journal, and give each replica a journal of its own"
+                "another process with this node's identity {identity} runs, and started before this one: \
+                 this node is silent from now on; find out which host has a copy of its journal, and give \
+                 each replica a journal of its own"
             )
         },
     },
@@ -269,8 +273,8 @@ const HAPPENINGS: &[EventKind] = &[
             let identity = Identity::from_packed(event.a);
             write!(
                 f,
-                "another process lives under our identity {identity}; it began after this one, and stops by itself; find \
-                 out who has a copy of our journal"
+                "another process with this node's identity {identity} runs; it started after this one, and \
+                 stops by itself; find out which host has a copy of this journal"
             )
         },
     },
@@ -280,9 +284,9 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "epoch {} does not contain what is committed here: it parts from this log at seq {}, and everything \
-                 below {} is final; the node is silent from now on; keep its journal, and find out which replicas \
-                 have lost theirs",
+                "epoch {} does not contain what is committed here: it diverges from this log at seq {}, and \
+                 everything below {} is final; the node is silent from now on; keep its journal, and find \
+                 out which replicas have lost theirs",
                 Epoch(event.c),
                 event.a,
                 event.b
@@ -309,9 +313,9 @@ const HAPPENINGS: &[EventKind] = &[
             let epoch = Epoch(event.a);
             write!(
                 f,
-                "epoch {epoch} is not believed: its round is more than {} above {}, the greatest that was seen here \
-                 (reported once; counter rounds_refused); a replica that was away climbs to it by itself, and anything else \
-                 comes from a broken host or another cluster: look at replica {}",
+                "epoch {epoch} is refused: its round is more than {} above {}, the greatest that was seen \
+                 here (reported once; counter rounds_refused); a replica that was away reaches it by \
+                 itself; any other cause is a broken host or another cluster: look at replica {}",
                 rounds::JUMP_MAX,
                 event.b,
                 epoch.leader()
@@ -375,7 +379,7 @@ fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn format_founded(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (history, next, own_next) = (event.a, event.b, event.c);
-    write!(f, "goes on in history {history:016x}, which was founded at seq {next} on the one held here")?;
+    write!(f, "continues in history {history:016x}, which was founded at seq {next} on the one held here")?;
     match own_next.checked_sub(next) {
         Some(lost @ 1..) => write!(
             f,
@@ -389,9 +393,9 @@ fn format_left_behind(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result
     let (history, next, own_next, commit_next) = (event.a, event.b, event.c, event.d);
     write!(
         f,
-        "history {history:016x} was founded at seq {next} on the one held here, and this journal does not go on in it: \
-         its log ends at seq {own_next}, everything below {commit_next} is known to be committed; the node is silent \
-         from now on"
+        "history {history:016x} was founded at seq {next} on the one held here, and this journal cannot \
+         continue in it: its log ends at seq {own_next}, everything below {commit_next} is known to be \
+         committed; the node is silent from now on"
     )?;
     match own_next.checked_sub(next) {
         Some(lost @ 1..) => write!(
@@ -405,7 +409,7 @@ fn format_left_behind(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result
 
 fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let sender = refused_sender(event);
-    let reported_once = format!("{sender} (reported once; the counters go on)");
+    let reported_once = format!("{sender} (reported once; the counters count further ones)");
     let reject = match Reject::NAMES.get(usize::from(event.small)) {
         Some(&"version") => Reject::Version { seen: event.a as u8 },
         Some(&"cluster") => Reject::Cluster { seen: event.a },
@@ -485,14 +489,17 @@ mod tests {
             missed(epoch, silent),
             format!("WARN the leader 3:0a3f9c1 of epoch {epoch} is missed: silence")
         );
-        assert_eq!(missed(Epoch(0), silent), "WARN no leader was heard since this process began: silence");
+        assert_eq!(
+            missed(Epoch(0), silent),
+            "WARN nothing was received from a leader since this process started: silence"
+        );
         assert_eq!(
             ended(StepDownReason::Handover),
             format!("INFO hands over epoch {epoch}; its log ends at seq 9")
         );
         let words = ended(StepDownReason::NoQuorum);
         assert!(
-            words.starts_with("WARN stamps no more in epoch ") && words.contains("hears no quorum"),
+            words.starts_with("WARN no longer stamps in epoch ") && words.contains("hears no quorum"),
             "{words}"
         );
     }

@@ -11,11 +11,17 @@ const STALL_NS: Nanos = 20_000;
 /// The rows, in the order of [`Measures::values`].
 pub const NODE_ROWS: [CounterRow; 6] = [
     CounterRow::count("turns_working", "Passes of the duty cycle that found something to do."),
-    CounterRow::gauge("written_next", "The exclusive end of what is in segments of the journal."),
-    CounterRow::gauge("durable_next", "The exclusive end of what the journal's device has confirmed."),
+    CounterRow::gauge(
+        "written_next",
+        "The exclusive end of the entries that are written to segments of the journal.",
+    ),
+    CounterRow::gauge(
+        "durable_next",
+        "The exclusive end of the entries that the journal's device has confirmed.",
+    ),
     CounterRow::histogram(
         "stall_ns",
-        "Time between two passes of the duty cycle, of those of at least 20 us; waits of an idle thread are none.",
+        "Time between two passes of the duty cycle, if it is at least 20 us; waits of an idle thread do not count.",
     ),
     CounterRow::histogram(
         "commit_latency_ns",

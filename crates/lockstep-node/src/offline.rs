@@ -131,12 +131,12 @@ pub fn verify_attested(dir: &Path, notaries: Vec<NotaryKey>) -> Result<String, N
         Ok::<_, NodeError>(ControlFlow::Continue(()))
     })?;
     let (Some(from), Some(to)) = (checker.first_attested(), checker.last_attested_next()) else {
-        let what = "no notary that this host believes has signed anything of it: is the list of their public keys the \
-                    right one?";
+        let what = "no notary that this host trusts has signed any of it: is the list of their public keys \
+                    the right one?";
         return Err(damaged(what.to_owned()));
     };
     if let (seq, entries @ 1..) = checker.unattested() {
-        let what = format!("{entries} entries from seq {seq} on are not signed, and others behind them are");
+        let what = format!("{entries} entries from seq {seq} on are not signed, and later ones are");
         return Err(damaged(what));
     }
     let before = if from > first {
@@ -145,7 +145,7 @@ pub fn verify_attested(dir: &Path, notaries: Vec<NotaryKey>) -> Result<String, N
         String::new()
     };
     Ok(format!(
-        "{} signatures by notaries prove seqs {from} to {}{before}; {} entries behind them are not signed",
+        "{} signatures by notaries prove seqs {from} to {}{before}; {} entries after them are not signed",
         checker.attestations(),
         to - 1,
         end.next - to

@@ -178,10 +178,10 @@ impl Node {
                 missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", end - 1),
             };
             let meaning = match power {
-                true => "the device has all that was acknowledged, and the next start goes on with that",
+                true => "the device has all that was acknowledged, and the next start continues from it",
                 false => {
-                    "the next start goes on from the tail; should the machine be restarted before, this replica may \
-                     have forgotten something, and must be replaced"
+                    "the next start continues from the tail; if the machine restarts before, this replica \
+                     may have lost acknowledged entries, and must be replaced"
                 }
             };
             format!("{missing}, and the journal is not marked clean: {meaning}")

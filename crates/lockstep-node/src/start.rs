@@ -249,7 +249,7 @@ fn watch_room(
     match RoomWatch::open(&settings.journal, &settings.tail, judge) {
         Ok(room) => side.watching(room),
         Err(error) => {
-            let note = format!("{error}; nobody is told before the disk is full");
+            let note = format!("{error}; there is no warning before the disk is full");
             effective.push(Effective::short("room", "watched", "not watched", note));
             side
         }
@@ -272,7 +272,7 @@ fn watch_neighbours(settings: &NodeSettings) -> (Option<NeighbourWatch>, Option<
     match NeighbourWatch::start(wanted) {
         Ok(watch) => (Some(watch), None),
         Err(error) => {
-            let note = format!("{error}; files that differ are told by `lockstep status` alone");
+            let note = format!("{error}; only `lockstep status` reports files that differ");
             (None, Some(Effective::short("neighbours", "asked", "not asked", note)))
         }
     }

@@ -46,9 +46,9 @@ impl fmt::Display for ProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Schema => "it is of another version: use the program of that version",
-            Self::Attestation => "its attestation is none of this version",
-            Self::Signature => "no notary that is believed has signed its attestation",
-            Self::Path => "its frame is none of those that the notary has signed",
+            Self::Attestation => "its attestation is not of this version",
+            Self::Signature => "no trusted notary has signed its attestation",
+            Self::Path => "its frame is not one that the notary has signed",
             Self::Frame => "its frame does not contain the entry",
         })
     }

@@ -240,7 +240,7 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
             "the survivor cannot prove that it forgot nothing: start the other one, or begin a new history"
                 .to_owned()
         }
-        CommandReject::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
+        CommandReject::Alive => format!("{about} still sends, or its silence is too short: stop it, then ask again"),
         CommandReject::SelfDeclared => format!("{about} is the one that was asked: name the other one"),
         CommandReject::NotAllowed => {
             "the key of this host does not allow it: `lockstep keys show` on a replica's host lists what each key allows"
@@ -252,18 +252,18 @@ pub fn describe(why: CommandReject, about: Identity) -> String {
                 .to_owned()
         }
         CommandReject::TooMany => {
-            "signatures of this operator's key come faster than they are checked: ask again; if nobody gives orders, others \
-             have the key"
+            "signatures of this operator's key come faster than they are checked: ask again; if no operator \
+             gives orders, others have the key"
                 .to_owned()
         }
         CommandReject::Version => {
             "the leader does not speak this version, or its log has it already: `lockstep upgrade` shows both".to_owned()
         }
         CommandReject::NotAhead => {
-            "the stream's time is not ahead of a quorum's clocks: there is nothing to set back, or clocks that were set right are not believed yet".to_owned()
+            "the stream's time is not ahead of a quorum's clocks: there is nothing to set back, or corrected clocks are not trusted yet".to_owned()
         }
         CommandReject::ClocksUnknown => {
-            "the leader has not heard the clocks of a quorum: `lockstep status` shows who is away; ask again".to_owned()
+            "the leader has not received the clocks of a quorum: `lockstep status` shows who is away; ask again".to_owned()
         }
         CommandReject::OldLog => {
             "the log is of a version that does not have this order: `lockstep upgrade --finish` comes before".to_owned()

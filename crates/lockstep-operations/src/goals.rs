@@ -238,7 +238,7 @@ fn without_programs(mut asked: Vec<QueryResult>) -> Vec<QueryResult> {
     asked
 }
 
-/// The verdict where every member has what was committed at the look before and nothing is amiss.
+/// The verdict where every member has what was committed at the look before and there is no problem.
 ///
 /// # Errors
 /// A member lacks entries, or something is amiss, in words.

@@ -23,7 +23,7 @@ pub fn descriptors() -> Effective {
     // SAFETY: as above; the call reads it.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
         let error = std::io::Error::last_os_error();
-        return Effective::short("open files", hard, soft, format!("{error}; it goes on with those"));
+        return Effective::short("open files", hard, soft, format!("{error}; it continues with those"));
     }
     Effective::granted("open files", hard)
 }

@@ -448,8 +448,8 @@ pub fn line_lost(network: &Network) -> Shown {
     for (time, (line, number, nodes)) in pulled.into_iter().enumerate() {
         let who = || replicas.iter().filter(|id| nodes.contains(id));
         let count_of = |scene: &Scene, id: &usize, what: &str| scene.replica(*id).log().matches(what).count();
-        let lost = format!("line {number} brings nothing, and the other does; ");
-        let back = format!("over: line {number} brings nothing");
+        let lost = format!("line {number} delivers nothing, and the other works; ");
+        let back = format!("over: line {number} delivers nothing");
         let before: Vec<_> =
             who().map(|id| [count_of(&scene, id, &lost), count_of(&scene, id, &back)]).collect();
         network.plug(line, nodes, false);

@@ -69,7 +69,7 @@ pub fn finished(previous: &Path, current: &Path, ground: Ground) -> Shown {
     let (_, leader) = scene.await_leader();
     restart(&mut scene, 1 + leader % 3);
     let early = scene.cluster.run(&["upgrade", "--finish"], b"").with_code(4);
-    early.saying(&["the log stays at version 3", "does not tell its release"]);
+    early.saying(&["the log stays at version 3", "does not report its release"]);
     roll(&mut scene, current);
     let ready = scene.cluster.run(&["upgrade"], b"").with_code(0);
     assert!(ready.out.contains("every node speaks version 4"), "{}", ready.out);

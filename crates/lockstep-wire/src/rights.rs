@@ -161,7 +161,7 @@ impl KeyRights {
         for word in words {
             let (right, value) = word.split_once('=').unwrap_or((word, ""));
             if seen.contains(&right) {
-                return Err(format!("'{right}' stands twice"));
+                return Err(format!("'{right}' is listed twice"));
             }
             seen.push(right);
             match right {
@@ -412,7 +412,7 @@ mod tests {
             ("names=*/x", "'*/x' is no pattern: write a name, or the beginning of names and a '*'"),
             ("to=channel:9-3", "'channel:9-3' names no channels: write channel:3, or channel:0-7"),
             ("rate=0", "'rate=0': messages a second, from 1 to 1000000000"),
-            ("rate=5 rate=6", "'rate' stands twice"),
+            ("rate=5 rate=6", "'rate' is listed twice"),
         ] {
             assert_eq!(KeyRights::parse(words.split_whitespace()), Err(why.to_owned()));
         }

@@ -116,8 +116,8 @@ fn unsigned(config: &Config, endpoint: &Endpoint, seq: Seq, next: Seq, timeout: 
         );
     }
     let what = format!(
-        "seq {seq} was read, and no notary that this host believes has signed it: is `lockstep notary` running, and its \
-         public key in the file `notaries` of security.keys?"
+        "seq {seq} was read, and no notary that this host trusts has signed it: is `lockstep notary` \
+         running, and its public key in the file `notaries` of security.keys?"
     );
     Failure::new(NOT_READY, what)
 }

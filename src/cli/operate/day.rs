@@ -22,7 +22,7 @@ pub struct DayArgs {
 pub enum DayCommand {
     /// Begins a trading day: sequences begin anew at 1, under this name as their session
     Start(StartArgs),
-    /// Ends the open trading day: clients and feeds are told that the session is over
+    /// Ends the open trading day: clients and feeds receive the end of the session
     End(OperatorArgs),
 }
 

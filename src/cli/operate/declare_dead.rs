@@ -34,7 +34,7 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
         false => writeln!(out, "{leader} leads alone, {dead} is no member any more")?,
     }
     eprintln!(
-        "no crash is survived now; never start {dead} again: `format` its journal, start it, and add its new \
+        "no member may crash now; never start {dead} again: `format` its journal, start it, and add its new \
          identity with `lockstep membership add`"
     );
     Ok(0)

@@ -16,7 +16,7 @@ const SCHEMA: &str = "lockstep.handover/1";
 pub struct HandoverArgs {
     #[command(flatten)]
     pub operator: OperatorArgs,
-    /// The replica that is to lead; whoever holds most if nobody is named
+    /// The replica that is to lead; the default is the one that holds most
     #[arg(long, value_name = "REPLICA")]
     pub to: Option<u32>,
 }

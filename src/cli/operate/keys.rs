@@ -235,11 +235,11 @@ pub fn run(args: &KeysArgs) -> Result<u8, Failure> {
 
 const SEALED: &str = "copy the files to all hosts and send their processes SIGHUP; once no process seals with another \
                       generation, `lockstep keys retire` the old one";
-const RETIRED: &str = "copy the files to all hosts and send their processes SIGHUP: from then on its holders are strangers; \
-                       frames that it sealed are still replayed";
+const RETIRED: &str = "copy the files to all hosts and send their processes SIGHUP: from then on its \
+                       holders are refused; frames that it sealed are still replayed";
 const EXPIRES: &str = "copy the files to all hosts and send their processes SIGHUP";
-const FORGOTTEN: &str = "copy the files to all hosts and send their processes SIGHUP: from then on no process has its keys in \
-                         memory, and frames that it sealed are replayed to nobody";
+const FORGOTTEN: &str = "copy the files to all hosts and send their processes SIGHUP: from then on no \
+                         process has its keys in memory, and frames that it sealed are no longer replayed";
 
 /// The configuration of a command that writes the folder of keys.
 pub fn to_change(cluster: &ClusterArgs) -> Result<Config, Failure> {

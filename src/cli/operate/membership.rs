@@ -45,11 +45,11 @@ pub struct MembershipAddArgs {
     /// What its `format` printed, like 2:0a3f9c1
     #[arg(value_name = "IDENTITY")]
     pub identity: Identity,
-    /// Where it answers; as the file has its replica, unless told
+    /// Its address; the default is that of its replica in the file
     #[arg(long, value_name = "IP:PORT")]
     pub address: Option<SocketAddrV4>,
-    /// It votes and acknowledges, keeps only a ring, and never leads; as the file has its replica, unless
-    /// told
+    /// It votes and acknowledges, keeps only a ring, and never leads; the default is the role of its replica
+    /// in the file
     #[arg(long)]
     pub witness: bool,
 }
@@ -65,7 +65,7 @@ pub struct MembershipReplaceArgs {
     /// What the `format` of the same replica printed last
     #[arg(value_name = "NEW")]
     pub new: Identity,
-    /// Where the new one answers; where the old one did, unless told
+    /// The address of the new one; the default is that of the old one
     #[arg(long, value_name = "IP:PORT")]
     pub address: Option<SocketAddrV4>,
 }

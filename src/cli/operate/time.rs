@@ -87,7 +87,7 @@ fn as_text(
     writeln!(out, "{:<21} {:<31} {:<16} log", "node", "clock", "beside quorum's")?;
     for NodeClock { name, times } in nodes {
         let Some(times) = times else {
-            writeln!(out, "{name:<21} does not tell its times")?;
+            writeln!(out, "{name:<21} does not report its times")?;
             continue;
         };
         let apart = of_leader.quorum.map(|quorum| distance(times.clock.wrapping_sub(quorum) as i64));
@@ -96,7 +96,7 @@ fn as_text(
     }
     writeln!(out)?;
     match ahead(of_leader) {
-        None => writeln!(out, "the leader has not heard the clocks of a quorum"),
+        None => writeln!(out, "the leader has not received the clocks of a quorum"),
         Some(ahead) if ahead > TOLERANCE as i64 => writeln!(
             out,
             "the stream's time is {}, and stands still: where the quorum's clocks are right, `lockstep time --correct` \
@@ -146,11 +146,11 @@ mod tests {
         for (ahead, text) in [(3_600, "3600.000s ahead"), (15 * 365 * 86_400, "473040000.000s ahead")] {
             let shown = shown(Some(NOW + ahead * 1_000_000_000), Some(NOW));
             assert!(shown.contains(text) && shown.contains("lockstep time --correct"), "{shown}");
-            assert!(shown.contains("5.000ms ahead") && shown.contains("does not tell"), "{shown}");
+            assert!(shown.contains("5.000ms ahead") && shown.contains("does not report"), "{shown}");
         }
         for stream in [NOW, NOW - 1, NOW + TOLERANCE] {
             assert!(shown(Some(stream), Some(NOW)).contains("nothing to correct"));
         }
-        assert!(shown(Some(NOW), None).contains("has not heard the clocks of a quorum"));
+        assert!(shown(Some(NOW), None).contains("has not received the clocks of a quorum"));
     }
 }

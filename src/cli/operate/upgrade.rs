@@ -31,7 +31,7 @@ pub struct UpgradeArgs {
     /// Shows what each node speaks and whether the upgrade can be ended; so does no flag
     #[arg(long, conflicts_with = "finish")]
     pub check: bool,
-    /// The version to which the log is to rise; the newest that every node speaks, unless told
+    /// The version to which the log is to rise; the default is the newest that every node speaks
     #[arg(long, value_name = "VERSION", requires = "finish")]
     pub to: Option<u8>,
 }
@@ -85,7 +85,7 @@ fn as_text(
                 writeln!(out, "{name:<21} {release:<12} {:<8} {log}", format!("{oldest} to {newest}"))?;
             }
             None if *answers => {
-                writeln!(out, "{name:<21} does not tell its release: it speaks version 3 at most")?
+                writeln!(out, "{name:<21} does not report its release: it speaks version 3 at most")?
             }
             None => writeln!(out, "{name:<21} does not answer")?,
         }

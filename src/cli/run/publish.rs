@@ -279,16 +279,17 @@ impl Run<'_> {
             Ended::Diverged(number, seq) => Failure::new(
                 INTEGRITY,
                 format!(
-                    "the stream has another message under number {number} of publisher '{name}', at seq {seq}: another \
-                     process publishes under this name, or somebody forges it; message {number} of this process is not \
-                     in the stream"
+                    "the stream has another message under number {number} of publisher '{name}', at seq \
+                     {seq}: another process publishes under this name, or it was forged; message {number} \
+                     of this process is not in the stream"
                 ),
             ),
             Ended::Discarded(number, seq) => Failure::new(
                 FAILED,
                 format!(
-                    "message {number} of publisher '{name}', at seq {seq}, is delivered to nobody: this process was held up \
-                     between its parts until readers gave it up; publish it again, and what follows it"
+                    "message {number} of publisher '{name}', at seq {seq}, is not delivered: this process \
+                     was delayed between its parts until readers gave it up; publish it again, and what \
+                     follows it"
                 ),
             ),
             Ended::Closed => {

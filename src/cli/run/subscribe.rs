@@ -116,8 +116,7 @@ pub struct SubscribeArgs {
     /// Names in the place of numbers, as far as their opens were read: publishers, everybody, channel:N
     #[arg(long, conflicts_with_all = ["json", "raw"])]
     pub names: bool,
-    /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq
-    /// is told
+    /// A line for everything else that has a seq: opens, closes, trading days, epochs
     #[arg(long, conflicts_with = "raw")]
     pub events: bool,
     /// Payloads, each behind its length, 4 bytes little-endian
@@ -171,7 +170,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     );
     print.fields.report();
     if let Some(name) = print.filter.unknown_name(&print.names) {
-        eprintln!("nobody has opened the name '{name}' in what was read: begin at seq 1, or give its id");
+        eprintln!("no entry that was read opens the name '{name}': begin at seq 1, or give its id");
     }
     if let Some(cursor) = reader.cursor() {
         eprintln!("cursor {cursor}");

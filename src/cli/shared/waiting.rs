@@ -51,10 +51,10 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     let advice = if roles.iter().all(Option::is_none) {
         "start the sequencers, and check that their addresses are these"
     } else if is(Role::Leader) {
-        "there is a leader: either no quorum acknowledges, or its groups are not heard on this interface"
+        "there is a leader: either no quorum acknowledges, or its groups are not received on this interface"
     } else if is(Role::Standby) {
-        "nobody leads: a quorum of the replicas must run and hear each other, then one of them takes over by \
-         itself"
+        "no replica leads: a quorum of the replicas must run and reach each other, then one of them takes \
+         over by itself"
     } else {
         "no replica holds a history yet: run `lockstep bootstrap` on one of them"
     };

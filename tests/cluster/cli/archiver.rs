@@ -10,7 +10,7 @@ fn an_archiver_that_joins_late_has_the_whole_stream_serves_it_alone_and_is_never
     let mut replicas = cluster.found();
     cluster.publish(&lines(0, 4_000));
     let mut archiver = cluster.start_archiver(101);
-    archiver.await_log("it is read from a journal");
+    archiver.await_log("they are read from a journal");
     cluster.publish(&lines(4_000, 4_500));
     archiver.await_log("was packed");
 

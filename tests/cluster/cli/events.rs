@@ -65,7 +65,7 @@ fn a_takeover_is_told_by_all_nodes_in_the_order_of_time_and_the_dead_leaders_fil
     };
     let second = leader.iter().find(leads).expect("a second leader");
     let suspected = all.iter().position(|event| event["code"] == "LS1004").expect("a suspicion");
-    let candidate = place(&all, second, "LS1005", "asks to be promised");
+    let candidate = place(&all, second, "LS1005", "requests promises for epoch");
     let elected = place(&all, second, "LS1001", "-> leader");
     assert!(led < suspected && suspected < candidate && candidate < elected, "{all:#?}");
     for state in ["ended", "silent"] {

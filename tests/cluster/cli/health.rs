@@ -80,7 +80,7 @@ fn a_look_that_fails_is_unknown_and_no_alarm_of_the_cluster() {
         let first = out.lines().next().unwrap_or_default();
         assert!(first.starts_with("LOCKSTEP UNKNOWN - ") && out.contains(says), "{more:?}: {out}");
     };
-    unknown(&["--set", "security.mode=none"], "nobody answers a query");
+    unknown(&["--set", "security.mode=none"], "does not answer queries");
     unknown(&["--set", "timing.heartbeat_interval=5"], "LS0105");
     unknown(&["--replica", "9"], "neither the file nor the membership");
     unknown(&["--lag-crit", "5"], "below --lag-warn 10000");

@@ -79,7 +79,7 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
     let output = cluster.run(&["status"], b"").with_code(6).out;
     let first = output.lines().next().expect("a verdict");
     assert!(first.starts_with(&format!("degraded: replica 3 does not answer at {its_address}")), "{output}");
-    assert!(first.ends_with("; 2 of 3 hold the log, no crash is survived"), "{output}");
+    assert!(first.ends_with("; 2 of 3 hold the log, no member may crash"), "{output}");
     assert!(output.contains(&format!("{dead:<11} does not answer")), "{output}");
     replicas[1]
         .await_log(&format!("member {dead} is unavailable: it is silent; 2 of 3 members hold the log now"));
@@ -113,7 +113,7 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
     }
 }
 
-/// Between a removal and an addition no crash is survived. In one step there is no between.
+/// Between a removal and an addition no member may crash. In one step there is no between.
 #[test]
 fn a_dead_member_is_replaced_in_one_step_and_the_next_crash_is_survived() {
     let cluster = Cluster::new(3, "");

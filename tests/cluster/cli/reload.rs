@@ -79,7 +79,8 @@ fn a_gateways_limits_change_by_a_reload() {
     for line in [
         "gateway-a: users read again",
         "gateway-a: gateway.clients: 5 -> 1: in force",
-        "gateway-a: gateway.spool_size: 16GiB stays in force: 1GiB needs a restart of the processes that it is for",
+        "gateway-a: gateway.spool_size: 16GiB stays in force: 1GiB needs a restart of the processes that \
+         use it",
     ] {
         assert!(output.lines().any(|known| known == line), "{line} in {output}");
     }
@@ -188,7 +189,7 @@ fn a_diff_names_each_key_with_what_its_change_needs() {
     for line in [
         "log.level: warn -> info: needs a reload: `lockstep reload`, or SIGHUP",
         "stream.durability: process -> power: needs a rolling restart: one node after another",
-        "gateway.spool_size: 16GiB -> 1GiB: needs a restart of the processes that it is for",
+        "gateway.spool_size: 16GiB -> 1GiB: needs a restart of the processes that use it",
         "network.shm: false -> true: needs a restart of all processes of a host at once, one host after another",
     ] {
         assert!(output.lines().any(|known| known == line), "{line} in {output}");

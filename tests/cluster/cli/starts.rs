@@ -109,7 +109,7 @@ fn plain_faults(cluster: &Cluster, taken: &UdpSocket) -> Vec<Fault> {
         Fault::new(
             "no such user interface",
             &["--set", "lines.1.interface=\"\"", "--set", NO_WAIT],
-            &["this machine has none of that name"],
+            &["this host has no interface of that name"],
         ),
         Fault::set(
             "another replica's journal",
@@ -344,9 +344,9 @@ fn few_open_files_are_allowed_more_and_a_lack_of_them_is_no_broken_disk() {
     let more_than_a_segment: String = (0..2_500).map(|number| format!("{number:0600}\n")).collect();
     cluster.publish(&more_than_a_segment);
     replica.await_log("LS1105");
-    replica.await_log("nothing is wrong with the disk");
+    replica.await_log("the disk is in order");
     limit(4096);
-    replica.await_log("over: the system refuses the journal its files");
+    replica.await_log("over: the system cannot open files for the journal");
     cluster.publish("after that\n");
     assert_eq!(replica.terminate(), Some(0));
 }

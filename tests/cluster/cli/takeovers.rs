@@ -3,7 +3,7 @@
 use crate::cli::streams::SMALL;
 use lockstep_testkit::processes::{Cluster, Process};
 
-/// Waits until nothing is amiss: fewer failures than that are no cause.
+/// Waits until there is no problem: fewer failures than that are no cause.
 fn await_calm(cluster: &Cluster) {
     while cluster.run(&["status"], b"").code != Some(0) {}
 }

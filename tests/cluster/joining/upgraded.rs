@@ -202,10 +202,10 @@ fn a_blank_node_says_that_older_releases_give_no_tables_and_begins_with_the_firs
     let (new, mut joiner) = fresh(&cluster, 3);
     joiner.await_log("LS1107");
     joiner.await_log(
-        "of an earlier release, which gives no tables to a node that holds nothing: upgrade one of them",
+        "have an earlier release, which sends no tables to a node without entries: upgrade one of them",
     );
     let refused = cluster.run(&["membership", "replace", &old, &new, "--timeout", "60s"], b"").with_code(4);
-    refused.saying(&["cannot join", "bring the nodes that are asked to this release"]);
+    refused.saying(&["cannot join", "upgrade the other nodes to this release"]);
 
     // A standby is upgraded: it gives.
     let standby = if cluster.leader() == 1 { 2 } else { 1 };

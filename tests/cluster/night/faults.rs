@@ -64,7 +64,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "a cut from one standby to the other",
-        ("nothing goes by unicast from {s} to {t}, the way back is open", SIX),
+        ("nothing passes by unicast from {s} to {t}; the reverse direction works", SIX),
         (PROBE, "LockstepPathLost"),
         |night| {
             let [s, t] = night.standbys.map(|id| id as usize);
@@ -73,7 +73,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "a cut between both standbys",
-        ("nothing goes by unicast between {s} and {t}", SIX),
+        ("nothing passes by unicast between {s} and {t}", SIX),
         (PROBE, "LockstepPathLost"),
         |night| {
             let [s, t] = night.standbys.map(|id| id as usize);
@@ -88,7 +88,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "a small MTU in front of a standby",
-        ("datagrams of the size of mtu do not go from", SIX),
+        ("datagrams of the size of mtu do not pass from", SIX),
         (PROBE, "LockstepPathLost"),
         |night| filtered(night, night.standbys[0], "ip length 1401-65535"),
     ),
@@ -106,7 +106,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "nothing of the leader reaches a standby",
-        ("replica {s} receives nothing of the leader {l}, which others follow", SIX),
+        ("replica {s} receives nothing from the leader {l}, which others follow", SIX),
         (PROBE, "LockstepFollowsNoLeader"),
         |night| {
             let rule = format!("ip saddr {}", Network::address(night.leader as usize));
@@ -115,7 +115,7 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "nothing of a standby reaches the leader",
-        ("nothing goes by unicast from {s} to {l}", SIX),
+        ("nothing passes by unicast from {s} to {l}", SIX),
         (PROBE, "LockstepPathLost"),
         |night| {
             let rule = format!("ip saddr {}", Network::address(night.standbys[0] as usize));
@@ -331,12 +331,12 @@ pub const FAULTS: &[Fault] = &[
     ),
     fault(
         "watchers that are killed one after the other",
-        ("replica {s}: no watcher waits beside it", SIX),
+        ("replica {s}: it has no working watcher", SIX),
         ("systemctl restart lockstep-sequencer@{s}", "LockstepWatcherGone"),
         |night| {
             let id = night.standbys[0];
             let began = std::time::Instant::now();
-            while !night.status().out.contains("no watcher") && began.elapsed() < PATIENCE {
+            while !night.status().out.contains("no working watcher") && began.elapsed() < PATIENCE {
                 if let Some(watcher) = child_of(night, id) {
                     shell(&format!("kill -KILL {watcher} 2>/dev/null || true"));
                 }

@@ -34,7 +34,7 @@ pub const FAULTS: &[Fault] = &[
         "the full standby is away for longer than the witness's ring",
         ("replica {s} does not answer", 6),
         (
-            "exposed: replica {l}: no full standby holds what lies before the witness's ring",
+            "exposed: replica {l}: no full standby has the entries before the witness's ring",
             "LockstepProcessDown",
         ),
         |night| beyond_the_ring(night, |_, _| Box::new(|_| ())),
@@ -49,7 +49,7 @@ pub const FAULTS: &[Fault] = &[
     // The archiver is away as well, and has an alert of its own.
     fault(
         "the leader fails while nobody else has its log",
-        ("replica {s}: what it lacks is in no journal that answers: start replica {l} or archiver 101", 4),
+        ("replica {s}: no journal that answers has what it lacks: start replica {l} or archiver 101", 4),
         ("systemctl start lockstep-sequencer@{l}", "LockstepLogGone LockstepNoLeader LockstepProcessDown"),
         |night| {
             beyond_the_ring(night, |night, standby| {

@@ -235,7 +235,7 @@ fn restores(page: &mut Page, cluster: &Cluster, mut replicas: Vec<Process>) -> V
     let names = [("/backup", &*here), ("/var/lib/lockstep/journal-2", &*journal)];
     page.run_with(cluster, diff, &names, "")
         .with_code(0)
-        .showing(&["equal from seq 1 to ", "goes on to seq "]);
+        .showing(&["equal from seq 1 to ", "continues to seq "]);
     vec![first, joins]
 }
 

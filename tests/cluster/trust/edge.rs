@@ -212,7 +212,7 @@ fn a_gateway_without_tls_listens_off_the_loopback_only_where_the_file_says_so() 
     let users = users.to_string_lossy().into_owned();
     let args = ["gateway", "--name", "1", "--users", &users, "--listen", "192.0.2.7:9000"];
     let why = cluster.run(&args, b"").with_code(2).err;
-    assert!(why.contains("would travel readable") && why.contains("clear_text = true"), "{why}");
+    assert!(why.contains("would be sent in clear text") && why.contains("clear_text = true"), "{why}");
     // An address of documentation, which no host has: with the word it is tried.
     let why = cluster.run(&[&args[..], &["--set", "gateway.clear_text=true"]].concat(), b"").with_code(1).err;
     assert!(why.contains("listen on 192.0.2.7:9000"), "{why}");

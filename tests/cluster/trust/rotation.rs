@@ -196,7 +196,7 @@ fn a_publisher_that_seals_with_an_older_generation_is_named_and_nothing_is_retir
         let status = await_change(0, 6, || cluster.run(&["status"], b"")).out;
         let first = status.lines().next().expect("a verdict");
         assert!(
-            first.contains("publisher key 0 ") && first.contains(" seals with generation 0 still"),
+            first.contains("publisher key 0 ") && first.contains(" still seals with generation 0"),
             "{status}"
         );
         let why = cluster.run(&["why"], b"").out;

@@ -24,10 +24,10 @@ _LOST: dict[Kind, tuple[type[PublishError | UnansweredError | NotAllowedError], 
         NotAllowedError,
         "the key of this process does not allow it; it is sent again until the key's rights change, and may be answered then",
     ),
-    Kind.OUTCOME_DIVERGED: (UnansweredError, "another message stands under its number"),
+    Kind.OUTCOME_DIVERGED: (UnansweredError, "another message has its number"),
     Kind.OUTCOME_DISCARDED: (
         UnansweredError,
-        "this process was held up between its parts, and no reader delivers it; publish it again, if it still holds",
+        "this process was delayed between its parts, and no reader delivers it; publish it again, if it still holds",
     ),
     Kind.OUTCOMES_UNKNOWN: (
         UnansweredError,

@@ -249,8 +249,8 @@ impl KafkaInput<'_> {
         let begin = self.begin_of(stored, oldest)?;
         if begin.offset < oldest {
             let what = format!(
-                "{}: offset {} is the next, and the oldest record is that of {oldest}: what lies between was deleted \
-                 before it was read; --resume-at {oldest} goes on there",
+                "{}: offset {} is the next, and the oldest record is that of {oldest}: what lies between \
+                 was deleted before it was read; --resume-at {oldest} continues there",
                 self.name, begin.offset
             );
             return Err(TargetError::fatal(INTEGRITY, what));
@@ -527,8 +527,9 @@ impl KafkaInput<'_> {
             PublisherEvent::Discarded { publisher_seq, seq, .. } => BridgeFailure::new(
                 INTEGRITY,
                 format!(
-                    "message {publisher_seq} of publisher {name}, at seq {seq}, is delivered to nobody: this bridge was held \
-                     up between its parts. {}Publish it again by hand or begin at its record with --resume-at",
+                    "message {publisher_seq} of publisher {name}, at seq {seq}, is not delivered: this \
+                     bridge was delayed between its parts. {}Publish it again by hand or begin at its \
+                     record with --resume-at",
                     self.published.front().map_or_else(String::new, |record| {
                         format!("Its record has offset {} or a later one. ", record.offset)
                     }),
@@ -537,8 +538,8 @@ impl KafkaInput<'_> {
             PublisherEvent::OutcomesUnknown => BridgeFailure::new(
                 FAILED,
                 format!(
-                    "publisher {name} fell further behind the stream than any replica remembers; start the bridge again: it \
-                     goes on where the stream is"
+                    "publisher {name} fell further behind the stream than any replica remembers; start the \
+                     bridge again: it continues where the stream is"
                 ),
             ),
             _ => BridgeFailure::new(

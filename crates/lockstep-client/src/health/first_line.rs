@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  reasons ─▶ the same of several nodes becomes one ─▶ what follows from another cause is left out
-//!          ─▶ the gravest:  degraded: replica 3: the disk is full for 4m; 2 of 3 hold the log, no crash is survived
+//!          ─▶ the gravest:  degraded: replica 3: the disk is full for 4m; 2 of 3 hold the log, no member may crash
 //! ```
 
 use super::{ClusterHealth, Health, Reason};
@@ -80,7 +80,7 @@ impl Health {
                     Some(number) => format!("replica {number}"),
                     None => "a replica".to_owned(),
                 };
-                let beside = if reason.reaches_leader() { ", heard by the leader" } else { "" };
+                let beside = if reason.reaches_leader() { ", seen by the leader" } else { "" };
                 let says = format!("{who} does not answer at {address}{beside}");
                 (who, says, last_contact.filter(|ago| ago.as_secs() > 0))
             }
@@ -126,7 +126,7 @@ impl Health {
             Condition::TakeoversOften => (String::new(), active.what()),
             Condition::RedundancyLost if !self.lacking.is_empty() => {
                 let who = self.names(&self.lacking);
-                let says = format!("{who}: lags behind the leader, or is not heard by it");
+                let says = format!("{who}: lags behind the leader, or does not reach it");
                 (who, says)
             }
             // The reader is at fault, not the leader that it asked.
@@ -315,10 +315,10 @@ impl Reason {
         match self {
             Self::OtherHistory(_, history) => format!("holds another history, {history:016x}"),
             Self::OtherLeader(_, history) => {
-                format!("leads another history, {history:016x}: two histories serve")
+                format!("leads another history, {history:016x}: two histories are active")
             }
             Self::MissesLeader { leader, .. } => {
-                format!("receives nothing of the leader {}, which others follow", leader.replica)
+                format!("receives nothing from the leader {}, which others follow", leader.replica)
             }
             Self::NoMember(_) => "is no member".to_owned(),
             Self::Blank(_) => "holds nothing yet and is no member".to_owned(),
@@ -342,7 +342,7 @@ impl fmt::Display for Health {
             }
             ClusterHealth::Degraded => {
                 let cost = match (self.may_crash(), there < listed) {
-                    (0, true) => "no crash is survived".to_owned(),
+                    (0, true) => "no member may crash".to_owned(),
                     (may_crash, _) => format!("{may_crash} may crash"),
                 };
                 let causes = self.causes();
@@ -367,8 +367,8 @@ impl fmt::Display for Health {
                 let Some(cause) = self.causes().into_iter().find(HealthCause::lacks_log) else {
                     return write!(
                         f,
-                        "no leader: {there} of {listed} members answer, and nobody leads: look at the network between \
-                         them"
+                        "no leader: {there} of {listed} members answer, and none of them leads: check the \
+                         network between them"
                     );
                 };
                 let begins = format!("no leader: {there} of {listed} answer; ");
@@ -382,9 +382,9 @@ impl fmt::Display for Health {
                 let lacks = quorum.saturating_sub(*there);
                 match super::start(silent, lacks) {
                     Some(whom) => write!(f, ": start {whom}"),
-                    None => {
-                        f.write_str(": the leader does not hear those that answer here; look at the network")
-                    }
+                    None => f.write_str(
+                        ": the leader does not receive from those that answer here; check the network",
+                    ),
                 }
             }
             ClusterHealth::NoHistory => write!(

@@ -84,8 +84,8 @@ fn all_answer_and_nothing_is_amiss() {
 fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
     let (found, text) = assessed(&cluster(3, &[3]));
     assert_eq!(found, ClusterHealth::Degraded);
-    let cause = "replica 3 does not answer at 10.0.0.3:7003, heard by the leader";
-    assert_eq!(text, format!("degraded: {cause}; 2 of 3 hold the log, no crash is survived"));
+    let cause = "replica 3 does not answer at 10.0.0.3:7003, seen by the leader";
+    assert_eq!(text, format!("degraded: {cause}; 2 of 3 hold the log, no member may crash"));
     assert!(assessed(&cluster(5, &[5])).1.ends_with("4 of 5 hold the log, 1 may crash"));
 }
 
@@ -95,7 +95,7 @@ fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 2, 3));
     let (found, text) = assessed(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
-    assert!(text.ends_with("2 of 3 hold the log, no crash is survived"), "{text}");
+    assert!(text.ends_with("2 of 3 hold the log, no member may crash"), "{text}");
 }
 
 /// Issue O3: the report of an outage names the missing members, and those to start.
@@ -135,8 +135,8 @@ fn without_a_leader_a_standby_that_lacks_the_log_is_named_with_those_that_may_ha
     assert_eq!(found, ClusterHealth::NoLeader);
     assert_eq!(
         text,
-        "no leader: 2 of 3 answer; replica 2: what it lacks is in no journal that answers: start replica 1 or \
-         archiver 101"
+        "no leader: 2 of 3 answer; replica 2: no journal that answers has what it lacks: start \
+         replica 1 or archiver 101"
     );
     assert!(text.chars().count() <= LINE_MAX);
 }
@@ -147,7 +147,7 @@ fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 1, 3));
     let (found, text) = assessed(&asked);
-    assert!(found == ClusterHealth::NoQuorum && text.contains("look at the network"), "{text}");
+    assert!(found == ClusterHealth::NoQuorum && text.contains("check the network"), "{text}");
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_silent_member_that_the_leader_has_not_heard_for_a_moment_is_not_said_to_be_
         let mut asked = cluster(3, &[3]);
         answer(&mut asked, 1).members[2].last_contact = Some(Duration::from_millis(ago));
         let (_, text) = assessed(&asked);
-        assert_eq!(text.contains("heard by the leader"), is_reachable, "{ago} ms: {text}");
+        assert_eq!(text.contains("seen by the leader"), is_reachable, "{ago} ms: {text}");
     }
 }
 
@@ -350,7 +350,7 @@ fn a_node_that_has_not_received_the_leader_for_a_second_is_named_wherever_one_lo
         node.suspected = Some(SuspectedLeader { identity, why, ago: Duration::from_millis(ago) });
         let (found, text) = assessed(&asked);
         assert_eq!(found == ClusterHealth::Healthy, expected, "{ago}: {text}");
-        let line = "degraded: replica 3 receives nothing of the leader 1, which others follow, for 1s; 3 of 3 hold the log, \
+        let line = "degraded: replica 3 receives nothing from the leader 1, which others follow, for 1s; 3 of 3 hold the log, \
                     1 may crash";
         assert!(expected || text == line, "{text}");
     }
@@ -502,7 +502,7 @@ fn a_cut_behind_a_missed_leader_is_told_as_that() {
     let deaf = WayRow { unanswered: 4, large: 4, asked_ms: 9_000, ..WayRow::zeroed() };
     let no_answers = WayRow { unanswered: 4, large: 4, asked_ms: 20, ..WayRow::zeroed() };
     let mut asked = with_ways(&[(1, 3, no_answers), (3, 1, deaf)]);
-    let cut = "nothing goes by unicast from 1 to 3, the way back is open";
+    let cut = "nothing passes by unicast from 1 to 3; the reverse direction works";
     assert_eq!(Health::judge(&asked).causes()[0].to_string(), cut);
     let node = answer(&mut asked, 3);
     node.leader = None;

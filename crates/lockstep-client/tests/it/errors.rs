@@ -76,7 +76,7 @@ fn each_error_prints_for_main_what_it_prints_for_readers() {
 fn a_program_without_a_cluster_is_told_where_to_look() {
     let mut publisher = Publisher::connect(&nobody_there()).unwrap_or_else(|error| panic!("{error}"));
     let error = publisher.open("orders", Duration::from_millis(20)).expect_err("no cluster is there");
-    assert!(error.to_string().contains("no leader is heard"), "{error}");
+    assert!(error.to_string().contains("no leader is received"), "{error}");
     is_fit_to_be_read(&error);
 
     let swapped = publisher.try_publish(EVERYBODY, 1, b"id and destination are swapped");
@@ -94,6 +94,6 @@ fn a_live_subscription_that_no_leader_begins_says_so() {
     let error = live
         .begin(Duration::from_millis(20), |_| ControlFlow::Continue(()))
         .expect_err("no cluster is there");
-    assert!(error.to_string().contains("no leader was heard"), "{error}");
+    assert!(error.to_string().contains("no leader was received"), "{error}");
     is_fit_to_be_read(&error);
 }

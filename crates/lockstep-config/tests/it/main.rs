@@ -276,7 +276,7 @@ fn a_process_without_its_key_file_is_told_how_to_make_it() {
     assert_eq!(own(KeyUse::Handle), Ok(Some(KeyClass::Publisher(0))));
     fs::copy(keys.join("reader.keys"), keys.join("replica.keys")).unwrap();
     let error = config.keys(KeyUse::Node).expect_err("a reader's file under a replica's name").to_string();
-    assert!(error.contains("has not the keys of a replica"), "{error}");
+    assert!(error.contains("lacks the keys of a replica"), "{error}");
     fs::remove_file(keys.join("publisher.keys")).unwrap();
     assert_eq!(own(KeyUse::Handle), Ok(Some(KeyClass::Reader)), "a program that has a reader's keys reads");
     fs::remove_file(keys.join("replica.keys")).unwrap();

@@ -113,7 +113,7 @@ refused! {
 
     a_cluster_without_keys_is_refused_in_production: PRODUCTION,
         ["[stream]" => "[security]\nmode = \"none\"\n[stream]"];
-        "LS0121: security.mode: production does not believe whoever reaches its network; leave it out and make keys \
+        "LS0121: security.mode: production does not trust its network alone; leave it out and make keys \
          with `lockstep keys new`, or write profile = \"shared\" (c.toml:18:8)";
     fault_injection_is_refused_in_production: PRODUCTION,
         ["[stream]" => "[fault_injection]\nloss = \"0.01%\"\ndelay = \"20us\"\nseed = 2"];
@@ -174,8 +174,8 @@ refused! {
          write \"239.77.1.1:7700\" (c.toml:4:10)";
 
     one_group_for_two_purposes_is_refused: SHARED, ["239.77.1.2:7700" => "239.77.1.1:7700"];
-        "LS0110: lines.1.data: has the group 239.77.1.1 of lines.1.submit; write another group: who hears \
-         one must not hear the others (c.toml:5:8)";
+        "LS0110: lines.1.data: has the group 239.77.1.1 of lines.1.submit; write another group: the \
+         receivers of one must not receive the others (c.toml:5:8)";
 
     unicast_to_a_group_is_refused: SHARED, ["127.0.0.1:7702" => "239.0.0.1:7702"];
         "LS0108: replicas.2.unicast: 239.0.0.1 is a multicast address; write the replica's own address, \
@@ -379,8 +379,8 @@ refused! {
 
     production_refuses_loopback_that_others_should_hear: SINGLE,
         ["ttl = 0" => "ttl = 1", "\"shared\"" => "\"production\""];
-        "LS0121: lines.1.interface: production does not run over loopback, and ttl 1 says that others \
-         should hear it; write the network's interface, or ttl = 0 for a single host, or profile = \
+        "LS0121: lines.1.interface: production does not run over loopback, and ttl 1 is for a cluster \
+         of several hosts; write the network's interface, or ttl = 0 for a single host, or profile = \
          \"shared\" (c.toml:7:13)";
 
     ttl_zero_is_refused_when_replicas_are_on_several_hosts: PRODUCTION, ["ttl = 1" => "ttl = 0"];
@@ -405,20 +405,20 @@ refused! {
 
     a_node_that_hears_multicast_alone_is_refused_on_a_line_of_unicast: SHARED,
         ["ttl = 0" => "ttl = 0\ntransport = \"unicast\"", "id = 2" => "id = 2\ntransport = \"udp\""];
-        "LS0122: lines.1.transport: is unicast, and replicas.2.transport is udp: neither hears what the \
-         other says to groups; write \"unicast\" for the line and for no node, or for nobody, or \"auto\" \
+        "LS0122: lines.1.transport: is unicast, and replicas.2.transport is udp: neither receives what the \
+         other sends to groups; write \"unicast\" for the line and for no node, or nowhere, or \"auto\" \
          (c.toml:9:13)";
 
     a_node_that_hears_unicast_alone_is_refused_on_a_line_of_multicast: SHARED,
         ["id = 2" => "id = 2\ntransport = \"unicast\""];
-        "LS0122: replicas.2.transport: is unicast, and lines.1.transport is udp: neither hears what the \
-         other says to groups; write \"unicast\" for the line and for no node, or for nobody, or \"auto\" \
+        "LS0122: replicas.2.transport: is unicast, and lines.1.transport is udp: neither receives what the \
+         other sends to groups; write \"unicast\" for the line and for no node, or nowhere, or \"auto\" \
          (c.toml:15:13)";
 
     a_second_line_of_unicast_is_refused_without_addresses_there: SHARED,
         ["[stream]" => SECOND_LINE, "interface = \"lo\"\n[stream]" => "interface = \"lo\"\ntransport = \"unicast\"\n[stream]"];
-        "LS0122: lines.2.transport: is unicast, and replicas.1.unicast_b is missing: nobody can send to \
-         that replica there; write each replica's unicast_b, its address on this line (c.toml:22:13)";
+        "LS0122: lines.2.transport: is unicast, and replicas.1.unicast_b is missing: no node can send to \
+         that replica on this line; write each replica's unicast_b, its address on this line (c.toml:22:13)";
 
     more_members_than_a_leader_can_serve_are_refused: SHARED,
         ["ttl = 0" => "ttl = 0\ntransport = \"unicast\"\nfanout_members = 5000"];

@@ -41,13 +41,14 @@ impl Listener {
             }
             if !config.gateway.clear_text {
                 let what = format!(
-                    "{flag} {address}: passwords and orders would travel readable, for everybody on the way; use \
-                     --listen-tls, or listen on the loopback behind a tunnel; or write clear_text = true in [gateway], where \
-                     nobody else reaches the network"
+                    "{flag} {address}: passwords and orders would be sent in clear text; use --listen-tls, \
+                     or listen on the loopback behind a tunnel; or write clear_text = true in [gateway] if \
+                     the network is trusted"
                 );
                 return Err(Failure::new(USAGE, what));
             }
-            tracing::warn!(%address, "clients log in without TLS: passwords and orders travel readable (gateway.clear_text)");
+            tracing::warn!(%address, "clients log in without TLS: passwords and orders are sent in clear \
+                                      text (gateway.clear_text)");
         }
         let plain = plain.map(|address| (address, "--listen", None));
         let by_fix = args.fix.map(|address| (address, "--fix", None));

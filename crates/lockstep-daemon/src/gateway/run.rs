@@ -68,7 +68,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// The time between two log lines about what a start waits for.
 const WAITS_NS: Nanos = 5_000_000_000;
 /// What the gateway does without a leader, for its log.
-const WITHOUT_LEADER: &str = "nobody logs in, and what clients send waits";
+const WITHOUT_LEADER: &str = "no client can log in, and what clients send waits";
 /// How long a stop waits for its disconnects to be stamped.
 const STOP_NS: Nanos = 3_000_000_000;
 
@@ -157,7 +157,7 @@ pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     if !network_wait::wait(&network_wait::of_handles(&config, listens), &config, &stop)? {
         return Ok(0);
     }
-    let until_then = "logins wait for the begin of a trading day";
+    let until_then = "logins wait for the start of a trading day";
     let observed = reloader.observed();
     observed.begin(&config);
     let context = (&config, &observed);
@@ -201,7 +201,7 @@ fn serve(
         if !reported_ready && now >= waits_at {
             waits_at = now + WAITS_NS;
             let what = match server.core.is_listening() {
-                true => "for a gateway of this name to be silent: it may live",
+                true => "for a gateway of this name to be silent: it may still run",
                 false => "for a leader, and for the stream up to its end",
             };
             tracing::warn!(name = server.name, "clients may not log in yet: waiting {what}");
@@ -276,7 +276,7 @@ impl Server {
             config::Delivery::Stamped => Delivery::Stamped,
         };
         if users.iter().next().is_none() {
-            tracing::warn!(file = %users_path.display(), "no user is in the file: nobody can log in");
+            tracing::warn!(file = %users_path.display(), "no user is in the file: no client can log in");
         }
         let keeps_everybody = users.iter().any(|user| user.hear.contains(&Recipient::Everybody));
         let spool = Spool::open(Path::new(&limits.spool), limits.spool_size_bytes).map_err(|error| {
@@ -401,8 +401,8 @@ impl Server {
         let mut work = publisher.poll(BATCH, |event| publisher_events.push(event));
         for event in publisher_events.drain(..) {
             if event == PublisherEvent::OutcomesUnknown {
-                let what = "the gateway fell so far behind the stream that nobody can tell it the fates of its \
-                            clients' messages: start it again, clients resume by number";
+                let what = "the gateway fell so far behind the stream that it can no longer learn the \
+                            outcomes of its clients' messages: start it again; clients resume by number";
                 return Err(Failure::new(FAILED, what));
             }
             core.on_publisher(now, &mut Handle(publisher), &event);

@@ -49,8 +49,8 @@ impl Acceptor {
         let gateway = &config.gateway;
         let Some(address) = args.listen_tls else {
             if args.listen.is_none() && gateway.tls_certificate.is_some() {
-                let what = "gateway.tls_certificate: nobody would use it: give --listen-tls, \
-                            or --listen for the clear alone";
+                let what = "gateway.tls_certificate: no listener would use it: give --listen-tls, or \
+                            --listen for clear text only";
                 return Err(Failure::new(USAGE, what));
             }
             return Ok(None);

@@ -92,7 +92,7 @@ pub struct AddArgs {
     /// How long it may be away before its disconnect is stamped, in milliseconds; 2000 if not given
     #[arg(long, value_name = "MS")]
     pub grace_ms: Option<u32>,
-    /// The application is told to cancel its orders when it disconnects
+    /// The application is asked to cancel its orders when it disconnects
     #[arg(long)]
     pub cancel_on_disconnect: bool,
     /// Messages a second that are taken of it; 10000 if not given

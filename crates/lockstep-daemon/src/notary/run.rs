@@ -291,12 +291,12 @@ impl Signing {
                 self.failure = Some(Failure::new(FAILED, what));
             }
             PublisherEvent::OutcomesUnknown => {
-                let what = "this notary fell so far behind the stream that it cannot learn which signatures are in it: start \
-                            it again, it goes on at its cursor";
+                let what = "this notary fell so far behind the stream that it cannot learn which signatures \
+                            are in it: start it again; it continues at its cursor";
                 self.failure = Some(Failure::new(FAILED, what));
             }
             PublisherEvent::Diverged { seq, .. } => {
-                let what = format!("somebody else has published under this notary's name, at seq {seq}");
+                let what = format!("another process has published under this notary's name, at seq {seq}");
                 self.failure = Some(Failure::new(INTEGRITY, what));
             }
             _ => {}
@@ -318,8 +318,8 @@ impl Signing {
 
 /// The entries that this notary would sign next are gone.
 fn lost(from: Seq, oldest: Seq, why: RepairReject) -> Failure {
-    let hint = "nobody will sign what lies between; start it with another file at --cursor, and it signs from the oldest \
-                entry on; an archiver keeps the stream for it";
+    let hint = "the entries between stay unsigned; start it with another file at --cursor, and it signs \
+                from the oldest entry on; an archiver retains the stream for it";
     abandoned(from, oldest, why, hint)
 }
 

@@ -33,9 +33,10 @@ pub fn lay_aside(config: &Config, settings: &NodeSettings, stop: &AtomicBool) ->
     if !by_itself(config, settings) || !lockstep_node::is_overtaken(settings) {
         return true;
     }
-    let why = format!("journal {}: what it lacks is in no other journal", settings.journal.display());
+    let why =
+        format!("journal {}: no other journal has the entries that it lacks", settings.journal.display());
     begin(config, settings, NodeError::Unproven { why, remedy: "" }, stop).unwrap_or_else(|failure| {
-        tracing::warn!("{failure}; it goes on with the journal that it has");
+        tracing::warn!("{failure}; it continues with the journal that it has");
         true
     })
 }
@@ -68,8 +69,9 @@ pub fn watch(
             match lockstep_node::overtake(&settings) {
                 Ok(()) => {
                     tracing::warn!(
-                        "what this journal lacks is in no journal that answers, the oldest seq in one is {}: this \
-                         process ends, and its next start lays the journal aside and rejoins in the place of {dead}",
+                        "no journal that answers has the entries that this one lacks, and the oldest seq in \
+                         any is {}: this process ends, and its next start lays the journal aside and \
+                         rejoins in the place of {dead}",
                         oldest.unwrap_or(0)
                     );
                     return stop::end_for_cause();

@@ -1,13 +1,13 @@
 //! `--streams K`: the file of one cluster becomes that of a set, and a cluster runs for each of its streams.
 
 use crate::local::LocalCluster;
-use lockstep_trial::process::TrialProcess;
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
 use lockstep_daemon::failure::FAILED;
 use lockstep_io::clock::random_u64;
 use lockstep_io::key_file::KeyFile;
 use lockstep_node::local::Folders;
+use lockstep_trial::process::TrialProcess;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

@@ -31,7 +31,8 @@ pub fn check(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
 /// Own datagrams that came back: interface, group, route and packet filter of this host work.
 fn looped(host: &Host, line: &LocalLine<'_>, about: &str) -> Option<Finding> {
     let times = host.measured.loops.get(&line.table)?;
-    let why = "this host does not receive by multicast what it sends to a group itself; its own nodes do not hear each other";
+    let why = "this host does not receive by multicast what it sends to a group itself; its own nodes do \
+               not receive each other";
     let mend = |command: String| Remedy::by_hand(command);
     let folder = line.interface.as_ref().map(|name| format!("/sys/class/net/{name}"))?;
     let is_named = host.number(&format!("{folder}/mtu")).is_none_or(|mtu| mtu < i64::from(line.line.mtu));
@@ -88,7 +89,7 @@ fn reverse_path(
         None => word.to_owned(),
         Some(address) => format!("{word}, and {address} is not reached by {name}"),
     };
-    let why = "datagrams of that host are thrown away without a trace before any socket";
+    let why = "datagrams of that host are dropped without a trace before any socket";
     let is_wrong = strict && lost.is_some();
     // the kernel takes the greater value, in which loose (2) exceeds strict (1)
     Some(
@@ -107,11 +108,11 @@ fn version(host: &Host, name: &str, about: &str) -> Option<Finding> {
         return None;
     }
     let found = match is_forced {
-        None => Finding::new("multicast.igmp", about, "version 3, or as the querier speaks"),
+        None => Finding::new("multicast.igmp", about, "version 3, or that of the querier"),
         Some(version) => {
             let setting = if forced("all").is_some() { "all" } else { name };
-            let why =
-                "version 1 has no message to leave a group: a switch sends on for minutes what nobody wants";
+            let why = "version 1 has no message to leave a group: a switch forwards for minutes after the \
+                 last member has left";
             Finding::new("multicast.igmp", about, format!("version {version} is forced"))
                 .warn_if(version == 1, "version 2 or 3", why)
                 .mend(Remedy::sysctl(&format!("net.ipv4.conf.{setting}.force_igmp_version"), 0))

@@ -46,7 +46,7 @@ fn buffer(scope: &Scope<'_>, host: &Host, direction: Direction) -> Option<Findin
     let burst = host.measured.bursts.get(&line.table).filter(|_| direction == Direction::Receive);
     let measured = burst.map(|burst| {
         format!(
-            "of a burst of {} datagrams that nobody read, a socket stored {}",
+            "of a burst of {} datagrams that were not read, a socket stored {}",
             grouped(burst.sent as u64),
             grouped(burst.stored as u64)
         )
@@ -73,9 +73,9 @@ fn dropped(host: &Host) -> Option<Finding> {
     let why = "some program of this host does not read fast enough; `lockstep losses` shows whether it is a replica";
     let found = Finding::new("socket.losses", "", now);
     Some(match is_high {
-        true => found.level(FindingLevel::Unknown, "none of a lockstep process", why).mend(Remedy::by_hand(
-            "lockstep losses; ss -uam | grep -E 'd[1-9]' names sockets by their drops",
-        )),
+        true => found.level(FindingLevel::Unknown, "no loss at a lockstep process", why).mend(
+            Remedy::by_hand("lockstep losses; ss -uam | grep -E 'd[1-9]' names sockets by their drops"),
+        ),
         false => found,
     })
 }

@@ -191,13 +191,20 @@ fn cuts(matrix: &Matrix, all: &[Pair], cut: &mut BTreeSet<Pair>) -> Vec<Finding>
     if !one_way.is_empty() {
         let why = "a node that is received and receives nothing, or the reverse: it may take over and lose the lead in turns";
         findings.push(
-            fault("probe.one_way", matrix, format!("a one-way cut: nothing passes {}; the way back is open", common(&one_way, all)))
-                .level(FindingLevel::Error, "both directions", why)
-                .mend(Remedy::by_hand("look for a rule in one direction (nft list ruleset, the switch's access lists), or a fibre of which one strand is broken")),
+            fault(
+                "probe.one_way",
+                matrix,
+                format!("a one-way cut: nothing passes {}; the way back is open", common(&one_way, all)),
+            )
+            .level(FindingLevel::Error, "both directions", why)
+            .mend(Remedy::by_hand(
+                "look for a rule in one direction (nft list ruleset, the switch's access lists), or a \
+                                       broken strand of a fibre",
+            )),
         );
     }
     if !both.is_empty() {
-        let why = "these hosts hear of each other by a third one alone";
+        let why = "these hosts know of each other only through a third one";
         findings.push(
             fault("probe.cut", matrix, format!("nothing passes {}, in both directions", common(&both, all)))
                 .level(FindingLevel::Error, "both directions", why)
@@ -232,7 +239,8 @@ fn multicast(matrix: &Matrix, all: &[Pair]) -> Vec<Finding> {
         findings.push(stopped_finding(matrix, &stopped, all));
     }
     if !none.is_empty() {
-        let why = "the stream goes on by repairs and replay alone, some messages for each heartbeat interval";
+        let why = "the stream continues by repairs and replay alone, some messages for each heartbeat \
+                   interval";
         findings.push(
             fault("probe.multicast", matrix, format!("no multicast passes {}; unicast does", common(&none, all)))
                 .level(FindingLevel::Error, "multicast of all groups", why)
@@ -256,8 +264,8 @@ fn stopped_finding(matrix: &Matrix, pairs: &BTreeSet<Pair>, all: &[Pair]) -> Fin
     let querier = matrix.rows.values().any(|(row, _)| matches!(row.querier, QuerierSeen::From(_)));
     let seen = if querier { "queries of IGMP were seen" } else { "no query of IGMP was seen" };
     let now = format!(
-        "multicast passed at first and stopped after {}.{} s {}, while unicast goes on; {seen}: a switch with IGMP \
-         snooping and no querier",
+        "multicast passed at first and stopped after {}.{} s {}, while unicast continues; {seen}: a switch \
+         with IGMP snooping and no querier",
         after / 1_000,
         after / 100 % 10,
         common(pairs, all)
@@ -324,7 +332,7 @@ fn sizes(matrix: &Matrix, all: &[Pair]) -> Vec<Finding> {
     let Some(least) = small.values().min() else { return Vec::new() };
     let pairs: BTreeSet<Pair> = small.keys().copied().collect();
     let now = format!(
-        "a smaller MTU {}: IP packets of {} bytes pass, and none of {} bytes",
+        "a smaller MTU {}: IP packets of {} bytes pass, those of {} bytes do not",
         common(&pairs, all),
         grouped((*least).into()),
         grouped(matrix.mtu.into())

@@ -86,7 +86,7 @@ pub fn next_frame(bytes: &[u8]) -> Framed<'_> {
         _ => return garbled(bytes, "its body length is no number"),
     };
     if body_len > BODY_LEN_MAX {
-        return garbled(bytes, "its body is longer than is taken");
+        return garbled(bytes, "its body is too long");
     }
     let (body_end, len) = (body_at + body_len, body_at + body_len + TRAILER_LEN);
     let Some(frame) = bytes.get(..len) else { return Framed::Incomplete };
@@ -174,7 +174,7 @@ const EMPTY: u32 = 4;
 const FORMAT: u32 = 6;
 
 fn no_data(of: u32) -> FieldFault {
-    FieldFault { tag: Some(of), reason: MISSING, text: "behind a length stands its data" }
+    FieldFault { tag: Some(of), reason: MISSING, text: "data must follow its length" }
 }
 
 fn wrong_length(tag: u32) -> FieldFault {
@@ -200,7 +200,7 @@ fn field(body: &[u8], data: Option<(u32, usize)>) -> Result<(u32, &[u8], usize),
         Some((of, _)) => return Err(no_data(of)),
         None => {
             if let Some(before) = length_of(tag) {
-                let text = "before data stands its length";
+                let text = "a length must precede its data";
                 return Err(FieldFault { tag: Some(before), reason: MISSING, text });
             }
             rest.iter().position(|byte| *byte == SOH)

@@ -300,8 +300,8 @@ impl<B: Backlog> Gateway<B> {
         if connected >= self.limits.clients_max || of_address >= self.limits.clients_per_address {
             self.counts.turned_away += 1;
             let why = match connected >= self.limits.clients_max {
-                true => "gateway.clients are connected",
-                false => "gateway.clients_per_address of its address are connected",
+                true => "the limit gateway.clients is reached",
+                false => "its address has reached the limit gateway.clients_per_address",
             };
             self.audit.tell(&mut self.counts, now, Audited::TurnedAway, ("", peer.ip()), why);
             return None;

@@ -38,7 +38,8 @@ impl FromStr for Recipient {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{text}' is nobody: write self, everybody, client:NAME or channel:NUMBER");
+        let wrong =
+            || format!("'{text}' is no destination: write self, everybody, client:NAME or channel:NUMBER");
         match text.split_once(':') {
             None if text == "self" => Ok(Self::Own),
             None if text == "everybody" => Ok(Self::Everybody),
@@ -204,12 +205,12 @@ impl Users {
             }
             if user.fix && (user.numbered || user.early || user.hear != only_self()) {
                 return Err(format!(
-                    "user '{name}' speaks FIX, which numbers messages by itself: it hears self alone, and is neither \
-                     numbered nor early"
+                    "user '{name}' speaks FIX, which numbers messages by itself: it hears only self, and is \
+                     neither numbered nor early"
                 ));
             }
             if by_name.insert(name.clone(), user).is_some() {
-                return Err(format!("user '{name}' stands twice"));
+                return Err(format!("user '{name}' is listed twice"));
             }
         }
         Ok(Self { by_name })
@@ -281,11 +282,11 @@ mod tests {
             (user("colour = 1"), "unknown field `colour`"),
             (user("hear = []"), "hears 0"),
             (user("hear = [\"nobody\"]"), "write self, everybody, client:NAME"),
-            (user("destination = \"channel:2147483647\""), "is nobody"),
+            (user("destination = \"channel:2147483647\""), "is no destination"),
             (user("rate = 0"), "rate 0"),
             (user("fix = true\nnumbered = true"), "speaks FIX"),
             (user("fix = true\nhear = [\"everybody\"]"), "speaks FIX"),
-            (user(&user("")), "stands twice"),
+            (user(&user("")), "is listed twice"),
             (user("").replace("alice", "Alice"), "lower case"),
             (user("").replace("alice", "alice77"), "1 to 6 letters"),
         ] {

@@ -58,7 +58,7 @@ fn a_wrong_line_is_named_and_no_key_is_shown() {
         ("publisher 7", "publisher 0", "line 8: publisher 0 stands twice"),
         ("\nreader 0b0b", "\nreader zz0b", "line 6: a key is 32 hexadecimal digits"),
         ("\nreader 0b0b", "\nfriend 0b0b", "line 6: neither a generation nor a key"),
-        ("\nreplica 0a", "\n#replica 0a", "generation 2 has not the keys of a replica"),
+        ("\nreplica 0a", "\n#replica 0a", "generation 2 lacks the keys of a replica"),
     ];
     for (from, to, expected) in cases {
         let wrong = right.replacen(from, to, 1);

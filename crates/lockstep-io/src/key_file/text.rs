@@ -26,7 +26,7 @@ impl KeyFile {
             let value = line.strip_prefix(word).and_then(|rest| rest.strip_prefix(' '));
             value
                 .map(|value| (at + 1, value.trim()))
-                .ok_or(format!("line {}: '{word} …' has to stand here", at + 1))
+                .ok_or(format!("line {}: '{word} …' must be here", at + 1))
         };
         let (at, cluster) = head("cluster")?;
         let cluster =
@@ -52,14 +52,14 @@ impl KeyFile {
             let number = number.parse().ok().filter(|number| usize::from(*number) < GENERATIONS);
             let number = number.ok_or(format!("a generation's number is below {GENERATIONS}"))?;
             if self.generations.iter().any(|row| row.number == number) {
-                return Err(format!("generation {number} stands twice"));
+                return Err(format!("generation {number} is listed twice"));
             }
             let usage = GenerationUse::ALL.into_iter().find(|one| one.name() == usage);
             let usage = usage.ok_or("a generation is retired, accepted or sealing")?;
             let until = match until {
                 [] => None,
                 ["until", day] => Some(Utc::day(day).ok_or(format!("'{day}' is no day like 2027-03-31"))?),
-                _ => return Err("behind a generation's use nothing stands but 'until' and a day".to_owned()),
+                _ => return Err("only 'until' and a day may follow a generation's use".to_owned()),
             };
             let (replica, reader, publishers) = (None, [0; 16], Vec::new());
             let row = GenerationRow { number, usage, until, replica, reader, publishers };
@@ -71,7 +71,7 @@ impl KeyFile {
             let is_new = self.rights.iter().all(|(other, _)| *other != number);
             if !is_new || !self.generations.is_empty() {
                 return Err(format!(
-                    "the rights of publisher {number} stand once, before the first generation"
+                    "the rights of publisher {number} are listed once, before the first generation"
                 ));
             }
             self.rights.push((number, KeyRights::parse(words.iter().copied())?));
@@ -82,21 +82,20 @@ impl KeyFile {
             let is_new = self.recipients.iter().all(|other| other.recipients() != rule.recipients());
             if !is_new || !self.generations.is_empty() {
                 return Err(format!(
-                    "the rule for recipients '{}' stands once, before the first generation",
+                    "the rule for recipients '{}' is listed once, before the first generation",
                     rule.recipients()
                 ));
             }
             return self.recipients.set(rule);
         }
-        let row =
-            self.generations.last_mut().ok_or("'generation NUMBER USE' has to stand before its keys")?;
+        let row = self.generations.last_mut().ok_or("'generation NUMBER USE' must precede its keys")?;
         match words[..] {
             ["replica", key] => row.replica = Some(parse_key(key)?),
             ["reader", key] => row.reader = parse_key(key)?,
             ["publisher", number, key, name] => {
                 let number = parse_publisher(number)?;
                 if row.publishers.iter().any(|other| other.number == number) {
-                    return Err(format!("publisher {number} stands twice"));
+                    return Err(format!("publisher {number} is listed twice"));
                 }
                 row.push(PublisherKey { number, name: name.to_owned(), key: parse_key(key)? });
             }
@@ -109,7 +108,7 @@ impl KeyFile {
     fn check(&self) -> Result<(), String> {
         let sealing = self.generations.iter().filter(|row| row.usage == GenerationUse::Sealing).count();
         if sealing != 1 {
-            return Err(format!("{sealing} generations seal, and one has to"));
+            return Err(format!("{sealing} generations seal, and exactly one must"));
         }
         for row in &self.generations {
             let has_own = match self.class {
@@ -120,7 +119,7 @@ impl KeyFile {
             };
             if !has_own || row.reader == [0; 16] {
                 return Err(format!(
-                    "generation {} has not the keys of a {}",
+                    "generation {} lacks the keys of a {}",
                     row.number,
                     class_name(self.class)
                 ));

@@ -202,7 +202,7 @@ fn a_file_of_another_user_is_refused_with_the_command_of_that_user() {
     assert!(why.contains("run `setpriv --reuid 4711 --regid 4712 --clear-groups -- "), "{why}");
     // In a folder where all make files it may be an attacker's.
     mode(folder.path(), 0o1777);
-    assert!(refusal(OTHERS_WRITE).contains("if not, somebody else has put it there: name another path"));
+    assert!(refusal(OTHERS_WRITE).contains("if not, another user has put it there: name another path"));
     for why in [why, refusal(OTHERS_WRITE)] {
         assert!(!why.contains("remove") && !why.contains("none"), "{why}");
     }

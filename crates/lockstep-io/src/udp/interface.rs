@@ -104,7 +104,7 @@ fn find_interface(asked: &Interface, carries_multicast: bool) -> Result<Card, Io
             .collect();
         have.dedup();
         let doing =
-            doing(&format!("this machine has none of that name or address; it has {}", have.join(", ")));
+            doing(&format!("this host has no interface of that name or address; it has {}", have.join(", ")));
         return Err(IoError::because(doing, ErrorKind::NotFound, "no such interface"));
     };
     let name = &first.name;

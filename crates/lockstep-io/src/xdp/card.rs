@@ -149,9 +149,9 @@ impl Owner {
         });
         let owner = owner.map_or_else(|_| "another process".to_owned(), |pid| format!("process {pid}"));
         let doing = format!(
-            "use transport xdp on {}: {owner} of lockstep has it already, and takes what arrives away from everybody \
-             else on this host; end it, give this one another interface, or set `network.shm = true` for both, if \
-             they are of one cluster: then it hands on what it receives",
+            "use transport xdp on {}: {owner} of lockstep uses it already, and takes all arriving datagrams \
+             from the other programs of this host; end it, give this one another interface, or set \
+             `network.shm = true` for both, if they are of one cluster: then it forwards what it receives",
             port.name
         );
         Err(IoError::because(doing, ErrorKind::AddrInUse, "the interface has an owner"))

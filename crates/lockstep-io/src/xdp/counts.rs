@@ -13,8 +13,8 @@ counter_group! {
         kernel_in count "xdp_kernel_in" "Datagrams that came by the ordinary sockets.",
         kernel_out count "xdp_kernel_out" "Datagrams that left by them.",
         neighbours gauge "xdp_neighbours" "Neighbours whose card address is known.",
-        relayed_out count "xdp_relayed_out" "Datagrams handed on to the other processes of this host.",
-        relayed_in count "xdp_relayed_in" "Datagrams that the owner of the card has handed on to us.",
+        relayed_out count "xdp_relayed_out" "Datagrams forwarded to the other processes of this host.",
+        relayed_in count "xdp_relayed_in" "Datagrams that the owner of the card has forwarded to us.",
         relay_dropped count "xdp_relay_dropped" "Of those the ones that were overwritten before we read them.",
         owners gauge "xdp_owners" "Owners that this process receives from: on each line one or none.",
     }

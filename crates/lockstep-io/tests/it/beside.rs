@@ -185,7 +185,7 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
     assert_eq!(unicast(&mut deaf), [(b"and you".to_vec(), b.unicast_address())]);
     let text = Device::open(settings(MemorySharing::Off)).unwrap_err().to_string();
     assert!(
-        text.contains("would not be heard; set `network.shm = true`"),
+        text.contains("would not be received; set `network.shm = true`"),
         "who is not alike is told: {text}"
     );
     assert_eq!((b.memory().datagrams_out, a.memory().datagrams_in, a.counts().datagrams_in), (2, 2, 0));

@@ -43,7 +43,7 @@ impl Mender {
         };
         if self.limits.sources.is_empty() {
             side.bring_nothing(
-                "no other replica or archiver is configured that could give its frames".into(),
+                "no other replica or archiver is configured that could supply its frames".into(),
             );
             return;
         }
@@ -66,9 +66,9 @@ impl Mender {
         });
         let from = missing.from;
         let why = match fetch.refused().filter(|_| self.expected.is_some()) {
-            Some(why) => format!("no other journal has seq {from} as it stood here: {why}"),
+            Some(why) => format!("no other journal has the same seq {from}: {why}"),
             None if self.expected.is_some() && now > self.until => {
-                format!("nobody has given seq {from} and what follows within 30 s")
+                format!("no node has sent seq {from} and the entries after it within 30 s")
             }
             None => return,
         };

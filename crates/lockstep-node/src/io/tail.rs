@@ -116,8 +116,8 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             let doing = format!(
-                "opening the tail {shown}: it is a symbolic link, which anybody may have made; name the file itself \
-                 (`replicas.N.tail`)"
+                "opening the tail {shown}: it is a symbolic link, which any user may have made; name the \
+                 file itself (`replicas.N.tail`)"
             );
             return Err(IoError::new(doing, error));
         }
@@ -397,7 +397,7 @@ impl TailMemory for MappedTail {
     }
 
     fn reset(&mut self) {
-        assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while somebody copies it");
+        assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while a thread copies it");
         // It stays recognisable as a tail of ours.
         for at in (8..self.mapping.ring_at).step_by(8) {
             self.mapping.atomic(at).store(0, Ordering::Relaxed);

@@ -41,8 +41,8 @@ pub fn check_acknowledged(wanted: Condition) -> Result<(), OperationError> {
     let can = Condition::ALL.iter().filter(|known| known.is_acknowledged());
     let can: Vec<_> = can.map(|known| format!("LS{}", *known as u16)).collect();
     Err(OperationError::refused(format_args!(
-        "LS{} ({}) is how a node stands, and ends with its cause: `lockstep explain {}` has the remedy. An operator \
-         acknowledges what is past: {}",
+        "LS{} ({}) is a state of a node, and ends with its cause: `lockstep explain {}` has the remedy. \
+         An operator acknowledges past events: {}",
         wanted as u16,
         wanted.name(),
         wanted.name(),

@@ -42,7 +42,7 @@ pub fn declare_dead(operator: &mut CommandClient, dead: Identity) -> Result<Node
                 Ok(None)
             }
             Some(Err(why)) => {
-                let what = format!("{asked} does not go on alone: {}", describe(why, dead));
+                let what = format!("{asked} does not continue alone: {}", describe(why, dead));
                 Err(match why {
                     CommandReject::SelfDeclared => OperationError::Refused(what),
                     _ => OperationError::Failed(what),
@@ -52,7 +52,7 @@ pub fn declare_dead(operator: &mut CommandClient, dead: Identity) -> Result<Node
     });
     after.map_err(|error| match error {
         OperationError::NotReady(what) => OperationError::NotReady(format!(
-            "{what}; if {asked} still hears {dead}, stop that one for good first"
+            "{what}; if {asked} still receives from {dead}, stop {dead} for good first"
         )),
         error => error,
     })

@@ -44,7 +44,7 @@ pub fn hand_over(operator: &mut CommandClient, to: Option<u32>) -> Result<Handed
     }
     let left = operator.left();
     operator.order_handover(&before, named, left)?;
-    let waited = "the leader was told to hand over and nobody else leads";
+    let waited = "the leader was ordered to hand over, and no other replica leads";
     let after = operator.wait(waited, |_, statuses| {
         Ok::<_, OperationError>(leader_of(statuses).filter(|now| now.accepted > before.accepted).cloned())
     })?;
@@ -61,8 +61,8 @@ impl HandedOver {
         match self.named.filter(|to| *to != leads) {
             None => Ok(()),
             Some(to) => Err(OperationError::failed(format_args!(
-                "{leads} leads and not {to}, which was named: it did not begin in time; the stream goes on. Look \
-                 at `lockstep status`, then repeat the command"
+                "{leads} leads instead of {to}, which did not begin in time; the stream continues. Look at \
+                 `lockstep status`, then repeat the command"
             ))),
         }
     }
@@ -81,6 +81,6 @@ mod tests {
         };
         assert!(led(None).is_ok() && led(Some(identity(3))).is_ok());
         let text = led(Some(identity(2))).expect_err("replica 3 leads").to_string();
-        assert!(text.contains(&format!("{} leads and not {}", identity(3), identity(2))), "{text}");
+        assert!(text.contains(&format!("{} leads instead of {}", identity(3), identity(2))), "{text}");
     }
 }

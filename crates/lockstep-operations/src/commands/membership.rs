@@ -64,8 +64,8 @@ pub fn add_member(
     }
     let address = address.or_else(|| operator.nodes.address_of(identity.replica)).ok_or_else(|| {
         let what = format!(
-            "{identity} is not added: the file has no replica {}, so nobody knows where it answers; write it into the file, \
-             or give --address IP:PORT",
+            "{identity} is not added: the file has no replica {}, so its address is unknown; write it into \
+             the file, or give --address IP:PORT",
             identity.replica
         );
         OperationError::refused(what)
@@ -112,7 +112,7 @@ pub fn replace_member(
     let refused = |why: String| OperationError::Refused(format!("{old} is not replaced by {new}: {why}"));
     let leader = operator.leader()?;
     if leader.lists(new) && old != new {
-        return Err(unchanged(&format!("{new} is a member already, and {old} is none")));
+        return Err(unchanged(&format!("{new} is a member already, and {old} is not")));
     }
     let listed = leader.member(old.replica).map(|listed| listed.member);
     let member = match listed {
@@ -134,7 +134,7 @@ pub fn replace_member(
         return Err(refused(describe(why, if why == CommandReject::TwoMembers { new } else { old })));
     }
     let Some(address) = address.or_else(|| member.address()) else {
-        return Err(refused("nobody knows where it answers: give --address IP:PORT".into()));
+        return Err(refused("its address is unknown: give --address IP:PORT".into()));
     };
     let heir = member.succeeded_by(new, address);
     catch_up(operator, new, address, &leader, on_notice)?;
@@ -260,7 +260,7 @@ fn change(
         Ok(None)
     });
     done.map_err(|error| match last {
-        Some(why) => error.explained(|| format!("the leader says: {}", describe(why, identity))),
+        Some(why) => error.explained(|| format!("the leader answers: {}", describe(why, identity))),
         None => error,
     })
 }

@@ -38,7 +38,7 @@ impl ClusterTimes {
     /// Asks the nodes.
     ///
     /// # Errors
-    /// Nobody leads in time, or the leader does not tell its times.
+    /// Nobody leads in time, or the leader does not report its times.
     pub fn ask(operator: &mut CommandClient) -> Result<Self, OperationError> {
         let (leader, statuses) = operator.leader_and_all()?;
         let addresses = operator.nodes.addresses.clone();
@@ -53,7 +53,7 @@ impl ClusterTimes {
         let of_leader = nodes.iter().find(|node| node.name == leads).and_then(|node| node.times);
         let Some(of_leader) = of_leader else {
             let what = format!(
-                "leader {leads} does not tell its times: it is of an older release, or did not answer"
+                "leader {leads} does not report its times: it is of an older release, or did not answer"
             );
             return Err(OperationError::not_ready(what));
         };
@@ -102,7 +102,7 @@ pub fn correct_time(
 fn wait_until_set_back(operator: &mut CommandClient, before: Nanos) -> Result<(Nanos, Seq), OperationError> {
     let mut seen: Option<(Nanos, Seq)> = None;
     operator.wait(
-        "the leader was told to set the stream's time back, and that is not committed",
+        "the leader was ordered to set the stream's time back, and that is not committed",
         |operator, statuses| {
             let Some(leader) = leader_of(statuses) else { return Ok(None) };
             if seen.is_none() {

@@ -122,7 +122,7 @@ fn judge(nodes: &[NodeVersions], in_force: u8) -> Upgradable {
     let hinders = nodes.iter().filter(|node| newest(node) < most).map(|node| match &node.release {
         Some(release) => format!("{} speaks version {} at most: upgrade it", node.name, release.newest),
         None if node.answers => {
-            format!("{} does not tell its release, so it speaks version 3 at most: upgrade it", node.name)
+            format!("{} does not report its release, so it speaks version 3 at most: upgrade it", node.name)
         }
         None => {
             format!("{} does not answer: start it, or take it out of the members and of the file", node.name)
@@ -181,7 +181,7 @@ pub fn finish_upgrade(
 fn wait_until_risen(operator: &mut CommandClient, to: u8) -> Result<Seq, OperationError> {
     let mut risen: Option<Seq> = None;
     operator.wait(
-        "the leader was told to let the log rise, and its version is not committed",
+        "the leader was ordered to let the log rise, and its version is not committed",
         |operator, statuses| {
             let Some(leader) = leader_of(statuses) else { return Ok(None) };
             if risen.is_none() {
@@ -224,7 +224,7 @@ mod tests {
         let Upgradable::Hindered(4, reasons) = judge(&[node("1", Some(4)), node("2", None), dead], 3) else {
             panic!("two hinder")
         };
-        assert!(reasons[0].starts_with("2 does not tell its release"), "{reasons:?}");
+        assert!(reasons[0].starts_with("2 does not report its release"), "{reasons:?}");
         assert!(reasons[1].starts_with("10.0.0.3:7001 does not answer: start it"), "{reasons:?}");
         assert_eq!(judge(&[node("1", None)], 3), Upgradable::Done, "nobody speaks a newer one");
     }

@@ -35,8 +35,8 @@ pub fn examine<S: CommandSource>(cluster: &S, query: &HealthQuery) -> Result<Hea
         && let Some(address) = operator.nodes.addresses.iter().find(|address| accepts(**address))
     {
         return Ok(HealthReport::unknown(&format!(
-            "a process accepts connections at {address}, and nobody answers a query: cluster or keys of this file are not \
-             theirs, or it is another program"
+            "a process accepts connections at {address}, and does not answer queries: it has another \
+             cluster number or other keys than this file, or is another program"
         )));
     }
     let asked = operator.nodes.asked(&statuses);

@@ -238,7 +238,7 @@ impl<'a> Import<'a> {
             Some("first") => PART_MORE,
             Some("middle") => PART_MORE | PART_NEXT,
             Some("last") => PART_NEXT,
-            Some(part) => return Err(format!("part '{part}' is none of first, middle and last")),
+            Some(part) => return Err(format!("part '{part}' is not first, middle or last")),
         };
         let header = EntryHeader {
             kind: kind as u8,

@@ -94,8 +94,8 @@ fn check_pair(holdings: &JournalHoldings, most: &JournalHoldings) -> Result<(), 
     let is_ancestor = most.ancestors.iter().any(|ancestors| ancestors.history == holdings.history);
     if holdings.history != most.history && !is_ancestor {
         return Err(format!(
-            "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide which stream \
-             goes on, and compare its journals only",
+            "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide \
+             which stream continues, and compare its journals only",
             holdings.history, most.journal, most.history
         ));
     }

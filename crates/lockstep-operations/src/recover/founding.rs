@@ -118,8 +118,9 @@ pub fn has_no_leader(
     match statuses.iter().flatten().find(|status| status.role == Role::Leader) {
         None => Ok(()),
         Some(leader) => Err(OperationError::refused(format_args!(
-            "{} leads at {}: the stream has a quorum, and a second history would part its readers; `lockstep \
-             status` tells what is amiss, and a lost member is replaced with `membership remove` and `add`",
+            "{} leads at {}: the stream has a quorum, and a second history would split its readers; \
+             `lockstep status` shows the problem, and a lost member is replaced with `membership \
+             remove` and `add`",
             leader.identity, leader.address
         ))),
     }

@@ -151,8 +151,8 @@ impl JournalHoldings {
         })?;
         if text.trim().is_empty() {
             return Err(OperationError::refused(format_args!(
-                "{name} is empty: `recover --json` could not look at that host's journal, and said why on stderr; look again, \
-                 or leave the file out"
+                "{name} is empty: `recover --json` could not read that host's journal, and reported why on \
+                 stderr; look again, or leave the file out"
             )));
         }
         let holdings: Self = serde_json::from_str(&text).map_err(|error| {

@@ -6,7 +6,7 @@ const LINES: [(&str, &str); 21] = [
     ("j k, arrows", "select a line; g G, Home End, PgUp PgDn too"),
     ("Enter, Esc", "into the selected node or process, and back"),
     ("s, S", "sort nodes by another column; the other way round"),
-    ("p, space", "pause: the figures stand still"),
+    ("p, space", "pause the figures"),
     ("z", "within a process: show or hide counters that are 0"),
     ("q, Ctrl-C", "quit"),
     ("STATE", "role; ! a condition holds; ? one query without answer"),

@@ -292,9 +292,9 @@ fn no_column_moves_when_figures_grow_or_nodes_die() {
         lag: None,
         ..other.nodes[1].clone()
     };
-    other.cluster.summary = "degraded: 2 of 3 members answer and hold the log, no crash is survived; 2:0a3f9c2 does not \
-        answer at 10.1.0.2:4400; 1:0a3f9c1: redundancy is reduced: 2 of 3 members hold the log and are heard, no crash of \
-        another one is survived"
+    other.cluster.summary = "degraded: 2 of 3 members answer and hold the log, no member may crash; \
+                             2:0a3f9c2 does not answer at 10.1.0.2:4400; 1:0a3f9c1: redundancy is reduced: \
+                             2 of 3 members hold the log and reach the leader, no more may crash"
         .repeat(3);
     other.cluster.leader = None;
     for size in SIZES {

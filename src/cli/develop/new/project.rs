@@ -154,7 +154,7 @@ pub fn next(name: &str, language: Language) -> Vec<String> {
         ("lockstep dev", "a cluster; in other terminals, after the line that it prints:"),
         (&copy, "a copy of the machine; 2 is another one"),
         ("seq 3 | lockstep publish --name me", "three messages"),
-        ("lockstep subscribe --until-end", "the stream, with what the machine has said to each"),
+        ("lockstep subscribe --until-end", "the stream, with the machine's answer to each"),
     ]
     .map(|(command, what)| format!("{command:<40} {what}"))
     .to_vec()

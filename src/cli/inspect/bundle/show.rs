@@ -95,7 +95,7 @@ fn files<'a>(path: &Path, mut rest: &'a [u8]) -> Result<Vec<(String, &'a [u8])>,
         let Some(entry) = entry(block) else {
             return match found.is_empty() {
                 true => Err(strange("it holds no archive".to_owned())),
-                false => Err(damaged(path, "the header of a part is none")),
+                false => Err(damaged(path, "a part has no valid header")),
             };
         };
         let part = shown(&entry.name);

@@ -50,7 +50,7 @@ pub struct EventsArgs {
     /// Only those of this replica or archiver; repeatable
     #[arg(long, value_name = "N")]
     pub replica: Vec<u32>,
-    /// Reads the files of this host alone, and asks nobody
+    /// Reads the files of this host alone, and asks no node
     #[arg(long)]
     pub local: bool,
     /// Prints JSON, an object a line

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 const EXIT_CODES: &str = "Exit codes are a Nagios plugin's, and differ from those of the other commands:
   0  OK
-  1  WARNING: the stream continues, and something is amiss
+  1  WARNING: the stream continues with a problem
   2  CRITICAL: no leader, no quorum, no history, no answer, or the stream is in danger
   3  UNKNOWN: wrong usage, configuration or keys; nothing is known of the cluster";
 

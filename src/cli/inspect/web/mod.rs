@@ -34,7 +34,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// Looks that the charts show: ten minutes of the default interval.
 const HISTORY_MAX: usize = 600;
 
-const ACCESS: &str = "The page is read only and asks for no password: whoever reaches --listen sees figures, events and payloads.
+const ACCESS: &str = "The page is read only and asks for no password: every user that reaches --listen sees \
+                      figures, events and payloads.
 Listen on another address than loopback only in a network whose users may see them, or put a proxy that asks before it.";
 
 /// Flags of `web`.
@@ -162,7 +163,9 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     say(format!("the page is at http://{}/", server.address()));
     if !args.listen.ip().is_loopback() {
         let listen = args.listen;
-        say(format!("whoever reaches {listen} sees figures, events and payloads: no password is asked"));
+        say(format!(
+            "every user that reaches {listen} sees figures, events and payloads: no password is asked"
+        ));
     }
     each_interval(args.sample.interval, &stop, || {
         let snapshot = sampler.take()?;

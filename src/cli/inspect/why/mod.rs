@@ -110,7 +110,7 @@ fn evidence(look: &Look) -> Vec<String> {
         let follows = match status.leader {
             Some(leader) if leader == status.identity => "leads".to_owned(),
             Some(leader) => format!("follows {leader}"),
-            None => "follows nobody".to_owned(),
+            None => "follows no leader".to_owned(),
         };
         lines.push(format!(
             "{} {follows}, epoch {}, its log ends before seq {}, committed before {}",
@@ -124,8 +124,10 @@ fn evidence(look: &Look) -> Vec<String> {
         for listed in &status.members {
             if let Some(ago) = listed.last_contact {
                 let (who, acked) = (listed.member.identity(), listed.acked_next);
-                lines
-                    .push(format!("  it heard {who} {} ago, which has acknowledged below {acked}", age(ago)));
+                lines.push(format!(
+                    "  it received from {who} {} ago, which has acknowledged below {acked}",
+                    age(ago)
+                ));
             }
         }
     }
@@ -156,7 +158,7 @@ pub fn fix(args: &FixArgs) -> Result<u8, Failure> {
     let Some(cause) = causes.iter().find(|cause| cause.name() == args.name) else {
         let names: Vec<_> = causes.iter().map(|cause| cause.name()).collect();
         let holds = if names.is_empty() {
-            "nothing is amiss".to_owned()
+            "there is no problem".to_owned()
         } else {
             format!("these hold: {}", names.join(", "))
         };
@@ -195,8 +197,7 @@ pub fn fix(args: &FixArgs) -> Result<u8, Failure> {
 /// Whether whoever sits at the terminal wants this step.
 fn asked(step: &MendStep) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
-        let what =
-            "nobody is at the terminal who could be asked: --yes does each step, --dry-run prints them";
+        let what = "there is no terminal at which to ask: --yes does each step, --dry-run prints them";
         return Err(Failure::new(USAGE, what));
     }
     eprint!("do `{step}`? [y/N] ");

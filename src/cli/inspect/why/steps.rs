@@ -55,14 +55,14 @@ pub fn without_leader(health: &Health) -> Vec<MendStep> {
         ClusterHealth::Healthy | ClusterHealth::Degraded => Vec::new(),
         ClusterHealth::NoLeader => vec![MendStep::here(
             "lockstep doctor --probe",
-            "tells which host does not receive which: it must run on all hosts at the same time",
+            "shows which host does not receive from which: it must run on all hosts at the same time",
         )],
         ClusterHealth::NoQuorum => {
             let start = |number: &u32| start_of(&format!("replica {number}"), "sequencer", *number);
             let mut steps: Vec<_> = health.silent.iter().map(start).collect();
             steps.push(MendStep::here(
                 "lockstep recover --compare FILE",
-                "where journals are lost for good: tells which of those that are left holds most (RUNBOOK, No leader)",
+                "where journals are lost for good: shows which of the remaining ones holds most (RUNBOOK, No leader)",
             ));
             steps
         }
@@ -82,7 +82,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
             let unit = if *is_archiver { "archiver" } else { "sequencer" };
             let who = format!("{} {number}", if *is_archiver { "archiver" } else { "replica" });
             if reason.reaches_leader() {
-                let does = "tells why this host does not reach it: it runs, and its leader hears it";
+                let does = "shows why this host does not reach it: it runs, and the leader receives from it";
                 return vec![MendStep::here("lockstep doctor --probe", does)];
             }
             let mut steps = vec![start_of(&who, unit, number)];
@@ -102,7 +102,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
         }
         Reason::MissesLeader { .. } => vec![MendStep::here(
             "lockstep doctor --probe",
-            "tells which direction and which port fails between the two: it must run on all hosts at the same time",
+            "shows which direction and which port fails between the two: it must run on all hosts at the same time",
         )],
         Reason::Blank(identity) | Reason::NoMember(identity) => vec![admit(*identity, leader)],
         Reason::ChangePending => {
@@ -110,7 +110,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
         }
         Reason::KeysOverdue(_) => vec![MendStep::here(
             "lockstep keys rotate",
-            "begins the change of keys; SECURITY.md, Rotation, has all of it, and the stream goes on meanwhile",
+            "begins the change of keys; SECURITY.md, Rotation, describes all of it, and the stream continues meanwhile",
         )],
         Reason::OtherHistory(identity, _) | Reason::OtherLeader(identity, _) => vec![MendStep::of(
             &format!("replica {}", identity.replica),
@@ -124,7 +124,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
         }
         Reason::FilesDiffer(_) | Reason::FileHereDiffers(_) => vec![MendStep::here(
             "lockstep check --diff FILE",
-            "compares this host's file with FILE, another host's: tells which keys differ and what the change needs",
+            "compares this host's file with FILE, another host's: shows which keys differ and what the change needs",
         )],
         Reason::Condition(identity, active) => of_condition(active.condition, *identity, leader),
     }
@@ -146,7 +146,7 @@ fn failed_leaders() -> Vec<MendStep> {
         ),
         MendStep::here(
             "lockstep doctor",
-            "at the host of a leader that was silent: tells what takes the core of its hot thread",
+            "at the host of a leader that was silent: shows what takes the core of its hot thread",
         ),
     ]
 }
@@ -154,7 +154,7 @@ fn failed_leaders() -> Vec<MendStep> {
 fn probe_both() -> MendStep {
     MendStep::here(
         "lockstep doctor --probe",
-        "tells which direction, size and group fails between the two: it must run on all hosts at the same time",
+        "shows which direction, size and group fails between the two: it must run on all hosts at the same time",
     )
 }
 
@@ -229,7 +229,7 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
             MendStep::of(
                 who,
                 "timedatectl status",
-                "tells whether its clock is synchronized: set it right first",
+                "shows whether its clock is synchronized: correct it first",
             ),
         ],
         Condition::PathLost => vec![probe_both()],
@@ -245,7 +245,7 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
         )],
         Condition::MulticastLost | Condition::LineLost => vec![MendStep::here(
             "lockstep doctor --probe",
-            "tells which group, line and direction fails: it must run on all hosts at the same time",
+            "shows which group, line and direction fails: it must run on all hosts at the same time",
         )],
         Condition::FilesDiffer => vec![correct_file(number, false)],
         Condition::WatcherGone => vec![MendStep::of(

@@ -281,7 +281,7 @@ impl FaultDriver {
             StartAgain::Parent => {
                 while LocalProcess::of_replica(&self.config, replica).is_none() {
                     if now().duration_since(begun) > PATIENCE {
-                        return Err("whoever started it has not started it again".to_owned());
+                        return Err("the program that started it has not started it again".to_owned());
                     }
                     pause(LOOK);
                 }
@@ -342,7 +342,7 @@ fn startable(by: StartAgain, user: u32, flags: &str) -> Result<StartAgain, Strin
 fn locked(path: &Path) -> Result<File, Failure> {
     let wrong = |error| Failure::from(IoError::new(format!("open {}", path.display()), error));
     if path.is_symlink() {
-        let what = format!("{} is a link, and has to be a file: look at who made it there", path.display());
+        let what = format!("{} is a link, and must be a file: find out who made it", path.display());
         return Err(Failure::new(FAILED, what));
     }
     let options = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).clone();

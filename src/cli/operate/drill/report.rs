@@ -215,10 +215,11 @@ impl DrillReport {
                     }
                     h2 { "Meaning" }
                     p {
-                        "Gap: the longest time between two messages that the drill's reader received as committed, from the last \
-                         one before the fault until every member had everything again. New leader: from the fault until that \
-                         reader received the committed start of a later epoch. All whole: from the fault until every member \
-                         held everything and nothing was amiss. A fault is always made at the leader. Times are UTC."
+                        "Gap: the longest time between two messages that the drill's reader received as \
+                         committed, from the last one before the fault until every member had everything \
+                         again. New leader: from the fault until that reader received the committed start \
+                         of a later epoch. All whole: from the fault until every member held everything and \
+                         no problem was left. A fault is always made at the leader. Times are UTC."
                     }
                 }
             }

@@ -106,7 +106,7 @@ impl RoundDriver<'_> {
         self.await_whole(Epoch::NONE)
     }
 
-    /// Waits until a leader behind `epoch` leads, every member has what is committed, and nothing is amiss.
+    /// Waits until a leader after `epoch` leads, every member has what is committed, and no problem is left.
     fn await_whole(&mut self, epoch: Epoch) -> Result<NodeStatus, Failure> {
         let (begun, mut committed) = (now(), None);
         loop {

@@ -85,8 +85,8 @@ impl<'a> RollingDriver<'a> {
             return Ok(());
         }
         let what = format!(
-            "{} leads in epoch {}, and nobody has ordered it: before, {identity} led in epoch {epoch}; `lockstep events` \
-             shows why",
+            "{} leads in epoch {}, without an order of this command: before, {identity} led in epoch \
+             {epoch}; `lockstep events` shows why",
             leader.identity, leader.accepted
         );
         Err(Failure::new(FAILED, what))
@@ -127,7 +127,7 @@ impl<'a> RollingDriver<'a> {
                 false => AwaitedState::Waits(format!("{} leads still", now.identity)),
             })?;
         if leader.identity == leads.0 {
-            let what = format!("{} was told to hand over, and leads again", leader.identity);
+            let what = format!("{} was ordered to hand over, and leads again", leader.identity);
             return Err(Failure::new(FAILED, what));
         }
         self.say(&format!("  {} leads, epoch {}\n", leader.identity, leader.accepted))?;

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Archivers come first, then standbys, and the leader last. All is well when every member has what was
-//! committed and nothing is amiss, as `status` and `wait` judge. `plan` has the order and the commands,
+//! committed and there is no problem, as `status` and `wait` judge. `plan` has the order and the commands,
 //! `drive` does them.
 
 mod drive;

@@ -83,7 +83,7 @@ fn describe(
         LogComparison::Equal { from, to_next } => {
             let mut lines = vec![format!("equal from seq {from} to {}", to_next - 1)];
             for (name, log) in names.iter().zip(logs).filter(|(_, log)| log.end.next > *to_next) {
-                lines.push(format!("{name} goes on to seq {}", log.end.next - 1));
+                lines.push(format!("{name} continues to seq {}", log.end.next - 1));
             }
             (lines, None)
         }

@@ -25,7 +25,7 @@ pub struct TrimArgs {
     /// A backup that has what is removed; all of it is read first
     #[arg(long, value_name = "BACKUP")]
     pub backup: Option<PathBuf>,
-    /// Removes what no backup has: others must hold it, or nobody will
+    /// Removes entries that no backup has: other journals must hold them, or they are lost
     #[arg(long, conflicts_with = "backup")]
     pub accept_loss: bool,
     /// Does it; without this flag the command says what it would remove
@@ -62,8 +62,8 @@ pub(super) fn run(args: &TrimArgs) -> Result<u8, Failure> {
     }
     if !args.yes {
         eprintln!(
-            "{} segments with seqs {from} to {} would be removed, or are missed no longer; readers that want them are told that they begin at \
-             seq {to_next}. Give --yes to remove them",
+            "{} segments with seqs {from} to {} would be removed, or are missed no longer; readers that ask \
+             for them get the answer that the journal begins at seq {to_next}. Give --yes to remove them",
             plan.segments,
             to_next - 1
         );

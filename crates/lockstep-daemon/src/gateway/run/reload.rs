@@ -25,7 +25,9 @@ impl Server {
             Ok(users) => {
                 let hears_everybody = users.iter().any(|user| user.hear.contains(&Recipient::Everybody));
                 if hears_everybody && !self.core.ledger().has_broadcast() {
-                    tracing::warn!("who hears everybody does so after the gateway's next start");
+                    tracing::warn!(
+                        "users that hear everybody receive such messages only after the gateway's next start"
+                    );
                 }
                 self.core.set_users(now, users);
                 tracing::info!("users read again");

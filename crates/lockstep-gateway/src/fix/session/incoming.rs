@@ -197,7 +197,7 @@ impl FixSession {
 
     fn on_request(&mut self, now: Nanos, message: &Incoming<'_>, around: FixSurroundings<'_>) {
         if !around.has_destination {
-            return self.reject_business(message, 4, "whom your messages are for has never logged in");
+            return self.reject_business(message, 4, "the recipient of your messages has never logged in");
         }
         // Numbers are counted from the last entry on.
         if self.note_due {

@@ -38,7 +38,7 @@ impl FixSession {
             return cut("its first message is no Logon");
         }
         let Some(version) = FixVersion::of(begin) else {
-            return cut("its BeginString is none of FIX.4.2, FIX.4.4 and FIXT.1.1");
+            return cut("its BeginString is not FIX.4.2, FIX.4.4 or FIXT.1.1");
         };
         if let Some(fault) = fault.or_else(|| dictionary::repeated(&fields).err()) {
             let tag =

@@ -30,7 +30,7 @@ use soupbintcp::{RejectReason, Session};
 use std::net::SocketAddr;
 
 /// Sent to a client whose message can never be published.
-const UNPUBLISHED: &str = "its message is longer than the channel of its destination takes";
+const UNPUBLISHED: &str = "its message is longer than the channel of its destination allows";
 /// Sent behind the last message of a day.
 const DAY_IS_OVER: &str = "the trading day has ended";
 /// For the log: in this state the gateway does not know the numbers of the session.
@@ -400,7 +400,7 @@ impl<B: Backlog> Gateway<B> {
             Some(FixEnd::Parted(reason)) => self.finish_fix(now, index, reason),
             None if is_slow => {
                 self.counts.cut += 1;
-                self.end(now, index, DisconnectReason::Slow, "it reads nothing of what it is sent");
+                self.end(now, index, DisconnectReason::Slow, "it does not read what is sent to it");
             }
             None => {
                 let published = self.publish_fix(now, stream, index);

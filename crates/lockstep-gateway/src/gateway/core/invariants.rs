@@ -40,7 +40,7 @@ impl<B: Backlog> Gateway<B> {
             })
         };
         for publisher in self.by_publisher.keys() {
-            assert!(serves(publisher) == Some(true), "nobody here is the client {publisher}");
+            assert!(serves(publisher) == Some(true), "no client here is {publisher}");
         }
         for (number, conn) in self.conns.iter().flatten() {
             let (out, sent) = (conn.out.len(), conn.sent);

@@ -292,7 +292,7 @@ impl<B: Backlog> Gateway<B> {
         let (Phase::Open { publisher, .. }, Some(user)) = (&conn.phase, &conn.user) else { return true };
         let (publisher, numbered) = (*publisher, user.numbered);
         let Some(destination) = destination else {
-            self.refuse(now, index, "whom your messages are for has never logged in");
+            self.refuse(now, index, "the recipient of your messages has never logged in");
             return true;
         };
         let mut number = conn.last_number;
@@ -306,7 +306,7 @@ impl<B: Backlog> Gateway<B> {
                 Some(sent) if sent == number + 1 => number = sent,
                 Some(_) if planted(Mutation::NumberTwiceTaken) => {}
                 _ => {
-                    let why = "a message must begin with the next number, eight bytes, the highest first";
+                    let why = "a message must begin with the next number: eight bytes, big-endian";
                     self.refuse(now, index, why);
                     return true;
                 }
@@ -326,11 +326,11 @@ impl<B: Backlog> Gateway<B> {
                 false
             }
             Err(PublishError::TooLong { .. }) => {
-                self.refuse(now, index, "a message is longer than the stream takes (stream.message_len_max)");
+                self.refuse(now, index, "a message exceeds the stream's limit (stream.message_len_max)");
                 true
             }
             Err(PublishError::TooLongFor { .. }) => {
-                let why = "a message is longer than the channel that yours are for takes (channels.*.message_len_max)";
+                let why = "a message exceeds its channel's limit (channels.*.message_len_max)";
                 self.refuse(now, index, why);
                 true
             }

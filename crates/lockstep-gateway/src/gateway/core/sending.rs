@@ -77,7 +77,7 @@ impl<B: Backlog> Gateway<B> {
                     now,
                     index,
                     DisconnectReason::Slow,
-                    "what is sent to you is not taken: read, and log in again",
+                    "you do not read what is sent to you: log in again",
                 );
             }
             None if blocked => self.take(now, stream, index),

@@ -52,7 +52,7 @@ counter_group! {
         logins_failed count "gateway_logins_failed" "Logins with a wrong password, or of a user that is unknown or disabled.",
         logins_locked count "gateway_logins_locked" "Logins refused unseen after too many failures of their user at their address.",
         logins_crowded count "gateway_logins_crowded" "Logins refused as too many passwords waited, in all or of their address.",
-        no_login count "gateway_no_login" "Connections that ended before a login was asked for or decided: silent, closed, or no protocol that is spoken here.",
+        no_login count "gateway_no_login" "Connections that ended before a login was requested or decided: silent, closed, or of an unknown protocol.",
         left count "gateway_left" "Clients that were logged in and left, or were cut.",
         turned_away count "gateway_turned_away" "Connections closed at once as too many were there, in all or of their address.",
         address_refused count "gateway_address_refused" "Connections closed at once as their address is in no network of gateway.allow.",
@@ -63,14 +63,14 @@ counter_group! {
         duplicates count "gateway_duplicates" "Numbered messages that were known already.",
         sent count "gateway_sent" "Messages sent to clients.",
         early count "gateway_early" "Messages sent to clients before they were final, in addition.",
-        too_long count "gateway_too_long" "Messages to clients that no packet takes.",
+        too_long count "gateway_too_long" "Messages to clients that are too long for a packet.",
         cut count "gateway_cut" "Connections that the gateway cut.",
         blocked count "gateway_blocked" "Times that a connection waited for the window or its rate.",
         fix_resent count "gateway_fix_resent" "Messages that clients of FIX asked for again, and were sent.",
         fix_garbled count "gateway_fix_garbled" "Bytes of clients of FIX that were no message, and were skipped.",
         fix_asked count "gateway_fix_asked" "Resend Requests to clients of FIX, for messages that they sent and that did not come.",
         fix_gaps_abandoned count "gateway_fix_gaps_abandoned" "Clients of FIX that were logged out, as they did not send again what they were asked for.",
-        fix_untranslated count "gateway_fix_untranslated" "Messages to clients of FIX that are none of OUCH 5.0, and were not sent.",
+        fix_untranslated count "gateway_fix_untranslated" "Messages to clients of FIX that are not OUCH 5.0, and were not sent.",
         reaped count "gateway_reaped" "Clients removed from gateways that are lost.",
     }
 }
@@ -96,8 +96,7 @@ impl std::fmt::Display for GatewayError {
             Self::Backlog(error) => error.fmt(f),
             Self::NameTaken(name) => write!(
                 f,
-                "another gateway runs under the name '{name}' and gives signs of life: two of one name would take each \
-                 other's clients; give each a --name of its own, or end the other one first"
+                "another gateway runs under the name '{name}': two of one name would take each other's clients; give each a --name of its own, or end the other one first"
             ),
             Self::NoRoom(name) => write!(
                 f,

@@ -28,10 +28,10 @@ const NO_ROOM: &str =
 
 /// Sent to a client whose message the gateway took too long to publish.
 const DISCARDED: &str =
-    "a long message of yours took so long that it is delivered to nobody: log in again, and send it again";
+    "a long message of yours was not completed in time and is not delivered: log in again, and send it again";
 /// Sent to clients of a gateway that began to read within a message of their day.
-const LACKING: &str =
-    "a message of this day began before what this gateway could read: it counts again with the next day";
+const LACKING: &str = "a message of this day began before the first entry that this gateway could read: it \
+     counts again with the next day";
 
 /// The reason of a reject when the gateway's key does not allow the client's name.
 const NOT_ALLOWED: &str =
@@ -179,7 +179,7 @@ impl<B: Backlog> Gateway<B> {
         match event {
             SubscriberEvent::Committed { next } => self.final_next = self.final_next.max(*next),
             SubscriberEvent::Retract { from } => {
-                assert!(*from >= self.final_next, "seq {from} is lost, and was told as final (S6)");
+                assert!(*from >= self.final_next, "seq {from} is lost, and was reported as final (S6)");
                 self.pending.on_retract(*from);
             }
             SubscriberEvent::Message(message) => {

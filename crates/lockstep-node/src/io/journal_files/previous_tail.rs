@@ -64,7 +64,7 @@ pub(super) fn judged(
         Completeness::Complete => return Ok(inspected),
     };
     let shown = previous.display();
-    Ok(inspected.doubted(format!("the tail of the last run, {shown}, is there still: {why}")))
+    Ok(inspected.doubted(format!("the tail of the last run, {shown}, still exists: {why}")))
 }
 
 #[cfg(test)]

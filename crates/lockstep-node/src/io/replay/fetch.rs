@@ -27,8 +27,8 @@ const CHUNKS_MAX: usize = 64;
 /// Pause while nothing arrives, or the queue is full.
 const PAUSE: Duration = Duration::from_micros(200);
 /// The reason if all sources that answer refuse the request for a checkpoint as malformed.
-const NO_TABLES: &str = "those that answer are of an earlier release, which gives no tables to a node that holds \
-                         nothing: upgrade one of them";
+const NO_TABLES: &str = "the nodes that answer have an earlier release, which sends no tables to a node \
+                         without entries: upgrade one of them";
 /// Pause while no replay is requested.
 const QUIET: Duration = Duration::from_millis(20);
 
@@ -269,7 +269,10 @@ impl Worker {
             Some(CatchUpPlan { from, .. }) => {
                 if self.replay.restart(self.clock.now()) {
                     self.shared.gone.store(0, Ordering::Release);
-                    tracing::info!(from, "what is missing has left every ring: it is read from a journal");
+                    tracing::info!(
+                        from,
+                        "the missing entries have left every ring: they are read from a journal"
+                    );
                 }
             }
         }
@@ -353,8 +356,8 @@ impl Worker {
             missing = order.from,
             from = checkpoint.end.next,
             oldest = order.checkpoint_until,
-            "no journal that answers has the stream from there on where it is missing here: this one begins with the \
-             tables of the oldest that is kept, and holds no entry before"
+            "no journal that answers has the entries that are missing here: this one begins with the tables \
+             of the oldest retained entry, and holds no earlier one"
         );
         self.replay.finish();
         self.source.close();
@@ -391,7 +394,7 @@ impl Worker {
             tracing::error!(
                 from,
                 oldest = failed.oldest_seq,
-                "what is missing here cannot be had from any journal: {why}; it is tried again"
+                "no journal supplies the entries that are missing here: {why}; another attempt follows"
             );
             self.order = next;
             self.replay.finish();

@@ -118,7 +118,7 @@ fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
     let lost_at_sockets = counted("udp_dropped") > 0;
     assert!(lost_at_sockets || counted("loss_gaps") == counted("loss_came_late"), "{}", outcome.log);
     assert!(lost_at_sockets || outcome.subscriber_gaps == 0, "{} gaps", outcome.subscriber_gaps);
-    assert!(outcome.log.contains("line 2 brings nothing, and the other does"), "{}", outcome.log);
+    assert!(outcome.log.contains("line 2 delivers nothing, and the other works"), "{}", outcome.log);
 }
 
 /// A datagram that both lines lose is repaired; one that a single line loses is not missed.

@@ -24,7 +24,7 @@ fn who_finds_no_room_is_told_and_logged_and_still_gets_everything() {
     let outcome = run_in(&cluster, MemorySharing::Off, 500, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     assert_eq!(counted("fanout_leases"), 3);
-    assert!(counted("fanout_refused") > 0 && outcome.log.contains("joins find no room"), "{}", outcome.log);
+    assert!(counted("fanout_refused") > 0 && outcome.log.contains("joins are refused"), "{}", outcome.log);
 }
 
 #[test]

@@ -141,7 +141,7 @@ fn a_member_that_the_leader_receives_is_spare_though_it_does_not_answer_here() {
     let report = graded(&asked);
     assert_eq!(report.grade, HealthGrade::Warning);
     assert!(metrics(&report).contains("spare=1;1:;0:"), "{report:?}");
-    assert!(reasons(&report).iter().all(|reason| reason.ends_with(", heard by the leader")));
+    assert!(reasons(&report).iter().all(|reason| reason.ends_with(", seen by the leader")));
 }
 
 #[test]

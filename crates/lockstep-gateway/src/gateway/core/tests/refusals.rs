@@ -373,7 +373,7 @@ const CAUSES: [Cause; 47] = [
         let peer = SocketAddr::from((PEER, 7));
         assert!(scene.gateway.accept(scene.now, peer).is_none());
     }),
-    ("gateway.clients are connected", |scene| {
+    ("the limit gateway.clients is reached", |scene| {
         scene.gateway.limits.clients_max = 0;
         assert!(scene.gateway.accept(scene.now, SocketAddr::from((PEER, 7))).is_none());
         scene.gateway.limits.clients_max = 40;

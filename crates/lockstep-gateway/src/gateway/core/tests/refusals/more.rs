@@ -81,7 +81,7 @@ pub(super) const MORE: [Cause; 25] = [
         scene.day(None);
         scene.opened(ALICE);
     }),
-    ("began before what this gateway could read", |scene| {
+    ("began before the first entry that this gateway could read", |scene| {
         scene.gateway.ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         scene.day(Some("20261122"));
         scene.login("alice", "", 1);
