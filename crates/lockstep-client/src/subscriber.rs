@@ -75,7 +75,7 @@ pub type Subscriber<N = Device> = StreamHandle<SubscriberEngine<N>>;
 
 /// Gives an event to `f`, if it is one of the half that reads.
 #[inline]
-fn of_subscriber(
+pub(super) fn of_subscriber(
     event: ParticipantEvent<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
