@@ -3,8 +3,8 @@
 use crate::endpoint::Endpoint;
 use crate::errors::{classes, of_io, of_open};
 use crate::guard::{CheckedOut, Guarded};
+use crate::handle::delivery;
 use crate::machine::{Kit, PyMachine};
-use crate::subscriber::delivery;
 use crate::time::{SLICE, timeout};
 use lockstep_app::{AppError, AppSettings, DivergencePolicy, Pace, SnapshotMode};
 use lockstep_client::{Publisher, Subscriber};

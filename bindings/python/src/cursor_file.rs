@@ -3,7 +3,7 @@
 use crate::endpoint::Cursor;
 use crate::errors::{of_argument, of_io};
 use crate::guard::Guarded;
-use crate::subscriber::StartArgument;
+use crate::handle::StartArgument;
 use pyo3::prelude::*;
 use std::path::PathBuf;
 

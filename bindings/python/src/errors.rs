@@ -1,6 +1,7 @@
 //! A failure as an exception: its class is the status, its text says what failed, where, and what to do.
 
 use lockstep_client::{ConfigErrors, IoError, OpenError, PublishError};
+use lockstep_flat::AbsentHalf;
 use lockstep_node::JournalError;
 use pyo3::PyErr;
 
@@ -31,6 +32,11 @@ pub(crate) mod classes {
 /// The failure of an argument that the call does not take.
 pub(crate) fn of_argument(text: impl Into<String>) -> PyErr {
     classes::ArgumentError::new_err(text.into())
+}
+
+/// The failure of a call of the half that a handle lacks. No class has such a call.
+pub(crate) fn of_absent(absent: AbsentHalf) -> PyErr {
+    of_argument(format!("the handle {absent}"))
 }
 
 pub(crate) fn of_publish(error: PublishError) -> PyErr {

@@ -21,6 +21,7 @@ mod endpoint;
 mod errors;
 mod event;
 mod guard;
+mod handle;
 mod input;
 mod journal;
 mod machine;
@@ -53,6 +54,8 @@ mod _native {
     #[pymodule_export]
     use super::event::Event;
     #[pymodule_export]
+    use super::handle::Handle;
+    #[pymodule_export]
     use super::input::{Input, Output};
     #[pymodule_export]
     use super::journal::Journal;
@@ -63,7 +66,7 @@ mod _native {
     #[pymodule_export]
     use super::participant::Participant;
     #[pymodule_export]
-    use super::publisher::Publisher;
+    use super::publisher::{Publisher, Publishing};
     #[pymodule_export]
     use super::schema::Schema;
     #[pymodule_export]

@@ -7,17 +7,17 @@
 use crate::batch::{Batch, Spare};
 use crate::bytes::with_bytes;
 use crate::endpoint::Cursor;
-use crate::errors::{of_argument, of_io, of_publish};
+use crate::errors::{of_absent, of_argument, of_io, of_publish};
 use crate::event::Event;
 use crate::guard::CheckedOut;
 use crate::outcomes::Outcomes;
 use crate::time::{Deadline, SLICE, timeout};
-use lockstep_client::{IoError, PublishError};
-use lockstep_flat::{FlatEvent, FlatKind};
+use lockstep_client::internal::PublisherCore;
+use lockstep_client::{IoError, ParticipantEvent, PublishError};
+use lockstep_flat::{FlatEvent, FlatHandle, FlatKind};
 use pyo3::prelude::*;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
-use std::os::fd::RawFd;
 use std::time::Duration;
 
 /// Polls of one call at most, so that a stream without an end leaves it.
@@ -25,23 +25,6 @@ const TURNS_MAX: usize = 4_096;
 
 /// Outcomes of one turn at most that brings one event of the stream.
 const OUTCOMES: usize = 64;
-
-/// Operations that all handles have.
-pub(crate) trait Polls: Send {
-    /// One turn: events go to `batch`, which says when it is full. After the first event of the stream `flow`
-    /// says whether the rest is left for the next turn.
-    fn turn(&mut self, limit: usize, batch: &mut lockstep_flat::Batch, flow: ControlFlow<()>) -> usize;
-    fn sleep(&mut self, time: Duration) -> Result<bool, IoError>;
-    fn due(&self) -> Duration;
-    fn fd(&self) -> RawFd;
-    fn now(&self) -> u64;
-    /// What became of what was published.
-    fn outcomes(&self) -> lockstep_client::Outcomes;
-    /// The position behind what was polled.
-    fn position(&self) -> Option<lockstep_client::Cursor>;
-    /// Whether nothing more comes.
-    fn is_over(&self) -> bool;
-}
 
 /// An event that was polled before the program wanted it.
 struct Waiting {
@@ -52,8 +35,8 @@ struct Waiting {
 }
 
 /// See the module.
-pub(crate) struct Polled<H> {
-    pub(crate) handle: H,
+pub(crate) struct Polled {
+    pub(crate) handle: FlatHandle,
     waiting: VecDeque<Waiting>,
     /// The position behind the last event that the program has received, while others wait.
     position: Option<lockstep_client::Cursor>,
@@ -78,25 +61,49 @@ fn has_place(row: &FlatEvent) -> bool {
     is_of_stream(row) && !is_notification
 }
 
-impl<H: Polls> Polled<H> {
-    pub(crate) fn new(handle: H) -> Self {
+impl Polled {
+    pub(crate) fn new(handle: FlatHandle) -> Self {
         let (spare, scratch) = (Spare::default(), lockstep_flat::Batch::new());
         let drained = lockstep_client::Outcomes::default();
         Self { handle, waiting: VecDeque::new(), position: None, spare, scratch, drained }
     }
 
+    /// One turn of the handle: events go to `batch`, which says when it is full. After the first event of the
+    /// stream `flow` says whether the rest is left for the next turn.
+    fn fill(
+        handle: &mut FlatHandle,
+        limit: usize,
+        batch: &mut lockstep_flat::Batch,
+        flow: ControlFlow<()>,
+    ) -> usize {
+        handle.poll_with(limit, |event, _| match batch.on_participant(&event) {
+            ControlFlow::Continue(()) if matches!(event, ParticipantEvent::Subscriber(_)) => flow,
+            full_or_outcome => full_or_outcome,
+        })
+    }
+
+    /// The position behind what was polled.
+    fn polled_to(&self) -> Option<lockstep_client::Cursor> {
+        self.handle.cursor().ok().flatten()
+    }
+
+    /// Whether nothing more comes: the subscription has ended, and no outcome is awaited.
+    fn is_over(&self) -> bool {
+        self.handle.is_ended() == Ok(true) && self.handle.is_drained() != Ok(false)
+    }
+
     /// The position behind the last event that the program has received.
     pub(crate) fn cursor(&self) -> Option<Cursor> {
         let waits = self.waiting.iter().any(|waiting| waiting.behind.is_some());
-        let position = if waits { self.position } else { self.handle.position() };
+        let position = if waits { self.position } else { self.polled_to() };
         position.map(Cursor)
     }
 
     /// One turn that brings one event of the stream at most; events wait for the program.
     fn turn(&mut self) -> usize {
-        let before = self.handle.position();
+        let before = self.polled_to();
         self.scratch.clear();
-        let work = self.handle.turn(OUTCOMES, &mut self.scratch, ControlFlow::Break(()));
+        let work = Self::fill(&mut self.handle, OUTCOMES, &mut self.scratch, ControlFlow::Break(()));
         let rows = self.scratch.rows();
         let last = rows.iter().rposition(has_place);
         if rows.iter().any(is_of_stream) && !self.waiting.iter().any(|waiting| waiting.behind.is_some()) {
@@ -106,7 +113,7 @@ impl<H: Polls> Polled<H> {
             // The turn ended behind one entry; notifications before and behind it move nothing. Behind a
             // retract an entry may follow at once: a reader that goes on from between them receives both
             // again.
-            let behind = if last.is_none_or(|last| index >= last) { self.handle.position() } else { before };
+            let behind = if last.is_none_or(|last| index >= last) { self.polled_to() } else { before };
             let behind = is_of_stream(row).then_some(behind);
             self.waiting.push_back(Waiting {
                 row: *row,
@@ -147,7 +154,7 @@ impl<H: Polls> Polled<H> {
         let mut turns = 0;
         while batch.rows().len() < limit && !batch.is_full() && turns < TURNS_MAX {
             let left = limit - batch.rows().len();
-            if self.handle.turn(left, &mut batch, ControlFlow::Continue(())) == 0 {
+            if Self::fill(&mut self.handle, left, &mut batch, ControlFlow::Continue(())) == 0 {
                 break;
             }
             turns += 1;
@@ -158,12 +165,12 @@ impl<H: Polls> Polled<H> {
     /// Sleeps until there is something to poll for, at most `time`; whether that is so.
     fn nap(&mut self, time: Duration) -> Result<bool, IoError> {
         let due = self.handle.due();
-        Ok(self.handle.sleep(time)? || due <= time)
+        Ok(self.handle.wait(time)? || due <= time)
     }
 }
 
 /// What Python calls with a handle that is checked out.
-impl<H: Polls> CheckedOut<'_, Polled<H>> {
+impl CheckedOut<'_, Polled> {
     /// Sleeps until there is something to poll for, or until the time is over. Ctrl-C ends it.
     pub(crate) fn wait(&mut self, py: Python<'_>, seconds: Option<f64>) -> PyResult<bool> {
         let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
@@ -176,7 +183,7 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
                 return Ok(true);
             }
             let time = deadline.left(self.handle.now()).min(SLICE);
-            let polled: &mut Polled<H> = self;
+            let polled: &mut Polled = self;
             let is_ready = py.detach(|| polled.nap(time)).map_err(of_io)?;
             py.check_signals()?;
             if is_ready || deadline.left(self.handle.now()).is_zero() {
@@ -192,12 +199,12 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
             if let Some(Waiting { row, payload, .. }) = self.pop() {
                 return Ok(Some(Event::new(py, row, &payload)));
             }
-            let polled: &mut Polled<H> = self;
+            let polled: &mut Polled = self;
             let goes_on = py.detach(|| polled.poll_one());
             if !self.waiting.is_empty() {
                 continue;
             }
-            if self.handle.is_over() || deadline.left(self.handle.now()).is_zero() {
+            if self.is_over() || deadline.left(self.handle.now()).is_zero() {
                 return Ok(None);
             }
             match goes_on {
@@ -219,9 +226,9 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
             limit.ok_or_else(|| of_argument(format!("limit {wanted} takes no event: write 1 or more")))?;
         let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
         loop {
-            let polled: &mut Polled<H> = self;
+            let polled: &mut Polled = self;
             let gathered = py.detach(|| polled.gather(limit));
-            let is_over = self.handle.is_over() || deadline.left(self.handle.now()).is_zero();
+            let is_over = self.is_over() || deadline.left(self.handle.now()).is_zero();
             let batch = Batch::new(gathered, &self.spare);
             if !batch.is_empty() || is_over {
                 return Ok(batch);
@@ -241,10 +248,10 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
         &mut self,
         py: Python<'_>,
         deadline: Deadline,
-        mut is_done: impl FnMut(&H, Option<&FlatEvent>) -> bool + Send,
+        mut is_done: impl FnMut(&FlatHandle, Option<&FlatEvent>) -> bool + Send,
     ) -> PyResult<bool> {
         loop {
-            let polled: &mut Polled<H> = self;
+            let polled: &mut Polled = self;
             let is_done = &mut is_done;
             let (done, work) = py.detach(|| {
                 let (mut done, mut work, mut turns) = (is_done(&polled.handle, None), 1, 0);
@@ -263,7 +270,7 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
                 return Ok(done);
             }
             if work == 0 {
-                let polled: &mut Polled<H> = self;
+                let polled: &mut Polled = self;
                 py.detach(|| polled.nap(left.min(SLICE))).map_err(of_io)?;
             }
         }
@@ -276,11 +283,14 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
         py: Python<'_>,
         payload: &Bound<'_, PyAny>,
         seconds: Option<f64>,
-        publish: impl Fn(&mut H, &[u8]) -> Result<u64, PublishError>,
+        publish: impl Fn(&mut PublisherCore, &[u8]) -> Result<u64, PublishError>,
     ) -> PyResult<u64> {
+        let publish = |handle: &mut FlatHandle, bytes: &[u8]| {
+            handle.publisher_mut().map_err(of_absent).map(|publisher| publish(publisher, bytes))
+        };
         let timeout = timeout(seconds)?;
         let waits = timeout != Some(Duration::ZERO);
-        let tried = with_bytes(payload, |bytes| match publish(&mut self.handle, bytes) {
+        let tried = with_bytes(payload, |bytes| match publish(&mut self.handle, bytes)? {
             // The object may change while other threads run.
             Err(PublishError::Backpressure) if waits => Ok(Err(bytes.to_vec())),
             tried => tried.map(Ok).map_err(of_publish),
@@ -291,9 +301,9 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
         };
         let deadline = Deadline::after(self.handle.now(), timeout);
         loop {
-            let polled: &mut Polled<H> = self;
+            let polled: &mut Polled = self;
             let work = py.detach(|| polled.turn());
-            match publish(&mut self.handle, &copy) {
+            match publish(&mut self.handle, &copy)? {
                 Err(PublishError::Backpressure) => {}
                 tried => return tried.map_err(of_publish),
             }
@@ -303,7 +313,7 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
                 return Err(of_publish(PublishError::Backpressure));
             }
             if work == 0 {
-                let polled: &mut Polled<H> = self;
+                let polled: &mut Polled = self;
                 py.detach(|| polled.nap(left.min(SLICE))).map_err(of_io)?;
             }
         }
@@ -312,8 +322,10 @@ impl<H: Polls> CheckedOut<'_, Polled<H>> {
     /// Polls until no message is without an outcome. Returns what became of those since the last time.
     pub(crate) fn drain(&mut self, py: Python<'_>, seconds: Option<f64>) -> PyResult<Outcomes> {
         let deadline = Deadline::after(self.handle.now(), timeout(seconds)?);
-        self.poll_until(py, deadline, |handle, _| handle.outcomes().open == 0)?;
-        let outcomes = self.handle.outcomes();
+        self.poll_until(py, deadline, |handle, _| {
+            handle.outcomes().map_or(true, |outcomes| outcomes.open == 0)
+        })?;
+        let outcomes = self.handle.outcomes().map_err(of_absent)?;
         let before = std::mem::replace(&mut self.drained, outcomes);
         Ok(Outcomes(outcomes.since(&before)))
     }

@@ -1,79 +1,48 @@
-//! The handle that publishes.
+//! What every handle that publishes has, and the handle that only publishes.
 
-use crate::batch::Batch;
 use crate::bytes::with_bytes;
 use crate::endpoint::Endpoint;
-use crate::errors::{of_argument, of_io, of_open, of_publish};
-use crate::event::Event;
-use crate::guard::{CheckedOut, Guarded};
+use crate::errors::{of_absent, of_argument, of_io, of_open, of_publish};
+use crate::guard::CheckedOut;
+use crate::handle::Handle;
 use crate::outcomes::Outcomes;
-use crate::polled::{Polled, Polls};
+use crate::polled::Polled;
 use crate::time::{Deadline, timeout};
-use lockstep_client::{DayMark, IoError, OpenError};
-use lockstep_flat::{FlatEvent, FlatKind};
+use lockstep_client::internal::PublisherCore;
+use lockstep_client::{DayMark, OpenError};
+use lockstep_flat::{FlatEvent, FlatHandle, FlatKind};
 use lockstep_io::clock::random_u64;
 use pyo3::prelude::*;
-use std::ops::ControlFlow;
-use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
-/// Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread
-/// at a time.
-#[pyclass(frozen, module = "lockstep")]
-pub(crate) struct Publisher {
-    guarded: Guarded<Polled<lockstep_client::Publisher>>,
+/// What every handle that publishes has.
+#[pyclass(name = "_Publishing", extends = Handle, subclass, frozen, module = "lockstep._native")]
+pub(crate) struct Publishing;
+
+fn handle<'a>(slf: &'a Bound<'_, Publishing>) -> PyResult<CheckedOut<'a, Polled>> {
+    slf.as_super().get().handle()
 }
 
-impl Polls for lockstep_client::Publisher {
-    fn turn(&mut self, limit: usize, batch: &mut lockstep_flat::Batch, _: ControlFlow<()>) -> usize {
-        self.poll(limit, |event| batch.on_publisher(&event))
-    }
-
-    fn sleep(&mut self, time: Duration) -> Result<bool, IoError> {
-        self.wait(time)
-    }
-
-    fn due(&self) -> Duration {
-        self.due()
-    }
-
-    fn fd(&self) -> RawFd {
-        self.as_raw_fd()
-    }
-
-    fn now(&self) -> u64 {
-        self.now()
-    }
-
-    fn outcomes(&self) -> lockstep_client::Outcomes {
-        self.outcomes()
-    }
-
-    fn position(&self) -> Option<lockstep_client::Cursor> {
-        None
-    }
-
-    fn is_over(&self) -> bool {
-        false
-    }
+/// What publishes.
+fn publishing<'a>(polled: &'a mut CheckedOut<'_, Polled>) -> PyResult<&'a mut PublisherCore> {
+    polled.handle.publisher_mut().map_err(of_absent)
 }
 
 /// A name, with what distinguishes the process that opens it, and the seconds for it.
-pub(crate) type Opening<'a> = (&'a str, Option<(u64, u64)>, Option<f64>);
+type Opening<'a> = (&'a str, Option<(u64, u64)>, Option<f64>);
 
-/// Opens a name: `begin` sends for it.
-pub(crate) fn open<H: Polls>(
-    polled: &mut CheckedOut<'_, Polled<H>>,
+/// Opens a name.
+fn open(
+    polled: &mut CheckedOut<'_, Polled>,
     py: Python<'_>,
     (name, nonce, seconds): Opening<'_>,
-    begin: impl FnOnce(&mut H, &str, [u64; 2]) -> Option<usize>,
 ) -> PyResult<u32> {
     let deadline = Deadline::after(polled.handle.now(), timeout(seconds)?);
     let nonce = match nonce {
         Some((first, second)) => [first, second],
         None => [random_u64().map_err(of_io)?, random_u64().map_err(of_io)?],
     };
-    let ticket = begin(&mut polled.handle, name, nonce);
+    let ticket = publishing(polled)?.open(name, nonce);
     let ticket = ticket.ok_or_else(|| of_open(OpenError::Name(name.to_owned())))?;
     let mut answer = None;
     polled.poll_until(py, deadline, |_, event| {
@@ -98,43 +67,31 @@ pub(crate) fn open<H: Polls>(
 }
 
 /// The mark with which a trading day ends.
-pub(crate) const END_OF_DAY: DayMark<'_> = DayMark { is_start: false, name: "" };
+const END_OF_DAY: DayMark<'_> = DayMark { is_start: false, name: "" };
 
 /// The mark with which the trading day of this name begins.
-pub(crate) fn start_of_day(name: &str) -> PyResult<DayMark<'_>> {
+fn start_of_day(name: &str) -> PyResult<DayMark<'_>> {
     if DayMark::is_name(name) {
         return Ok(DayMark { is_start: true, name });
     }
     Err(of_argument(format!("day '{name}' is no name: it has 1 to 16 ASCII letters and digits")))
 }
 
-impl Publisher {
-    fn handle(&self) -> PyResult<CheckedOut<'_, Polled<lockstep_client::Publisher>>> {
-        self.guarded.check_out()
-    }
-}
-
 #[pymethods]
-impl Publisher {
-    #[new]
-    fn new(endpoint: &Bound<'_, Endpoint>) -> PyResult<Self> {
-        let handle = lockstep_client::Publisher::connect(&endpoint.get().inner).map_err(of_io)?;
-        Ok(Self { guarded: Guarded::new("Publisher", Polled::new(handle)) })
-    }
-
+impl Publishing {
     /// Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that
     /// has the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the
     /// next call; the value of NAME_OPENED is the number of the last committed message.
     #[pyo3(signature = (name, timeout = Some(10.0), nonce = None), text_signature = "($self, name, timeout=10.0, nonce=None)")]
     fn open(
-        &self,
+        slf: &Bound<'_, Self>,
         py: Python<'_>,
         name: &str,
         timeout: Option<f64>,
         nonce: Option<(u64, u64)>,
     ) -> PyResult<u32> {
-        let mut handle = self.handle()?;
-        open(&mut handle, py, (name, nonce, timeout), |handle, name, nonce| handle.begin_open(name, nonce))
+        let mut handle = handle(slf)?;
+        open(&mut handle, py, (name, nonce, timeout))
     }
 
     /// Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it;
@@ -143,24 +100,24 @@ impl Publisher {
     /// over: take events, and publish it again.
     #[pyo3(signature = (publisher, payload, destination = lockstep_client::EVERYBODY, timeout = Some(0.0)), text_signature = "($self, publisher, payload, destination=0, timeout=0.0)")]
     fn publish(
-        &self,
+        slf: &Bound<'_, Self>,
         py: Python<'_>,
         publisher: u32,
         payload: &Bound<'_, PyAny>,
         destination: u32,
         timeout: Option<f64>,
     ) -> PyResult<u64> {
-        let publish = |handle: &mut lockstep_client::Publisher, bytes: &[u8]| {
-            handle.try_publish(publisher, destination, bytes)
+        let publish = |publishing: &mut PublisherCore, bytes: &[u8]| {
+            publishing.try_publish(publisher, destination, bytes)
         };
-        self.handle()?.publish(py, payload, timeout, publish)
+        handle(slf)?.publish(py, payload, timeout, publish)
     }
 
     /// Publishes a message under a number that the program derives from its own state: the stream skips a
     /// number that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does.
     #[pyo3(signature = (publisher, number, payload, destination = lockstep_client::EVERYBODY, timeout = Some(0.0)), text_signature = "($self, publisher, number, payload, destination=0, timeout=0.0)")]
     fn publish_at(
-        &self,
+        slf: &Bound<'_, Self>,
         py: Python<'_>,
         publisher: u32,
         number: u64,
@@ -168,17 +125,18 @@ impl Publisher {
         destination: u32,
         timeout: Option<f64>,
     ) -> PyResult<u64> {
-        let publish = |handle: &mut lockstep_client::Publisher, bytes: &[u8]| {
-            handle.try_publish_at(publisher, number, destination, bytes)
+        let publish = |publishing: &mut PublisherCore, bytes: &[u8]| {
+            publishing.try_publish_at(publisher, number, destination, bytes)
         };
-        self.handle()?.publish(py, payload, timeout, publish)
+        handle(slf)?.publish(py, payload, timeout, publish)
     }
 
     /// Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event.
     #[pyo3(signature = (publisher, reason = None))]
-    fn close_name(&self, publisher: u32, reason: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let mut handle = self.handle()?;
-        let mut close = |reason: &[u8]| handle.handle.try_close(publisher, reason).map_err(of_publish);
+    fn close_name(slf: &Bound<'_, Self>, publisher: u32, reason: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let mut handle = handle(slf)?;
+        let mut close =
+            |reason: &[u8]| publishing(&mut handle)?.try_close(publisher, reason).map_err(of_publish);
         match reason {
             Some(reason) => with_bytes(reason, close),
             None => close(b""),
@@ -187,106 +145,64 @@ impl Publisher {
 
     /// Marks the start of the trading day of this name, 1 to 16 ASCII letters and digits. The mark has a
     /// number and an outcome like a message.
-    fn start_day(&self, publisher: u32, day: &str) -> PyResult<u64> {
-        self.handle()?.handle.try_day(publisher, start_of_day(day)?).map_err(of_publish)
+    fn start_day(slf: &Bound<'_, Self>, publisher: u32, day: &str) -> PyResult<u64> {
+        publishing(&mut handle(slf)?)?.try_day(publisher, start_of_day(day)?, None).map_err(of_publish)
     }
 
     /// Marks the end of the trading day. The mark has a number and an outcome like a message.
-    fn end_day(&self, publisher: u32) -> PyResult<u64> {
-        self.handle()?.handle.try_day(publisher, END_OF_DAY).map_err(of_publish)
+    fn end_day(slf: &Bound<'_, Self>, publisher: u32) -> PyResult<u64> {
+        publishing(&mut handle(slf)?)?.try_day(publisher, END_OF_DAY, None).map_err(of_publish)
     }
 
     /// Sends what is written; returns the number of datagrams.
-    fn flush(&self) -> PyResult<usize> {
-        Ok(self.handle()?.handle.flush())
-    }
-
-    /// Outcomes and other events that are there, as a list; never blocks.
-    #[pyo3(signature = (limit = 256))]
-    fn events(&self, py: Python<'_>, limit: i64) -> PyResult<Vec<Event>> {
-        self.handle()?.events(py, limit)
-    }
-
-    /// The same in a batch, or the first ones until the timeout in seconds. Without events it is empty.
-    #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
-    fn poll_batch(&self, py: Python<'_>, limit: i64, timeout: Option<f64>) -> PyResult<Batch> {
-        self.handle()?.poll_batch(py, limit, timeout)
-    }
-
-    /// The next event, once there is one; None when the timeout in seconds is over.
-    #[pyo3(signature = (timeout = None))]
-    fn next_event(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Option<Event>> {
-        self.handle()?.next_event(py, timeout)
-    }
-
-    /// Sends what is written, and sleeps until there is something to poll for, or until the timeout in
-    /// seconds; returns whether there is.
-    #[pyo3(signature = (timeout = None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
-        self.handle()?.wait(py, timeout)
+    fn flush(slf: &Bound<'_, Self>) -> PyResult<usize> {
+        handle(slf)?.handle.flush().map_err(of_absent)
     }
 
     /// Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of
     /// those that had none when the last drain returned: it is true where all of them are committed. Events
     /// of these polls are delivered by the next call.
     #[pyo3(signature = (timeout = None))]
-    fn drain(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<Outcomes> {
-        self.handle()?.drain(py, timeout)
+    fn drain(slf: &Bound<'_, Self>, py: Python<'_>, timeout: Option<f64>) -> PyResult<Outcomes> {
+        handle(slf)?.drain(py, timeout)
     }
 
     /// What became of all messages of this handle so far.
     #[getter]
-    fn outcomes(&self) -> PyResult<Outcomes> {
-        Ok(Outcomes(self.handle()?.handle.outcomes()))
+    fn outcomes(slf: &Bound<'_, Self>) -> PyResult<Outcomes> {
+        Ok(Outcomes(handle(slf)?.handle.outcomes().map_err(of_absent)?))
     }
 
     /// Whether every published message has its outcome, whichever.
     #[getter]
-    fn is_drained(&self) -> PyResult<bool> {
-        Ok(self.handle()?.handle.is_drained())
+    fn is_drained(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        handle(slf)?.handle.is_drained().map_err(of_absent)
     }
 
     /// Whether the handle follows a leader's stream.
     #[getter]
-    fn is_connected(&self) -> PyResult<bool> {
-        Ok(self.handle()?.handle.is_connected())
+    fn is_connected(slf: &Bound<'_, Self>) -> PyResult<bool> {
+        Ok(handle(slf)?.handle.is_connected())
     }
 
     /// Bytes of the longest message for a destination.
     #[pyo3(signature = (destination = lockstep_client::EVERYBODY), text_signature = "($self, destination=0)")]
-    fn message_len_max(&self, destination: u32) -> PyResult<usize> {
-        Ok(self.handle()?.handle.message_len_max_for(destination))
+    fn message_len_max(slf: &Bound<'_, Self>, destination: u32) -> PyResult<usize> {
+        Ok(publishing(&mut handle(slf)?)?.message_len_max_for(destination))
     }
+}
 
-    /// A descriptor that is readable while there is something to receive, for select, epoll and event loops.
-    fn fileno(&self) -> PyResult<i32> {
-        Ok(self.handle()?.handle.fd())
-    }
+/// Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread
+/// at a time.
+#[pyclass(extends = Publishing, frozen, module = "lockstep")]
+pub(crate) struct Publisher;
 
-    /// Seconds until the handle must be polled, although nothing arrives.
-    fn due(&self) -> PyResult<f64> {
-        Ok(self.handle()?.due())
-    }
-
-    /// Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to
-    /// close again does nothing.
-    fn close(&self) -> PyResult<()> {
-        self.guarded.close()
-    }
-
-    /// Whether it is closed.
-    #[getter]
-    fn closed(&self) -> bool {
-        self.guarded.is_closed()
-    }
-
-    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        drop(slf.get().handle()?);
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        self.close()
+#[pymethods]
+impl Publisher {
+    #[new]
+    fn new(endpoint: &Bound<'_, Endpoint>) -> PyResult<PyClassInitializer<Self>> {
+        let handle = lockstep_client::Publisher::connect(&endpoint.get().inner).map(FlatHandle::Publisher);
+        let handle = Handle::connected("Publisher", handle)?;
+        Ok(PyClassInitializer::from(handle).add_subclass(Publishing).add_subclass(Self))
     }
 }

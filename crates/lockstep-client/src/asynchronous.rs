@@ -4,20 +4,20 @@
 //! only between two turns, until the handle's descriptor is readable or the handle is due. So a future that
 //! is dropped loses no event, and delivers none twice.
 
-use super::handle::not_begun;
+use super::halves::{Halves, Publishes, Reads};
+use super::handle::{StreamHandle, not_begun};
 use super::open::{OpenError, Opening, draw_nonce};
 use super::participant::Participant;
-use super::publisher::Publisher;
-use super::subscriber::Subscriber;
-use lockstep_core::engine::participant::ParticipantEvent;
-use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
-use lockstep_core::engine::subscriber::SubscriberEvent;
+use super::publisher::{Publisher, of_publisher};
+use super::subscriber::{Subscriber, of_subscriber};
+use lockstep_core::engine::participant::{ParticipantEngine, ParticipantEvent};
+use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent};
+use lockstep_core::engine::subscriber::{SubscriberEngine, SubscriberEvent};
 use lockstep_io::IoError;
+use lockstep_io::device::Device;
 use lockstep_wire::{Destination, PublisherId, PublisherSeq};
-use std::fmt::Debug;
 use std::io::ErrorKind;
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle as Runtime;
@@ -27,44 +27,16 @@ use tokio::time::timeout as within;
 /// Datagrams that arrive by shared memory make no descriptor readable: they are polled this often.
 const MEMORY_LOOK: Duration = Duration::from_millis(1);
 
-/// The part of a handle that waiting needs.
-trait Wakes: AsRawFd {
-    /// How long it suffices to wait for the descriptor.
-    fn due(&self) -> Duration;
-}
-
-impl Wakes for Subscriber {
-    fn due(&self) -> Duration {
-        bounded(Subscriber::due(self), self.net().has_memory())
-    }
-}
-
-impl Wakes for Publisher {
-    fn due(&self) -> Duration {
-        bounded(Publisher::due(self), self.net().has_memory())
-    }
-}
-
-impl Wakes for Participant {
-    fn due(&self) -> Duration {
-        bounded(Participant::due(self), self.net().has_memory())
-    }
-}
-
-fn bounded(due: Duration, has_memory: bool) -> Duration {
-    if has_memory { due.min(MEMORY_LOOK) } else { due }
-}
-
 /// A handle and its registration.
 #[derive(Debug)]
-struct Waiting<H: AsRawFd>(AsyncFd<H>);
+struct Waiting<E: Halves<Net = Device>>(AsyncFd<StreamHandle<E>>);
 
-impl<H: Wakes> Waiting<H> {
+impl<E: Halves<Net = Device>> Waiting<E> {
     #[allow(
         deprecated,
         reason = "the descriptor of a handle is the same, and open, as long as the handle is"
     )]
-    fn new(handle: H) -> Result<Self, IoError> {
+    fn new(handle: StreamHandle<E>) -> Result<Self, IoError> {
         let doing = "register a handle at the runtime of tokio";
         if Runtime::try_current().is_err() {
             let why = "no runtime is running: make the handle within `Runtime::block_on`, or in a task";
@@ -76,7 +48,7 @@ impl<H: Wakes> Waiting<H> {
     /// Runs turns until `turn` returns that one was the last, and sleeps after each turn without work.
     async fn until<T>(
         &mut self,
-        mut turn: impl FnMut(&mut H) -> (usize, ControlFlow<T>),
+        mut turn: impl FnMut(&mut StreamHandle<E>) -> (usize, ControlFlow<T>),
     ) -> Result<T, IoError> {
         loop {
             // A stream without pauses must leave room for the other tasks of this thread.
@@ -91,7 +63,8 @@ impl<H: Wakes> Waiting<H> {
 
     /// Sleeps until the descriptor is readable, or the handle is due.
     async fn sleep(&mut self) -> Result<(), IoError> {
-        let due = self.0.get_ref().due();
+        let handle = self.0.get_ref();
+        let due = if handle.net().has_memory() { handle.due().min(MEMORY_LOOK) } else { handle.due() };
         // Cleared before the turn: a datagram that arrives during it makes the descriptor ready again.
         match within(due, self.0.readable_mut()).await {
             Ok(Ok(mut ready)) => ready.clear_ready(),
@@ -101,18 +74,37 @@ impl<H: Wakes> Waiting<H> {
         Ok(())
     }
 
-    /// Opens `name`; `turn` runs one turn of it.
+    /// Waits until there are events, and gives those of one turn to `f`; returns how many.
+    async fn poll(
+        &mut self,
+        limit: usize,
+        mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<usize, IoError> {
+        let turn = |handle: &mut StreamHandle<E>| {
+            let mut events = 0;
+            let work = handle.poll_with(limit, |event, _| {
+                events += 1;
+                f(event)
+            });
+            (work, if events > 0 { ControlFlow::Break(events) } else { ControlFlow::Continue(()) })
+        };
+        self.until(turn).await
+    }
+}
+
+impl<E: Publishes<Net = Device>> Waiting<E> {
+    /// Opens `name`; `f` receives all events meanwhile.
     async fn open(
         &mut self,
         name: &str,
         timeout: Duration,
-        ticket: Option<usize>,
-        mut turn: impl FnMut(&mut H, &mut dyn FnMut(PublisherEvent) -> bool) -> Result<(usize, bool), OpenError>,
+        mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<PublisherId, OpenError> {
+        let ticket = self.0.get_mut().begin_open(name, draw_nonce()?);
         let wanted = ticket.ok_or_else(|| OpenError::Name(name.to_owned()))?;
         let opening = self.until(|handle| {
             let mut id = None;
-            let turned = turn(handle, &mut |event| {
+            let turned = Opening { handle, f: &mut f }.turn(name, |event| {
                 if let PublisherEvent::Opened { ticket, publisher, .. } = event
                     && ticket == wanted
                 {
@@ -131,21 +123,51 @@ impl<H: Wakes> Waiting<H> {
             Err(_elapsed) => Err(OpenError::TimedOut(name.to_owned(), timeout)),
         }
     }
+
+    /// Waits for room in the window, publishes a message and sends it. A full window alone is tried again.
+    async fn publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+        mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<Result<PublisherSeq, PublishError>, IoError> {
+        let turn = |handle: &mut StreamHandle<E>| match handle.try_publish(publisher, destination, payload) {
+            Err(PublishError::Backpressure) => {
+                (handle.poll_with(64, |event, _| f(event)), ControlFlow::Continue(()))
+            }
+            outcome => (0, ControlFlow::Break(outcome)),
+        };
+        let number = self.until(turn).await?;
+        self.0.get_mut().flush();
+        Ok(number)
+    }
+
+    /// Waits until every published message has its outcome.
+    async fn drain(
+        &mut self,
+        mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), IoError> {
+        let turn = |handle: &mut StreamHandle<E>| {
+            let work = handle.poll_with(64, |event, _| f(event));
+            (work, if handle.is_drained() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        };
+        self.until(turn).await
+    }
 }
 
-/// A turn is the last one once it has passed an event to the caller.
-fn done(work: usize, events: usize) -> (usize, ControlFlow<usize>) {
-    (work, if events > 0 { ControlFlow::Break(events) } else { ControlFlow::Continue(()) })
-}
-
-/// The result of an attempt to publish: only a full window is tried again.
-fn accepted(
-    attempt: Result<PublisherSeq, PublishError>,
-    poll: impl FnOnce() -> usize,
-) -> (usize, ControlFlow<Result<PublisherSeq, PublishError>>) {
-    match attempt {
-        Err(PublishError::Backpressure) => (poll(), ControlFlow::Continue(())),
-        outcome => (0, ControlFlow::Break(outcome)),
+impl<E: Reads<Net = Device>> Waiting<E> {
+    /// Polls until the subscription has its position, at most for `timeout`.
+    async fn begin(
+        &mut self,
+        timeout: Duration,
+        mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), IoError> {
+        let beginning = self.until(|handle| {
+            let work = if handle.has_begun() { 0 } else { handle.poll_with(64, |event, _| f(event)) };
+            (work, if handle.has_begun() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        });
+        within(timeout, beginning).await.unwrap_or_else(|_elapsed| Err(not_begun(timeout)))
     }
 }
 
@@ -170,7 +192,7 @@ fn accepted(
 /// }
 /// ```
 #[derive(Debug)]
-pub struct AsyncSubscriber(Waiting<Subscriber>);
+pub struct AsyncSubscriber(Waiting<SubscriberEngine<Device>>);
 
 impl AsyncSubscriber {
     /// Registers `subscriber` at the runtime of this thread.
@@ -195,11 +217,7 @@ impl AsyncSubscriber {
         timeout: Duration,
         mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), IoError> {
-        let beginning = self.0.until(|handle| {
-            let work = if handle.has_begun() { 0 } else { handle.poll(64, &mut f) };
-            (work, if handle.has_begun() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        });
-        within(timeout, beginning).await.unwrap_or_else(|_elapsed| Err(not_begun(timeout)))
+        self.0.begin(timeout, |event| of_subscriber(event, &mut f)).await
     }
 
     /// Waits until there are events, and passes those of one turn to `f`, as [`Subscriber::poll`]; returns
@@ -215,15 +233,7 @@ impl AsyncSubscriber {
         limit: usize,
         mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<usize, IoError> {
-        let turn = |handle: &mut Subscriber| {
-            let mut events = 0;
-            let work = handle.poll(limit, |event| {
-                events += 1;
-                f(event)
-            });
-            done(work, events)
-        };
-        self.0.until(turn).await
+        self.0.poll(limit, |event| of_subscriber(event, &mut f)).await
     }
 
     /// The handle: its position, its counters.
@@ -247,7 +257,7 @@ impl AsyncSubscriber {
 /// It sends, resends and receives outcomes while one of its futures is polled, and at no other time: a task
 /// that has published awaits [`AsyncPublisher::poll`] or [`AsyncPublisher::drain`].
 #[derive(Debug)]
-pub struct AsyncPublisher(Waiting<Publisher>);
+pub struct AsyncPublisher(Waiting<PublisherEngine<Device>>);
 
 impl AsyncPublisher {
     /// Registers `publisher` at the runtime of this thread.
@@ -268,11 +278,7 @@ impl AsyncPublisher {
     /// # Errors
     /// See [`OpenError`].
     pub async fn open(&mut self, name: &str, timeout: Duration) -> Result<PublisherId, OpenError> {
-        let ticket = self.get_mut().begin_open(name, draw_nonce()?);
-        let turn = |handle: &mut Publisher, is_open: &mut dyn FnMut(PublisherEvent) -> bool| {
-            handle.opening().turn(name, is_open)
-        };
-        self.0.open(name, timeout, ticket, turn).await
+        self.0.open(name, timeout, |_| ControlFlow::Continue(())).await
     }
 
     /// Waits for room in the window, publishes a message and sends it; returns its number. `f` receives the
@@ -291,13 +297,7 @@ impl AsyncPublisher {
         payload: &[u8],
         mut f: impl FnMut(PublisherEvent),
     ) -> Result<Result<PublisherSeq, PublishError>, IoError> {
-        let turn = |handle: &mut Publisher| {
-            let attempt = handle.try_publish(publisher, destination, payload);
-            accepted(attempt, || handle.poll(64, &mut f))
-        };
-        let number = self.0.until(turn).await?;
-        self.get_mut().flush();
-        Ok(number)
+        self.0.publish(publisher, destination, payload, |event| of_publisher(event, &mut f)).await
     }
 
     /// Waits until there are events, and passes those of one turn to `f`, as [`Publisher::poll`]; returns how
@@ -308,15 +308,7 @@ impl AsyncPublisher {
     /// # Errors
     /// The runtime is being shut down.
     pub async fn poll(&mut self, limit: usize, mut f: impl FnMut(PublisherEvent)) -> Result<usize, IoError> {
-        let turn = |handle: &mut Publisher| {
-            let mut events = 0;
-            let work = handle.poll(limit, |event| {
-                events += 1;
-                f(event);
-            });
-            done(work, events)
-        };
-        self.0.until(turn).await
+        self.0.poll(limit, |event| of_publisher(event, &mut f)).await
     }
 
     /// Waits until every published message has its outcome, committed or not: [`Publisher::outcomes`] has the
@@ -327,11 +319,7 @@ impl AsyncPublisher {
     /// # Errors
     /// As [`AsyncPublisher::poll`].
     pub async fn drain(&mut self, mut f: impl FnMut(PublisherEvent)) -> Result<(), IoError> {
-        let turn = |handle: &mut Publisher| {
-            let work = handle.poll(64, &mut f);
-            (work, if handle.is_drained() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        };
-        self.0.until(turn).await
+        self.0.drain(|event| of_publisher(event, &mut f)).await
     }
 
     /// The handle: its counters.
@@ -379,7 +367,7 @@ impl AsyncPublisher {
 /// }
 /// ```
 #[derive(Debug)]
-pub struct AsyncParticipant(Waiting<Participant>);
+pub struct AsyncParticipant(Waiting<ParticipantEngine<Device>>);
 
 impl AsyncParticipant {
     /// Registers `participant` at the runtime of this thread.
@@ -402,11 +390,7 @@ impl AsyncParticipant {
         timeout: Duration,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), IoError> {
-        let beginning = self.0.until(|handle| {
-            let work = if handle.has_begun() { 0 } else { handle.poll(64, &mut f) };
-            (work, if handle.has_begun() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        });
-        within(timeout, beginning).await.unwrap_or_else(|_elapsed| Err(not_begun(timeout)))
+        self.0.begin(timeout, &mut f).await
     }
 
     /// Opens `name`; `f` receives all events meanwhile. Otherwise as [`AsyncPublisher::open`].
@@ -419,11 +403,7 @@ impl AsyncParticipant {
         timeout: Duration,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<PublisherId, OpenError> {
-        let ticket = self.get_mut().begin_open(name, draw_nonce()?);
-        let turn = |handle: &mut Participant, is_open: &mut dyn FnMut(PublisherEvent) -> bool| {
-            Opening { handle, f: &mut f }.turn(name, is_open)
-        };
-        self.0.open(name, timeout, ticket, turn).await
+        self.0.open(name, timeout, &mut f).await
     }
 
     /// Waits for room in the window, publishes a message and sends it, as [`AsyncPublisher::publish`].
@@ -437,13 +417,7 @@ impl AsyncParticipant {
         payload: &[u8],
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<Result<PublisherSeq, PublishError>, IoError> {
-        let turn = |handle: &mut Participant| {
-            let attempt = handle.try_publish(publisher, destination, payload);
-            accepted(attempt, || handle.poll(64, &mut f))
-        };
-        let number = self.0.until(turn).await?;
-        self.get_mut().flush();
-        Ok(number)
+        self.0.publish(publisher, destination, payload, &mut f).await
     }
 
     /// Waits until there are events, and passes those of one turn to `f`, as [`Participant::poll`]; returns
@@ -458,15 +432,7 @@ impl AsyncParticipant {
         limit: usize,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<usize, IoError> {
-        let turn = |handle: &mut Participant| {
-            let mut events = 0;
-            let work = handle.poll(limit, |event| {
-                events += 1;
-                f(event)
-            });
-            done(work, events)
-        };
-        self.0.until(turn).await
+        self.0.poll(limit, &mut f).await
     }
 
     /// Waits until every published message has its outcome, committed or not: [`Participant::outcomes`] has
@@ -480,11 +446,7 @@ impl AsyncParticipant {
         &mut self,
         mut f: impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), IoError> {
-        let turn = |handle: &mut Participant| {
-            let work = handle.poll(64, &mut f);
-            (work, if handle.is_drained() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-        };
-        self.0.until(turn).await
+        self.0.drain(&mut f).await
     }
 
     /// The handle: its position, its counters.

@@ -232,7 +232,7 @@ impl<E: Reads<Net = Device>> StreamHandle<E> {
 /// The error of a subscription that has no position after `timeout`.
 pub(crate) fn not_begun(timeout: Duration) -> IoError {
     let doing = format!("begin the subscription within {timeout:?}");
-    let why = "no leader was heard on the data group; check that the sequencers run and that interface and \
-               groups are theirs";
+    let why = "no leader was received on the data group; check that the sequencers run and use the same \
+               interface and groups";
     IoError::because(doing, std::io::ErrorKind::TimedOut, why)
 }

@@ -13,18 +13,18 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// Most names that one handle opens: a gateway's clients.
+/// The most names that one handle opens: a gateway's clients.
 pub(super) const NAMES_MAX: u32 = 65_536;
 
 /// Why a name could not be opened.
 #[non_exhaustive]
 pub enum OpenError {
-    /// The name is empty, longer than [`NAME_LEN_MAX`] bytes, or has the character 0 in it, or the handle has
-    /// too many.
+    /// The name is empty, longer than [`NAME_LEN_MAX`] bytes, or contains the character 0, or the handle has
+    /// too many names.
     Name(String),
     /// No cluster answered in time: none runs, or a takeover is needed.
     TimedOut(String, Duration),
-    /// The cluster's table of publishers is full: the name, and how many names it takes.
+    /// The cluster's table of publishers is full: the name, and the most names of the table.
     TableFull(String, u32),
     /// The key of this process does not allow the name.
     NotAllowed(String),
@@ -54,7 +54,7 @@ impl OpenError {
     }
 }
 
-/// As `Display`: this is what a `main` prints that returns it.
+/// As `Display`: this is what a `main` that returns it prints.
 impl fmt::Debug for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -106,7 +106,7 @@ impl From<IoError> for OpenError {
     }
 }
 
-/// A nonce that nobody else has.
+/// A nonce, drawn at random.
 pub(super) fn draw_nonce() -> Result<[u64; 2], OpenError> {
     Ok([random_u64()?, random_u64()?])
 }
@@ -205,7 +205,7 @@ impl<E: Publishes, F: FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> Opening<'_
     }
 }
 
-/// Sleeps between two polls while a name is opened: that happens once in the life of a process.
+/// Sleeps between two polls while a name is opened, which happens once in the life of a process.
 #[allow(clippy::disallowed_methods)] // no message waits for it
 fn pause() {
     std::thread::sleep(Duration::from_millis(1));

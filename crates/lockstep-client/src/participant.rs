@@ -18,8 +18,8 @@ use std::time::Duration;
 
 /// Publishes messages into the stream, and delivers the stream, over one device: a
 /// [`Publisher`](super::Publisher) and a [`Subscriber`](super::Subscriber) that receive together. Each
-/// datagram is received and its MAC checked once, where two handles do so twice. For a program that publishes
-/// and reads in one thread.
+/// datagram is received and its MAC checked once, where two handles would do so twice. For a program that
+/// publishes and reads in one thread.
 ///
 /// Each half behaves as its handle does, and has its own counters and events. The end of one half leaves the
 /// other one alone: behind [`PublisherEvent::OutcomesUnknown`](super::PublisherEvent::OutcomesUnknown) the
@@ -113,7 +113,7 @@ impl<N: Net> Participant<N> {
         self.open_with(name, timeout, f)
     }
 
-    /// The same under a nonce that the copies of a deterministic application share. As
+    /// As [`open`](Self::open), under a nonce that the copies of a deterministic application share. See
     /// [`Publisher::open_as`](super::Publisher::open_as).
     ///
     /// # Errors
@@ -149,9 +149,9 @@ impl<N: Net> Participant<N> {
     /// of the process that made the handle.
     ///
     /// `ControlFlow::Break(())` from an event of the subscriber leaves the rest of the stream for the next
-    /// poll; it holds up no outcome. From an event of the publisher it means nothing. A program that leaves
-    /// the stream for long still has its outcomes: what arrives meanwhile is buffered (`subscriber.buffer`),
-    /// and what finds no room there is repaired or replayed later.
+    /// poll; it does not delay outcomes. From an event of the publisher it has no effect. A program that
+    /// leaves the stream unread for long still receives its outcomes: what arrives meanwhile is buffered
+    /// (`subscriber.buffer`), and what does not fit is repaired or replayed later.
     pub fn poll(
         &mut self,
         limit: usize,

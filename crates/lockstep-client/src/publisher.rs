@@ -51,6 +51,18 @@ pub(crate) fn publisher_limits(endpoint: &Endpoint) -> Result<PublisherLimits, I
 /// outcomes.
 pub type Publisher<N = Device> = StreamHandle<PublisherEngine<N>>;
 
+/// Gives an event to `f`, if it is one of the half that publishes.
+#[inline]
+pub(super) fn of_publisher(
+    event: ParticipantEvent<'_>,
+    f: &mut impl FnMut(PublisherEvent),
+) -> ControlFlow<()> {
+    if let ParticipantEvent::Publisher(event) = event {
+        f(event);
+    }
+    ControlFlow::Continue(())
+}
+
 impl Publisher<Device> {
     /// Opens the sockets and joins the groups. A name must be opened before anything is published.
     ///
@@ -70,13 +82,6 @@ impl<N: Net> Publisher<N> {
     #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint) -> Result<Self, IoError> {
         Self::of(PublisherEngine::new(net, publisher_limits(endpoint)?), endpoint)
-    }
-
-    /// It opens a name, and drops the events meanwhile.
-    pub(super) fn opening(
-        &mut self,
-    ) -> Opening<'_, PublisherEngine<N>, impl FnMut(ParticipantEvent<'_>) -> ControlFlow<()>> {
-        Opening { handle: self, f: |_: ParticipantEvent<'_>| ControlFlow::Continue(()) }
     }
 
     /// Opens `name` (1 to [`NAME_LEN_MAX`](lockstep_wire::NAME_LEN_MAX) bytes) and polls until its id
@@ -102,7 +107,8 @@ impl<N: Net> Publisher<N> {
         nonce: [u64; 2],
         timeout: Duration,
     ) -> Result<PublisherId, OpenError> {
-        self.opening().open_as(name, nonce, timeout)
+        Opening { handle: self, f: |_: ParticipantEvent<'_>| ControlFlow::Continue(()) }
+            .open_as(name, nonce, timeout)
     }
 
     /// Opens the name of an application's outputs under the nonce that its copies share.
@@ -116,19 +122,15 @@ impl<N: Net> Publisher<N> {
         nonce: [u64; 2],
         timeout: Duration,
     ) -> Result<(), OpenError> {
-        self.opening().open_outputs(outputs, nonce, timeout)
+        Opening { handle: self, f: |_: ParticipantEvent<'_>| ControlFlow::Continue(()) }
+            .open_outputs(outputs, nonce, timeout)
     }
 
     /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
     /// other event. Never blocks. Returns the work done: 0 is an idle turn, and every turn in a fork of the
     /// process that made the handle.
     pub fn poll(&mut self, limit: usize, mut f: impl FnMut(PublisherEvent)) -> usize {
-        self.poll_with(limit, |event, _| {
-            if let ParticipantEvent::Publisher(event) = event {
-                f(event);
-            }
-            ControlFlow::Continue(())
-        })
+        self.poll_with(limit, |event, _| of_publisher(event, &mut f))
     }
 
     /// The engine without device and clock.
@@ -205,7 +207,7 @@ impl<E: Publishes> StreamHandle<E> {
     /// [`StreamHandle::part_len_max`] goes out in parts, each with a number: the returned number and the
     /// outcome are those of the last part.
     ///
-    /// `publisher` is what [`Publisher::open`] returned. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
+    /// `publisher` is the result of [`Publisher::open`]. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
     /// publisher's id, or [`CHANNELS`](crate::CHANNELS) plus the number of a channel.
     ///
     /// # Errors
@@ -266,12 +268,12 @@ impl<E: Publishes> StreamHandle<E> {
         self.send()
     }
 
-    /// What became of the messages so far; [`Outcomes::since`] tells it of those behind an earlier look.
+    /// The outcomes of the messages so far; [`Outcomes::since`] returns those since an earlier look.
     pub fn outcomes(&self) -> Outcomes {
         self.engine.publisher().outcomes()
     }
 
-    /// Whether every published message has its outcome, whichever: see `outcomes`.
+    /// Whether every published message has its outcome, committed or not: see `outcomes`.
     pub fn is_drained(&self) -> bool {
         self.engine.publisher().is_drained()
     }

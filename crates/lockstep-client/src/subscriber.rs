@@ -17,7 +17,7 @@ use lockstep_wire::{Cursor, Epoch, Seq};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// The highest seq at which a subscription may start: above it is a negative number that was converted.
+/// The highest seq at which a subscription may start: a greater one is a converted negative number.
 const SEQ_MAX: Seq = i64::MAX as Seq;
 
 /// Limits of a subscriber of this endpoint, under a random identity, and of its replays.
@@ -75,7 +75,7 @@ pub type Subscriber<N = Device> = StreamHandle<SubscriberEngine<N>>;
 
 /// Gives an event to `f`, if it is one of the half that reads.
 #[inline]
-fn of_subscriber(
+pub(super) fn of_subscriber(
     event: ParticipantEvent<'_>,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
@@ -142,8 +142,8 @@ impl<N: Net> Subscriber<N> {
 
 /// The half that reads.
 impl<E: Reads> StreamHandle<E> {
-    /// From now on each poll reports frames as well ([`SubscriberEvent::Frame`]), each behind its entries:
-    /// for programs that store the stream, or check it against what a notary has signed.
+    /// From now on each poll also reports frames ([`SubscriberEvent::Frame`]), each behind its entries: for
+    /// programs that store the stream, or compare it with a notary's signatures.
     pub fn report_frames(&mut self) {
         self.engine.subscriber_mut().report_frames();
     }

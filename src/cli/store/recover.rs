@@ -163,7 +163,7 @@ pub fn report_founding(json: bool, schema: &str, founded: &Founded) -> Result<u8
     eprintln!(
         "missing: {missing}\nnow start the sequencer of replica {replica}: it is the only member. Then, one by one: move each other \
          replica's journal and tail away, `format` it, start it, and `lockstep membership add` its new identity. \
-         Archivers and readers that hold nothing above seq {} go on by themselves; one that is ahead ends and says \
+         Archivers and readers that hold nothing above seq {} continue by themselves; one that is ahead ends and says \
          by how much: what it has seen beyond is in no later history",
         seq - 1
     );

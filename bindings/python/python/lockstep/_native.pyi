@@ -164,59 +164,6 @@ class Batch:
     def __release_buffer__(self, buffer: memoryview, /) -> None: ...
 
 @final
-class Subscriber:
-    """Reads the stream of a cluster. A handle belongs to one thread at a time."""
-
-    def __new__(
-        cls,
-        endpoint: Endpoint,
-        start: int | Cursor | Literal["live", "oldest"] = "live",
-        delivery: Delivery | int = 1,
-    ) -> Self: ...
-    def begin(self, timeout: float | None = 10.0) -> None:
-        """Polls until the subscription has its position: a live one delivers what is published after it. Events of
-        these polls are delivered by the next call."""
-    def events(self, limit: int = 256) -> list[Event]:
-        """Events that are there, as a list; never blocks. At most so many messages."""
-    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
-        """Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
-        seconds. Without events it is empty."""
-    def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event, once there is one; None when the timeout in seconds is over, or the subscription has
-        ended."""
-    def wait(self, timeout: float | None = None) -> bool:
-        """Sleeps until there is something to poll for, or until the timeout in seconds; returns whether there is."""
-    def fileno(self) -> int:
-        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
-    def due(self) -> float:
-        """Seconds until the handle must be polled, although nothing arrives."""
-    @property
-    def cursor(self) -> Cursor | None:
-        """The position behind the last event that the program has received, as start of a later subscription; None until
-        an event of the stream has come."""
-    @property
-    def deliver_next(self) -> int:
-        """The next seq to be delivered; 0 before a live subscription has begun."""
-    @property
-    def commit_next(self) -> int:
-        """The exclusive bound of what is final, as far as it was received here."""
-    @property
-    def has_begun(self) -> bool:
-        """Whether the subscription has its position."""
-    @property
-    def is_ended(self) -> bool:
-        """Whether the subscription has ended: the event before gave the reason."""
-    def close(self) -> None:
-        """Closes the sockets. Calls after it are refused; to close again does nothing."""
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed."""
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_exception: object) -> None: ...
-    def __iter__(self) -> Self: ...
-    def __next__(self) -> Event: ...
-
-@final
 class Outcomes:
     """What became of messages that were published, in numbers of messages. It is true where each of them is in the
     stream for ever."""
@@ -247,12 +194,36 @@ class Outcomes:
     def __ne__(self, value: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
-@final
-class Publisher:
-    """Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread at a
-    time."""
+class _Handle:
+    """What every handle has. A handle belongs to one thread at a time."""
 
-    def __new__(cls, endpoint: Endpoint) -> Self: ...
+    def events(self, limit: int = 256) -> list[Event]:
+        """Events and outcomes that are there, as a list; never blocks. At most so many of each."""
+    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
+        """Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
+        seconds. Without events it is empty."""
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """The next event, once there is one; None when the timeout in seconds is over, or the subscription has ended
+        and each message has its outcome."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
+        returns whether there is."""
+    def fileno(self) -> int:
+        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
+    def due(self) -> float:
+        """Seconds until the handle must be polled, although nothing arrives."""
+    def close(self) -> None:
+        """Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
+        again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+class _Publishing(_Handle):
+    """What every handle that publishes has."""
+
     def open(self, name: str, timeout: float | None = 10.0, nonce: tuple[int, int] | None = None) -> int:
         """Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has
         the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call;
@@ -276,15 +247,6 @@ class Publisher:
         """Marks the end of the trading day. The mark has a number and an outcome like a message."""
     def flush(self) -> int:
         """Sends what is written; returns the number of datagrams."""
-    def events(self, limit: int = 256) -> list[Event]:
-        """Outcomes and other events that are there, as a list; never blocks."""
-    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
-        """The same in a batch, or the first ones until the timeout in seconds. Without events it is empty."""
-    def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event, once there is one; None when the timeout in seconds is over."""
-    def wait(self, timeout: float | None = None) -> bool:
-        """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
-        returns whether there is."""
     def drain(self, timeout: float | None = None) -> Outcomes:
         """Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of those
         that had none when the last drain returned: it is true where all of them are committed. Events of these polls
@@ -300,23 +262,10 @@ class Publisher:
         """Whether the handle follows a leader's stream."""
     def message_len_max(self, destination: int = 0) -> int:
         """Bytes of the longest message for a destination."""
-    def fileno(self) -> int:
-        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
-    def due(self) -> float:
-        """Seconds until the handle must be polled, although nothing arrives."""
-    def close(self) -> None:
-        """Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
-        again does nothing."""
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed."""
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_exception: object) -> None: ...
 
 @final
-class Participant:
-    """Publishes messages into the stream and reads it, over one device: each datagram is received once. A handle belongs
-    to one thread at a time."""
+class Subscriber(_Handle):
+    """Reads the stream of a cluster. A handle belongs to one thread at a time."""
 
     def __new__(
         cls,
@@ -327,51 +276,6 @@ class Participant:
     def begin(self, timeout: float | None = 10.0) -> None:
         """Polls until the subscription has its position: a live one delivers what is published after it. Events of
         these polls are delivered by the next call."""
-    def open(self, name: str, timeout: float | None = 10.0, nonce: tuple[int, int] | None = None) -> int:
-        """Opens a name and returns the publisher's id, at most for the timeout in seconds. Another process that has
-        the name open is fenced, unless it has the same nonce. Events of these polls are delivered by the next call;
-        the value of NAME_OPENED is the number of the last committed message."""
-    def publish(self, publisher: int, payload: Buffer, destination: int = 0, timeout: float | None = 0.0) -> int:
-        """Copies a message into the open datagram and returns its number. The next flush, wait or poll sends it; its
-        outcome is an event. Where the window is full it polls until there is room, for the timeout in seconds, and the
-        events of these polls are delivered by the next call; BackpressureError when that is over: take events, and
-        publish it again."""
-    def publish_at(
-        self, publisher: int, number: int, payload: Buffer, destination: int = 0, timeout: float | None = 0.0
-    ) -> int:
-        """Publishes a message under a number that the program derives from its own state: the stream skips a number
-        that it has. AheadOfNumberError if numbers before it are missing. It waits as `publish` does."""
-    def close_name(self, publisher: int, reason: Buffer | None = None) -> None:
-        """Closes the publisher behind all of its messages; readers receive the reason. Its outcome is an event."""
-    def start_day(self, publisher: int, day: str) -> int:
-        """Marks the start of the trading day of this name, 1 to 16 ASCII letters and digits. The mark has a number and
-        an outcome like a message."""
-    def end_day(self, publisher: int) -> int:
-        """Marks the end of the trading day. The mark has a number and an outcome like a message."""
-    def flush(self) -> int:
-        """Sends what is written; returns the number of datagrams."""
-    def events(self, limit: int = 256) -> list[Event]:
-        """Events and outcomes that are there, as a list; never blocks. At most so many of each."""
-    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> Batch:
-        """Events in a batch, at most so many messages: those that are there, or the first ones until the timeout in
-        seconds. Without events it is empty."""
-    def next_event(self, timeout: float | None = None) -> Event | None:
-        """The next event, once there is one; None when the timeout in seconds is over, or the subscription has ended
-        and each message has its outcome."""
-    def wait(self, timeout: float | None = None) -> bool:
-        """Sends what is written, and sleeps until there is something to poll for, or until the timeout in seconds;
-        returns whether there is."""
-    def drain(self, timeout: float | None = None) -> Outcomes:
-        """Polls until every message has its outcome, or the timeout in seconds is over. Returns what became of those
-        that had none when the last drain returned: it is true where all of them are committed. Events of these polls
-        are delivered by the next call."""
-    @property
-    def outcomes(self) -> Outcomes:
-        """What became of all messages of this handle so far."""
-    def fileno(self) -> int:
-        """A descriptor that is readable while there is something to receive, for select, epoll and event loops."""
-    def due(self) -> float:
-        """Seconds until the handle must be polled, although nothing arrives."""
     @property
     def cursor(self) -> Cursor | None:
         """The position behind the last event that the program has received, as start of a later subscription; None until
@@ -388,22 +292,46 @@ class Participant:
     @property
     def is_ended(self) -> bool:
         """Whether the subscription has ended: the event before gave the reason."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> Event: ...
+
+@final
+class Publisher(_Publishing):
+    """Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread at a
+    time."""
+
+    def __new__(cls, endpoint: Endpoint) -> Self: ...
+
+@final
+class Participant(_Publishing):
+    """Publishes messages into the stream and reads it, over one device: each datagram is received once. A handle belongs
+    to one thread at a time."""
+
+    def __new__(
+        cls,
+        endpoint: Endpoint,
+        start: int | Cursor | Literal["live", "oldest"] = "live",
+        delivery: Delivery | int = 1,
+    ) -> Self: ...
+    def begin(self, timeout: float | None = 10.0) -> None:
+        """Polls until the subscription has its position: a live one delivers what is published after it. Events of
+        these polls are delivered by the next call."""
     @property
-    def is_drained(self) -> bool:
-        """Whether every published message has its outcome, whichever."""
+    def cursor(self) -> Cursor | None:
+        """The position behind the last event that the program has received, as start of a later subscription; None until
+        an event of the stream has come."""
     @property
-    def is_connected(self) -> bool:
-        """Whether the handle follows a leader's stream."""
-    def message_len_max(self, destination: int = 0) -> int:
-        """Bytes of the longest message for a destination."""
-    def close(self) -> None:
-        """Closes the sockets. Messages without an outcome may be stamped or not. Calls after it are refused; to close
-        again does nothing."""
+    def deliver_next(self) -> int:
+        """The next seq to be delivered; 0 before a live subscription has begun."""
     @property
-    def closed(self) -> bool:
-        """Whether it is closed."""
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_exception: object) -> None: ...
+    def commit_next(self) -> int:
+        """The exclusive bound of what is final, as far as it was received here."""
+    @property
+    def has_begun(self) -> bool:
+        """Whether the subscription has its position."""
+    @property
+    def is_ended(self) -> bool:
+        """Whether the subscription has ended: the event before gave the reason."""
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
 

@@ -2,12 +2,12 @@
 //! depend on.
 //!
 //! The reader follows the `pub use` of a crate's front page to the definitions, also in the crates below, and
-//! writes down types, fields, variants, functions and constants. A change that a user may notice is thereby a
-//! line of a diff. A name of a struct with a part that it is given (`type Publisher = StreamHandle<…>`) is
+//! lists types, fields, variants, functions and constants. So a change that a user may notice is a line of a
+//! diff. A name of a struct with a part that it is given (`type Publisher = StreamHandle<…>`) is
 //! written as a user sees it: a struct, with those functions that it has with that part.
 //!
-//! `RELEASED.txt` beside it is that list as the last release had it, below its version. As long as the
-//! version promises to be compatible with that release, nothing of the list may go or change.
+//! `RELEASED.txt` beside it is that list in the last release, below its version. As long as the version
+//! promises compatibility with that release, nothing in the list may be removed or changed.
 
 use quote::ToTokens;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use syn::{
     TypeParamBound, UseTree, Visibility,
 };
 
-/// The crates with a list, and how many names their front pages may have at most.
+/// The crates with a list, and the most names of their front pages.
 const CRATES: [(&str, usize); 5] =
     [("lockstep-client", 57), ("soupbintcp", 40), ("moldudp64", 30), ("ouch50", 42), ("itch50", 42)];
 
@@ -33,7 +33,7 @@ fn parsed(path: &Path) -> syn::File {
     syn::parse_file(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All items of a crate outside of tests, with the file that each stands in.
+/// All items of a crate outside of tests, with their files.
 fn items(source: &Path) -> Vec<(String, Item)> {
     let (mut found, mut folders) = (Vec::new(), vec![source.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -65,7 +65,7 @@ fn is_public(visibility: &Visibility) -> bool {
     matches!(visibility, Visibility::Public(_))
 }
 
-/// Source text with spaces where a reader expects them, whatever the tokens' printer puts.
+/// Source text with readable spaces, whatever the tokens' printer puts.
 fn text_of(tokens: impl ToTokens) -> String {
     let printed = tokens.to_token_stream().to_string();
     let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '\'';
@@ -209,7 +209,7 @@ fn functions_of(block: &ItemImpl) -> Vec<String> {
     block.items.iter().filter_map(line).collect()
 }
 
-/// The paths that a `use` brings, each with the name that it has here.
+/// The paths that a `use` imports, each with its local name.
 fn brought(tree: &UseTree, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, String)>) {
     match tree {
         UseTree::Path(inner) => {
@@ -224,7 +224,7 @@ fn brought(tree: &UseTree, path: &mut Vec<String>, out: &mut Vec<(Vec<String>, S
     }
 }
 
-/// The public surface of a crate, one definition below the other, and how many names its front page has.
+/// The public surface of a crate, one definition below the other, and the number of names on its front page.
 fn surface(package: &str) -> (String, usize) {
     let source = crates().join(package).join("src");
     let (mut names, mut own) = (Vec::new(), Vec::new());
@@ -350,8 +350,8 @@ fn a_name_of_a_struct_with_a_part_has_the_functions_of_that_part_alone() {
 
 // ---------------------------------------------------------------------------- since the last release
 
-/// The lines of a list, each behind the line of its type: `enum E`, `    A`. Whether the type may grow is
-/// no part of its line.
+/// The lines of a list, each with the line of its type: `enum E`, `    A`. Whether the type may grow is not
+/// part of its line.
 fn by_type(list: &str) -> Vec<(&str, &str, bool)> {
     let (mut owner, mut may_grow) = ("", false);
     let lines = list.lines().map(|line| {
@@ -366,9 +366,9 @@ fn by_type(list: &str) -> Vec<(&str, &str, bool)> {
 
 const GROWS: &str = " (non_exhaustive)";
 
-/// The changes that break a program that compiles with `released`: a line that is gone or changed, a type
-/// that programs may no longer match or write completely, a variant or public field more in one that they
-/// may.
+/// The changes that break a program that compiles with `released`: a line that was removed or changed, a type
+/// that programs may no longer match or write completely, or an additional variant or public field in one
+/// that they may.
 fn broken(released: &str, now: &str) -> Vec<String> {
     let (old, new) = (by_type(released), by_type(now));
     let holds = |lines: &[(&str, &str, bool)], owner: &str, line: &str| {
@@ -396,7 +396,7 @@ fn broken(released: &str, now: &str) -> Vec<String> {
     gone.chain(closed).chain(more).collect()
 }
 
-/// Whether cargo takes the newer version where the older one was asked for.
+/// Whether cargo accepts the newer version where the older one was requested.
 fn is_compatible(older: &str, newer: &str) -> bool {
     let numbers = |version: &str| version.split('.').map(|part| part.parse::<u32>().ok()).collect::<Vec<_>>();
     let (older, newer) = (numbers(older), numbers(newer));
