@@ -49,13 +49,17 @@ fn a_wrong_line_is_named_and_no_key_is_shown() {
         ("lockstep-keys 1", "lockstep-keys 2", "line 1: the first line"),
         ("cluster 4711", "cluster x", "line 2: 'x' is no cluster's number"),
         ("class replica", "class king", "line 3: 'king' is no class"),
-        ("generation 3 accepted", "generation 2 accepted", "line 9: generation 2 stands twice"),
+        ("generation 3 accepted", "generation 2 accepted", "line 9: generation 2 is listed twice"),
         ("generation 3 accepted", "generation 16 accepted", "line 9: a generation's number is below 16"),
         ("generation 3 accepted", "generation 3 used", "line 9: a generation is retired"),
         ("generation 4 sealing", "generation 4 accepted", "0 generations seal"),
         ("until 2027-03-31", "until 2027-02-29", "line 14: '2027-02-29' is no day like"),
-        ("until 2027-03-31", "not after 2027-03-31", "line 14: behind a generation's use nothing stands but"),
-        ("publisher 7", "publisher 0", "line 8: publisher 0 stands twice"),
+        (
+            "until 2027-03-31",
+            "not after 2027-03-31",
+            "line 14: only 'until' and a day may follow a generation's use",
+        ),
+        ("publisher 7", "publisher 0", "line 8: publisher 0 is listed twice"),
         ("\nreader 0b0b", "\nreader zz0b", "line 6: a key is 32 hexadecimal digits"),
         ("\nreader 0b0b", "\nfriend 0b0b", "line 6: neither a generation nor a key"),
         ("\nreplica 0a", "\n#replica 0a", "generation 2 lacks the keys of a replica"),
@@ -159,7 +163,7 @@ fn rights_stand_in_the_file_of_replicas_and_of_their_publisher_and_are_set_with_
     assert!(ring.rights().is_empty(), "a key without limits needs no row");
     for (line, why) in [
         ("rights 1 name=x", "line 4: 'name=x' is no right"),
-        ("rights 1\nrights 1", "line 5: the rights of publisher 1 stand once"),
+        ("rights 1\nrights 1", "line 5: the rights of publisher 1 are listed once"),
         ("rights 5000", "line 4: a publisher's number is below"),
     ] {
         let text = file.text().replacen("generation", &format!("{line}\ngeneration"), 1);
@@ -188,7 +192,7 @@ fn rules_for_recipients_stand_in_the_file_of_replicas_alone_and_are_set_with_the
     assert!(ring.rights_version() > version, "whoever judges learns of it");
     for (line, why) in [
         ("recipients client/* to=risk", "line 4: 'to=risk': from=… stands here"),
-        ("recipients a from=b\nrecipients a from=c", "line 5: the rule for recipients 'a' stands once"),
+        ("recipients a from=b\nrecipients a from=c", "line 5: the rule for recipients 'a' is listed once"),
     ] {
         let text = file.text().replacen("generation", &format!("{line}\ngeneration"), 1);
         let error = KeyFile::parse(&text).unwrap_err();
