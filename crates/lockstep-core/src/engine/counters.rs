@@ -100,10 +100,12 @@ const fn unit_of(name: &str) -> &'static str {
         end += 1;
     }
     let name = bytes.split_at(end).0;
-    match () {
-        () if ends_with(name, b"_ns") => "ns",
-        () if ends_with(name, b"_bytes") => "B",
-        () => "",
+    if ends_with(name, b"_ns") {
+        "ns"
+    } else if ends_with(name, b"_bytes") {
+        "B"
+    } else {
+        ""
     }
 }
 

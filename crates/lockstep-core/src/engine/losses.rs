@@ -334,10 +334,12 @@ impl Losses {
     }
 
     fn update_open_gaps(&mut self, now: Nanos, dropped: u64, whole: bool) {
-        let cause = match () {
-            () if dropped == self.dropped => Cause::Line,
-            () if self.stalled_at != 0 && now <= self.stalled_at + STALL_SHOWS_NS => Cause::Stall,
-            () => Cause::Socket,
+        let cause = if dropped == self.dropped {
+            Cause::Line
+        } else if self.stalled_at != 0 && now <= self.stalled_at + STALL_SHOWS_NS {
+            Cause::Stall
+        } else {
+            Cause::Socket
         };
         for hole in &mut self.holes {
             hole.cause.get_or_insert(cause);

@@ -243,9 +243,10 @@ impl Reassembly {
         let len = one.len() + entry.payload.len();
         if self.limits.bounds.is_too_long(one.parts.len() + 1, len) {
             let first = one.first().min(seq);
-            match one.parts.is_empty() {
-                true => self.release(slot),
-                false => self.end(slot, seq),
+            if one.parts.is_empty() {
+                self.release(slot)
+            } else {
+                self.end(slot, seq)
             }
             self.give_up(publisher, first, PartsBound::Length(self.limits.bounds.message_len));
             return Joined::Waits;

@@ -437,9 +437,10 @@ impl ReplayReader {
         self.target = self.target.wrapping_add(1);
         self.tries += 1;
         let (count, tries) = (self.limits.sources.len() as u32, self.tries);
-        let pause = match tries.is_multiple_of(count) {
-            true => (self.limits.retry_ns_min << (tries / count).min(16)).min(self.limits.retry_ns_max),
-            false => 0,
+        let pause = if tries.is_multiple_of(count) {
+            (self.limits.retry_ns_min << (tries / count).min(16)).min(self.limits.retry_ns_max)
+        } else {
+            0
         };
         self.state = ReplayState::Waiting { until: now + pause };
     }

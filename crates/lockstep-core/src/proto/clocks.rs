@@ -57,7 +57,7 @@ impl Clocks {
     /// A datagram of `identity`, which was received at `now`, shows its clock. Those of nodes that `members`
     /// do not list count for nothing.
     #[inline]
-    pub fn on_time(&mut self, identity: Identity, members: &Membership, (now, time): (Nanos, Wall)) {
+    pub fn on_time(&mut self, identity: Identity, members: &Membership, now: Nanos, time: Wall) {
         let ahead = time.ahead_of(now);
         for seen in self.seen.iter_mut().flatten() {
             if seen.identity == identity {
@@ -101,7 +101,7 @@ impl Clocks {
     /// monotonic clock, so that a clock that is set then moves nothing. Before it was known once, nothing is
     /// stamped but what a quorum has to store before it shows its clocks: the start of the first epoch.
     /// Returns by how much our clock differs, where a quorum's are known.
-    pub fn judge(&mut self, own: Identity, members: &Membership, (now, wall): (Nanos, Wall)) -> Option<i64> {
+    pub fn judge(&mut self, own: Identity, members: &Membership, now: Nanos, wall: Wall) -> Option<i64> {
         let ours = wall.ahead_of(now);
         let mut ahead = [0; MEMBERS_MAX];
         let mut count = 0;
@@ -156,9 +156,9 @@ mod tests {
     fn judged(of: u32, own: i64, others: &[(u32, i64)]) -> (Option<i64>, Option<i64>) {
         let (mut clocks, members, now) = (Clocks::default(), members(of), 100);
         for (replica, ahead) in others {
-            clocks.on_time(identity(*replica), &members, (now, wall(now, *ahead)));
+            clocks.on_time(identity(*replica), &members, now, wall(now, *ahead));
         }
-        let apart = clocks.judge(identity(1), &members, (now, wall(now, own)));
+        let apart = clocks.judge(identity(1), &members, now, wall(now, own));
         (apart, clocks.correction())
     }
 
@@ -201,9 +201,9 @@ mod tests {
         let mut clocks = Clocks::default();
         let mut judge = |own: i64| {
             for replica in [2, 3] {
-                clocks.on_time(identity(replica), &members, (100, wall(100, 0)));
+                clocks.on_time(identity(replica), &members, 100, wall(100, 0));
             }
-            clocks.judge(identity(1), &members, (100, wall(100, own)));
+            clocks.judge(identity(1), &members, 100, wall(100, own));
             clocks.correction().unwrap()
         };
         let corrections =
@@ -215,12 +215,12 @@ mod tests {
     fn clock_1_a_clock_that_is_set_while_no_quorum_shows_its_own_moves_nothing() {
         for set in [HOUR, 24 * HOUR, -HOUR] {
             let (mut clocks, members) = (Clocks::default(), members(3));
-            clocks.on_time(identity(2), &members, (100, wall(100, 7)));
-            assert_eq!(clocks.judge(identity(1), &members, (100, wall(100, 0))), Some(0));
+            clocks.on_time(identity(2), &members, 100, wall(100, 7));
+            assert_eq!(clocks.judge(identity(1), &members, 100, wall(100, 0)), Some(0));
             let now = 100 + 3 * WINDOW;
-            assert_eq!(clocks.judge(identity(1), &members, (now, wall(now, set))), None, "{set}");
+            assert_eq!(clocks.judge(identity(1), &members, now, wall(now, set)), None, "{set}");
             assert_eq!(clocks.correction(), Some(-set), "{set}");
-            assert_eq!(clocks.judge(identity(1), &members, (now, wall(now, 0))), None, "{set}");
+            assert_eq!(clocks.judge(identity(1), &members, now, wall(now, 0)), None, "{set}");
             assert_eq!(clocks.correction(), Some(0), "{set}: right again");
         }
     }
@@ -229,8 +229,8 @@ mod tests {
     fn a_datagram_that_waited_sets_no_clock_back_and_one_that_was_set_back_is_believed_after_two_windows() {
         let (mut clocks, members) = (Clocks::default(), members(3));
         let mut hear = |now: Nanos, ahead: i64| {
-            clocks.on_time(identity(2), &members, (now, wall(now, ahead)));
-            clocks.judge(identity(1), &members, (now, wall(now, 0)));
+            clocks.on_time(identity(2), &members, now, wall(now, ahead));
+            clocks.judge(identity(1), &members, now, wall(now, 0));
             clocks.correction().unwrap()
         };
         assert_eq!(hear(100, 0), 0);
@@ -238,10 +238,6 @@ mod tests {
         assert_eq!(hear(WINDOW + 100, -10 * SECOND), 0, "the former window counts");
         assert_eq!(hear(2 * WINDOW + 100, -10 * SECOND), -10 * SECOND, "its clock is behind");
         let now = 5 * WINDOW;
-        assert_eq!(
-            clocks.judge(identity(1), &members, (now, wall(now, 0))),
-            None,
-            "it is silent for too long"
-        );
+        assert_eq!(clocks.judge(identity(1), &members, now, wall(now, 0)), None, "it is silent for too long");
     }
 }

@@ -432,11 +432,14 @@ impl Election {
 
 /// By what logs are compared: the epoch of the last frame first, then the length.
 fn promise_order(accepted: Epoch, next: Seq) -> (Epoch, Seq) {
-    match () {
-        () if planted(Mutation::NoAdoption) => (Epoch::NONE, 0),
-        () if planted(Mutation::GreatestLastOnly) => (Epoch::NONE, next),
-        () if planted(Mutation::GreatestAcceptedOnly) => (accepted, 0),
-        () => (accepted, next),
+    if planted(Mutation::NoAdoption) {
+        (Epoch::NONE, 0)
+    } else if planted(Mutation::GreatestLastOnly) {
+        (Epoch::NONE, next)
+    } else if planted(Mutation::GreatestAcceptedOnly) {
+        (accepted, 0)
+    } else {
+        (accepted, next)
     }
 }
 

@@ -368,9 +368,12 @@ another voice is followed     8 of 800      8 of 800      8 of 800
             ("ten timeouts of silence", |detector| _ = detector.poll(NOW + 8_000, true)),
             ("another voice is followed", |detector| detector.restart(NOW + 100)),
         ];
-        let shown = |detector: &FailureDetector| match detector.is_suspected() {
-            true => "suspected".to_owned(),
-            false => format!("{} of {}", detector.score, detector.timeout_ns()),
+        let shown = |detector: &FailureDetector| {
+            if detector.is_suspected() {
+                "suspected".to_owned()
+            } else {
+                format!("{} of {}", detector.score, detector.timeout_ns())
+            }
         };
         let mut table = format!("\n{:<30}{:<14}{:<14}suspected\n", "beat", "listening", "one left");
         for (name, event) in events {

@@ -82,10 +82,12 @@ impl HeartbeatTimer {
     /// counts it as sent.
     #[inline]
     pub fn due(&mut self, now: Nanos, sends: bool, drained: bool) -> bool {
-        let deadline = match sends {
-            true => self.with_frame(),
-            false if drained => self.next_deadline(),
-            false => self.next_deadline() + self.limits.first_ns,
+        let deadline = if sends {
+            self.with_frame()
+        } else if drained {
+            self.next_deadline()
+        } else {
+            self.next_deadline() + self.limits.first_ns
         };
         if now < deadline {
             return false;

@@ -146,12 +146,12 @@ impl Lineage {
     /// reader that is ahead was told entries that this history does not have: its application must hear so.
     pub fn judge(&self, reading: &ReadPosition) -> LineageCheck {
         let Some(left) = self.left_at(reading.history) else { return LineageCheck::Unrelated };
-        match () {
-            () if reading.commit_next > left.next && !planted(Mutation::AheadGoesOn) => {
-                LineageCheck::Ahead { left }
-            }
-            () if reading.chain.is_some_and(|chain| chain != left.chain) => LineageCheck::Diverged { left },
-            () => LineageCheck::Continues { left },
+        if reading.commit_next > left.next && !planted(Mutation::AheadGoesOn) {
+            LineageCheck::Ahead { left }
+        } else if reading.chain.is_some_and(|chain| chain != left.chain) {
+            LineageCheck::Diverged { left }
+        } else {
+            LineageCheck::Continues { left }
         }
     }
 }

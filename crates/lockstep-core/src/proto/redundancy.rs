@@ -124,10 +124,12 @@ impl Redundancy {
                 continue;
             }
             let MemberContact { at, acked_next } = last_contact(position);
-            let why = match () {
-                () if now > at.max(self.since) + self.patience_ns => Some(UnavailableReason::Silent),
-                () if acked_next < self.mark => Some(UnavailableReason::Behind),
-                () => None,
+            let why = if now > at.max(self.since) + self.patience_ns {
+                Some(UnavailableReason::Silent)
+            } else if acked_next < self.mark {
+                Some(UnavailableReason::Behind)
+            } else {
+                None
             };
             let known = before.iter().flatten().find(|row| row.identity == identity);
             let mut row =

@@ -205,9 +205,10 @@ impl Requesters {
         let (burst, climbs) = (self.limits.burst_bytes, self.kind == RequesterKind::Reader);
         let row = self.row(now, who);
         let is_over = row.level < bytes;
-        let refusal = match climbs {
-            true => climb(row, now, is_over),
-            false => (is_over && !planted(Mutation::NoBudget)).then_some(RepairReject::Limited),
+        let refusal = if climbs {
+            climb(row, now, is_over)
+        } else {
+            (is_over && !planted(Mutation::NoBudget)).then_some(RepairReject::Limited)
         };
         if let Some(refusal) = refusal {
             let wait = burst / REQUESTER_SHARE / 4 * REQUESTER_SHARE * 1_000_000_000 / floor.max(1);

@@ -43,6 +43,13 @@ pub struct Stamp {
     pub destination: Destination,
 }
 
+impl Stamp {
+    /// An entry of the cluster itself.
+    pub fn of_cluster(kind: EntryKind) -> Self {
+        Self { kind, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 }
+    }
+}
+
 /// The correction while no time of the stream is known: any clock with it shows 0.
 const NO_TIME: i64 = i64::MIN;
 

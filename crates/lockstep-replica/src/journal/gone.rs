@@ -32,9 +32,10 @@ pub struct Gone {
 impl Gone {
     /// Its report: the first file, and the seqs.
     pub fn damage(&self) -> Damage {
-        let rest = match self.last > self.first {
-            true => format!(" and those up to {}", FileName::Segment(self.last)),
-            false => String::new(),
+        let rest = if self.last > self.first {
+            format!(" and those up to {}", FileName::Segment(self.last))
+        } else {
+            String::new()
         };
         let seqs = match (self.from, self.to_next) {
             (0, 0) => String::new(),

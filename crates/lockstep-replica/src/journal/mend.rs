@@ -228,9 +228,10 @@ impl Mend {
                 .or_else(|why| if next >= self.replaced_from { Ok(()) } else { Err(why) })
         })?;
         let next = end.map_or(self.after.next, |end| end.next);
-        match next < self.after.next.min(self.replaced_from) {
-            true => Err(format!("nothing that is left has seq {next}")),
-            false => Ok(()),
+        if next < self.after.next.min(self.replaced_from) {
+            Err(format!("nothing that is left has seq {next}"))
+        } else {
+            Ok(())
         }
     }
 

@@ -182,9 +182,10 @@ pub fn ring(
     if label.generation == record.ring || planted(Mutation::AnyRingIsOwn) {
         return RingEvidence::Own;
     }
-    RingEvidence::Other(match label.generation > record.rings {
-        true => RingMismatch::Newer(label.generation, record.rings),
-        false => RingMismatch::Older(label.generation, record.ring),
+    RingEvidence::Other(if label.generation > record.rings {
+        RingMismatch::Newer(label.generation, record.rings)
+    } else {
+        RingMismatch::Older(label.generation, record.ring)
     })
 }
 
@@ -225,12 +226,13 @@ pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>
         RingEvidence::Other(why) => why,
     };
     if record.clean {
-        return match found.end == high {
-            true => Completeness::Complete,
-            false => incomplete(format!(
+        return if found.end == high {
+            Completeness::Complete
+        } else {
+            incomplete(format!(
                 "the log ends at {} with chain {:#x}, and was stopped at {} with chain {:#x}",
                 found.end.0, found.end.1, high.0, high.1
-            )),
+            ))
         };
     }
     match record.weakest_durability {

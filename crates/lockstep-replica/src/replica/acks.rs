@@ -45,7 +45,7 @@ impl Following {
         }
         (ctx.core.last_ack.acked, ctx.core.last_ack.at) = ((epoch, next), now);
         let mut out = [0; ACK_LEN];
-        let length = ctx.write_ack_of((epoch, next), &mut out);
+        let length = ctx.write_ack_of(epoch, next, &mut out);
         if send_small(net, Group::Control, &out[..length]) {
             ctx.core.counters.add(Counter::AcksOut, 1);
         }
@@ -95,12 +95,12 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Writes our ack into `out`, if anything may be acknowledged.
     pub(super) fn write_own_ack(&mut self, out: &mut [u8]) -> Option<usize> {
-        let acked = self.may_ack()?;
-        Some(self.write_ack_of(acked, out))
+        let (epoch, next) = self.may_ack()?;
+        Some(self.write_ack_of(epoch, next, out))
     }
 
     #[inline]
-    fn write_ack_of(&mut self, (epoch, next): (Epoch, Seq), out: &mut [u8]) -> usize {
+    fn write_ack_of(&mut self, epoch: Epoch, next: Seq, out: &mut [u8]) -> usize {
         let end = self.tail.end();
         self.core.followed.commit.on_ack(self.core.identity(), epoch, next);
         self.core.outbox.number += 1;

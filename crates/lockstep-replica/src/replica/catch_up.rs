@@ -131,7 +131,7 @@ impl<P: Ports> ReplicaEngine<P> {
     ) -> bool {
         let (mut ctx, _, role) = self.parts(Turn::of_replay(now));
         let RoleState::Following(following) = role else { return true };
-        let is_processed = following.on_replayed(&mut ctx, (repairer, history), frame);
+        let is_processed = following.on_replayed(&mut ctx, repairer, history, frame);
         if is_processed {
             ctx.core.catch_up.at = Some((frame.header.next_seq(), Some(frame.chain_after())));
         }
@@ -143,7 +143,8 @@ impl Following {
     fn on_replayed<P: Ports>(
         &mut self,
         ctx: &mut Ctx<'_, P>,
-        (repairer, history): (Identity, u64),
+        repairer: Identity,
+        history: u64,
         frame: &FrameView<'_>,
     ) -> bool {
         if ctx.core.stopped {

@@ -68,16 +68,17 @@ impl ClockWatch {
         &mut self,
         me: Identity,
         members: &Membership,
-        (now, wall): (Nanos, Wall),
+        now: Nanos,
+        wall: Wall,
     ) -> Option<i64> {
         self.judged_at = now;
-        self.clocks.judge(me, members, (now, wall))
+        self.clocks.judge(me, members, now, wall)
     }
 
     /// A member's datagram shows its clock.
     #[inline]
     pub(super) fn on_member(&mut self, members: &Membership, now: Nanos, header: &Header) {
-        self.clocks.on_time(header.identity(), members, (now, Wall(header.timestamp)));
+        self.clocks.on_time(header.identity(), members, now, Wall(header.timestamp));
     }
 
     /// A member's ack shows its clock to a node that follows, which looks at those that come shortly before
@@ -143,7 +144,7 @@ impl<P: Ports> Ctx<'_, P> {
     pub(super) fn judge_clock(&mut self) {
         let Turn { now, wall, .. } = self.turn;
         let me = self.core.identity();
-        let Some(apart) = self.core.clocks.judge(me, &self.core.log.membership, (now, wall)) else { return };
+        let Some(apart) = self.core.clocks.judge(me, &self.core.log.membership, now, wall) else { return };
         let numbers = (apart.unsigned_abs(), u64::from(apart > 0));
         self.core.set_condition(
             Condition::ClockApart,

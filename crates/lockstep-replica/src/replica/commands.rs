@@ -102,8 +102,7 @@ impl Leading {
         let mut payload = [0; MEMBERSHIP_LEN_MAX];
         let member = listed.unwrap_or(member);
         let length = write_membership(&mut payload, before.seq, change, member, after.members());
-        let stamp =
-            Stamp { kind: EntryKind::Membership, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+        let stamp = Stamp::of_cluster(EntryKind::Membership);
         self.close_frame(ctx, false);
         let Some(seq) = self.append_entry(ctx, stamp, &payload[..length]) else { return false };
         let after = Membership::collect(after.members().iter().copied(), seq);
@@ -122,13 +121,7 @@ impl Leading {
     /// journal is told, by an entry behind the change.
     #[cold]
     pub(super) fn stamp_change_committed<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>) {
-        let stamp = Stamp {
-            kind: EntryKind::ChangeCommitted,
-            flags: 0,
-            publisher: 0,
-            publisher_seq: 0,
-            destination: 0,
-        };
+        let stamp = Stamp::of_cluster(EntryKind::ChangeCommitted);
         // Without room it is stamped at a later turn.
         self.uncommitted_change = self.append_entry(ctx, stamp, &[]).is_none();
         self.close_frame(ctx, false);
@@ -218,7 +211,9 @@ impl<P: Ports> Ctx<'_, P> {
         &mut self,
         role: &mut RoleState,
         header: &Header,
-        (order, name, operator): (OperatorOrder, &str, Operator),
+        order: OperatorOrder,
+        name: &str,
+        operator: Operator,
         proof: Option<&OrderProof>,
     ) -> Result<(), CommandReject> {
         let (subject, now): (Option<Identity>, _) = (name.parse().ok(), self.turn.now);
@@ -287,9 +282,10 @@ impl<P: Ports> Ctx<'_, P> {
             _ => {}
         }
         let me = self.core.identity();
-        match members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
-            true => Ok(true),
-            false => Err(CommandReject::LastMember),
+        if members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
+            Ok(true)
+        } else {
+            Err(CommandReject::LastMember)
         }
     }
 

@@ -93,8 +93,7 @@ impl Leading {
             &table,
             ctx.core.log.lineage.ancestors(),
         );
-        let stamp =
-            Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+        let stamp = Stamp::of_cluster(EntryKind::EpochStart);
         let Ok(memory) = ctx.tail.room() else { return false };
         let written = self.sequencer.stamp(&end, memory, ctx.turn.wall, stamp, &payload[..length]);
         assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");

@@ -29,10 +29,12 @@ impl ReplicaCore {
         let follows = matches!(is, Role::Standby | Role::Learner)
             && self.followed.epoch().round() > 0
             && self.election.is_calm();
-        match () {
-            () if is == Role::Leader => Some(self.identity()),
-            () if follows => Some(self.followed.epoch().leader()),
-            () => None,
+        if is == Role::Leader {
+            Some(self.identity())
+        } else if follows {
+            Some(self.followed.epoch().leader())
+        } else {
+            None
         }
     }
 

@@ -118,18 +118,19 @@ impl Leading {
 
     /// A replica sends in an epoch: in ours, which counts as contact; or in a higher one, which ends ours.
     /// Returns why the leader steps down, if it does.
+    #[inline]
     pub(super) fn on_member<P: Ports>(
         &mut self,
         ctx: &mut Ctx<'_, P>,
         header: &Header,
     ) -> Option<StepDownReason> {
-        let now = ctx.turn.now;
+        let (core, now) = (&mut *ctx.core, ctx.turn.now);
         match header.epoch().cmp(&self.epoch()) {
             Ordering::Equal => {
-                if let Some(position) = ctx.core.log.membership.position(header.identity()) {
+                if let Some(position) = core.log.membership.position(header.identity()) {
                     // CLOCK-1: one look at its clock for each quorum of contacts, and not for each ack.
                     if self.quorum_contacts & 1 << position == 0 {
-                        ctx.core.clocks.on_member(&ctx.core.log.membership, now, header);
+                        core.clocks.on_member(&core.log.membership, now, header);
                     }
                     self.quorum_contacts |= 1 << position;
                     self.member_contact[position] = now;
@@ -137,10 +138,10 @@ impl Leading {
             }
             // A node that no membership lists supersedes no leader. A leader whose members all follow
             // another one receives no quorum either.
-            Ordering::Greater if ctx.core.counts(header.identity()) => {
+            Ordering::Greater if core.counts(header.identity()) => {
                 return Some(StepDownReason::Superseded);
             }
-            Ordering::Greater => ctx.core.counters.add(Counter::AcksUnlisted, 1),
+            Ordering::Greater => core.counters.add(Counter::AcksUnlisted, 1),
             // It lags, or follows a leader that no longer leads.
             Ordering::Less => {}
         }
@@ -281,8 +282,10 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// A member's ack: it is counted, and it shows the epoch that the member follows.
+    #[inline]
     pub(super) fn on_ack(&mut self, role: &mut RoleState, header: &Header) {
-        self.core.rx.on_ack(&mut self.core.followed, header, &mut self.core.counters, &mut self.core.events);
+        let ReplicaCore { rx, followed, counters, events, .. } = &mut *self.core;
+        rx.on_ack(followed, header, counters, events);
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.on_member(self, header) {
             role.step_down(self, why);

@@ -36,7 +36,7 @@ impl Following {
         ctx.core
             .rx
             .check_frame(&mut ctx.core.followed, frame, trailer)
-            .or_else(|reject| self.follow_succession(ctx, (frame, false), reject))
+            .or_else(|reject| self.follow_succession(ctx, frame, false, reject))
     }
 
     /// The same for a frame from a journal of history `source_history`.
@@ -49,14 +49,15 @@ impl Following {
         ctx.core
             .rx
             .check_replayed(&ctx.core.followed, frame, source_history)
-            .or_else(|reject| self.follow_succession(ctx, (frame, true), reject))
+            .or_else(|reject| self.follow_succession(ctx, frame, true, reject))
     }
 
     #[cold]
     fn follow_succession<P: Ports>(
         &mut self,
         ctx: &mut Ctx<'_, P>,
-        (frame, is_committed): (&FrameView<'_>, bool),
+        frame: &FrameView<'_>,
+        is_committed: bool,
         reject: Reject,
     ) -> Result<(), Reject> {
         let Some((lineage, succession)) = ctx.core.rx.histories.take_succession() else { return Err(reject) };

@@ -79,7 +79,7 @@ impl FrameEffect {
     }
 
     /// The open frame begins with the order, at `seq`.
-    fn apply(self, core: &mut ReplicaCore, sequencer: &mut Sequencer, (seq, wall): (Seq, Wall)) {
+    fn apply(self, core: &mut ReplicaCore, sequencer: &mut Sequencer, seq: Seq, wall: Wall) {
         match self {
             Self::Version(version) => {
                 sequencer.raise(version);
@@ -127,8 +127,10 @@ impl Leading {
     pub(super) fn submit_order<P: Ports>(
         &mut self,
         ctx: &mut Ctx<'_, P>,
-        (header, entry): (&Header, &Entry<'_>),
-        (order, operator): (OperatorOrder, Operator),
+        header: &Header,
+        entry: &Entry<'_>,
+        order: OperatorOrder,
+        operator: Operator,
         submitter: &mut Submitter,
     ) {
         // Its sender submits it again.
@@ -136,7 +138,7 @@ impl Leading {
             return ctx.core.drop_one(Counter::SubmissionsDropped);
         }
         match order {
-            OperatorOrder::Membership => self.order_change(ctx, (header, entry), operator),
+            OperatorOrder::Membership => self.order_change(ctx, header, entry, operator),
             _ => self.order_day(ctx, entry, operator, submitter),
         }
     }
@@ -144,7 +146,8 @@ impl Leading {
     fn order_change<P: Ports>(
         &mut self,
         ctx: &mut Ctx<'_, P>,
-        (header, entry): (&Header, &Entry<'_>),
+        header: &Header,
+        entry: &Entry<'_>,
         operator: Operator,
     ) {
         let Ok(asked) = MembershipView::parse(entry.payload) else { return ctx.core.reject(Reject::Body) };
@@ -252,8 +255,7 @@ impl Leading {
         let wall = ctx.turn.wall;
         while !ctx.core.pending_orders.is_empty() {
             let AcceptedOrder { order, record } = ctx.core.pending_orders.0.remove(0);
-            let stamp =
-                Stamp { kind: EntryKind::Order, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+            let stamp = Stamp::of_cluster(EntryKind::Order);
             let effect = FrameEffect::of(&record);
             if effect.is_some() || !self.sequencer.fits(record.len()) {
                 self.close_frame(ctx, false);
@@ -265,7 +267,7 @@ impl Leading {
                 return ctx.core.pending_orders.0.insert(0, AcceptedOrder { order, record });
             }
             if let Some(effect) = effect {
-                effect.apply(ctx.core, &mut self.sequencer, (ctx.tail.end().next, wall));
+                effect.apply(ctx.core, &mut self.sequencer, ctx.tail.end().next, wall);
             }
         }
         self.close_frame(ctx, false);

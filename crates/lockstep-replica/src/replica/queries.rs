@@ -60,6 +60,17 @@ fn acknowledge<P: Ports>(ctx: &mut Ctx<'_, P>, header: &Header, name: &str) -> R
     ctx.core.readers_ahead.acknowledge((&mut ctx.core.conditions, &mut ctx.core.events), now, asked)
 }
 
+/// A query or a command, and who sent it.
+struct ReceivedQuery<'a> {
+    from: SocketAddrV4,
+    header: &'a Header,
+    body: &'a QueryBody,
+    /// The subject.
+    name: &'a str,
+    /// Of a command.
+    proof: Option<OrderProof>,
+}
+
 /// The requester, and the token of its request.
 #[derive(Clone, Copy)]
 pub(super) struct UnicastRequest {
@@ -167,7 +178,8 @@ impl<P: Ports> Ctx<'_, P> {
             }
             (Datagram::Query(header, body, name, proof), _) => {
                 self.core.observe_reader(role.role(), &self.tail.end(), header, from);
-                let (mut out, query) = ([0; STATUS_LONG_LEN_MAX], (from, header, &body, name, proof));
+                let query = ReceivedQuery { from, header, body: &body, name, proof };
+                let mut out = [0; STATUS_LONG_LEN_MAX];
                 if let Some(length) = self.write_answer_to(role, query, &mut out) {
                     net.send_unicast(from, [&out[..length], &[]]);
                 }
@@ -195,12 +207,13 @@ impl<P: Ports> Ctx<'_, P> {
     fn write_answer_to(
         &mut self,
         role: &mut RoleState,
-        (from, header, asked, name, proof): (SocketAddrV4, &Header, &QueryBody, &str, Option<OrderProof>),
+        query: ReceivedQuery<'_>,
         out: &mut [u8],
     ) -> Option<usize> {
+        let ReceivedQuery { from, header, body: asked, name, proof } = query;
         let query_kind = QueryKind::from_u32(asked.query_kind);
         let length = match (query_kind, query_kind.and_then(QueryKind::order)) {
-            (Some(QueryKind::Status), _) => write_status_to(self, role, (asked, header), out),
+            (Some(QueryKind::Status), _) => write_status_to(self, role, asked, header, out),
             (Some(QueryKind::Release), _) => write_release_to(self, asked.token, out),
             (Some(QueryKind::Times), _) => write_times_to(self, asked.token, out),
             (Some(QueryKind::Events), _) => {
@@ -218,10 +231,7 @@ impl<P: Ports> Ctx<'_, P> {
             }
             (_, Some(order)) => {
                 let result = match self.core.keys().operator(header, order) {
-                    Ok(operator) => {
-                        let order = (order, name, operator);
-                        self.on_order(role, header, order, proof.as_ref())
-                    }
+                    Ok(operator) => self.on_order(role, header, order, name, operator, proof.as_ref()),
                     Err(reject) => {
                         self.core.reject(reject);
                         Err(CommandReject::NotAllowed)

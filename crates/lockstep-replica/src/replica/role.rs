@@ -281,7 +281,8 @@ impl Leading {
         tail: &Tail<M>,
         memory: LeaderMemory,
         leadership: Leadership,
-        (now, commit_won): (Nanos, Seq),
+        now: Nanos,
+        commit_won: Seq,
     ) -> Self {
         let LeaderMemory { hold, mut uncommitted, outgoing_frames, refusals, key_limits, mut quorum } =
             memory;
@@ -443,7 +444,7 @@ impl RoleState {
         core.acceptor.on_promised(epoch);
         core.election.on_proven(epoch);
         core.led = epoch;
-        let leading = Leading::new(core, tail, following.memory, leadership, (0, 1));
+        let leading = Leading::new(core, tail, following.memory, leadership, 0, 1);
         core.on_role_changed(following.role.into(), Role::Leader, &tail.end());
         *self = Self::Leading(leading);
     }

@@ -12,16 +12,17 @@ use lockstep_wire::{HeartbeatBody, Kind, SMALL_LEN_MAX, write_heartbeat};
 impl Leading {
     /// Sends the frames that wait, and `last` behind them, in one call.
     pub(super) fn send_frames<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, net: &mut P::Net, last: &[u8]) {
-        let waiting = self.outgoing_frames.len();
-        if last.is_empty() && waiting > 0 && run_of_equal(ctx.tail, &self.outgoing_frames) == waiting {
+        let (waiting, tail) = (self.outgoing_frames.len(), &*ctx.tail);
+        if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing_frames) == waiting {
             // The rule: the frames of a batch are one burst, and the device takes it.
-            let burst = burst(ctx.tail, &self.outgoing_frames);
+            let burst = burst(tail, &self.outgoing_frames);
             let bytes = burst.bytes.len() as u64;
             let taken = net.send_group(Group::Data, &[burst]);
             if taken == waiting {
                 self.outgoing_frames.clear();
-                ctx.core.counters.add(Counter::FramesOut, taken as u64);
-                ctx.core.counters.add(Counter::FramesOutBytes, bytes);
+                let counters = &mut ctx.core.counters;
+                counters.add(Counter::FramesOut, taken as u64);
+                counters.add(Counter::FramesOutBytes, bytes);
                 return self.heartbeat_timer.on_sent(ctx.turn.now);
             }
             self.on_taken(ctx, waiting, taken, false);

@@ -48,8 +48,7 @@ impl Leading {
             };
             match submitter.operator(order) {
                 Ok(operator) => {
-                    let asked = (header, &entry);
-                    self.submit_order(ctx, asked, (order, operator), &mut submitter);
+                    self.submit_order(ctx, header, &entry, order, operator, &mut submitter);
                 }
                 Err(reject) => {
                     self.refuse_order(ctx, &entry, &submitter);
@@ -69,7 +68,9 @@ impl Leading {
         entries: &mut Entries<'_>,
         submitter: &mut Submitter,
     ) {
-        let commit_next = ctx.core.commit_next();
+        // The context is taken apart once, and not for each message.
+        let (core, wall) = (&mut *ctx.core, ctx.turn.wall);
+        let commit_next = core.commit_next();
         // Messages of a key with a rate are counted one by one.
         if !self.hold.is_empty() || submitter.has_rate() {
             return;
@@ -78,9 +79,10 @@ impl Leading {
         let end = ctx.tail.end();
         let first = sequencer.stamp_next(&end);
         // Beyond half of the window each message needs the full check.
-        let window = ctx.core.limits.window.half();
+        let window = core.limits.window.half();
         let credit = window.credit(first, commit_next, self.uncommitted.bytes());
         let Ok(memory) = ctx.tail.room() else { return };
+        let publishers = &mut core.log.publishers;
         let mut behind = *entries;
         for _ in 0..credit {
             let Some(Entry { header, payload }) = behind.next() else { break };
@@ -89,17 +91,16 @@ impl Leading {
             } = *header;
             let stamp = Stamp { kind: EntryKind::Message, flags, publisher, publisher_seq, destination };
             let stamped = kind == EntryKind::Message as u8
-                && ctx.core.log.publishers.judge(publisher, time_or_incarnation, publisher_seq)
-                    == Admission::Stamp
-                && submitter.may_publish(&ctx.core.log.publishers, publisher, Some(destination))
-                && sequencer.stamp(&end, memory, ctx.turn.wall, stamp, payload).is_some();
+                && publishers.judge(publisher, time_or_incarnation, publisher_seq) == Admission::Stamp
+                && submitter.may_publish(publishers, publisher, Some(destination))
+                && sequencer.stamp(&end, memory, wall, stamp, payload).is_some();
             if !stamped {
                 break;
             }
-            ctx.core.log.publishers.on_message(publisher, publisher_seq);
+            publishers.on_message(publisher, publisher_seq);
             *entries = behind;
         }
-        ctx.core.counters.add(Counter::Stamped, sequencer.stamp_next(&end) - first);
+        core.counters.add(Counter::Stamped, sequencer.stamp_next(&end) - first);
     }
 
     /// One submitted entry: stamped, held back, or dropped with a count.
@@ -288,28 +289,28 @@ impl Leading {
     /// means that more of the batch follows; then the frame may be padded to the size of its burst.
     #[inline]
     pub(super) fn close_frame<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, full: bool) {
-        self.close_and_report(ctx, full, ctx.core.commit_next());
+        if !self.sequencer.is_drained() {
+            self.close_and_report(ctx, full, ctx.core.commit_next());
+        }
     }
 
-    /// The same; its header announces that everything below `commit_next` is committed.
+    /// The same, of an open frame that has entries; its header announces that everything below `commit_next`
+    /// is committed.
     #[inline]
     pub(super) fn close_and_report<P: Ports>(&mut self, ctx: &mut Ctx<'_, P>, full: bool, commit_next: Seq) {
-        let sequencer = &mut self.sequencer;
-        if sequencer.is_drained() {
-            return;
-        }
-        let frame_len_max = ctx.tail.frame_len_max();
+        let (core, tail, sequencer) = (&mut *ctx.core, &mut *ctx.tail, &mut self.sequencer);
+        let frame_len_max = tail.frame_len_max();
         let stride = self.outgoing_frames.last().map_or(frame_len_max, |last| last.len as usize);
         let length = sequencer.open_len();
         let padded = (full && length <= stride && stride - length <= PADDING_MAX).then_some(stride);
         // The room was there when the frame was opened, and still belongs to it.
-        let end = ctx.tail.end();
-        let Ok(memory) = ctx.tail.room() else { return };
+        let end = tail.end();
+        let Ok(memory) = tail.room() else { return };
         let header = sequencer.close(&end, memory, commit_next, padded);
-        let span = ctx.tail.pin(&header);
+        let span = tail.pin(&header);
         self.uncommitted.on_closed(header.next_seq(), header.length);
         self.outgoing_frames.push(span);
-        ctx.core.on_journal_free(header.first_seq);
-        ctx.core.followed.on_stamped(ctx.tail.end());
+        core.on_journal_free(header.first_seq);
+        core.followed.on_stamped(tail.end());
     }
 }

@@ -15,7 +15,8 @@ use lockstep_wire::{
 pub(super) fn write_status_to<P: Ports>(
     ctx: &mut Ctx<'_, P>,
     role: &RoleState,
-    (asked, header): (&QueryBody, &Header),
+    asked: &QueryBody,
+    header: &Header,
     out: &mut [u8],
 ) -> usize {
     let Turn { now, wall, .. } = ctx.turn;
@@ -28,9 +29,10 @@ pub(super) fn write_status_to<P: Ports>(
         process_nonce: ctx.core.limits.process_nonce,
         leader: ctx.core.present_leader(role).map_or(0, Identity::packed),
         epoch_since: ctx.core.epoch_since().0,
-        promised: match planted(Mutation::StatusOfPromise) {
-            true => ctx.tail.end().epoch.0,
-            false => ctx.core.acceptor.promised().0,
+        promised: if planted(Mutation::StatusOfPromise) {
+            ctx.tail.end().epoch.0
+        } else {
+            ctx.core.acceptor.promised().0
         },
         membership_seq: ctx.core.log.membership.seq,
         suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),

@@ -33,9 +33,12 @@ impl EpochsAlarm {
     #[inline]
     fn check(
         &mut self,
-        (conditions, events): (&mut ConditionSet, &mut Events),
-        (now, known_lasts_ns): (Nanos, Option<Nanos>),
-        (count, commit_next): (usize, Seq),
+        conditions: &mut ConditionSet,
+        events: &mut Events,
+        now: Nanos,
+        known_lasts_ns: Option<Nanos>,
+        count: usize,
+        commit_next: Seq,
     ) {
         let holds = conditions.holds(Condition::EpochsUncommitted);
         let (mut lasts, are_many) = (holds, count >= EPOCHS_ALARM);
@@ -221,8 +224,9 @@ impl ReplicaCore {
     /// of the log's last epoch has announced the commit, or it is this node.
     pub(super) fn check_epochs(&mut self, is_known: bool) {
         let lasts_ns = EPOCHS_TIMEOUTS * self.limits.failure_detector.timeout_ns;
-        let now = (self.turns.polled_at, is_known.then_some(lasts_ns));
-        let numbers = (self.log.uncommitted_epochs(), self.commit_next());
-        self.epochs_alarm.check((&mut self.conditions, &mut self.events), now, numbers);
+        let (now, known_lasts_ns) = (self.turns.polled_at, is_known.then_some(lasts_ns));
+        let (count, commit_next) = (self.log.uncommitted_epochs(), self.commit_next());
+        let Self { epochs_alarm, conditions, events, .. } = self;
+        epochs_alarm.check(conditions, events, now, known_lasts_ns, count, commit_next);
     }
 }

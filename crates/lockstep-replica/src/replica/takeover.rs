@@ -138,7 +138,7 @@ impl RoleState {
         }
         let commit_won = if planted(Mutation::PromisedCommitLost) { 1 } else { commit_won };
         ctx.core.led = leadership.epoch();
-        let leading = Leading::new(ctx.core, ctx.tail, following.memory, leadership, (now, commit_won));
+        let leading = Leading::new(ctx.core, ctx.tail, following.memory, leadership, now, commit_won);
         ctx.core.election.on_started();
         net.set_joined(Group::Data, false);
         ctx.core.on_role_changed(following.role.into(), Role::Leader, &ctx.tail.end());

@@ -33,7 +33,7 @@ pub(super) fn judge<P: Ports>(
         return Err(CommandReject::OldLog);
     }
     let own = ctx.core.identity();
-    if ctx.core.clocks.judge(own, &ctx.core.log.membership, (now, wall)).is_none() {
+    if ctx.core.clocks.judge(own, &ctx.core.log.membership, now, wall).is_none() {
         return Err(CommandReject::ClocksUnknown);
     }
     leading.sequencer.set_correction(ctx.core.clocks.correction());
@@ -49,7 +49,7 @@ pub(super) fn write_times_to<P: Ports>(ctx: &mut Ctx<'_, P>, token: u64, out: &m
     let Turn { now, wall, .. } = ctx.turn;
     ctx.core.outbox.number += 1;
     // A question changes nothing.
-    let apart = ctx.core.clocks.clone().judge(ctx.core.identity(), &ctx.core.log.membership, (now, wall));
+    let apart = ctx.core.clocks.clone().judge(ctx.core.identity(), &ctx.core.log.membership, now, wall);
     let quorum = apart.map_or(0, |apart| wall.saturating_add_signed(apart.saturating_neg()).0);
     let body = TimesBody { token, stream: ctx.tail.end().timestamp, quorum };
     write_times(out, ctx.core.keys(), ctx.header(Kind::Times), body)

@@ -88,9 +88,10 @@ impl PublisherCore {
                     f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
                 }
                 for (publisher_seq, seq) in outcomes.zip(seq..) {
-                    f(match discarded && !planted(Mutation::DiscardedCommits) {
-                        true => PublisherEvent::Discarded { publisher, publisher_seq, seq },
-                        false => PublisherEvent::Committed { publisher, publisher_seq, seq },
+                    f(if discarded && !planted(Mutation::DiscardedCommits) {
+                        PublisherEvent::Discarded { publisher, publisher_seq, seq }
+                    } else {
+                        PublisherEvent::Committed { publisher, publisher_seq, seq }
                     });
                 }
             }
@@ -108,9 +109,10 @@ impl PublisherCore {
     /// What became of the messages that were taken, since this publisher is there.
     pub fn outcomes(&self) -> Outcomes {
         let open: u64 = self.lines.list.iter().map(|line| line.open).sum();
-        match self.lost {
-            true => Outcomes { unknown: open, ..self.outcomes },
-            false => Outcomes { open, ..self.outcomes },
+        if self.lost {
+            Outcomes { unknown: open, ..self.outcomes }
+        } else {
+            Outcomes { open, ..self.outcomes }
         }
     }
 

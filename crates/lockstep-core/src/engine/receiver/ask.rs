@@ -137,7 +137,7 @@ impl Receiver {
         // A gap in this turn is asked for in a later one, even without a guard.
         let is_due = now >= self.requests.gaps.next_deadline();
         let bound = followed.seen_next.max(from + 1);
-        self.requests.sync(now, &self.frames, (from, bound), self.announced_next);
+        self.requests.sync(now, &self.frames, from, bound, self.announced_next);
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let (due, token) = is_due.then(|| self.requests.take_due(now, &mut ranges)).flatten()?;
         if let Some(from) = due.new_from.filter(|_| self.joined) {

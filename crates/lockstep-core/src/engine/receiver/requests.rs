@@ -256,7 +256,8 @@ impl RepairRequests {
         &mut self,
         now: Nanos,
         frames: &BufferedFrames,
-        (from, bound): (Seq, Seq),
+        from: Seq,
+        bound: Seq,
         announced_next: Seq,
     ) {
         let outline = (from, bound, frames.version());
@@ -264,7 +265,7 @@ impl RepairRequests {
             let Self { limits, me, gaps, repairers, synced, .. } = self;
             let unconfirmed = match limits.apart_ns {
                 0 => Seq::MAX,
-                _ => unconfirmed_from(frames, (from, bound), announced_next),
+                _ => unconfirmed_from(frames, from, bound, announced_next),
             };
             *synced = Some(outline);
             let first = repairers.first(now);
@@ -351,7 +352,7 @@ impl RepairRequests {
 }
 
 /// Where that begins of which only acks tell: behind all frames that came, and behind `announced_next`.
-fn unconfirmed_from(frames: &BufferedFrames, (from, bound): (Seq, Seq), announced_next: Seq) -> Seq {
+fn unconfirmed_from(frames: &BufferedFrames, from: Seq, bound: Seq, announced_next: Seq) -> Seq {
     let last = frames.missing(from, bound).last().filter(|range| range.to == bound);
     last.map_or(Seq::MAX, |range| range.from.max(announced_next))
 }

@@ -55,10 +55,12 @@ impl SubmitWindow {
 
     /// When something is to be sent again; `Nanos::MAX` while nothing waits for its fate.
     pub fn next_deadline(&self) -> Nanos {
-        match () {
-            () if self.is_empty() => Nanos::MAX,
-            () if self.hurried > 0 => 0,
-            () => self.next_due,
+        if self.is_empty() {
+            Nanos::MAX
+        } else if self.hurried > 0 {
+            0
+        } else {
+            self.next_due
         }
     }
 

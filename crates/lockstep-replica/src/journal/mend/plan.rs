@@ -121,9 +121,10 @@ impl Mend {
         let low = self.replaced_from(end);
         let steps = self.steps(end, target, low)?;
         // Frames that were superseded follow what is before them as well: then those of others are taken.
-        let good = match self.goes_back {
-            true => BTreeMap::new(),
-            false => frames(&self.bytes[self.at..end], self.signs.from(self.at), self.at),
+        let good = if self.goes_back {
+            BTreeMap::new()
+        } else {
+            frames(&self.bytes[self.at..end], self.signs.from(self.at), self.at)
         };
         Ok(Hole { end, steps, good })
     }

@@ -28,9 +28,10 @@ impl SideThread {
         if idle || self.writer.is_spare_due() {
             // Under load as much as one group may be: so it is ready when this one is full.
             let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
-            let prepared = match self.settings.power {
-                true => self.writer.prepare(store, len).map(|_ready| ()),
-                false => self.writer.reserve(store),
+            let prepared = if self.settings.power {
+                self.writer.prepare(store, len).map(|_ready| ())
+            } else {
+                self.writer.reserve(store)
             };
             match prepared {
                 // It is not needed yet: a lack of room for it is no error yet.
