@@ -44,7 +44,7 @@ pub(super) struct Outbox {
 impl Outbox {
     /// Whether nothing is to be sent, as in most turns.
     #[inline]
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let votes = self.promise || self.refuse.is_some() || self.grant.is_some() || self.salvage.is_some();
         !votes && !self.rejoins && self.probe_due.is_none() && self.probe_reply_due.is_none()
     }
@@ -74,11 +74,11 @@ impl<P: Ports> ReplicaEngine<P> {
         ctx.flush_reply(net);
     }
 
-    /// A leader has pending replies as well.
-    #[inline]
+    /// A leader has pending replies as well, seldom.
+    #[cold]
     pub(super) fn flush_pending_replies(&mut self, turn: Turn) {
         let (mut ctx, net, _) = self.parts(turn);
-        ctx.flush_reply(net);
+        ctx.flush_all(net);
     }
 }
 

@@ -118,6 +118,7 @@ impl Leading {
 
     /// A replica sends in an epoch: in ours, which counts as contact; or in a higher one, which ends ours.
     /// Returns why the leader steps down, if it does.
+    #[inline]
     pub(super) fn on_member<P: Ports>(
         &mut self,
         ctx: &mut Ctx<'_, P>,
@@ -281,6 +282,7 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// A member's ack: it is counted, and it shows the epoch that the member follows.
+    #[inline]
     pub(super) fn on_ack(&mut self, role: &mut RoleState, header: &Header) {
         let ReplicaCore { rx, followed, counters, events, .. } = &mut *self.core;
         rx.on_ack(followed, header, counters, events);

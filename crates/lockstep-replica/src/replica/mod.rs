@@ -293,7 +293,9 @@ impl<P: Ports> ReplicaEngine<P> {
         }
         if self.role.leading().is_some() {
             self.poll_leader(work, turn);
-            self.flush_pending_replies(turn);
+            if !self.core.outbox.is_empty() {
+                self.flush_pending_replies(turn);
+            }
         } else {
             self.poll_standby(work, turn);
         }
