@@ -34,13 +34,6 @@ use lockstep_process::stop;
 use std::ffi::OsString;
 use std::io::Write;
 
-// The names by which `drill` imports.
-use lockstep_daemon::ended;
-#[cfg(test)]
-use lockstep_operations::samples;
-use lockstep_operations::{goals as whole, health};
-use shared::{operator, remote};
-
 /// The definition of all commands, for manual pages and completions.
 pub fn command() -> clap::Command {
     Cli::command()

@@ -11,8 +11,3 @@ pub mod reload;
 pub mod rolling;
 pub mod time;
 pub mod upgrade;
-
-// The names by which `drill` imports.
-use crate::cli::shared::operator;
-use lockstep_daemon::{Failure, failure};
-use lockstep_operations::goals as whole;

@@ -2,12 +2,12 @@
 //! that is killed leaves that file, and the next one, or `drill --restore`, does what it says.
 
 use super::process::{LocalProcess, StartAgain};
-use crate::cli::Failure;
-use crate::cli::failure::{FAILED, NOT_READY, USAGE};
-use crate::cli::operator::{now, pause};
-use crate::cli::remote::{self, filled, shell};
+use crate::cli::shared::operator::{now, pause};
+use crate::cli::shared::remote::{self, filled, shell};
 use clap::{Args, ValueEnum};
+use lockstep_daemon::Failure;
 use lockstep_daemon::config::Config;
+use lockstep_daemon::failure::{FAILED, NOT_READY, USAGE};
 use lockstep_io::clock::Utc;
 use lockstep_io::{IoError, private};
 use lockstep_process::signal::Signal;

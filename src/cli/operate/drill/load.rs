@@ -2,14 +2,14 @@
 //! own. The messages go to the publisher's own id as their destination, so that no application takes them.
 
 use super::measure::DeliveryTimeline;
-use crate::cli::Failure;
-use crate::cli::ended::{Again, abandoned, ended};
-use crate::cli::failure::{FAILED, FENCED, NOT_READY};
-use crate::cli::operator::{now, pause};
+use crate::cli::shared::operator::{now, pause};
 use lockstep_client::{
     Delivery, Endpoint, OpenError, PublishError, Publisher, PublisherEvent, Start, Subscriber,
     SubscriberEvent,
 };
+use lockstep_daemon::Failure;
+use lockstep_daemon::ended::{Again, abandoned, ended};
+use lockstep_daemon::failure::{FAILED, FENCED, NOT_READY};
 use lockstep_gateway::calendar::CALENDAR;
 use lockstep_io::clock::random_u64;
 use lockstep_io::{IoError, capabilities};

@@ -16,20 +16,19 @@ mod ready;
 mod report;
 mod rounds;
 
-use super::Failure;
-use super::failure::{DEGRADED, FAILED, INTEGRITY, NOT_READY, USAGE};
-use super::operator::CommandClient;
-use super::operator::suspicion;
-use super::whole::members_of;
+use crate::cli::shared::operator::{CommandClient, short, suspicion};
 use clap::Args;
 use faults::{DrillCommands, DrillKind, FaultDriver};
 use load::{DrillLoad, DrillMessages, is_day_open};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::leader_of;
+use lockstep_daemon::Failure;
 use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config::{self, Config, Role};
+use lockstep_daemon::failure::{DEGRADED, FAILED, INTEGRITY, NOT_READY, USAGE};
 use lockstep_io::IoError;
 use lockstep_io::clock::Utc;
+use lockstep_operations::goals::members_of;
 use lockstep_process::stop::Stop;
 use lockstep_wire::LeaderLossReason;
 use measure::{DeliveryErrors, DrillLimit};
@@ -343,7 +342,7 @@ fn worst(limit: &DrillLimit, rounds: &[DrillRound]) -> Option<String> {
         |round: &DrillRound| Some((limit.exceeded_by(&round.cost)?, round.number, round.kind, round.replica));
     let all: Vec<_> = rounds.iter().filter_map(exceeds).collect();
     let (value, number, kind, replica) = all.iter().max_by_key(|(value, ..)| *value)?;
-    let (time, kind, count) = (super::operator::short(*value), kind.name(), all.len());
+    let (time, kind, count) = (short(*value), kind.name(), all.len());
     Some(format!(
         "{limit}: {time} in round {number} ({kind} of replica {replica}); {count} of {} rounds exceed it",
         rounds.len()

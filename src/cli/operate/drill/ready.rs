@@ -1,14 +1,14 @@
 //! Whether a drill may begin, and whether all is well behind a fault and at its end.
 
 use super::process::LocalProcess;
-use crate::cli::Failure;
-use crate::cli::failure::INTEGRITY;
-use crate::cli::health::lag_behind;
-use crate::cli::operator::{CommandClient, grouped, pause};
-use crate::cli::whole::{members_of, of_members};
+use crate::cli::shared::operator::{CommandClient, grouped, pause};
 use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, QueryResult, Reason, leader_of};
+use lockstep_daemon::Failure;
 use lockstep_daemon::config::{Config, Role};
+use lockstep_daemon::failure::INTEGRITY;
 use lockstep_node::JournalReader;
+use lockstep_operations::goals::{members_of, of_members};
+use lockstep_operations::health::lag_behind;
 use lockstep_replica::journal::LogComparison;
 use std::time::Duration;
 
@@ -185,7 +185,7 @@ fn compare_journals(config: &Config) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::samples::{answer, cluster, identity};
+    use lockstep_operations::samples::{answer, cluster, identity};
 
     #[test]
     fn a_member_that_lacks_many_entries_is_slow_and_one_that_lacks_some_is_not() {

@@ -2,7 +2,7 @@
 
 use super::faults::DrillKind;
 use super::measure::{DeliveryErrors, FaultCost, TimeSpread};
-use crate::cli::operator::{grouped, short};
+use crate::cli::shared::operator::{grouped, short};
 use lockstep_wire::Nanos;
 use maud::{DOCTYPE, Markup, html};
 use serde::Serialize;
