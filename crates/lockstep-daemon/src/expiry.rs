@@ -13,7 +13,7 @@ use lockstep_operations::key_expiry::REMIND_DAYS;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The metric of it, on the page of every daemon.
+/// Its metric, on the page of every daemon.
 pub const KEY_EXPIRY: CounterRow = CounterRow::gauge(
     "key_expiry_time_ns",
     "The day on which the keys that seal are to have been replaced, since the Unix epoch; 0 none. On the page alone.",
@@ -25,9 +25,9 @@ pub const CERTIFICATE_EXPIRY: CounterRow = CounterRow::gauge(
     "When the first of the certificates ends that new clients are shown, since the Unix epoch; 0 without TLS. On the page alone.",
 );
 
-/// The day of the keys that this process has read, for its page; 0 none.
+/// The day of the keys that this process has read, for its page; 0: none.
 static DAY_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
-/// The end of the certificates that it has read, likewise.
+/// The end of the certificates that this process has read; 0: none.
 static CERTIFICATE_OF_PROCESS: AtomicU64 = AtomicU64::new(0);
 
 /// The value of [`KEY_EXPIRY`].
@@ -40,7 +40,7 @@ pub fn certificate_expiry() -> u64 {
     CERTIFICATE_OF_PROCESS.load(Ordering::Relaxed)
 }
 
-/// New clients of this process are shown certificates of which the first ends then. The log reminds of it.
+/// New clients of this process receive certificates of which the first ends at `end`. The log reminds of it.
 #[cfg(feature = "tls")]
 pub fn note_certificate(file: &Path, end: Option<Utc>) {
     CERTIFICATE_OF_PROCESS.store(end.map_or(0, |end| end.0), Ordering::Relaxed);

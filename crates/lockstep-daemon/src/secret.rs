@@ -1,6 +1,6 @@
-//! The secrets with which notaries and operators sign, and the public keys that a host believes.
+//! The secrets with which notaries and operators sign, and the public keys that a host trusts.
 //!
-//! A secret is made on the host of its owner, as a file of its own, and leaves it at no time.
+//! A secret is made on the host of its owner, as a file of its own, and never leaves that host.
 
 use crate::Failure;
 use crate::args::ClusterArgs;
@@ -19,15 +19,15 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Bytes of the longest file of a secret that is read.
+/// The largest file of a secret that is read, in bytes.
 const SECRET_LEN_MAX: u64 = 1 << 10;
 
-/// Bytes of the longest list of public keys that is read.
+/// The largest list of public keys that is read, in bytes.
 const LIST_LEN_MAX: u64 = 1 << 20;
 
-/// The owners of secrets: each has files of its own.
+/// The owners of secrets, each with its own files.
 pub struct Owner {
-    /// What it is called; also how the name of a secret's file ends.
+    /// The owner in a word; also the extension of a secret's file.
     word: &'static str,
     /// The first line of a secret.
     title: &'static str,
@@ -110,10 +110,10 @@ impl Owner {
         })
     }
 
-    /// The public keys that this host believes, with their names.
+    /// The public keys that this host trusts, with their names.
     ///
     /// # Errors
-    /// There is no file of them, or a line of it is wrong, or there is none in it.
+    /// The file does not exist, has no key, or has an invalid line.
     pub fn public_keys(&self, config: &Config) -> Result<Vec<(NotaryKey, String)>, Failure> {
         let path = self.list_path(config);
         let wrong = |what: String| Failure::new(USAGE, format!("{}: {what}", path.display()));
@@ -128,8 +128,8 @@ impl Owner {
     }
 }
 
-/// The cluster of the flags, and the key by which the orders of this host are signed: an operator's. Nobody
-/// signs where the file of a replica seals them, or where there are no keys.
+/// The cluster of the flags, and the key by which the orders of this host are signed: an operator's. Orders
+/// that the file of a replica seals have no signature, and neither have those of a cluster without keys.
 impl CommandSource for ClusterArgs {
     type Error = Failure;
 
@@ -148,7 +148,7 @@ impl CommandSource for ClusterArgs {
     }
 }
 
-/// The secret that these hexadecimal digits are.
+/// The secret in these hexadecimal digits.
 fn secret_of(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let (pairs, _) = text.as_bytes().as_chunks::<2>();
     let digit = |byte: u8| char::from(byte).to_digit(16);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How long ago, or for how long, for people.
+/// A duration, for people.
 pub fn age(time: Duration) -> String {
     let seconds = time.as_secs();
     match seconds {

@@ -7,39 +7,39 @@ use lockstep_io::key_file::KeyFile;
 use std::fmt;
 use std::path::Path;
 
-/// From so many days before on there are reminders: a month, as for certificates.
+/// The number of days before the day at which reminders begin: a month, as for certificates.
 pub const REMIND_DAYS: i64 = 30;
 
-/// The day, and how far it is.
+/// The day, and the time until then.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Expiry {
     /// The generation that seals.
     pub generation: u8,
     /// The day.
     pub until: Utc,
-    /// Days that are left; below zero once it is over.
+    /// The days that are left; negative once it is over.
     pub days_left: i64,
 }
 
 impl Expiry {
-    /// Of the generation that seals until that day, at this wall time.
+    /// The expiry of the sealing generation, at this wall time.
     fn at((generation, until): (u8, Utc), wall: Utc) -> Self {
         Self { generation, until, days_left: wall.days_until(until) }
     }
 
-    /// Of the key file at `path`, now; `None` where no day was set. A file that cannot be read has none:
-    /// whoever needs its keys says why.
+    /// The expiry in the key file at `path`, now; `None` if no day is set. A file that cannot be read has
+    /// none: a command that needs its keys reports the error.
     pub fn read(path: &Path) -> Option<Self> {
         let expiry = KeyFile::read_expiry(path).ok()??;
         Some(Self::at(expiry, Utc::now()))
     }
 
-    /// Of the key file with which this host's operator asks the cluster.
+    /// The expiry in the key file that this host's commands use.
     pub fn of_operator(config: &Config) -> Option<Self> {
         config.key_file(KeyUse::Operator).as_deref().and_then(Self::read)
     }
 
-    /// The day and how far it is, in words.
+    /// The day and the time until then, in words.
     pub fn when(&self) -> String {
         let Self { generation, until, days_left } = self;
         let (until, number) = (until.date(), days_left.unsigned_abs());

@@ -1,6 +1,6 @@
-//! Figures for people: numbers, times and shares in few and known columns.
+//! Figures for people: numbers, times and shares in a few columns of known width.
 
-/// The cell of a figure that nobody knows.
+/// The cell of an unknown figure.
 pub const UNKNOWN: &str = "–";
 
 /// A time in at most five columns: `96us`, `1.2ms`, `150ms`, `1.2s`, `2m03s`, `12m`, `2h03m`, `23h`, `9d`.
@@ -34,7 +34,7 @@ pub fn rate(per_second: f64) -> String {
     }
 }
 
-/// Bytes in at most five columns: `512`, `1.23M`; a thousand is a thousand, as for disks and networks.
+/// Bytes in at most five columns: `512`, `1.23M`; the prefixes are decimal, as for disks and networks.
 pub fn bytes(number: u64) -> String {
     if number < 1_000 { number.to_string() } else { scaled(number as f64) }
 }
@@ -49,7 +49,7 @@ pub fn share(share: f64) -> String {
 
 const SUFFIXES: [&str; 7] = ["", "k", "M", "G", "T", "P", "E"];
 
-/// The number with three digits and the suffix of its size.
+/// The number with three digits and the suffix of its magnitude.
 fn scaled(mut number: f64) -> String {
     let mut place = 0;
     // 999.5 would be printed as 1000.
