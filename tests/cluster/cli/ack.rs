@@ -30,7 +30,7 @@ fn a_readers_wrong_cursor_is_a_warning_with_its_address_until_it_is_acknowledged
     leader.await_log("a reader at 127.0.0.1:");
 
     let refused = cluster.run(&["ack", "LS1101"], b"").with_code(2);
-    assert!(refused.err.contains("how a node stands"), "{}", refused.err);
+    assert!(refused.err.contains("is a state of a node"), "{}", refused.err);
     let done = cluster.run(&["ack", "LS1017"], b"").with_code(0);
     assert!(done.out.contains("LS1017 is acknowledged: a reader at 127.0.0.1:"), "{}", done.out);
     let health = cluster.run(&["health"], b"");

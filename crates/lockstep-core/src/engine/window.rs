@@ -34,8 +34,8 @@ pub use timer::ResendTimer;
 
 /// No index.
 const NONE: u32 = u32::MAX;
-/// No run either, and no list's last one: not even that of a list that has none.
-const NOBODYS: u32 = NONE - 1;
+/// No datagram is open with a run. It differs from [`NONE`], which is the last run of an empty list.
+const NO_RUN_IS_OPEN: u32 = NONE - 1;
 
 /// One datagram of submissions.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -80,7 +80,7 @@ impl MessageRun {
 
 /// A publisher's messages without a fate, oldest first: a list of runs through the window's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct OutstandingMessage {
+pub struct UnsettledMessages {
     head: u32,
     tail: u32,
     /// The number of the oldest message.
@@ -93,7 +93,7 @@ pub struct OutstandingMessage {
     unstamped_at: u32,
 }
 
-impl Default for OutstandingMessage {
+impl Default for UnsettledMessages {
     fn default() -> Self {
         Self { head: NONE, tail: NONE, oldest: 0, unstamped: 0, unstamped_run: NONE, unstamped_at: 0 }
     }
@@ -157,7 +157,7 @@ impl SubmitWindow {
             tail: 0,
             open: OpenFrame::default(),
             open_place: 0,
-            open_run: NOBODYS,
+            open_run: NO_RUN_IS_OPEN,
             runs: vec![MessageRun::NONE; entries as usize],
             free: (0..entries).rev().collect(),
             pending: 0,
@@ -203,7 +203,7 @@ impl SubmitWindow {
     #[inline]
     pub fn claim(
         &mut self,
-        list: &mut OutstandingMessage,
+        list: &mut UnsettledMessages,
         entry: EntryHeader,
         payload_len: usize,
         is_stamped: bool,
@@ -234,7 +234,7 @@ impl SubmitWindow {
     /// The next messages are those of `list`, from number `first` on, of which the first one has this length:
     /// they lie in the open datagram, or in the next one. Returns whether there is room for it.
     #[inline(never)]
-    fn begin_run(&mut self, list: &mut OutstandingMessage, first: PublisherSeq, payload_len: usize) -> bool {
+    fn begin_run(&mut self, list: &mut UnsettledMessages, first: PublisherSeq, payload_len: usize) -> bool {
         if !self.has_room(payload_len) {
             return false;
         }
@@ -262,7 +262,7 @@ impl SubmitWindow {
         let slot = &mut self.slots[self.open_place];
         (slot.length, slot.count) = (open.len() as u32, open.count());
         self.tail += 1;
-        (self.open_place, self.open_run) = (self.place(self.tail), NOBODYS);
+        (self.open_place, self.open_run) = (self.place(self.tail), NO_RUN_IS_OPEN);
     }
 
     /// Whether the datagram at this place was sent.
@@ -274,7 +274,7 @@ impl SubmitWindow {
 
     /// The messages of `list` up to number `stamped` were seen stamped: whoever leads holds them.
     #[inline]
-    pub fn on_stamped(&mut self, now: Nanos, list: &mut OutstandingMessage, stamped: PublisherSeq) {
+    pub fn on_stamped(&mut self, now: Nanos, list: &mut UnsettledMessages, stamped: PublisherSeq) {
         while list.unstamped <= stamped
             && let Some(&run) = self.runs.get(list.unstamped_run as usize)
         {
@@ -288,7 +288,7 @@ impl SubmitWindow {
     /// it, need not be stamped any more. Returns whether its datagram had no others, and was not due before
     /// its time.
     #[inline]
-    fn pass(&mut self, list: &mut OutstandingMessage, run: &MessageRun, to: PublisherSeq) -> bool {
+    fn pass(&mut self, list: &mut UnsettledMessages, run: &MessageRun, to: PublisherSeq) -> bool {
         let count = to - list.unstamped;
         list.unstamped = to;
         if to == run.end() {
@@ -343,7 +343,7 @@ impl SubmitWindow {
     }
 
     /// A takeover took back the places of the messages of `list` numbered above `stamped`.
-    pub fn on_unstamped(&mut self, list: &mut OutstandingMessage, stamped: PublisherSeq) {
+    pub fn on_unstamped(&mut self, list: &mut UnsettledMessages, stamped: PublisherSeq) {
         self.next_due = 0;
         let from = list.oldest.max(stamped + 1);
         let to = if list.unstamped_run == NONE { PublisherSeq::MAX } else { list.unstamped };
@@ -361,7 +361,7 @@ impl SubmitWindow {
 
     /// The run of `list` with the message of this number, not below its oldest, and where the entry lies; no
     /// run if there is no such message.
-    fn find(&self, list: &OutstandingMessage, number: PublisherSeq) -> (u32, u32) {
+    fn find(&self, list: &UnsettledMessages, number: PublisherSeq) -> (u32, u32) {
         let mut index = list.head;
         while let Some(run) = self.runs.get(index as usize) {
             if number < run.end() {
@@ -491,7 +491,7 @@ impl SubmitWindow {
     /// The `count` oldest messages of `list`, or as many as there are, have their fate. Returns their
     /// numbers.
     #[inline]
-    pub fn pop(&mut self, list: &mut OutstandingMessage, count: u64) -> Range<PublisherSeq> {
+    pub fn pop(&mut self, list: &mut UnsettledMessages, count: u64) -> Range<PublisherSeq> {
         let first = list.oldest;
         let mut left = count;
         while left > 0
@@ -523,7 +523,7 @@ impl SubmitWindow {
     /// The oldest message of `list` that was not seen stamped, and those behind it that lie in the same
     /// datagram, as they were handed in.
     #[inline]
-    pub fn unstamped(&self, list: &OutstandingMessage) -> Entries<'_> {
+    pub fn unstamped(&self, list: &UnsettledMessages) -> Entries<'_> {
         self.runs.get(list.unstamped_run as usize).map_or(Entries::NONE, |run| {
             self.entries(run.slot, list.unstamped_at, (run.end() - list.unstamped) as u16)
         })
@@ -531,23 +531,23 @@ impl SubmitWindow {
 
     /// The oldest message of `list`, as it was handed in.
     #[cold]
-    fn oldest_entry(&self, list: &OutstandingMessage) -> Option<Entry<'_>> {
+    fn oldest_entry(&self, list: &UnsettledMessages) -> Option<Entry<'_>> {
         let (run, at) = self.find(list, list.oldest);
         self.entries(self.runs.get(run as usize)?.slot, at, 1).next()
     }
 
     /// Whether the oldest message of `list` is a part behind which others follow.
-    pub fn is_part(&self, list: &OutstandingMessage) -> bool {
+    pub fn is_part(&self, list: &UnsettledMessages) -> bool {
         self.oldest_entry(list).is_some_and(|own| own.header.flags & PART_MORE != 0)
     }
 
     /// What the oldest message of `list` says, as [`entry_digest`] tells it.
-    pub fn digest(&self, list: &OutstandingMessage) -> Option<u32> {
+    pub fn digest(&self, list: &UnsettledMessages) -> Option<u32> {
         self.oldest_entry(list).map(|own| entry_digest(own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.
-    pub fn oldest(&self, list: &OutstandingMessage) -> Option<PublisherSeq> {
+    pub fn oldest(&self, list: &UnsettledMessages) -> Option<PublisherSeq> {
         (list.head != NONE).then_some(list.oldest)
     }
 

@@ -1,6 +1,6 @@
 //! SubmitWindow against a model of lists, and what it must do with a device that takes little.
 
-use lockstep_core::engine::window::{Flight, OutstandingMessage, ResendTimer, SubmitWindow};
+use lockstep_core::engine::window::{Flight, UnsettledMessages, ResendTimer, SubmitWindow};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use proptest::prelude::*;
@@ -22,7 +22,7 @@ fn in_flight(entries: u32, datagrams: u32, flight: u32) -> SubmitWindow {
 
 fn claim(
     window: &mut SubmitWindow,
-    list: &mut OutstandingMessage,
+    list: &mut UnsettledMessages,
     publisher: u32,
     publisher_seq: u64,
     len: usize,
@@ -41,7 +41,7 @@ fn claim(
 }
 
 /// The oldest message has its fate.
-fn pop(window: &mut SubmitWindow, list: &mut OutstandingMessage) -> Option<u64> {
+fn pop(window: &mut SubmitWindow, list: &mut UnsettledMessages) -> Option<u64> {
     window.pop(list, 1).next()
 }
 
@@ -78,7 +78,7 @@ fn send(window: &mut SubmitWindow, now: Nanos, number: &mut u64, taken: usize) -
 
 #[test]
 fn a_message_is_sent_again_until_it_has_its_fate_and_more_seldom_each_time() {
-    let (mut window, mut list, mut number) = (window(4, 4), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(4, 4), UnsettledMessages::default(), 0);
     claim(&mut window, &mut list, 1, 1, 64);
     let mut times = Vec::new();
     for now in (1_000..40_000).step_by(100) {
@@ -94,7 +94,7 @@ fn a_message_is_sent_again_until_it_has_its_fate_and_more_seldom_each_time() {
 
 #[test]
 fn the_wait_follows_the_round_trips_of_what_was_sent_once() {
-    let (mut window, mut list, mut number) = (window(4, 4), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(4, 4), UnsettledMessages::default(), 0);
     for round in 0..20 {
         let now = 1_000 + round * 1_000;
         claim(&mut window, &mut list, 1, round + 1, 64);
@@ -110,7 +110,7 @@ fn the_wait_follows_the_round_trips_of_what_was_sent_once() {
 
 #[test]
 fn a_round_trip_that_outgrows_the_wait_is_learned_and_things_are_sent_once_again() {
-    let (mut window, mut list, mut number) = (window(4, 4), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(4, 4), UnsettledMessages::default(), 0);
     let mut resent = Vec::new();
     for (publisher_seq, round_trip) in (1..=40).zip([50; 20].into_iter().chain([3_000; 20])) {
         let began = publisher_seq * 50_000;
@@ -132,7 +132,7 @@ fn a_round_trip_that_outgrows_the_wait_is_learned_and_things_are_sent_once_again
 
 #[test]
 fn what_was_seen_stamped_is_not_sent_again_unless_a_takeover_took_its_place() {
-    let (mut window, mut list, mut number) = (window(12, 4), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(12, 4), UnsettledMessages::default(), 0);
     for publisher_seq in 1..=2 {
         claim(&mut window, &mut list, 1, publisher_seq, 240);
         send(&mut window, 1_000, &mut number, 9);
@@ -149,7 +149,7 @@ fn what_was_seen_stamped_is_not_sent_again_unless_a_takeover_took_its_place() {
 
 #[test]
 fn what_the_leader_misses_is_sent_again_at_once_and_nothing_else_is() {
-    let (mut window, mut list, mut number) = (window(12, 4), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(12, 4), UnsettledMessages::default(), 0);
     claim(&mut window, &mut list, 1, 1, 240);
     send(&mut window, 1_000, &mut number, 9);
     window.on_stamped(1_040, &mut list, 1);
@@ -170,7 +170,7 @@ fn what_the_leader_misses_is_sent_again_at_once_and_nothing_else_is() {
 #[test]
 fn what_a_stalled_leader_may_have_is_sent_again_a_few_at_a_time_more_where_that_helps_and_less_where_not() {
     let mut window = in_flight(256, 256, 1_024);
-    let (mut list, mut number) = (OutstandingMessage::default(), 0);
+    let (mut list, mut number) = (UnsettledMessages::default(), 0);
     for publisher_seq in 1..=128 {
         claim(&mut window, &mut list, 1, publisher_seq, 240);
         send(&mut window, 1_000, &mut number, 999);
@@ -197,7 +197,7 @@ fn what_a_stalled_leader_may_have_is_sent_again_a_few_at_a_time_more_where_that_
 #[test]
 fn no_more_is_under_way_than_a_socket_takes_and_a_loss_halves_that_until_all_goes_well_again() {
     let mut window = in_flight(512, 512, 64);
-    let (mut list, mut number, mut now, mut stamped) = (OutstandingMessage::default(), 0, 1_000, 0);
+    let (mut list, mut number, mut now, mut stamped) = (UnsettledMessages::default(), 0, 1_000, 0);
     for publisher_seq in 1..=512 {
         claim(&mut window, &mut list, 1, publisher_seq, 240);
     }
@@ -227,7 +227,7 @@ fn no_more_is_under_way_than_a_socket_takes_and_a_loss_halves_that_until_all_goe
 
 #[test]
 fn what_the_device_did_not_take_is_offered_again_at_once() {
-    let (mut window, mut list, mut number) = (window(12, 4), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(12, 4), UnsettledMessages::default(), 0);
     for publisher_seq in 1..=9 {
         claim(&mut window, &mut list, 1, publisher_seq, 64);
     }
@@ -238,7 +238,7 @@ fn what_the_device_did_not_take_is_offered_again_at_once() {
 
 #[test]
 fn a_full_window_says_so_and_takes_again_when_a_place_is_free() {
-    let (mut window, mut list, mut number) = (window(12, 2), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(12, 2), UnsettledMessages::default(), 0);
     for publisher_seq in 1..=6 {
         assert!(window.has_room(64));
         claim(&mut window, &mut list, 1, publisher_seq, 64);
@@ -256,7 +256,7 @@ fn a_full_window_says_so_and_takes_again_when_a_place_is_free() {
 #[test]
 fn a_place_whose_messages_had_their_fate_before_they_were_sent_is_used_again() {
     // A copy of this publisher was faster.
-    let (mut window, mut list, mut number) = (window(4, 1), OutstandingMessage::default(), 0);
+    let (mut window, mut list, mut number) = (window(4, 1), UnsettledMessages::default(), 0);
     claim(&mut window, &mut list, 1, 1, 64);
     assert_eq!(pop(&mut window, &mut list), Some(1));
     send(&mut window, 1_000, &mut number, 9);
@@ -268,7 +268,7 @@ fn a_place_whose_messages_had_their_fate_before_they_were_sent_is_used_again() {
 #[test]
 fn what_a_takeover_made_due_is_sent_once_before_its_time_and_nothing_else_is() {
     let (mut window, mut list, mut other, mut number) =
-        (window(12, 4), OutstandingMessage::default(), OutstandingMessage::default(), 0);
+        (window(12, 4), UnsettledMessages::default(), UnsettledMessages::default(), 0);
     for publisher_seq in 1..=3 {
         claim(&mut window, &mut list, 1, publisher_seq, 240);
         send(&mut window, 1_000, &mut number, 9);
@@ -322,7 +322,7 @@ proptest! {
     #[test]
     fn every_message_is_sent_until_it_has_exactly_one_fate(steps in steps()) {
         let mut window = window(ENTRIES, DATAGRAMS);
-        let mut lists: BTreeMap<u32, OutstandingMessage> = BTreeMap::new();
+        let mut lists: BTreeMap<u32, UnsettledMessages> = BTreeMap::new();
         let mut waiting: BTreeMap<u32, VecDeque<u64>> = BTreeMap::new();
         let mut next: BTreeMap<u32, u64> = BTreeMap::new();
         let mut sent: BTreeMap<(u32, u64), u32> = BTreeMap::new();

@@ -258,6 +258,11 @@ impl Clients {
         self.nodes.get(&index)
     }
 
+    /// The time of each client's next turn, and its node.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = (Nanos, usize)> {
+        self.nodes.iter().map(|(index, node)| (node.ready_at(), *index))
+    }
+
     /// The client at a node, on its host.
     pub(crate) fn node_mut(&mut self, index: usize) -> Option<&mut ClientNode> {
         self.nodes.get_mut(&index)

@@ -164,6 +164,12 @@ impl Edges {
         self.nodes.get(&index).map(|node| node as &dyn SimProcess).or(handle)
     }
 
+    /// The time of the next turn at each node, and the node.
+    pub(crate) fn ready(&self) -> impl Iterator<Item = (Nanos, usize)> {
+        let handles = self.handles.iter().map(|(index, node)| (node.ready_at(), *index));
+        self.nodes.iter().map(|(index, node)| (node.ready_at(), *index)).chain(handles)
+    }
+
     /// The process at a node, or the node of its second handle.
     pub(crate) fn node_mut(&mut self, index: usize) -> Option<&mut dyn SimProcess> {
         let handle = self.handles.get_mut(&index).map(|node| node as &mut dyn SimProcess);

@@ -171,10 +171,14 @@ impl World {
         }
     }
 
-    /// The node with the next turn, and its time.
+    /// The node with the next turn, and its time; of several the first.
     fn next_ready(&self) -> (usize, Nanos) {
-        let ready = (0..self.rooms.len()).map(|index| (index, self.node(index).ready_at()));
-        ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
+        let machines = self.machines.nodes.iter().enumerate().map(|(index, node)| (node.ready_at(), index));
+        let edge = self.edge.iter().flat_map(|edge| edge.ready());
+        let seconds = self.rooms.iter().position(|room| *room == Room::Seconds);
+        let seconds = seconds.map(|index| (self.seconds.ready_at(), index));
+        let first = machines.chain(self.clients.ready()).chain(edge).chain(seconds).min();
+        first.map_or((0, Nanos::MAX), |(at, index)| (index, at))
     }
 
     /// The clients and receivers of the edge have their turns.

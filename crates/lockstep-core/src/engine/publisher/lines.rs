@@ -22,7 +22,7 @@
 use super::stamped::{PayloadMatch, StampedRun};
 use super::{PublishError, PublisherEvent};
 use crate::engine::unfinished::Unfinished;
-use crate::engine::window::{OutstandingMessage, SubmitWindow};
+use crate::engine::window::{UnsettledMessages, SubmitWindow};
 use crate::proto::parts::PartsBounds;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
@@ -89,7 +89,7 @@ pub(super) struct PublisherName {
     pub(super) open: u64,
     /// The number of the first part that was read last, of a message in parts.
     begun: PublisherSeq,
-    pub(super) outstanding: OutstandingMessage,
+    pub(super) outstanding: UnsettledMessages,
 }
 
 /// A message that a copy of us had stamped before we handed it in.
@@ -179,7 +179,7 @@ impl PublisherNames {
             diverged: false,
             open: 0,
             begun: 0,
-            outstanding: OutstandingMessage::default(),
+            outstanding: UnsettledMessages::default(),
         };
         self.unopened += 1;
         match self.list.get_mut(ticket) {

@@ -1,10 +1,10 @@
 //! What holds of a publisher's window after each call, in the words of its rules.
 
-use super::{NONE, OutstandingMessage, Slot, SubmitWindow};
+use super::{NONE, UnsettledMessages, Slot, SubmitWindow};
 
 impl SubmitWindow {
     /// Holds always, of the window and of all `lists` that lie in it. Panics with the rule that is broken.
-    pub fn invariants<'l>(&self, lists: impl Iterator<Item = &'l OutstandingMessage>) {
+    pub fn invariants<'l>(&self, lists: impl Iterator<Item = &'l UnsettledMessages>) {
         let mut left = vec![true; self.runs.len()];
         let mut take = |run: u32| {
             let once = left.get_mut(run as usize).is_some_and(std::mem::take);

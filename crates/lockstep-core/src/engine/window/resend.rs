@@ -1,13 +1,13 @@
 //! Which datagrams are sent again, and when.
 
-use super::{OutstandingMessage, Slot, SubmitWindow};
+use super::{UnsettledMessages, Slot, SubmitWindow};
 use lockstep_wire::{Nanos, PublisherSeq};
 
 impl SubmitWindow {
     /// A leader is gone that may have heard the messages of `list` numbered above `stamped`: what was sent
     /// of them is sent again at the next turns, in order and a few at a time, and then as if for the
     /// first time.
-    pub fn hurry(&mut self, list: &OutstandingMessage, stamped: PublisherSeq) {
+    pub fn hurry(&mut self, list: &UnsettledMessages, stamped: PublisherSeq) {
         self.timer.on_leader_changed();
         let mut index = list.head;
         while let Some(&run) = self.runs.get(index as usize) {
@@ -24,7 +24,7 @@ impl SubmitWindow {
     pub fn on_missing(
         &mut self,
         now: Nanos,
-        list: &OutstandingMessage,
+        list: &UnsettledMessages,
         from: PublisherSeq,
         to: PublisherSeq,
     ) {
