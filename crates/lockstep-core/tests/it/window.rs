@@ -1,6 +1,6 @@
 //! SubmitWindow against a model of lists, and what it must do with a device that takes little.
 
-use lockstep_core::engine::window::{Flight, UnsettledMessages, ResendTimer, SubmitWindow};
+use lockstep_core::engine::window::{Flight, ResendTimer, SubmitWindow, UnsettledMessages};
 use lockstep_wire::Keyring;
 use lockstep_wire::*;
 use proptest::prelude::*;

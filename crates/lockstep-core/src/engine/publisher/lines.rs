@@ -22,7 +22,7 @@
 use super::stamped::{PayloadMatch, StampedRun};
 use super::{PublishError, PublisherEvent};
 use crate::engine::unfinished::Unfinished;
-use crate::engine::window::{UnsettledMessages, SubmitWindow};
+use crate::engine::window::{SubmitWindow, UnsettledMessages};
 use crate::proto::parts::PartsBounds;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{

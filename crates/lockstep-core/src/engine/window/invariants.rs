@@ -1,6 +1,6 @@
 //! What holds of a publisher's window after each call, in the words of its rules.
 
-use super::{NONE, UnsettledMessages, Slot, SubmitWindow};
+use super::{NONE, Slot, SubmitWindow, UnsettledMessages};
 
 impl SubmitWindow {
     /// Holds always, of the window and of all `lists` that lie in it. Panics with the rule that is broken.

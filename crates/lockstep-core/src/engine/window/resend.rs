@@ -1,6 +1,6 @@
 //! Which datagrams are sent again, and when.
 
-use super::{UnsettledMessages, Slot, SubmitWindow};
+use super::{Slot, SubmitWindow, UnsettledMessages};
 use lockstep_wire::{Nanos, PublisherSeq};
 
 impl SubmitWindow {
@@ -21,13 +21,7 @@ impl SubmitWindow {
 
     /// The leader misses the messages of `list` numbered `from..to`: what was sent of them is sent again
     /// at the next turns, unless it may still be under way.
-    pub fn on_missing(
-        &mut self,
-        now: Nanos,
-        list: &UnsettledMessages,
-        from: PublisherSeq,
-        to: PublisherSeq,
-    ) {
+    pub fn on_missing(&mut self, now: Nanos, list: &UnsettledMessages, from: PublisherSeq, to: PublisherSeq) {
         let guard_ns = self.timer.smoothed_ns() / 2;
         let from = from.max(list.unstamped);
         let mut index = list.unstamped_run;
