@@ -10,12 +10,12 @@
 //! that was killed has left there; then the network.
 
 use crate::peer::CLIENT;
+use lockstep_testkit::netns::{Network, unsupported};
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use tempfile::TempDir;
-use lockstep_testkit::netns::{Network, unsupported};
 
 /// Nodes.
 pub const NODES: usize = 3;
