@@ -276,6 +276,14 @@ fn moved_group(address: &mut SocketAddrV4, index: usize) -> Result<(), String> {
 /// What one stream takes for itself alone on a host: the kind of it with the host, its text, and the key.
 type Claim = ((&'static str, String), String, String);
 
+/// Who takes it: on which host, which stream, under which key, and where the file says so.
+struct Holder {
+    host: String,
+    stream: String,
+    key: String,
+    span: Option<Span>,
+}
+
 /// SET-1: what the stream of `layers` takes.
 fn claims(layers: &Layers<'_>) -> Vec<Claim> {
     let everywhere = String::new;
@@ -317,17 +325,18 @@ fn claims(layers: &Layers<'_>) -> Vec<Claim> {
 /// SET-1: streams of a set share no group, port, file, pinned core or cluster number on a host. `layers` is
 /// one of them, `others` are those before it in the file.
 pub(super) fn check_apart(layers: &mut Layers<'_>, name: &str, others: &[(String, Layers<'_>)]) {
-    let mut taken: BTreeMap<(&str, String), Vec<(String, String, String, Option<Span>)>> = BTreeMap::new();
+    let mut taken: BTreeMap<(&str, String), Vec<Holder>> = BTreeMap::new();
     for (other, theirs) in others {
         for ((what, host), value, key) in claims(theirs) {
             let span = theirs.cells.get(&key).and_then(|cell: &Cell| cell.span.clone());
-            taken.entry((what, value)).or_default().push((host, other.clone(), key, span));
+            let holder = Holder { host, stream: other.clone(), key, span };
+            taken.entry((what, value)).or_default().push(holder);
         }
     }
     for ((what, host), value, key) in claims(layers) {
         let holders = taken.get(&(what, value.clone())).map_or(&[][..], Vec::as_slice);
-        let meets = |theirs: &str| host.is_empty() || theirs.is_empty() || host == theirs;
-        let Some((_, other, their_key, span)) = holders.iter().find(|(theirs, ..)| meets(theirs)) else {
+        let meets = |other: &&Holder| host.is_empty() || other.host.is_empty() || host == other.host;
+        let Some(Holder { stream: other, key: their_key, span, .. }) = holders.iter().find(meets) else {
             continue;
         };
         let what = if what.is_empty() { String::new() } else { format!("{what} ") };

@@ -1,0 +1,340 @@
+//! The merged order over abstract streams: logs that grow, commit, are taken over and founded anew; several
+//! coordinators, some of them late; readers that read when they like. Whatever the order of all that, each
+//! reader delivers a prefix of one order.
+
+use lockstep_set::{
+    Coordinator, CoordinatorLimits, Cut, CutRow, Cuts, Merge, MergeEntry, MergeTurn, SetEntry, SetRow,
+    Verdict,
+};
+use lockstep_wire::{Epoch, Identity, Nanos, Seq};
+use proptest::prelude::*;
+
+/// The cluster of the home stream.
+const HOME: u64 = 10;
+/// The clusters of the other streams.
+const OTHERS: [u64; 2] = [20, 30];
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Entry {
+    Plain(u64),
+    Epoch(Epoch),
+    Sets(Vec<u8>),
+}
+
+/// One stream: its log, of which a part is committed.
+#[derive(Clone, Debug, Default)]
+struct Log {
+    entries: Vec<(Entry, Nanos)>,
+    committed: usize,
+    round: u32,
+}
+
+impl Log {
+    fn new() -> Self {
+        let mut log = Self::default();
+        log.take_over(0);
+        log.committed = 1;
+        log
+    }
+
+    /// A new leader begins behind entry `kept`.
+    fn take_over(&mut self, kept: usize) {
+        self.entries.truncate(kept);
+        self.committed = self.committed.min(kept);
+        self.round += 1;
+        let leader = Identity { replica: 1, incarnation: 1 };
+        self.entries.push((Entry::Epoch(Epoch::new(self.round, leader)), 0));
+    }
+
+    fn epoch_at(&self, next: Seq) -> Epoch {
+        let before = self.entries.iter().take(next as usize - 1).rev();
+        let epochs = before.filter_map(|(entry, _)| match entry {
+            Entry::Epoch(epoch) => Some(*epoch),
+            _ => None,
+        });
+        epochs.into_iter().next().unwrap_or(Epoch::NONE)
+    }
+}
+
+/// What a reader delivered: merged number, cluster, seq, and its time.
+type Delivered = (u64, u64, Seq, Nanos);
+
+/// Reads as far as `merge` and the committed logs allow.
+fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>) {
+    loop {
+        let turn = merge.turn();
+        let (log, stream) = match turn {
+            MergeTurn::Home => (home, HOME),
+            MergeTurn::Other(index) => {
+                let stream = merge.cuts().streams()[index].stream;
+                let log = OTHERS.iter().position(|cluster| *cluster == stream).expect("a stream of the set");
+                (&others[log], stream)
+            }
+        };
+        let seq = merge.next_of(turn);
+        let Some((entry, stamped)) = log.entries[..log.committed].get(seq as usize - 1) else { return };
+        let what = match entry {
+            Entry::Plain(_) => MergeEntry::Plain,
+            Entry::Epoch(epoch) => MergeEntry::Epoch(*epoch),
+            Entry::Sets(payload) => MergeEntry::Sets(payload),
+        };
+        if let Verdict::Deliver { number, timestamp } = merge.judge(turn, seq, *stamped, what) {
+            merge.deliver(turn, *stamped, what);
+            out.push((number, stream, seq, timestamp));
+        }
+    }
+}
+
+/// A step of the world; numbers are taken modulo what there is.
+#[derive(Clone, Debug)]
+enum Step {
+    Append(usize, Nanos),
+    Commit(usize, usize),
+    TakeOver(usize, usize),
+    /// An operator founds a stream on less than was committed.
+    Found(usize, usize),
+    /// A coordinator looks at all streams.
+    Look(usize),
+    /// It publishes a cut, which arrives behind so many others.
+    Publish(usize),
+    Arrive(usize),
+    /// A cut that some program made up.
+    Foreign(Seq, Seq, Seq),
+    Read(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let stream = 0usize..3;
+    prop_oneof![
+        6 => (stream.clone(), 0u64..100).prop_map(|(stream, time)| Step::Append(stream, time)),
+        6 => (stream.clone(), 0usize..9).prop_map(|(stream, by)| Step::Commit(stream, by)),
+        1 => (stream, 0usize..9).prop_map(|(stream, kept)| Step::TakeOver(stream, kept)),
+        1 => (1usize..3, 0usize..9).prop_map(|(stream, lost)| Step::Found(stream, lost)),
+        4 => (0usize..3).prop_map(Step::Look),
+        4 => (0usize..3).prop_map(Step::Publish),
+        4 => (0usize..4).prop_map(Step::Arrive),
+        1 => (0u64..30, 0u64..30, 0u64..30).prop_map(|(after, a, b)| Step::Foreign(after, a, b)),
+        4 => (0usize..3).prop_map(Step::Read),
+    ]
+}
+
+/// A coordinator, and how far it has read the home stream.
+struct Writer {
+    rules: Coordinator,
+    cuts: Cuts,
+    home: usize,
+}
+
+impl Writer {
+    fn new() -> Self {
+        let limits = CoordinatorLimits { interval_ns: 0, patience: 0 };
+        Self { rules: Coordinator::new(limits), cuts: Cuts::default(), home: 0 }
+    }
+}
+
+struct Reader {
+    merge: Merge,
+    delivered: Vec<Delivered>,
+    /// It had read what a founding has taken away: it ends (LINEAGE-2).
+    has_ended: bool,
+}
+
+struct World {
+    home: Log,
+    others: Vec<Log>,
+    writers: Vec<Writer>,
+    readers: Vec<Reader>,
+    in_flight: Vec<Vec<u8>>,
+    now: Nanos,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut home = Log::new();
+        let names = ["a", "b"];
+        let rows = OTHERS.iter().zip(names);
+        let rows =
+            rows.map(|(stream, name)| SetRow { stream: *stream, from: 1, name: name.into() }).collect();
+        home.entries.push((Entry::Sets(SetEntry { number: 1, rows }.to_bytes()), 0));
+        home.committed = 2;
+        let reader = |_| Reader { merge: Merge::default(), delivered: Vec::new(), has_ended: false };
+        Self {
+            home,
+            others: vec![Log::new(), Log::new()],
+            writers: (0..3).map(|_| Writer::new()).collect(),
+            readers: (0..3).map(reader).collect(),
+            in_flight: Vec::new(),
+            now: 0,
+        }
+    }
+
+    fn log(&mut self, stream: usize) -> &mut Log {
+        if stream == 0 { &mut self.home } else { &mut self.others[stream - 1] }
+    }
+
+    fn act(&mut self, step: Step) {
+        self.now += 1;
+        match step {
+            Step::Append(stream, time) => {
+                let now = self.now;
+                self.log(stream).entries.push((Entry::Plain(now), time));
+            }
+            Step::Commit(stream, by) => {
+                let log = self.log(stream);
+                log.committed = (log.committed + by).min(log.entries.len());
+            }
+            Step::TakeOver(stream, kept) => {
+                let log = self.log(stream);
+                let kept = (log.committed + kept).min(log.entries.len());
+                log.take_over(kept);
+            }
+            Step::Found(stream, lost) => self.found(stream - 1, lost),
+            Step::Look(writer) => self.look(writer),
+            Step::Publish(writer) => {
+                let Writer { rules, cuts, home } = &mut self.writers[writer];
+                if let Some(cut) = rules.cut(self.now, *home as Seq + 1, cuts) {
+                    self.in_flight.push(cut.to_bytes());
+                }
+            }
+            Step::Arrive(which) => {
+                if !self.in_flight.is_empty() {
+                    let cut = self.in_flight.remove(which % self.in_flight.len());
+                    self.home.entries.push((Entry::Sets(cut), 0));
+                }
+            }
+            Step::Foreign(after, a, b) => {
+                let row = |(stream, next): (&u64, Seq)| CutRow {
+                    stream: *stream,
+                    next: next + 1,
+                    ..CutRow::default()
+                };
+                let rows = OTHERS.iter().zip([a, b]).map(row).collect();
+                // A key that lists `lockstep/set` writes no such thing; one that names no cut is void.
+                let cut = Cut { after: after.max(1_000), done: 0, rows };
+                self.home.entries.push((Entry::Sets(cut.to_bytes()), 0));
+            }
+            Step::Read(reader) => self.read(reader),
+        }
+    }
+
+    fn found(&mut self, index: usize, lost: usize) {
+        let log = &mut self.others[index];
+        let kept = log.committed.saturating_sub(lost).max(1);
+        log.take_over(kept);
+        let bound = kept as Seq + 1;
+        let has_read_more = |merge: &Merge| {
+            let place = merge.cuts().streams().iter().position(|stream| stream.stream == OTHERS[index]);
+            place.is_some_and(|index| merge.next_of(MergeTurn::Other(index)) > bound)
+        };
+        for reader in &mut self.readers {
+            reader.has_ended |= has_read_more(&reader.merge);
+        }
+        // A coordinator that had read more starts again, without a state.
+        self.writers.iter_mut().for_each(|writer| *writer = Writer::new());
+    }
+
+    fn look(&mut self, writer: usize) {
+        let Self { home, others, writers, now, .. } = self;
+        let Writer { rules, cuts, home: read } = &mut writers[writer];
+        for (log, cluster) in others.iter().zip(OTHERS) {
+            let next = log.committed as Seq + 1;
+            rules.on_frame(cluster, next, log.epoch_at(next));
+        }
+        for (at, (entry, _)) in home.entries[..home.committed].iter().enumerate().skip(*read) {
+            if let Entry::Sets(payload) = entry {
+                cuts.on_entry(at as Seq + 1, payload);
+            }
+        }
+        *read = (*read).max(home.committed);
+        rules.on_home(*now, cuts);
+        // What it published may be lost on its way: it may publish again.
+        if self.in_flight.is_empty() {
+            rules.on_refused();
+        }
+    }
+
+    fn read(&mut self, reader: usize) {
+        let Self { home, others, readers, .. } = self;
+        let Reader { merge, delivered, has_ended } = &mut readers[reader];
+        if !*has_ended {
+            read(merge, home, others, delivered);
+        }
+    }
+}
+
+/// The order of all that is committed.
+fn order_of(home: &Log, others: &[Log]) -> Vec<Delivered> {
+    let mut all = Vec::new();
+    read(&mut Merge::default(), home, others, &mut all);
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn each_reader_delivers_a_prefix_of_one_order_whatever_is_read_when(
+        steps in prop::collection::vec(step(), 0..120)
+    ) {
+        let mut world = World::new();
+        for step in steps {
+            world.act(step);
+        }
+        for stream in 0..3 {
+            let log = world.log(stream);
+            log.committed = log.entries.len();
+        }
+        let whole = order_of(&world.home, &world.others);
+        for reader in 0..world.readers.len() {
+            world.read(reader);
+        }
+        for reader in world.readers.iter().filter(|reader| !reader.has_ended) {
+            prop_assert_eq!(&reader.delivered, &whole);
+        }
+        let numbers = whole.iter().map(|(number, ..)| *number);
+        prop_assert!(numbers.eq(1..=whole.len() as u64), "without holes");
+        prop_assert!(whole.is_sorted_by_key(|(.., time)| *time), "the time never falls");
+        for cluster in [HOME, OTHERS[0], OTHERS[1]] {
+            let seqs: Vec<Seq> = whole.iter().filter(|entry| entry.1 == cluster).map(|entry| entry.2).collect();
+            let from = seqs.first().copied().unwrap_or(1);
+            prop_assert_eq!(seqs.clone(), (from..from + seqs.len() as u64).collect::<Vec<_>>(), "its own order");
+        }
+    }
+
+    /// Nothing waits for ever: once a coordinator has read all and its cut has arrived, all is merged.
+    #[test]
+    fn what_is_committed_is_merged_by_the_next_cut(steps in prop::collection::vec(step(), 0..80)) {
+        let mut world = World::new();
+        for step in steps {
+            world.act(step);
+        }
+        for _ in 0..4 {
+            for stream in 0..3 {
+                let log = world.log(stream);
+                log.committed = log.entries.len();
+            }
+            world.in_flight.clear();
+            world.look(0);
+            world.act(Step::Publish(0));
+            world.act(Step::Arrive(0));
+        }
+        world.home.committed = world.home.entries.len();
+        let whole = order_of(&world.home, &world.others);
+        let entries = world.home.committed + world.others.iter().map(|log| log.committed).sum::<usize>();
+        prop_assert_eq!(whole.len(), entries);
+    }
+
+    #[test]
+    fn any_payload_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..3) {
+        let magic: &[u8] = [&b"LKSCUT\0\0"[..], b"LKSSET\0\0", b""][kind as usize];
+        let payload = [magic, &bytes].concat();
+        if let Ok(cut) = Cut::parse(&payload) {
+            prop_assert_eq!(Cut::parse(&cut.to_bytes()), Ok(cut));
+        }
+        if let Ok(list) = SetEntry::parse(&payload) {
+            prop_assert_eq!(SetEntry::parse(&list.to_bytes()), Ok(list));
+        }
+        let mut merge = Merge::default();
+        merge.judge(MergeTurn::Home, 1, 0, MergeEntry::Sets(&payload));
+    }
+}
