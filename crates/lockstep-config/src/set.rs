@@ -276,7 +276,7 @@ fn moved_group(address: &mut SocketAddrV4, index: usize) -> Result<(), String> {
 /// What one stream takes for itself alone on a host: the kind of it with the host, its text, and the key.
 type Claim = ((&'static str, String), String, String);
 
-/// Who takes it: on which host, which stream, under which key, and where the file says so.
+/// A stream that takes something, on a host, with the key under which the file says so.
 struct Holder {
     host: String,
     stream: String,

@@ -2,7 +2,7 @@
 //! stream.
 
 use crate::cuts::Cuts;
-use crate::payload::{Cut, CutRow};
+use crate::payload::{CutEntry, CutRow};
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ impl Coordinator {
     /// MERGE-4 (what a coordinator writes): the cut that is to be published now, if one is. Its rows are ends
     /// of frames that it has read as committed, and never below those of the last cut that counts. One cut is
     /// under way at a time. `home` is the next seq of the home stream.
-    pub fn cut(&mut self, now: Nanos, home: Seq, cuts: &Cuts) -> Option<Cut> {
+    pub fn cut(&mut self, now: Nanos, home: Seq, cuts: &Cuts) -> Option<CutEntry> {
         let read = |stream: u64| self.read.get(&stream).copied().unwrap_or_default();
         let is_ahead = cuts.streams().iter().any(|stream| read(stream.stream) > stream.row);
         if !is_ahead || self.under_way.is_some() {
@@ -73,7 +73,7 @@ impl Coordinator {
             let (epoch, next) = read(stream.stream).max(stream.row);
             CutRow { stream: stream.stream, next, epoch: epoch.0, copies: 0, routes: 0 }
         });
-        let cut = Cut { after: cuts.last(), done: home, rows: rows.collect() };
+        let cut = CutEntry { after: cuts.last(), done: home, rows: rows.collect() };
         (self.due_since, self.under_way) = (None, Some(cuts.last()));
         Some(cut)
     }

@@ -1,6 +1,6 @@
 //! Which cuts of a home stream count, and which streams they speak of.
 
-use crate::payload::{Cut, CutRow, SetEntry};
+use crate::payload::{CutEntry, CutRow, SetEntry};
 use lockstep_wire::{Epoch, Seq};
 
 /// A stream of the set, besides the home stream.
@@ -30,7 +30,7 @@ pub struct Cuts {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SetsEntry {
     /// A cut that counts.
-    Counts(Cut),
+    Counts(CutEntry),
     /// A list of the set's streams that is in force from here on.
     Listed,
     /// Nothing: a cut that does not count, a list that was in force before, or something of a later release.
@@ -63,7 +63,7 @@ impl Cuts {
         if SetEntry::is_meant(payload) {
             return if self.on_list(payload) { SetsEntry::Listed } else { SetsEntry::Void };
         }
-        if !Cut::is_meant(payload) {
+        if !CutEntry::is_meant(payload) {
             return SetsEntry::Void;
         }
         match self.counted(payload) {
@@ -84,8 +84,8 @@ impl Cuts {
     /// MERGE-1 (which cuts count): a cut counts if it names the last one before it that counts, has a row for
     /// each stream of the set, and none of them falls: rows compare by epoch, then by bound. So a stream that
     /// was founded anew below a bound goes on at once, and not when it has grown up to that bound.
-    fn counted(&self, payload: &[u8]) -> Option<Cut> {
-        let cut = Cut::parse(payload).ok().filter(|cut| cut.after == self.last)?;
+    fn counted(&self, payload: &[u8]) -> Option<CutEntry> {
+        let cut = CutEntry::parse(payload).ok().filter(|cut| cut.after == self.last)?;
         let streams = self.streams.iter().map(|stream| stream.stream);
         let is_whole = cut.rows.iter().map(|row| row.stream).eq(streams);
         let falls = |(row, stream): (&CutRow, &MergedStream)| (row.epoch(), row.next) < stream.row;

@@ -11,11 +11,11 @@
 //!  merged:  h1 h2 a1 a2 b1 CUT h4 a3 a4 CUT h6
 //! ```
 //!
-//! * [`payload`] has what stands in the home stream: a [`Cut`], and the list of the set's streams.
+//! * [`payload`] has what stands in the home stream: a [`CutEntry`], and the list of the set's streams.
 //! * [`cuts`] has the rule of which cuts count.
 //! * [`merge`] has the rules of a reader: where a row ends, whose entry is next.
-//! * [`coordinator`] has the rules of whoever writes cuts. Any number of coordinators run; none has a state of
-//!   its own.
+//! * [`coordinator`] has the rules of a process that writes cuts. Any number of coordinators run; none has a
+//!   state of its own.
 //!
 //! Nothing here knows a socket, a thread or a clock. Sources: Scalog (cuts), Calvin and Multi-Ring Paxos
 //! (deterministic merge).
@@ -27,7 +27,10 @@ pub mod cuts;
 pub mod merge;
 pub mod payload;
 
+#[cfg(test)]
+mod model;
+
 pub use coordinator::{Coordinator, CoordinatorLimits};
 pub use cuts::{Cuts, MergedStream, SetsEntry};
-pub use merge::{Merge, MergeEntry, MergeTurn, Verdict};
-pub use payload::{Cut, CutRow, PayloadError, STREAMS_MAX, SetEntry, SetRow};
+pub use merge::{Merge, MergeEntry, MergeOutcome, MergeTurn};
+pub use payload::{CutEntry, CutRow, PayloadError, STREAMS_MAX, SetEntry, SetRow};

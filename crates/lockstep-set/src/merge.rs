@@ -29,9 +29,9 @@ pub enum MergeEntry<'a> {
     Sets(&'a [u8]),
 }
 
-/// What is to be done with an entry.
+/// The place of an entry in the merged order, if it has one yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verdict {
+pub enum MergeOutcome {
     /// It is the next one of the merged order.
     Deliver {
         /// Its place there, from 1.
@@ -108,10 +108,16 @@ impl Merge {
 
     /// Judges the next entry of a stream, which is committed: entries of a stream come by their seqs, without
     /// a hole. `timestamp` is when it was stamped.
-    pub fn judge(&mut self, of: MergeTurn, seq: Seq, timestamp: Nanos, entry: MergeEntry<'_>) -> Verdict {
+    pub fn judge(
+        &mut self,
+        of: MergeTurn,
+        seq: Seq,
+        timestamp: Nanos,
+        entry: MergeEntry<'_>,
+    ) -> MergeOutcome {
         assert!(seq == self.next_of(of), "MERGE-3: seq {seq} of {of:?}, and {} is next", self.next_of(of));
         if of != self.turn() {
-            return Verdict::Hold;
+            return MergeOutcome::Hold;
         }
         match (of, entry) {
             (MergeTurn::Home, MergeEntry::Sets(payload)) if seq != self.cuts.last() => {
@@ -121,8 +127,8 @@ impl Merge {
             _ => {}
         }
         match of == self.turn() {
-            true => Verdict::Deliver { number: self.number, timestamp: self.time.max(timestamp) },
-            false => Verdict::Hold,
+            true => MergeOutcome::Deliver { number: self.number, timestamp: self.time.max(timestamp) },
+            false => MergeOutcome::Hold,
         }
     }
 
@@ -173,8 +179,8 @@ impl Merge {
         }
     }
 
-    /// MERGE-3 (the order): the first stream from `at` on whose row has not ended is next; behind the last one
-    /// the home stream is.
+    /// MERGE-3 (the order): the first stream from `at` on whose row has not ended is next; behind the last
+    /// one the home stream is.
     fn pass_ended_rows(&mut self, at: usize) {
         let Some(reached) = &self.reached else { return };
         let is_left = |index: &usize| {

@@ -77,7 +77,7 @@ const _: () = assert!(size_of::<CutHead>() == 32 && size_of::<CutRow>() == 32);
 
 /// An entry of the home stream that says how far each other stream is merged there.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Cut {
+pub struct CutEntry {
     /// The seq of the last cut before it that counts; 0 if there is none.
     pub after: Seq,
     /// Each spread and move of the home stream below it has its copies below the rows of this cut.
@@ -86,7 +86,7 @@ pub struct Cut {
     pub rows: Vec<CutRow>,
 }
 
-impl Cut {
+impl CutEntry {
     /// Whether a payload is meant to be one.
     pub fn is_meant(payload: &[u8]) -> bool {
         payload.starts_with(&CUT)

@@ -2,9 +2,9 @@
 //! coordinators, some of them late; readers that read when they like. Whatever the order of all that, each
 //! reader delivers a prefix of one order.
 
-use lockstep_set::{
-    Coordinator, CoordinatorLimits, Cut, CutRow, Cuts, Merge, MergeEntry, MergeTurn, SetEntry, SetRow,
-    Verdict,
+use crate::{
+    Coordinator, CoordinatorLimits, CutEntry, CutRow, Cuts, Merge, MergeEntry, MergeOutcome, MergeTurn,
+    SetEntry, SetRow,
 };
 use lockstep_wire::{Epoch, Identity, Nanos, Seq};
 use proptest::prelude::*;
@@ -37,10 +37,10 @@ impl Log {
         log
     }
 
-    /// A new leader begins behind entry `kept`.
-    fn take_over(&mut self, kept: usize) {
-        self.entries.truncate(kept);
-        self.committed = self.committed.min(kept);
+    /// A new leader begins behind entry `stays`.
+    fn take_over(&mut self, stays: usize) {
+        self.entries.truncate(stays);
+        self.committed = self.committed.min(stays);
         self.round += 1;
         let leader = Identity { replica: 1, incarnation: 1 };
         self.entries.push((Entry::Epoch(Epoch::new(self.round, leader)), 0));
@@ -78,7 +78,7 @@ fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>)
             Entry::Epoch(epoch) => MergeEntry::Epoch(*epoch),
             Entry::Sets(payload) => MergeEntry::Sets(payload),
         };
-        if let Verdict::Deliver { number, timestamp } = merge.judge(turn, seq, *stamped, what) {
+        if let MergeOutcome::Deliver { number, timestamp } = merge.judge(turn, seq, *stamped, what) {
             merge.deliver(turn, *stamped, what);
             out.push((number, stream, seq, timestamp));
         }
@@ -108,7 +108,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (stream.clone(), 0u64..100).prop_map(|(stream, time)| Step::Append(stream, time)),
         6 => (stream.clone(), 0usize..9).prop_map(|(stream, by)| Step::Commit(stream, by)),
-        1 => (stream, 0usize..9).prop_map(|(stream, kept)| Step::TakeOver(stream, kept)),
+        1 => (stream, 0usize..9).prop_map(|(stream, stays)| Step::TakeOver(stream, stays)),
         1 => (1usize..3, 0usize..9).prop_map(|(stream, lost)| Step::Found(stream, lost)),
         4 => (0usize..3).prop_map(Step::Look),
         4 => (0usize..3).prop_map(Step::Publish),
@@ -183,10 +183,10 @@ impl World {
                 let log = self.log(stream);
                 log.committed = (log.committed + by).min(log.entries.len());
             }
-            Step::TakeOver(stream, kept) => {
+            Step::TakeOver(stream, stays) => {
                 let log = self.log(stream);
-                let kept = (log.committed + kept).min(log.entries.len());
-                log.take_over(kept);
+                let stays = (log.committed + stays).min(log.entries.len());
+                log.take_over(stays);
             }
             Step::Found(stream, lost) => self.found(stream - 1, lost),
             Step::Look(writer) => self.look(writer),
@@ -210,7 +210,7 @@ impl World {
                 };
                 let rows = OTHERS.iter().zip([a, b]).map(row).collect();
                 // A key that lists `lockstep/set` writes no such thing; one that names no cut is void.
-                let cut = Cut { after: after.max(1_000), done: 0, rows };
+                let cut = CutEntry { after: after.max(1_000), done: 0, rows };
                 self.home.entries.push((Entry::Sets(cut.to_bytes()), 0));
             }
             Step::Read(reader) => self.read(reader),
@@ -219,9 +219,9 @@ impl World {
 
     fn found(&mut self, index: usize, lost: usize) {
         let log = &mut self.others[index];
-        let kept = log.committed.saturating_sub(lost).max(1);
-        log.take_over(kept);
-        let bound = kept as Seq + 1;
+        let stays = log.committed.saturating_sub(lost).max(1);
+        log.take_over(stays);
+        let bound = stays as Seq + 1;
         let has_read_more = |merge: &Merge| {
             let place = merge.cuts().streams().iter().position(|stream| stream.stream == OTHERS[index]);
             place.is_some_and(|index| merge.next_of(MergeTurn::Other(index)) > bound)
@@ -328,8 +328,8 @@ proptest! {
     fn any_payload_is_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), kind in 0..3) {
         let magic: &[u8] = [&b"LKSCUT\0\0"[..], b"LKSSET\0\0", b""][kind as usize];
         let payload = [magic, &bytes].concat();
-        if let Ok(cut) = Cut::parse(&payload) {
-            prop_assert_eq!(Cut::parse(&cut.to_bytes()), Ok(cut));
+        if let Ok(cut) = CutEntry::parse(&payload) {
+            prop_assert_eq!(CutEntry::parse(&cut.to_bytes()), Ok(cut));
         }
         if let Ok(list) = SetEntry::parse(&payload) {
             prop_assert_eq!(SetEntry::parse(&list.to_bytes()), Ok(list));
