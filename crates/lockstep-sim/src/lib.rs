@@ -61,7 +61,7 @@ mod outcome;
 mod plan;
 pub mod proof;
 mod quorum;
-mod seconds;
+mod second_process;
 pub mod shrink;
 pub mod story;
 pub mod svg;

@@ -31,7 +31,7 @@ impl Strike for LongSuspensionFault {
     fn apply(self, world: &mut World) -> Result<(), Violation> {
         let Self { how, lasting } = self;
         world.judge_day(lasting)?;
-        world.seconds.end(&mut world.ctx, "night falls");
+        world.second_process.end(&mut world.ctx, "night falls");
         let dawn = world.ctx.now + lasting;
         (world.ctx.slept_ns, world.ctx.dawn) = (world.ctx.slept_ns + lasting, dawn);
         world.ctx.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));

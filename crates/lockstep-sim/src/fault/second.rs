@@ -24,8 +24,8 @@ pub struct SecondFault {
 impl Strike for SecondFault {
     fn apply(self, world: &mut World) -> Result<(), Violation> {
         let Self { target, with_ring, ahead_ms } = self;
-        let World { ctx, machines, seconds, .. } = world;
-        seconds.begin(ctx, machines, target, with_ring, ahead_ms)
+        let World { ctx, machines, second_process, .. } = world;
+        second_process.begin(ctx, machines, target, with_ring, ahead_ms)
     }
 }
 

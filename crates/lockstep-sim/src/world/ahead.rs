@@ -87,7 +87,7 @@ impl World {
             machines: Machines { events: Vec::new(), ..self.machines.clone() },
             clients: self.clients.clone(),
             edge: None,
-            seconds: self.seconds.clone(),
+            second_process: self.second_process.clone(),
             operator: self.operator.clone(),
             ..*self
         })

@@ -20,7 +20,7 @@ impl World {
     /// ever.
     pub(crate) fn heal_cluster(&mut self) -> Result<(), Violation> {
         self.ctx.network.heal();
-        self.seconds.end(&mut self.ctx, "the storm is over");
+        self.second_process.end(&mut self.ctx, "the storm is over");
         self.machines.leave_ancestor(&mut self.ctx);
         for index in 0..self.count_nodes() {
             self.node_mut(index).host_mut().device = SimDevice::default();
@@ -74,7 +74,7 @@ impl World {
         self.ctx.phase = RunPhase::Calm(healthy, self.ctx.now);
         self.ctx.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
         for index in 0..self.count_nodes() {
-            let is_edge = matches!(self.rooms[index], Room::Edge | Room::Seconds);
+            let is_edge = matches!(self.rooms[index], Room::Edge | Room::SecondProcess);
             if healthy >> index & 1 == 1 || is_edge {
                 self.heal(index);
             } else {
@@ -134,7 +134,7 @@ impl World {
         match self.rooms[index] {
             Room::Machines => self.machines.nodes[index].heal(now, short_ns),
             Room::Clients => self.clients.heal(now, index, is_down),
-            Room::Edge | Room::Seconds => {}
+            Room::Edge | Room::SecondProcess => {}
         }
     }
 

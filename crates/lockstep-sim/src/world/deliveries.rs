@@ -7,7 +7,7 @@ use crate::coverage::Event;
 use crate::engines::address;
 use crate::net::{SimNet, To};
 use crate::operator::is_operator;
-use crate::seconds::Seconds;
+use crate::second_process::SecondProcess;
 use crate::story::Happening;
 use crate::wire::{NetworkModel, Route, SimPacket};
 use lockstep_core::engine::ports::Group;
@@ -84,7 +84,7 @@ impl World {
                 let route = Route { from: index, to: other, group };
                 if other == index {
                     self.loop_back(index, group, bytes);
-                } else if self.seconds.is_pair(index, other) {
+                } else if self.second_process.is_pair(index, other) {
                     // A datagram between the two processes of one identity always arrives: see `seconds`.
                     let letter = SimPacket { route, number, sent_at: self.ctx.now, bytes: bytes.clone() };
                     self.ctx.network.post(self.ctx.now + network_model.delay_ns, letter);
@@ -104,13 +104,13 @@ impl World {
 
     /// Whether the node is a replica's process, the first one or a second one: it receives submissions.
     fn is_replica(&self, node: usize) -> bool {
-        matches!(self.rooms[node], Room::Machines | Room::Seconds)
+        matches!(self.rooms[node], Room::Machines | Room::SecondProcess)
     }
 
     /// Checks a datagram of the process at `index`.
     fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
         match self.rooms[index] {
-            Room::Seconds => Seconds::check_datagram(&mut self.ctx, index, sent),
+            Room::SecondProcess => SecondProcess::check_datagram(&mut self.ctx, index, sent),
             _ => self.ctx.oracle.on_datagram(index, sent),
         }
     }

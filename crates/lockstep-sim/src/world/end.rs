@@ -137,7 +137,7 @@ impl World {
                 Room::Machines => self.machines.is_done(&self.ctx, index, healthy),
                 Room::Clients => self.clients.is_done(&self.ctx, index),
                 // The edge is checked separately.
-                Room::Edge | Room::Seconds => true,
+                Room::Edge | Room::SecondProcess => true,
             }
         })
     }
@@ -156,7 +156,7 @@ impl World {
                 Room::Edge => {
                     self.edge.as_ref().and_then(|edge| edge.described(index)).map(|what| ("", what))
                 }
-                Room::Seconds => None,
+                Room::SecondProcess => None,
             };
             if let Some((kind, state)) = described {
                 let _ = write!(out, "\n  {kind}{index} ({health}): {state}");

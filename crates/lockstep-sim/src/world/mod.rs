@@ -21,7 +21,7 @@ use crate::machines::Machines;
 use crate::operator::SimOperator;
 use crate::outcome::{Outcome, RunFailure};
 use crate::plan::Plan;
-use crate::seconds::Seconds;
+use crate::second_process::SecondProcess;
 use crate::story::{Happening, Story};
 use crate::wire::NodeSet;
 use lockstep_core::engine::idle_turn::check_idle_turn;
@@ -38,8 +38,8 @@ pub(crate) enum Room {
     Clients,
     /// See [`Edges`].
     Edge,
-    /// See [`Seconds`].
-    Seconds,
+    /// See [`SecondProcess`].
+    SecondProcess,
 }
 
 /// See the module.
@@ -51,7 +51,7 @@ pub(crate) struct World {
     pub(crate) clients: Clients,
     /// The edge around the core, in some runs.
     pub(crate) edge: Option<Box<Edges>>,
-    pub(crate) seconds: Seconds,
+    pub(crate) second_process: SecondProcess,
     pub(crate) operator: SimOperator,
     pub(crate) next_fault: usize,
     /// The next moment from which a copy is run ahead.
@@ -175,9 +175,9 @@ impl World {
     fn next_ready(&self) -> (usize, Nanos) {
         let machines = self.machines.nodes.iter().enumerate().map(|(index, node)| (node.ready_at(), index));
         let edge = self.edge.iter().flat_map(|edge| edge.ready());
-        let seconds = self.rooms.iter().position(|room| *room == Room::Seconds);
-        let seconds = seconds.map(|index| (self.seconds.ready_at(), index));
-        let first = machines.chain(self.clients.ready()).chain(edge).chain(seconds).min();
+        let second = self.rooms.iter().position(|room| *room == Room::SecondProcess);
+        let second = second.map(|index| (self.second_process.ready_at(), index));
+        let first = machines.chain(self.clients.ready()).chain(edge).chain(second).min();
         first.map_or((0, Nanos::MAX), |(at, index)| (index, at))
     }
 
@@ -211,7 +211,7 @@ impl World {
             Room::Machines => self.machines.nodes.get(index).map(|node| node as &dyn SimProcess),
             Room::Clients => self.clients.node(index).map(|node| node as &dyn SimProcess),
             Room::Edge => self.edge.as_ref().and_then(|edge| edge.node(index)),
-            Room::Seconds => Some(&self.seconds as &dyn SimProcess),
+            Room::SecondProcess => Some(&self.second_process as &dyn SimProcess),
         };
         node.unwrap_or_else(|| panic!("no process at node {index}"))
     }
@@ -225,7 +225,7 @@ impl World {
             Room::Machines => self.machines.nodes.get_mut(index).map(|node| node as &mut dyn SimProcess),
             Room::Clients => self.clients.node_mut(index).map(|node| node as &mut dyn SimProcess),
             Room::Edge => self.edge.as_mut().and_then(|edge| edge.node_mut(index)),
-            Room::Seconds => Some(&mut self.seconds as &mut dyn SimProcess),
+            Room::SecondProcess => Some(&mut self.second_process as &mut dyn SimProcess),
         };
         node.unwrap_or_else(|| panic!("no process at node {index}"))
     }
@@ -235,7 +235,8 @@ impl World {
         if !self.node(index).runs() {
             return if self.sleeps_on(index) { Ok(()) } else { self.start(index) };
         }
-        if self.rooms[index] == Room::Seconds && self.seconds.ends(&mut self.ctx, &self.machines) {
+        if self.rooms[index] == Room::SecondProcess && self.second_process.ends(&mut self.ctx, &self.machines)
+        {
             return Ok(());
         }
         let takes = self.node(index).host().device.takes(self.ctx.now);
@@ -269,18 +270,18 @@ impl World {
                     edge.start(&mut self.ctx, index);
                 }
             }
-            Room::Seconds => {}
+            Room::SecondProcess => {}
         }
         Ok(())
     }
 
     /// Calls the process at `index`. Returns the work that it did.
     pub(crate) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
-        let Self { ctx, machines, clients, edge, seconds, operator, .. } = self;
+        let Self { ctx, machines, clients, edge, second_process, operator, .. } = self;
         let draws = [ctx.rng.next_u64(), ctx.rng.next_u64()];
         match self.rooms[index] {
             Room::Machines => machines.turn_replica(ctx, operator, index, draws),
-            Room::Seconds => seconds.turn(ctx),
+            Room::SecondProcess => second_process.turn(ctx),
             Room::Clients => {
                 if let Some(edge) = edge.as_mut().filter(|_| clients.reads(index)) {
                     edge.judge_books(ctx)?;
@@ -353,7 +354,7 @@ impl World {
         match self.rooms[index] {
             Room::Machines => self.machines.check(&mut self.ctx, index, looks),
             Room::Clients => self.clients.check(&mut self.ctx, index, looks),
-            Room::Edge | Room::Seconds => {
+            Room::Edge | Room::SecondProcess => {
                 if looks {
                     self.node(index).invariants();
                 }

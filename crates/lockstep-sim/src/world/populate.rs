@@ -13,7 +13,7 @@ use crate::machines::Machines;
 use crate::operator::SimOperator;
 use crate::plan::{Plan, hand_in_every_ns};
 use crate::rng::Rng;
-use crate::seconds::Seconds;
+use crate::second_process::SecondProcess;
 use crate::story::Story;
 use crate::wire::SimNetwork;
 use crate::world::{Room, World};
@@ -48,7 +48,7 @@ impl World {
         ctx.oracle.facts.tree = Tree::of_run(plan.edges.is_some(), plan.parts_bounds);
         ctx.count_clocks();
         let mut world = Self {
-            seconds: Seconds::new(&ctx, 0),
+            second_process: SecondProcess::new(&ctx, 0),
             ctx,
             rooms: Vec::new(),
             machines: Machines::default(),
@@ -66,8 +66,8 @@ impl World {
         world.place_edge(machine);
         world.place_rivals();
         if plan.has_second() {
-            world.seconds = Seconds::new(&world.ctx, world.count_nodes());
-            world.node_of(Room::Seconds, "second process".to_string());
+            world.second_process = SecondProcess::new(&world.ctx, world.count_nodes());
+            world.node_of(Room::SecondProcess, "second process".to_string());
         }
         Ok(world)
     }

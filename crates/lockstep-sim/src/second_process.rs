@@ -50,14 +50,14 @@ pub(crate) struct Second {
 /// The room of a second process, on a host of its own: it touches what all rooms share, and looks at the
 /// machine of the first one.
 #[derive(Clone)]
-pub(crate) struct Seconds {
+pub(crate) struct SecondProcess {
     host: Host,
     /// Its node, where the plan has one.
     node: usize,
     second: Option<Box<Second>>,
 }
 
-impl SimProcess for Seconds {
+impl SimProcess for SecondProcess {
     fn host(&self) -> &Host {
         &self.host
     }
@@ -90,7 +90,7 @@ impl SimProcess for Seconds {
     }
 }
 
-impl Seconds {
+impl SecondProcess {
     /// None yet; its node is `node`, where the plan has one.
     pub(crate) fn new(ctx: &RunContext, node: usize) -> Self {
         Self { host: Host::new(&ctx.plan, ctx.now), node, second: None }
