@@ -38,6 +38,9 @@ pub(crate) struct Vanished {
     base: Option<(u64, bool)>,
     /// Files that are computed, with the bytes that they had.
     derived: BTreeMap<FileName, Vec<u8>>,
+    /// One of them is of a segment that the process has named as damaged: it is computed once that is mended,
+    /// and never where nothing else says where the segment began.
+    waits: bool,
     /// A copy of the superblock vanished.
     has_half: bool,
     /// The looks of the process since then, and the time of the next one.
@@ -116,6 +119,11 @@ impl Vanished {
             }
             events.push(Event::VanishedDerived);
         }
+        let is_named = |file: &FileName| number_of(*file).is_some_and(|number| damaged.contains(number));
+        let waits = self.derived.keys().any(is_named);
+        if std::mem::replace(&mut self.waits, waits) && !waits {
+            self.looks = 0;
+        }
         if is_able && now >= self.next_look {
             self.next_look = now + CHORE_NS;
             self.looks += 1;
@@ -125,7 +133,8 @@ impl Vanished {
         }
         let base = self.base.filter(|(_, named)| !named).map(|(number, _)| FileName::Checkpoint(number - 1));
         let missed = self.unnamed.iter().map(|number| FileName::Segment(*number));
-        match missed.chain(base).chain(self.derived.keys().copied()).next() {
+        let derived = self.derived.keys().filter(|file| !is_named(file));
+        match missed.chain(base).chain(derived.copied()).next() {
             Some(file) => {
                 Err(format!("VANISHED: {file} is gone, and its node neither names it nor makes it anew"))
             }
