@@ -63,7 +63,8 @@ impl Asked {
 /// and the command can: the exit code is the greatest of all.
 pub fn run(asked: &Asked, argv: &[OsString]) -> Option<Result<u8, Failure>> {
     let (cluster, way) = asked.of_all_streams()?;
-    let is_chosen = cluster.stream.is_some() || std::env::var_os(VARIABLE).is_some();
+    // Flags that cannot be read are refused by the command itself.
+    let is_chosen = cluster.overrides(&[]).map_or(true, |all| all.iter().any(|(key, ..)| key == "stream"));
     let file = match asked {
         Asked::Check(args) => args.file.as_ref().unwrap_or(&cluster.config),
         _ => &cluster.config,

@@ -8,7 +8,7 @@ use super::layers::{At, Cell, Item, Layers};
 use super::problem::Code;
 use super::schema::{self, LISTS, SECTIONS};
 use super::set;
-use super::value::{Complaint, Raw, nearest};
+use super::value::{Complaint, Raw, nearest, number_of};
 use std::collections::BTreeSet;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -30,7 +30,7 @@ impl Layers<'_> {
             };
             let own = streams.into_iter().flatten().map(Spanned::get_ref).find(is_own);
             if let Some(DeValue::Table(own)) = own {
-                self.read_root(own, &set::KEYS.map(|(key, _)| key));
+                self.read_root(own, &set::KEYS);
             }
             self.place_leader(index);
         }
@@ -170,11 +170,6 @@ impl Layers<'_> {
             self.push(Code::Syntax, "", &quoted, message, hint, At::File(span));
         }
     }
-}
-
-/// A number of the file; none if it is negative or too large.
-fn number_of(number: &toml::de::DeInteger<'_>) -> Option<u64> {
-    u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
 /// The table in which an unknown key probably belongs, or the key that was probably meant.

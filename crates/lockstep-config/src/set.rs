@@ -17,7 +17,7 @@ use super::layers::{At, Cell, Layers, Span, labels, nodes};
 use super::problem::Code;
 use super::schema;
 use super::set_place::SetStream;
-use super::value::{Kind, Value, nearest};
+use super::value::{Kind, Value, nearest, number_of};
 use super::{Origin, Override};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -33,17 +33,8 @@ const PORTS_APART: u16 = 20;
 pub(super) const CHOICE: &str = "stream";
 /// The list of a file.
 pub(super) const LIST: &str = "streams";
-/// The keys that a stream has beside those of a file.
-pub(super) const KEYS: [(&str, &str); 2] = [
-    (
-        "name",
-        "Name of the stream, of small letters, digits and `-`: `--stream NAME` chooses it, and its paths end with it.",
-    ),
-    (
-        "leader",
-        "Replica that comes first in this stream's list, and so leads first where `bootstrap` is run on it. Leaders of a set then stand on different hosts.",
-    ),
-];
+/// The keys that a stream has beside those of a file: `docs/STREAMS.md` has their meaning.
+pub(super) const KEYS: [&str; 2] = ["name", "leader"];
 
 /// The name of the stream that these flags and variables choose, and the rest of them. A flag outweighs the
 /// variable.
@@ -118,10 +109,7 @@ impl Layers<'_> {
             self.push(Code::DuplicateId, "streams.name", &name, rule, hint, At::File(name_span));
             return None;
         }
-        let number = |value: &DeValue<'_>| {
-            let integer = value.as_integer()?;
-            u64::from_str_radix(integer.as_str(), integer.radix()).ok()
-        };
+        let number = |value: &DeValue<'_>| value.as_integer().and_then(number_of);
         let Some(cluster) = of("cluster").and_then(|(value, _)| number(value)) else {
             let hint = format!(
                 "add cluster = {}, a number that no other cluster of the network has",

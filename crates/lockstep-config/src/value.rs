@@ -59,6 +59,11 @@ pub(super) enum Raw<'a> {
     Loose(&'a str),
 }
 
+/// A number of the file; none if it is negative or too large.
+pub(super) fn number_of(number: &toml::de::DeInteger<'_>) -> Option<u64> {
+    u64::from_str_radix(number.as_str(), number.radix()).ok()
+}
+
 /// A value that is right by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Value {

@@ -44,7 +44,7 @@ impl AwaitedCluster {
     /// Looks until all is well and `state` agrees.
     ///
     /// # Errors
-    /// What is amiss, when the time is over; or a signal.
+    /// The obstacle, when the time is over; or a signal.
     pub fn await_whole(
         &mut self,
         within: Duration,
@@ -74,7 +74,7 @@ impl AwaitedCluster {
     /// The verdict before a step: a condition of one look may pass by itself.
     ///
     /// # Errors
-    /// What is amiss; or a signal.
+    /// The obstacle; or a signal.
     pub fn well(&mut self) -> Result<(Health, NodeStatus), OperationError> {
         self.await_whole(WELL_WITHIN, |_, _| AwaitedState::Ready)
     }

@@ -109,7 +109,7 @@ impl Answers<'_> {
     /// Says what holds.
     ///
     /// # Errors
-    /// What is missing, in words.
+    /// The missing part, in words.
     pub fn judge(&self, goal: &WaitGoal, replica: Option<u32>) -> Result<String, String> {
         let health = Health::judge(self.asked);
         let leader = self.leader.ok_or_else(|| health.to_string());

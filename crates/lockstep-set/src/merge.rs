@@ -9,7 +9,7 @@ use crate::payload::CutRow;
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::collections::BTreeMap;
 
-/// Whose entry is next.
+/// The stream of the next entry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum MergeTurn {
     /// The home stream's.
@@ -83,7 +83,7 @@ impl Default for Merge {
 }
 
 impl Merge {
-    /// Whose entry is next.
+    /// The stream of the next entry.
     pub fn turn(&self) -> MergeTurn {
         self.reached.as_ref().map_or(MergeTurn::Home, |reached| MergeTurn::Other(reached.at))
     }

@@ -1,4 +1,4 @@
-//! Whose journal it is, and what is in it, by one reading of its log.
+//! The owner of a journal, and the contents of it, by one reading of its log.
 
 use super::kind_name;
 use crate::OperationError;

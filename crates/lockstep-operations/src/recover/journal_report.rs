@@ -50,7 +50,7 @@ pub struct JournalHoldings {
     /// The cluster that it belongs to.
     #[serde(with = "hex64")]
     pub cluster: u64,
-    /// Whose journal it is.
+    /// The owner of the journal.
     pub identity: String,
     /// The history of its log.
     #[serde(with = "hex64")]
