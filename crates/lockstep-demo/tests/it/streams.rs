@@ -47,6 +47,8 @@ fn each_command_speaks_of_one_stream_or_of_all_and_no_stream_has_anothers_messag
         run(command, b"").with_code(0)
     };
     assert!(by_variable("s2").out.ends_with("to s2\n"));
+    let by_key = await_code(0, || set.run(&["status", "--set", "stream=s2"], b""));
+    assert!(!by_key.out.contains("s1: ") && !by_key.out.contains("s2: "), "{}", by_key.out);
 
     let day = set.run(&["day", "start", "D1"], b"").with_code(0);
     assert!(
