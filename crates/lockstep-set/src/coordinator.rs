@@ -1,10 +1,9 @@
-//! The rules of a coordinator: it reads all streams of a set as committed, and publishes cuts into the home
-//! stream.
+//! The rules of a coordinator: it reads the merged order as committed, sees how far each stream is committed
+//! beyond it, and publishes cuts into the home stream.
 
-use crate::cuts::Cuts;
-use crate::payload::{CutEntry, CutRow};
+use crate::merge::{Merge, MergeTurn};
+use crate::payload::{CutEntry, CutPoint, CutRow};
 use lockstep_wire::{Epoch, Nanos, Seq};
-use std::collections::BTreeMap;
 
 /// When a coordinator publishes a cut.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,47 +19,50 @@ pub struct CoordinatorLimits {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Coordinator {
     limits: CoordinatorLimits,
-    /// By the number of a stream's cluster: the epoch and the end of the last whole frame that was read.
-    read: BTreeMap<u64, (Epoch, Seq)>,
     /// Since when something is committed that no cut covers.
     due_since: Option<Nanos>,
     /// The home stream's last cut that counts, and when it was read.
-    last: (Seq, Nanos),
+    last: (CutPoint, Nanos),
     /// Our own cut is under way behind this one. It ends with the next cut that counts.
-    under_way: Option<Seq>,
+    under_way: Option<CutPoint>,
 }
 
 impl Coordinator {
     /// One that has read nothing yet.
     pub fn new(limits: CoordinatorLimits) -> Self {
-        Self { limits, read: BTreeMap::new(), due_since: None, last: (0, 0), under_way: None }
+        Self { limits, due_since: None, last: (CutPoint::default(), 0), under_way: None }
     }
 
-    /// A whole frame of the stream with this number was read as committed: it ends at `next`, in `epoch`.
-    pub fn on_frame(&mut self, stream: u64, next: Seq, epoch: Epoch) {
-        let read = self.read.entry(stream).or_default();
-        *read = (*read).max((epoch, next));
+    /// From now on these limits hold: the home stream is led from another host.
+    pub fn set_limits(&mut self, limits: CoordinatorLimits) {
+        self.limits = limits;
     }
 
-    /// The home stream was read as far as `cuts` says.
-    pub fn on_home(&mut self, now: Nanos, cuts: &Cuts) {
-        if self.last.0 != cuts.last() {
-            self.last = (cuts.last(), now);
-        }
-        self.under_way = self.under_way.filter(|after| cuts.last() == *after);
-    }
-
-    /// Our cut was not published: the next turn tries again.
+    /// Our cut was not published, or will not be stamped: the next turn tries again.
     pub fn on_refused(&mut self) {
         self.under_way = None;
     }
 
-    /// MERGE-4 (what a coordinator writes): the cut that is to be published now, if one is. Its rows are ends
-    /// of frames that it has read as committed, and never below those of the last cut that counts. One cut is
-    /// under way at a time. `home` is the next seq of the home stream.
-    pub fn cut(&mut self, now: Nanos, home: Seq, cuts: &Cuts) -> Option<CutEntry> {
-        let read = |stream: u64| self.read.get(&stream).copied().unwrap_or_default();
-        let is_ahead = cuts.streams().iter().any(|stream| read(stream.stream) > stream.row);
+    /// MERGE-4 (what a coordinator writes): the cut that is to be published now, if one is. `merge` is how far
+    /// it has read the merged order, and `committed` returns the epoch and the end of the last whole frame of a
+    /// stream that it knows to be committed. Rows are such ends, and never below those of the last cut that
+    /// counts. One cut is under way at a time.
+    pub fn cut(
+        &mut self,
+        now: Nanos,
+        merge: &Merge,
+        committed: impl Fn(u64) -> Option<(Epoch, Seq)>,
+    ) -> Option<CutEntry> {
+        let cuts = merge.cuts();
+        if merge.turn() != MergeTurn::Home {
+            return None;
+        }
+        if self.last.0 != cuts.last() {
+            self.last = (cuts.last(), now);
+        }
+        self.under_way = self.under_way.filter(|after| cuts.last() == *after);
+        let row = |stream: u64, row| committed(stream).map_or(row, |end| end.max(row));
+        let is_ahead = cuts.streams().iter().any(|one| row(one.stream, one.row) > one.row);
         if !is_ahead || self.under_way.is_some() {
             self.due_since = self.due_since.filter(|_| is_ahead);
             return None;
@@ -69,11 +71,12 @@ impl Coordinator {
         if now < self.wanted_at(due_since) {
             return None;
         }
-        let rows = cuts.streams().iter().map(|stream| {
-            let (epoch, next) = read(stream.stream).max(stream.row);
-            CutRow { stream: stream.stream, next, epoch: epoch.0, copies: 0, routes: 0 }
+        let rows = cuts.streams().iter().map(|one| {
+            let (epoch, next) = row(one.stream, one.row);
+            CutRow { stream: one.stream, next, epoch: epoch.0, copies: 0, routes: 0 }
         });
-        let cut = CutEntry { after: cuts.last(), done: home, rows: rows.collect() };
+        let done = merge.next_of(MergeTurn::Home);
+        let cut = CutEntry { after: cuts.last(), done, rows: rows.collect() };
         (self.due_since, self.under_way) = (None, Some(cuts.last()));
         Some(cut)
     }
@@ -89,7 +92,8 @@ impl Coordinator {
     /// The first cut behind a pause leaves at once, the next ones an interval apart.
     fn wanted_at(&self, due_since: Nanos) -> Nanos {
         let CoordinatorLimits { interval_ns, patience } = self.limits;
-        let behind_last = if self.last.0 == 0 { 0 } else { self.last.1 + interval_ns };
+        let (last, read_at) = self.last;
+        let behind_last = if last.seq == 0 { 0 } else { read_at + interval_ns };
         due_since.max(behind_last) + u64::from(patience) * interval_ns
     }
 }
