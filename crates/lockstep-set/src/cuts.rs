@@ -13,6 +13,16 @@ pub struct MergedStream {
     pub row: (Epoch, Seq),
 }
 
+impl MergedStream {
+    /// Whether a row falls below the last one: rows compare by epoch, then by bound. So a stream that was
+    /// founded anew below a bound goes on at once, and not when it has grown up to that bound. Before the first
+    /// cut with a row for it, a stream is not merged below the seq of the list.
+    pub(crate) fn falls(&self, row: (Epoch, Seq)) -> bool {
+        let (epoch, next) = self.row;
+        if epoch == Epoch::NONE { row.1 < next } else { row < self.row }
+    }
+}
+
 /// What the home stream says about the set, up to an entry.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Cuts {
@@ -103,14 +113,12 @@ impl Cuts {
     }
 
     /// MERGE-1 (which cuts count): a cut counts if it names the last one before it that counts and where the
-    /// merged order stood there, has a row for each stream of the set, and none of them falls: rows compare by
-    /// epoch, then by bound. So a stream that was founded anew below a bound goes on at once, and not when it
-    /// has grown up to that bound.
+    /// merged order stood there, has a row for each stream of the set, and none of them falls.
     fn counted(&self, payload: &[u8]) -> Option<CutEntry> {
         let cut = CutEntry::parse(payload).ok().filter(|cut| cut.after == self.last)?;
         let streams = self.streams.iter().map(|stream| stream.stream);
         let is_whole = cut.rows.iter().map(|row| row.stream).eq(streams);
-        let falls = |(row, stream): (&CutRow, &MergedStream)| (row.epoch(), row.next) < stream.row;
+        let falls = |(row, stream): (&CutRow, &MergedStream)| stream.falls((row.epoch(), row.next));
         (is_whole && !cut.rows.iter().zip(&self.streams).any(falls)).then_some(cut)
     }
 

@@ -2,12 +2,16 @@
 //! coordinators, some of them late; readers that read when they like. Whatever the order of all that, each
 //! reader delivers a prefix of one order.
 
+use crate::reader::{MergedEvent, MergedReader};
 use crate::{
     Coordinator, CoordinatorLimits, CutEntry, CutPoint, CutRow, Merge, MergeEntry, MergeOutcome, MergePlace,
     MergeTurn, SetEntry, SetRow,
 };
+use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{Epoch, Identity, Nanos, Seq};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 /// The cluster of the home stream.
 const HOME: u64 = 10;
@@ -81,6 +85,51 @@ fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>)
         if let MergeOutcome::Deliver { number, timestamp } = merge.judge(turn, seq, *stamped, what) {
             merge.deliver(turn, *stamped, what);
             out.push((number, stream, seq, timestamp));
+        }
+    }
+}
+
+/// The same by the events of subscriptions, each of which is given the bound below which it delivers.
+fn read_events(home: &Log, others: &[Log]) -> Vec<Delivered> {
+    let mut reader = MergedReader::new(HOME, &MergePlace::beginning());
+    let mut next = BTreeMap::from([(HOME, 1), (OTHERS[0], 0), (OTHERS[1], 0)]);
+    let mut out = Vec::new();
+    loop {
+        let before = out.len();
+        let mut take = |event: MergedEvent<'_>| {
+            let seq = event.event.seq().expect("the world has entries alone");
+            let place = (event.number.expect("each has its number"), event.stream, seq, event.timestamp);
+            if out.last() != Some(&place) {
+                out.push(place);
+            }
+            ControlFlow::Continue(())
+        };
+        let has_waited = reader.deliver_waiting(&mut take).is_some();
+        let stream = reader.turn();
+        let log = OTHERS.iter().position(|other| *other == stream).map_or(home, |index| &others[index]);
+        let next = next.get_mut(&stream).expect("a stream of the set");
+        // A subscription begins where the reader says.
+        *next = (*next).max(reader.next_of(stream).expect("its turn has come"));
+        let mut flow = ControlFlow::Continue(());
+        while flow.is_continue() && *next < reader.bound_of(stream) {
+            let Some((entry, timestamp)) = log.entries[..log.committed].get(*next as usize - 1) else {
+                break;
+            };
+            let (seq, timestamp, publisher) = (*next, *timestamp, 1);
+            *next += 1;
+            let event = match entry {
+                Entry::Plain(_) => SubscriberEvent::Closed { seq, timestamp, publisher, reason: b"" },
+                Entry::Epoch(epoch) => SubscriberEvent::Epoch { epoch: *epoch, seq },
+                Entry::Sets(payload) => SubscriberEvent::SetNote { seq, timestamp, publisher, payload },
+            };
+            flow = reader.on_event(stream, event, &mut take);
+            if matches!(entry, Entry::Epoch(_)) {
+                let members = SubscriberEvent::Membership { seq, members: 3 };
+                _ = reader.on_event(stream, members, &mut take);
+            }
+        }
+        if out.len() == before && !has_waited && reader.turn() == stream {
+            return out;
         }
     }
 }
@@ -327,6 +376,7 @@ proptest! {
         for reader in world.readers.iter().filter(|reader| !reader.has_ended) {
             prop_assert_eq!(&reader.delivered, &whole);
         }
+        prop_assert_eq!(&read_events(&world.home, &world.others), &whole);
         for place in beginnings(&world.home, &world.others) {
             let mut behind = Vec::new();
             read(&mut Merge::at(&place), &world.home, &world.others, &mut behind);
