@@ -101,7 +101,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
-    ("set", "crates/lockstep-set/src/", &["core", "wire"]),
+    ("set", "crates/lockstep-set/src/", &["wire", "engine"]),
+    ("streams", "crates/lockstep-streams/src/", &["wire", "io", "config", "client", "set"]),
     ("names", "crates/lockstep-names/src/", &["client"]),
     (
         "bridge",
@@ -123,7 +124,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "crates/lockstep-operations/src/",
         &[
             "wire", "proto", "engine", "journal", "io", "process", "client", "node", "notary", "gateway",
-            "config",
+            "config", "set",
         ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
@@ -173,6 +174,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "top",
             "schema",
             "names",
+            "streams",
             "config",
             "values",
             "local",
