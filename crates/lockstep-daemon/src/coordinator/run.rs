@@ -338,7 +338,7 @@ impl<'a> Coordinated<'a> {
         let Some(readable) = waiter.readable().filter(|_| !self.config.network.shm) else { return Ok(()) };
         let mut at = 0;
         for ((awake, count), due) in self.awake.iter_mut().zip(counts).zip(dues) {
-            *awake = due <= waited || (at..at + count).any(|place| readable(place));
+            *awake = due <= waited || (at..at + count).any(&readable);
             at += count;
         }
         Ok(())
