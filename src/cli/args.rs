@@ -7,7 +7,7 @@ use crate::cli::{develop, inspect, operate, run, store};
 use clap::{Parser, Subcommand};
 use lockstep_daemon::args::{ArchiverArgs, SequencerArgs, WatchArgs};
 use lockstep_daemon::failure::exit_codes;
-use lockstep_daemon::{feed, gateway, notary};
+use lockstep_daemon::{coordinator, feed, gateway, notary};
 
 /// lockstep: a low-latency multicast sequencer. Many publishers, one order for everybody.
 #[derive(Parser, Debug)]
@@ -107,6 +107,10 @@ pub enum Command {
     Audit(inspect::audit::AuditArgs),
     /// Signs what the committed stream was until SIGTERM, and publishes the signatures into it
     Notary(notary::NotaryArgs),
+    /// Reads all streams of a set until SIGTERM, and publishes the cuts that make one order of them
+    Coordinator(coordinator::CoordinatorArgs),
+    /// Shows or changes which streams of a set are merged into one order
+    Streams(operate::streams::StreamsArgs),
     /// Proves that one entry stood at its place, or checks such a proof
     Prove(inspect::prove::ProveArgs),
     /// Two nodes without a witness: lets the survivor go on alone. Only if the other is gone for good

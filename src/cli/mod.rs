@@ -28,7 +28,7 @@ pub use lockstep_daemon::Failure;
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use develop::beside::{BRIDGE, DEMO, LABORATORY, SIMULATOR};
-use lockstep_daemon::{archiver, failure, feed, gateway, notary, sequencer, watch};
+use lockstep_daemon::{archiver, coordinator, failure, feed, gateway, notary, sequencer, watch};
 use lockstep_io::output;
 use lockstep_process::stop;
 use std::ffi::OsString;
@@ -106,6 +106,8 @@ impl Command {
             Self::Day(args) => operate::day::run(&args),
             Self::Audit(args) => inspect::audit::run(&args),
             Self::Notary(args) => notary::run(&args),
+            Self::Coordinator(args) => coordinator::run(&args),
+            Self::Streams(args) => operate::streams::run(&args),
             Self::Prove(args) => inspect::prove::run(&args),
             Self::Ack(args) => operate::ack::run(&args),
             Self::Handover(args) => operate::handover::run(&args),

@@ -44,7 +44,7 @@ fn units() -> Vec<(String, String)> {
     };
     let mut units: Vec<_> = files.map(unit).collect();
     units.sort();
-    assert_eq!(units.len(), 5, "sequencer, archiver, gateway, feed, notary");
+    assert_eq!(units.len(), 6, "sequencer, archiver, gateway, feed, notary, coordinator");
     units
 }
 

@@ -57,6 +57,16 @@ impl Endpoint {
         Self::with_keys_of(config, KeyUse::Gateway)
     }
 
+    /// The endpoint of a coordinator in one stream of its set; it may have a key of its own
+    /// (`coordinator.keys`).
+    ///
+    /// # Errors
+    /// As [`Endpoint::from_config`].
+    #[doc(hidden)]
+    pub fn for_coordinator(config: &Config) -> Result<Self, ConfigErrors> {
+        Self::with_keys_of(config, KeyUse::Coordinator)
+    }
+
     /// As [`Endpoint::from_config`], for a program that needs the replicas' keys (`replica.keys`).
     ///
     /// # Errors

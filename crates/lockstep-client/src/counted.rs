@@ -178,6 +178,31 @@ impl Counted {
         Ok(created)
     }
 
+    /// As [`create_participant`](Self::create_participant), for a daemon of this kind with this name, whose
+    /// own counters may have labels.
+    ///
+    /// # Errors
+    /// As [`Counted::create`].
+    #[doc(hidden)]
+    pub fn create_daemon_participant(
+        endpoint: &Endpoint,
+        (kind, name): (&str, &str),
+        own: Vec<Described>,
+        participant: &mut Participant,
+    ) -> Result<Self, IoError> {
+        let process = format!("{kind}-{name}");
+        let rows = own.into_iter().chain(participant_counters()).collect();
+        let created = Self::create_of(endpoint, (kind, name, &process), &[], rows)?;
+        participant.measure();
+        Ok(created)
+    }
+
+    /// Measures the latencies of a participant that replaces an earlier one.
+    #[doc(hidden)]
+    pub fn measure_participant(participant: &mut Participant) {
+        participant.measure();
+    }
+
     fn create_of(
         endpoint: &Endpoint,
         (kind, name, process): (&str, &str, &str),

@@ -189,7 +189,7 @@ pub mod internal {
     #[cfg(feature = "status")]
     pub use crate::cluster_status::{ClusterStatus, ListedMember};
     pub use crate::conditions::ActiveCondition;
-    pub use crate::counted::handle_counters;
+    pub use crate::counted::{handle_counters, participant_counters};
     pub use crate::health::{ClusterHealth, Health, HealthCause, LINE_MAX, QueryResult, Reason};
     pub use crate::paths::{LostPath, LostWay, lost_paths};
     pub use crate::queries::{NodeEvents, NodeRelease, NodeState, NodeTimes, QueryClient};

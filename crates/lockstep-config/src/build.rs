@@ -11,7 +11,7 @@ use super::tables::*;
 use super::value::Value;
 use super::{Config, Origin};
 use lockstep_core::engine::networks::Networks;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// The configuration in `layers`, in which no problem was found.
@@ -40,7 +40,15 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         fault_injection: FaultInjection::build(&table("fault_injection")),
         log: LogConfig::build(&table("log")),
         metrics: MetricsConfig::build(&table("metrics")),
-        set: layers.place.map(|index| SetPlace { index, streams: layers.set.clone() }),
+        set: layers.place.map(|index| SetPlace {
+            index,
+            streams: layers.set.clone(),
+            cut_interval_ns: SetTable::build(&table("set")).cut_interval_ns,
+            coordinators: {
+                let coordinators = layers.coordinators.iter();
+                coordinators.map(|one| CoordinatorConfig::build(&item("coordinators", one))).collect()
+            },
+        }),
         effective: effective(layers),
     }
 }
@@ -113,6 +121,7 @@ macro_rules! from_value {
 from_value! {
     bool: Value::Bool(truth) => Some(*truth);
     SocketAddrV4: Value::Address(address) => Some(*address);
+    Ipv4Addr: Value::Host(address) => Some(*address);
     PathBuf: Value::Path(path) => Some(path.clone());
     InterfaceSetting: Value::Interface(interface) => Some(interface.clone());
     Scheduling: Value::Scheduling(class) => Some(*class);

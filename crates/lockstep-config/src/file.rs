@@ -30,6 +30,7 @@ impl Layers<'_> {
             };
             let own = streams.into_iter().flatten().map(Spanned::get_ref).find(is_own);
             if let Some(DeValue::Table(own)) = own {
+                self.refuse_of_all(own);
                 self.read_root(own, &set::KEYS);
             }
             self.place_leader(index);
@@ -97,6 +98,7 @@ impl Layers<'_> {
                 "lines" => &mut self.lines,
                 "archivers" => &mut self.archivers,
                 "channels" => &mut self.channels,
+                "coordinators" => &mut self.coordinators,
                 _ => &mut self.replicas,
             };
             // A stream of a set adds to an item that the common part has.

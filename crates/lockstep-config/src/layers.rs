@@ -11,7 +11,7 @@ use super::value::{Complaint, Raw, Value, nearest};
 use super::{Origin, Override, Profile};
 use lockstep_core::engine::networks::Networks;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Range;
 use std::path::Path;
 
@@ -54,6 +54,7 @@ pub(super) struct Layers<'a> {
     pub replicas: Vec<Item>,
     pub archivers: Vec<Item>,
     pub channels: Vec<Item>,
+    pub coordinators: Vec<Item>,
     /// The streams of the file; none where it describes one cluster.
     pub set: Vec<SetStream>,
     /// The stream that these values are of.
@@ -73,6 +74,7 @@ impl<'a> Layers<'a> {
             replicas: Vec::new(),
             archivers: Vec::new(),
             channels: Vec::new(),
+            coordinators: Vec::new(),
             set: Vec::new(),
             place: None,
             problems: Vec::new(),
@@ -247,6 +249,14 @@ impl<'a> Layers<'a> {
         }
     }
 
+    /// The host of a key that is one.
+    pub fn host(&self, key: &str) -> Option<Ipv4Addr> {
+        match self.cells.get(key)?.value {
+            Value::Host(address) => Some(address),
+            _ => None,
+        }
+    }
+
     /// The networks of a key that has some.
     pub fn networks(&self, key: &str) -> Option<&Networks> {
         match &self.cells.get(key)?.value {
@@ -286,6 +296,7 @@ impl<'a> Layers<'a> {
             Some("replicas") => &self.replicas,
             Some("archivers") => &self.archivers,
             Some("channels") => &self.channels,
+            Some("coordinators") => &self.coordinators,
             _ => &[],
         }
     }
@@ -330,6 +341,8 @@ fn example(row: &Key) -> &'static str {
         "archivers.*.unicast" => "\"10.0.0.9:7001\", the archiver's own address",
         "archivers.*.journal" => "\"/var/lib/lockstep/archive\", a directory on a disk",
         "replicas.*.id" => "1, 2, 3 …",
+        "coordinators.*.id" => "1, 2, 3 …",
+        "coordinators.*.host" => "\"10.0.0.1\", the address of its host",
         "channels.*.id" => "7, the number of a channel",
         "replicas.*.unicast" => "\"10.0.0.1:7001\", the replica's own address",
         "replicas.*.journal" => "\"/var/lib/lockstep/1\", a directory on a disk",

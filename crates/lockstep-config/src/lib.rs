@@ -21,6 +21,7 @@
 mod build;
 mod change;
 mod choices;
+mod coordinators;
 mod environment;
 mod file;
 mod layers;
@@ -49,9 +50,9 @@ pub use schema::{key_paths, reference};
 pub use security::KeyUse;
 pub use set_place::{SetPlace, SetStream};
 pub use tables::{
-    Archiver, Channel, FaultInjection, FeedConfig, GatewayConfig, JournalSection, LineConfig, LogConfig,
-    MetricsConfig, NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig,
-    SecurityConfig, StreamConfig, SubscriberConfig, TimingConfig,
+    Archiver, Channel, CoordinatorConfig, FaultInjection, FeedConfig, GatewayConfig, JournalSection,
+    LineConfig, LogConfig, MetricsConfig, NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig,
+    RuntimeConfig, SecurityConfig, StreamConfig, SubscriberConfig, TimingConfig,
 };
 
 pub use relations::PACKED_LEN_MAX;

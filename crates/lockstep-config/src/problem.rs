@@ -60,6 +60,7 @@ codes! {
     Override = "LS0123", "A flag or variable that names no key of this configuration.";
     Keys = "LS0124", "The keys of the cluster: a file that is missing, wrong, or open to others.";
     Stream = "LS0125", "A stream of a set that does not exist, was not chosen, or shares what each has for itself.";
+    Coordinators = "LS0126", "The coordinators of a set: their number, their host, or a file without a set.";
 }
 
 /// One problem.

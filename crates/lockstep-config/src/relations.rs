@@ -5,6 +5,7 @@
 //! never hides a wrong window, and one cause makes one problem.
 
 use super::choices::{Compression, Durability, Idle, Profile, Scheduling, SecurityMode};
+use super::coordinators;
 use super::layers::{At, Layers, labels, nodes};
 use super::problem::Code;
 use super::schema::{ARCHIVERS_MAX, LINES_MAX, REPLICAS_MAX};
@@ -66,6 +67,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         }
     }
     topology::check(layers);
+    coordinators::check(layers);
     stream_window(layers);
     publisher_window(layers);
     for key in ["journal.tail_size", "journal.segment_size"] {

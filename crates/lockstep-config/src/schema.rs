@@ -49,6 +49,8 @@ pub(super) const REPLICAS_MAX: usize = 7;
 /// Channels are counted from 0 to this: destinations are 2^31 and more, and the last one is the gateways'
 /// own.
 pub(super) const CHANNEL_MAX: u64 = lockstep_wire::CHANNEL_NUMBER_MAX as u64;
+/// Most coordinators of a set.
+pub(super) const COORDINATORS_MAX: usize = 16;
 /// Most archivers: readers ask each of them before they give up.
 pub(super) const ARCHIVERS_MAX: usize = 16;
 
@@ -67,6 +69,7 @@ pub(super) fn keys() -> impl Iterator<Item = &'static Key> {
 
 /// The tables of a file that are written once.
 pub(super) const SECTIONS: &[&str] = &[
+    "set",
     "network",
     "security",
     "stream",
@@ -83,7 +86,7 @@ pub(super) const SECTIONS: &[&str] = &[
     "metrics",
 ];
 /// The tables of a file that are written once per item.
-pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers", "channels"];
+pub(super) const LISTS: &[&str] = &["lines", "replicas", "archivers", "channels", "coordinators"];
 
 /// The row of a path as the schema spells it.
 pub(super) fn row(path: &str) -> Option<&'static Key> {

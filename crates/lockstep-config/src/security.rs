@@ -3,7 +3,7 @@
 use super::problem::{Code, ConfigError};
 use super::{Config, SecurityMode};
 use lockstep_io::key_file::{
-    GATEWAY_FILE, KeyFile, OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE,
+    COORDINATOR_FILE, GATEWAY_FILE, KeyFile, OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE,
 };
 use lockstep_wire::{KeyClass, Keyring, Keys};
 use std::io::ErrorKind;
@@ -18,6 +18,8 @@ pub enum KeyUse {
     Handle,
     /// A gateway.
     Gateway,
+    /// A coordinator of a set, in any of its streams.
+    Coordinator,
     /// An operator's command.
     Operator,
 }
@@ -28,6 +30,7 @@ impl KeyUse {
             Self::Node => &[REPLICA_FILE],
             Self::Handle => &[PUBLISHER_FILE, READER_FILE],
             Self::Gateway => &[GATEWAY_FILE, PUBLISHER_FILE, READER_FILE],
+            Self::Coordinator => &[COORDINATOR_FILE, READER_FILE],
             Self::Operator => &[OPERATOR_FILE, REPLICA_FILE, PUBLISHER_FILE, READER_FILE],
         }
     }

@@ -11,11 +11,12 @@ use super::choices::{
     Compression, Delivery, Durability, Gso, HostNames, Idle, InterfaceSetting, LogFormat, LogLevel, Profile,
     Rejoin, Role, Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
 };
+use super::coordinators::INTERVAL_NS_MAX;
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
 use super::value::Kind::{self, *};
 use lockstep_core::engine::networks::Networks as NetworkList;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// Declares the structs of tables: one line for each field, with its type and the name, kind, default and
@@ -66,6 +67,8 @@ pub(super) const TABLES: &[&[Key]] = &[
     ReplicaConfig::KEYS,
     Archiver::KEYS,
     Channel::KEYS,
+    SetTable::KEYS,
+    CoordinatorConfig::KEYS,
     StreamConfig::KEYS,
     TimingConfig::KEYS,
     JournalSection::KEYS,
@@ -181,6 +184,22 @@ tables! {
             "Number of a channel, as `channel:NUMBER` names it. Its destination is 2^31 more. Feeds carry it.";
         message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a feed's datagram takes: `mtu` - 50"), Restart,
             "Bytes of the largest message for it; a longer one is refused by its publisher. At most `stream.message_len_max`.";
+    }
+
+    /// What concerns all streams of a set.
+    pub struct SetTable in "set" {
+        cut_interval_ns: u64 = "cut_interval", Duration(0, INTERVAL_NS_MAX), Derived("50us in a set"), Restart,
+            "Least time between two cuts of the home stream, and so what the merged order waits under load; each cut costs an entry.";
+    }
+
+    /// A coordinator of a set.
+    pub struct CoordinatorConfig in "coordinators.*" {
+        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required, Restart,
+            "Number of the coordinator.";
+        host: Ipv4Addr = "host", Host, Required, Restart,
+            "Address of the host that it runs on. The coordinator beside the leader of the home stream writes the cuts, and the others take its place.";
+        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"), Restart,
+            "Core that the coordinator's thread has for itself, where it waits as `runtime.idle` says. One that is not pinned sleeps while nothing arrives.";
     }
 
     /// The promises about the stream.

@@ -112,13 +112,16 @@ fn one_line(layers: &mut Layers<'_>) {
     }
 }
 
+/// The name of the host of all loopback addresses.
+pub(super) const THIS_HOST: &str = "this host";
+
 /// Which machine an address belongs to; all of 127.0.0.0/8 is this one.
 pub(super) fn host(ip: Ipv4Addr) -> String {
-    if ip.is_loopback() { "this host".into() } else { ip.to_string() }
+    if ip.is_loopback() { THIS_HOST.into() } else { ip.to_string() }
 }
 
 /// Hosts of the replicas and archivers, each with the key of its first.
-fn hosts(layers: &Layers<'_>) -> BTreeMap<String, String> {
+pub(super) fn hosts(layers: &Layers<'_>) -> BTreeMap<String, String> {
     let mut hosts = BTreeMap::new();
     for node in nodes(layers) {
         let key = format!("{node}.unicast");
@@ -152,7 +155,7 @@ fn reach(layers: &mut Layers<'_>, label: &str) -> Option<()> {
         return None;
     }
     let names: Vec<_> = hosts.keys().cloned().collect();
-    if let Some(local) = hosts.get("this host").cloned() {
+    if let Some(local) = hosts.get(THIS_HOST).cloned() {
         let rule = "is a loopback address, which the replicas of other hosts cannot reach".into();
         let hint = "write the address that this host has on the replicas' network".into();
         layers.blame(Code::Reach, &[&local], rule, hint);
@@ -263,7 +266,7 @@ fn group_port(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 }
 
 /// No two of these tables share an id or an address.
-fn distinct(layers: &mut Layers<'_>, code: Code, tables: &[String], names: &[&str]) {
+pub(super) fn distinct(layers: &mut Layers<'_>, code: Code, tables: &[String], names: &[&str]) {
     let mut first: BTreeMap<String, String> = BTreeMap::new();
     for (table, name) in tables.iter().flat_map(|table| names.iter().map(move |name| (table, name))) {
         let key = format!("{table}.{name}");
@@ -273,6 +276,7 @@ fn distinct(layers: &mut Layers<'_>, code: Code, tables: &[String], names: &[&st
             let who = match table.split('.').next() {
                 Some("replicas") => "replica",
                 Some("channels") => "channel",
+                Some("coordinators") => "coordinator",
                 _ => "replica and archiver",
             };
             layers.blame(code, &[&key, other], rule, format!("give each {who} its own {name}"));
@@ -334,15 +338,19 @@ fn own_cores(layers: &mut Layers<'_>) {
         return;
     }
     let mut first: BTreeMap<(String, u64), String> = BTreeMap::new();
-    for node in nodes(layers) {
-        let (key, unicast) = (format!("{node}.core"), format!("{node}.unicast"));
-        let (Some(core), Some(address)) = (layers.number(&key), layers.address(&unicast)) else { continue };
-        if let Some(other) = first.get(&(host(*address.ip()), core)) {
+    let of_node = |node: String| Some((layers.address(&format!("{node}.unicast")).map(|at| *at.ip())?, node));
+    let of_coordinator = |one: String| Some((layers.host(&format!("{one}.host"))?, one));
+    let nodes = nodes(layers).into_iter().filter_map(of_node);
+    let coordinators = tables(layers, &["coordinators"]).into_iter().filter_map(of_coordinator);
+    for (address, pinned) in nodes.chain(coordinators).collect::<Vec<_>>() {
+        let key = format!("{pinned}.core");
+        let Some(core) = layers.number(&key) else { continue };
+        if let Some(other) = first.get(&(host(address), core)) {
             let rule = format!("core {core} spins for {other} already");
             let hint = "give it another core, or write runtime.idle = \"yield\"".into();
             layers.blame(Code::Profile, &[&key, other], rule, hint);
         } else {
-            first.insert((host(*address.ip()), core), key);
+            first.insert((host(address), core), key);
         }
     }
 }

@@ -30,6 +30,8 @@ pub(super) enum Kind {
     Group,
     /// `ip:port`.
     Unicast,
+    /// `ip` of a host.
+    Host,
     /// `ip:port` to listen at; `0.0.0.0` is every address of the host.
     Listen,
     /// An address or a name.
@@ -74,6 +76,7 @@ pub(super) enum Value {
     SharePpm(u64),
     Word(&'static str),
     Address(SocketAddrV4),
+    Host(Ipv4Addr),
     Interface(InterfaceSetting),
     Path(PathBuf),
     Scheduling(Scheduling),
@@ -105,6 +108,7 @@ impl Kind {
             Self::Group => group(text(raw, "a group", "write \"239.x.y.z:port\"")?),
             Self::Listen => listen(text(raw, "an address", "write \"ip:port\", e.g. \"127.0.0.1:9464\"")?),
             Self::Unicast => unicast(text(raw, "an address", "write \"ip:port\", e.g. \"10.0.0.1:7001\"")?),
+            Self::Host => host(text(raw, "an address", "write an IPv4 address, e.g. \"10.0.0.1\"")?),
             Self::Interface => {
                 interface(text(raw, "an interface", "write a name, e.g. \"eth0\", or an address")?)
             }
@@ -126,6 +130,7 @@ impl Kind {
             Self::Word(words) => words.join(", "),
             Self::Group => "239.x.y.z:port".into(),
             Self::Unicast | Self::Listen => "ip:port".into(),
+            Self::Host => "ip".into(),
             Self::Interface => "name or address".into(),
             Self::Path => "absolute path".into(),
             Self::Scheduling => "other, fifo:1 … fifo:99".into(),
@@ -155,6 +160,7 @@ impl Display for Value {
             Self::SharePpm(ppm) => units::write_share(f, *ppm),
             Self::Word(word) => f.write_str(word),
             Self::Address(address) => address.fmt(f),
+            Self::Host(address) => address.fmt(f),
             Self::Interface(interface) => interface.fmt(f),
             Self::Path(path) => path.display().fmt(f),
             Self::Scheduling(scheduling) => scheduling.fmt(f),
@@ -296,6 +302,14 @@ fn unicast(text: &str) -> Parsed {
     };
     let hint = "write the replica's own address, e.g. \"10.0.0.1:7001\"".into();
     Err(Complaint(Code::Address, format!("{ip} is {what}"), hint))
+}
+
+fn host(text: &str) -> Parsed {
+    let is_host = |ip: &Ipv4Addr| !ip.is_multicast() && !ip.is_unspecified() && !ip.is_broadcast();
+    text.parse().ok().filter(is_host).map(Value::Host).ok_or_else(|| {
+        let hint = "write the address that its host has on the replicas' network, e.g. \"10.0.0.1\"".into();
+        Complaint(Code::Address, format!("\"{text}\" is not the IPv4 address of a host"), hint)
+    })
 }
 
 fn listen(text: &str) -> Parsed {

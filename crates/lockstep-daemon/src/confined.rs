@@ -62,6 +62,12 @@ pub fn of_notary(configured: Configured<'_>, cursor: &Path) -> Vec<Reach> {
     reach
 }
 
+/// What a coordinator may open: what a reader of each stream of its set may.
+pub fn of_coordinator(configs: &[Config], file: &Path) -> Vec<Reach> {
+    let of = |config: &Config| of_all((config, file), KeyUse::Coordinator, Some(config.counters_folder()));
+    configs.iter().flat_map(of).collect()
+}
+
 /// What the web page may open: the counters files of this host.
 pub fn of_web(configured: Configured<'_>) -> Vec<Reach> {
     let mut reach = of_all(configured, KeyUse::Handle, None);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  flags ─ args ─▶ config ─▶ sequencer, archiver ─▶ a node ─┐
-//!                        └─▶ gateway, feed, notary ─────────┼─▶ observed: counters, page, service manager
+//!                        └─▶ gateway, feed, notary,         │
+//!                               coordinator ──────────────┼─▶ observed: counters, page, service manager
 //!                                                           └─▶ reloader: SIGHUP; confined: what it may reach
 //! ```
 //!
@@ -17,6 +18,7 @@ pub mod archiver;
 pub mod args;
 pub mod config;
 pub mod confined;
+pub mod coordinator;
 pub mod ended;
 pub mod expiry;
 pub mod failure;

@@ -33,6 +33,8 @@ pub enum Daemon {
     Feed,
     /// A notary.
     Notary,
+    /// A coordinator, by its number.
+    Coordinator(u32),
 }
 
 impl Daemon {
@@ -43,10 +45,14 @@ impl Daemon {
         let is_own =
             |number: Option<u32>| number.map(|number| number.to_string()).as_deref() == Some(parts[1]);
         // The addresses of nodes concern all processes; other keys of a node only that node.
-        let is_shared = |name: &str| matches!(name, "id" | "unicast" | "unicast_b" | "role" | "transport");
+        let is_shared =
+            |name: &str| matches!(name, "id" | "unicast" | "unicast_b" | "role" | "transport" | "host");
         match (parts[0], self) {
             ("gateway", _) => self == Self::Gateway,
             ("feed", _) => self == Self::Feed,
+            ("set", _) => matches!(self, Self::Coordinator(_)),
+            ("coordinators", Self::Coordinator(number)) => is_own(Some(number)) || is_shared(parts[2]),
+            ("coordinators", _) => false,
             ("journal" | "replay", _) => is_node,
             ("publisher" | "subscriber", _) => !is_node,
             ("replicas", Self::Replica(number)) => is_own(Some(number)) || is_shared(parts[2]),

@@ -36,6 +36,34 @@ fn lock(keys: &Keys) {
     }
 }
 
+/// The keys of a process that has just read them: they are locked in memory, and the log reminds of a day on
+/// which they are replaced.
+pub fn begin_with_keys(path: &Path, keys: &Keys) {
+    remind(path);
+    lock(keys);
+}
+
+/// Reads a key file again. A refused file changes nothing.
+///
+/// # Errors
+/// It is refused: what the operator is answered.
+pub fn read_keys_again(path: &Path, keys: &Keys) -> Result<String, String> {
+    match KeyFile::reload(path, keys) {
+        Ok(()) => {
+            let (sealing, accepted) = keys.generations();
+            let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
+            tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
+            // Keys that were added need memory of their own.
+            begin_with_keys(path, keys);
+            Ok(format!("the key file {} was read again", path.display()))
+        }
+        Err(error) => {
+            tracing::error!("the keys stay as they are: {error}");
+            Err(format!("the keys stay as they are: {error}"))
+        }
+    }
+}
+
 /// Reads the key file again at each SIGHUP, on a thread of its own: from then on the process has the keys of
 /// the file. A refused file changes nothing. `then` receives the result, if there are keys.
 ///
@@ -48,8 +76,7 @@ pub fn reload_keys(
 ) -> Result<(), IoError> {
     let mut signals = Signals::new([SIGHUP]).map_err(|error| IoError::new("listen to SIGHUP", error))?;
     if let Some(path) = &path {
-        remind(path);
-        lock(&keys);
+        begin_with_keys(path, &keys);
     }
     let reload = move || {
         for _ in signals.forever() {
@@ -57,22 +84,7 @@ pub fn reload_keys(
                 then(None);
                 continue;
             };
-            let outcome = match KeyFile::reload(path, &keys) {
-                Ok(()) => {
-                    let (sealing, accepted) = keys.generations();
-                    let accepted: Vec<_> = (0..16).filter(|bit| accepted >> bit & 1 == 1).collect();
-                    tracing::info!(sealing, ?accepted, "the key file {} was read again", path.display());
-                    remind(path);
-                    // Keys that were added need memory of their own.
-                    lock(&keys);
-                    Ok(format!("the key file {} was read again", path.display()))
-                }
-                Err(error) => {
-                    tracing::error!("the keys stay as they are: {error}");
-                    Err(format!("the keys stay as they are: {error}"))
-                }
-            };
-            then(Some(outcome));
+            then(Some(read_keys_again(path, &keys)));
         }
     };
     let thread = capabilities::spawn(std::thread::Builder::new().name("lockstep-keys".into()), reload);

@@ -4,6 +4,7 @@ use crate::dev::DevArgs;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use lockstep_daemon::args::{SequencerArgs, WatchArgs};
 use lockstep_daemon::config;
+use lockstep_daemon::coordinator::CoordinatorArgs;
 use lockstep_daemon::feed::FeedArgs;
 use lockstep_daemon::gateway::GatewayArgs;
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ pub enum DemoCommand {
     /// A feed, as production runs it
     #[command(hide = true)]
     Feed(FeedArgs),
+    /// A coordinator of a set, as production runs it
+    #[command(hide = true)]
+    Coordinator(CoordinatorArgs),
     /// A replica's watcher, which it starts itself
     #[command(hide = true)]
     Watch(WatchArgs),

@@ -120,6 +120,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
         |name: &Option<String>| streams::start(&stop, &folder, name.as_ref(), |name| metrics.flags(name));
     let mut all = names.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     let mut around = Around::start(args, &all[0].cluster, beforehand.page.as_ref(), &mut metrics)?;
+    around.processes.extend(streams::coordinate(&all, |name| metrics.flags(name))?);
     let environment =
         AppEnvironment { config: folder.config(), stream: names[0].clone(), path: beforehand.found.path() };
     let mut apps = Apps::new(args, beforehand.apps, environment, words);
@@ -184,7 +185,8 @@ fn show(folder: &Folders, all: &[DevStream<'_>], found: &Found, beside: &[String
         let name = home.cluster.stream.as_deref().unwrap_or_default();
         writeln!(
             out,
-            "  export LOCKSTEP_STREAM={name:<25} or --stream with each command; status takes all\n"
+            "  export LOCKSTEP_STREAM={name:<25} or --stream with each command; status takes all\n  \
+             lockstep streams show                    the one order of all streams, by two coordinators\n"
         )?;
     }
     let pid = all.first().map_or(0, DevStream::leader_pid);

@@ -54,8 +54,8 @@ use lockstep_daemon::config::{Config, NodeConfig, ReplicaConfig};
 use lockstep_daemon::failure::{INTEGRITY, USAGE};
 use lockstep_daemon::signals::stop_flag;
 use lockstep_daemon::{
-    Failure, feed as feed_process, gateway as gateway_process, sequencer as replica_process,
-    watch as watcher_process,
+    Failure, coordinator as coordinator_process, feed as feed_process, gateway as gateway_process,
+    sequencer as replica_process, watch as watcher_process,
 };
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
@@ -125,6 +125,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
         DemoCommand::Sequencer(args) => replica_process::run(&args),
         DemoCommand::Gateway(args) => gateway_process::run(&args),
         DemoCommand::Feed(args) => feed_process::run(&args),
+        DemoCommand::Coordinator(args) => coordinator_process::run(&args),
         DemoCommand::Watch(args) => watcher_process::run(&args),
     };
     let code = done.unwrap_or_else(|failure| {

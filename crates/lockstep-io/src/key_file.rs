@@ -47,12 +47,16 @@ pub const REPLICA_FILE: &str = "replica.keys";
 pub const PUBLISHER_FILE: &str = "publisher.keys";
 /// The name of the file of gateways, where they have a key of their own.
 pub const GATEWAY_FILE: &str = "gateway.keys";
+/// The name of the file of coordinators, in the folder of a set's home stream.
+pub const COORDINATOR_FILE: &str = "coordinator.keys";
 /// The name of the file of programs that read.
 pub const READER_FILE: &str = "reader.keys";
 /// The name of the file of an operator with a key of its own.
 pub const OPERATOR_FILE: &str = "operator.keys";
 /// The name of the first publisher's key.
 pub const FIRST_PUBLISHER: &str = "default";
+/// The name of the key of coordinators.
+pub const COORDINATOR_KEY: &str = "coordinator";
 /// The name of the key of gateways.
 pub const GATEWAY_KEY: &str = "gateway";
 
@@ -221,8 +225,10 @@ impl KeyFile {
         let has = |class: &KeyClass| matches!(class, KeyClass::Publisher(number) if self.publishers().any(|(own, _)| own == *number));
         let class = present.map(|present| present.class).filter(has).unwrap_or(KeyClass::Publisher(0));
         self.export(class).write(&publisher)?;
-        if let Some(gateway) = self.publisher(GATEWAY_KEY) {
-            self.export(KeyClass::Publisher(gateway)).write(&folder.join(GATEWAY_FILE))?;
+        for (key, file) in [(GATEWAY_KEY, GATEWAY_FILE), (COORDINATOR_KEY, COORDINATOR_FILE)] {
+            if let Some(number) = self.publisher(key) {
+                self.export(KeyClass::Publisher(number)).write(&folder.join(file))?;
+            }
         }
         self.export(KeyClass::Reader).write(&folder.join(READER_FILE))
     }

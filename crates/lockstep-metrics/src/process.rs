@@ -69,7 +69,7 @@ impl Value {
 pub struct Process {
     /// The name of its file: `replica-1`, `gateway-a`.
     pub name: String,
-    /// `replica`, `archiver`, `gateway`, `feed`, `notary`, `application`.
+    /// `replica`, `archiver`, `gateway`, `feed`, `notary`, `coordinator`, `application`.
     pub kind: String,
     /// The number of its cluster.
     pub cluster: String,

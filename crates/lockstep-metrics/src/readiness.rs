@@ -39,6 +39,10 @@ pub fn not_ready(process: &Process) -> Option<String> {
             Some("it sends nothing yet: it reads the stream up to its end".to_owned())
         }
         "notary" if !follows("publisher") => no_leader(),
+        "coordinator" if !follows("subscriber") => Some("it follows no leader of the home stream".to_owned()),
+        "coordinator" if value("coordinator_ready") == 0 => {
+            Some("it publishes nothing yet: it reads the home stream up to its end".to_owned())
+        }
         // an application that runs a machine; other programs have counters of their own
         "application" if process.value("app_ready").is_some() => match () {
             () if value("app_ready") == 0 => Some("it reads the stream up to its end".to_owned()),
@@ -133,6 +137,17 @@ mod tests {
             assert!(of(1, publisher, subscriber).is_some_and(|why| why.contains("no leader")));
         }
         assert_eq!(of(1, 1, 1), None);
+    }
+
+    #[test]
+    fn a_coordinator_is_ready_once_it_has_read_the_home_stream_and_while_it_follows_its_leader() {
+        let of = |ready, follows| {
+            let gauges = [("coordinator_ready", ready), ("connected{handle=\"subscriber\"}", follows)];
+            waits("coordinator", &gauges, Life::Runs)
+        };
+        assert!(of(0, 1).is_some_and(|why| why.contains("up to its end")));
+        assert!(of(1, 0).is_some_and(|why| why.contains("no leader of the home stream")));
+        assert_eq!(of(1, 1), None);
     }
 
     #[test]

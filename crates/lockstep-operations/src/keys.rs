@@ -1,10 +1,10 @@
 //! The keys of a cluster: drawn, granted, and given to the processes of a host.
 
 use crate::{OperationError, fingerprint};
-use lockstep_config::Config;
+use lockstep_config::{Config, SetPlace};
 use lockstep_io::key_file::{
-    FIRST_PUBLISHER, GATEWAY_FILE, GATEWAY_KEY, GenerationUse, KeyFile, OPERATOR_FILE, PUBLISHER_FILE,
-    READER_FILE, REPLICA_FILE, class_name,
+    COORDINATOR_FILE, COORDINATOR_KEY, FIRST_PUBLISHER, GATEWAY_FILE, GATEWAY_KEY, GenerationUse, KeyFile,
+    OPERATOR_FILE, PUBLISHER_FILE, READER_FILE, REPLICA_FILE, class_name,
 };
 use lockstep_wire::{KeyClass, KeyRights, RecipientRule};
 use std::path::{Path, PathBuf};
@@ -15,18 +15,40 @@ const OF_GATEWAYS: &str = "client/*,gateway/*";
 const CLIENTS: [&str; 2] = ["client/*", "from=gateway/*"];
 
 /// The first keys of a cluster: programs that publish have one that passes for no gateway and for no client
-/// of one, and clients are addressed by whom an operator names.
+/// of one, and clients are addressed by whom an operator names. The home stream of a set has a key of its
+/// coordinators, which allows to publish cuts and nothing else.
 ///
 /// # Errors
 /// The system has no random numbers.
-pub fn draw(cluster: u64) -> Result<KeyFile, OperationError> {
+pub fn draw(cluster: u64, set: Option<&SetPlace>) -> Result<KeyFile, OperationError> {
     let mut file = KeyFile::draw(cluster)?;
     let gateway = file.add_publisher(GATEWAY_KEY)?.map_err(refused)?;
     file.set_rights(gateway, KeyRights::parse([&*format!("names={OF_GATEWAYS}")]).map_err(refused)?);
     let first = publisher(&file, FIRST_PUBLISHER)?;
     file.set_rights(first, KeyRights::default().without_names(OF_GATEWAYS).map_err(refused)?);
+    if let Some(set) = set.filter(|set| set.index == 0) {
+        add_coordinators(&mut file, set)?;
+    }
     file.recipients.set(RecipientRule::parse(&CLIENTS).map_err(refused)?).map_err(refused)?;
     Ok(file)
+}
+
+/// Draws the key of a set's coordinators, which publish into its home stream. Each of their names stands in
+/// it: a pattern opens none of them.
+///
+/// # Errors
+/// The system has no random numbers, or the file has such a key.
+pub fn add_coordinators(file: &mut KeyFile, set: &SetPlace) -> Result<(), OperationError> {
+    let names: Vec<_> = set.coordinators.iter().map(|one| set.cut_name(one.id)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let number = file.add_publisher(COORDINATOR_KEY)?.map_err(refused)?;
+    let names = names.join(",");
+    // It reaches the sets' channel, which every key that has such a name does, and nobody else.
+    let rights = [format!("names={names}"), format!("to={names}")];
+    file.set_rights(number, KeyRights::parse(rights.iter().map(String::as_str)).map_err(refused)?);
+    Ok(())
 }
 
 /// Gives a publisher's key these rights; `names` are those of them that say which names it opens. Where
@@ -129,13 +151,20 @@ fn places(config: &Config, file: &KeyFile) -> Result<Vec<PathBuf>, OperationErro
         KeyFile::read(path)
             .is_ok_and(|present| (present.class, present.cluster) == (file.class, file.cluster))
     };
-    let present: Vec<_> =
-        [PUBLISHER_FILE, GATEWAY_FILE, OPERATOR_FILE].map(in_folder).into_iter().filter(has_it).collect();
+    let present: Vec<_> = [PUBLISHER_FILE, GATEWAY_FILE, COORDINATOR_FILE, OPERATOR_FILE]
+        .map(in_folder)
+        .into_iter()
+        .filter(has_it)
+        .collect();
     if !present.is_empty() {
         return Ok(present);
     }
-    let is_of_gateways = file.publisher(GATEWAY_KEY) == Some(number);
-    let path = in_folder(if is_of_gateways { GATEWAY_FILE } else { PUBLISHER_FILE });
+    let is_of = |key| file.publisher(key) == Some(number);
+    let path = in_folder(match () {
+        () if is_of(GATEWAY_KEY) => GATEWAY_FILE,
+        () if is_of(COORDINATOR_KEY) => COORDINATOR_FILE,
+        () => PUBLISHER_FILE,
+    });
     if path.symlink_metadata().is_ok() {
         return Err(refused(format!(
             "{} has the key of another program: one folder has one of these",

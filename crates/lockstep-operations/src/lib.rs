@@ -32,6 +32,7 @@ pub mod look;
 pub mod new_file;
 pub mod recover;
 pub mod samples;
+pub mod streams;
 pub mod tar;
 
 mod error;

@@ -258,7 +258,7 @@ fn new(config: &Config) -> Result<u8, Failure> {
         );
         return Err(Failure::new(USAGE, what));
     }
-    keys::draw(config.cluster)?.write_folder(folder)?;
+    keys::draw(config.cluster, config.set.as_ref())?.write_folder(folder)?;
     println!("{}", folder.display());
     eprintln!(
         "the keys of cluster {}: copy replica.keys to the hosts of replicas and archivers, gateway.keys to those of gateways, \

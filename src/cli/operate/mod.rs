@@ -9,5 +9,6 @@ pub mod keys;
 pub mod membership;
 pub mod reload;
 pub mod rolling;
+pub mod streams;
 pub mod time;
 pub mod upgrade;

@@ -262,3 +262,122 @@ fn the_example_of_the_documentation_is_a_set_of_two_streams() {
     assert_eq!(quotes.journal.retention_age_ns, Some(7 * 86_400_000_000_000));
     assert_eq!(quotes.replica(3).unwrap().journal, PathBuf::from("/var/lib/lockstep/3-quotes"));
 }
+
+/// A set with two coordinators.
+fn coordinated(more: &str) -> String {
+    let common = format!(
+        "profile = \"shared\"\n[[coordinators]]\nid = 1\nhost = \"127.0.0.1\"\n[[coordinators]]\nid = 2\n\
+         host = \"127.0.0.1\"\n{more}"
+    );
+    changed(SET, &[("profile = \"shared\"\n", &common)])
+}
+
+#[test]
+fn a_sets_coordinators_are_those_of_all_its_streams() {
+    let text = coordinated("core = 5\n[set]\ncut_interval = \"1ms\"\n");
+    for name in ["orders", "quotes"] {
+        let place = stream(&text, name).set.expect("a stream of a set");
+        let all: Vec<_> =
+            place.coordinators.iter().map(|one| (one.id, one.host.to_string(), one.core)).collect();
+        assert_eq!(all, [(1, "127.0.0.1".to_owned(), None), (2, "127.0.0.1".to_owned(), Some(5))]);
+        assert_eq!(place.cut_interval_ns, 1_000_000);
+        assert_eq!(
+            (place.cut_name(2), place.list_name()),
+            ("lockstep/set/7/cut-2".into(), "lockstep/set/7/list".into())
+        );
+    }
+    let place = stream(SET, "quotes").set.expect("a stream of a set");
+    assert_eq!((place.coordinators.len(), place.cut_interval_ns), (0, 50_000));
+    let keys = |text: &str, name| {
+        let found = stream(text, name).effective().to_vec();
+        let is_own = |(key, ..): &&(String, String, Origin)| {
+            key.starts_with("set.") || key.starts_with("coordinators.")
+        };
+        found.iter().filter(is_own).map(|(key, value, _)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    let expected = [
+        "set.cut_interval=1ms",
+        "coordinators.1.id=1",
+        "coordinators.1.host=127.0.0.1",
+        "coordinators.2.id=2",
+        "coordinators.2.host=127.0.0.1",
+        "coordinators.2.core=5",
+    ];
+    assert_eq!(keys(&text, "quotes"), expected);
+    assert_eq!(
+        accepted(SHARED, &[]).effective().iter().filter(|(key, ..)| key.starts_with("set.")).count(),
+        0
+    );
+}
+
+#[test]
+fn coordinators_are_refused_in_one_stream_without_a_set_elsewhere_and_on_a_core_that_is_taken() {
+    let spins = "idle = \"spin\"\n[stream]";
+    let apart = |text: &str| {
+        let text = changed(text, &[("interface = \"lo\"\nttl = 0", "interface = \"e0\"")]);
+        text.replace("unicast = \"127.0.0.1", "unicast = \"10.0.0.1")
+    };
+    let rows = [
+        (
+            changed(SET, &[("leader = 2\n", "leader = 2\n[streams.set]\ncut_interval = \"1ms\"\n")]),
+            "LS0126: set: concerns all streams of the set, and stands in one of them; write it above the first [[streams]]",
+        ),
+        (
+            changed(
+                SET,
+                &[("leader = 2\n", "leader = 2\n[[streams.coordinators]]\nid = 1\nhost = \"127.0.0.1\"\n")],
+            ),
+            "LS0126: coordinators: concerns all streams of the set, and stands in one of them",
+        ),
+        (
+            coordinated("").replace("host = \"127.0.0.1\"", "host = \"10.0.0.1\""),
+            "LS0126: coordinators.1.host: is another host than that of all replicas, which loopback does not leave; write",
+        ),
+        (
+            apart(&coordinated("")),
+            "LS0126: coordinators.1.host: is a loopback address, and the replicas are on other hosts; write an address",
+        ),
+        (
+            changed(
+                &coordinated("core = 3\n"),
+                &[("/j/1\"", "/j/1\"\ncore = 3"), ("[stream]", &format!("[runtime]\n{spins}"))],
+            ),
+            "LS0121: coordinators.2.core: core 3 spins for replicas.1.core already",
+        ),
+        (
+            coordinated("").replace("id = 2\nhost", "id = 1\nhost"),
+            "LS0113: coordinators.#2.id: 1 is used by coordinators.1.id already; give each coordinator its own id",
+        ),
+        (
+            coordinated("").replacen("host = \"127.0.0.1\"\n", "host = \"e0\"\n", 1),
+            "LS0108: coordinators.1.host: \"e0\" is not the IPv4 address of a host; write the address that its host has",
+        ),
+        (
+            (0..15).fold(coordinated(""), |text, id| {
+                let one = format!(
+                    "profile = \"shared\"\n[[coordinators]]\nid = {}\nhost = \"127.0.0.1\"\n",
+                    9 + id
+                );
+                changed(&text, &[("profile = \"shared\"\n", &one)])
+            }),
+            "LS0126: coordinators: there are 17 coordinators, and a set has at most 16; keep two or three",
+        ),
+    ];
+    for (text, expected) in rows {
+        let found = refused_as(&text, "quotes");
+        assert!(found.iter().any(|one| one.starts_with(expected)), "{expected}: {found:?}");
+    }
+    let alone = changed(SHARED, &[("[stream]", "[set]\ncut_interval = \"1ms\"\n[stream]")]);
+    let rule = "is for a set of streams, and the file describes one stream; leave it out, or describe the streams in";
+    assert!(
+        problems(&alone)[0].starts_with(&format!("LS0126: set.cut_interval: {rule}")),
+        "{:?}",
+        problems(&alone)
+    );
+    let alone = changed(SHARED, &[("[stream]", "[[coordinators]]\nid = 1\nhost = \"127.0.0.1\"\n[stream]")]);
+    assert!(
+        problems(&alone)[0].starts_with(&format!("LS0126: coordinators: {rule}")),
+        "{:?}",
+        problems(&alone)
+    );
+}

@@ -175,7 +175,9 @@ fn explained_keys(text: &str) -> Vec<String> {
 fn every_example_explains_every_key() {
     for (path, text) in examples() {
         let explained = explained_keys(&text);
-        for key in key_paths() {
+        // An example describes one stream: docs/STREAMS.md explains the keys of a set.
+        let is_of_a_set = |key: &&str| key.starts_with("set.") || key.starts_with("coordinators.");
+        for key in key_paths().filter(|key| !is_of_a_set(key)) {
             assert!(explained.iter().any(|known| known == key), "{}: {key} is not explained", path.display());
         }
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
+mod coordinators;
 mod demo;
 mod dev;
 mod orders;

@@ -23,7 +23,7 @@ pub(in crate::cli) fn counted_since(process: &Process, before: &Process) -> Vec<
 }
 
 /// Groups by the first word of a counter's name.
-const GROUPS: [(&str, &str); 14] = [
+const GROUPS: [(&str, &str); 15] = [
     ("condition", "conditions"),
     ("loss", "losses"),
     ("recent", "losses"),
@@ -38,6 +38,7 @@ const GROUPS: [(&str, &str); 14] = [
     ("gateway", "gateway"),
     ("feed", "feed"),
     ("notary", "notary"),
+    ("coordinator", "coordinator"),
 ];
 
 /// The part of the process, or of one of its handles, that a counter belongs to.

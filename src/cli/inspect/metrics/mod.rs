@@ -4,7 +4,7 @@
 //! `docs/METRICS.md`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use lockstep_client::internal::handle_counters;
+use lockstep_client::internal::{handle_counters, participant_counters};
 use lockstep_core::engine::counters::{CounterKind, CounterRow, Described};
 use lockstep_daemon::Failure;
 use lockstep_daemon::expiry::{CERTIFICATE_EXPIRY, KEY_EXPIRY};
@@ -20,7 +20,7 @@ use std::io::Write;
 const SCHEMA: &str = "lockstep.metrics/1";
 
 /// Kinds of daemons with metrics.
-const DAEMONS: usize = 4;
+const DAEMONS: usize = 5;
 
 /// Flags of `metrics`.
 #[derive(Args, Debug)]
@@ -70,11 +70,15 @@ fn daemons() -> [(&'static str, Vec<Described>); DAEMONS] {
     let of_nodes = lockstep_node::counters().into_iter().chain([key_expiry()]).collect();
     let mut of_gateways: Vec<_> = own(GatewayCounts::ROWS, true);
     of_gateways.push(Described::from(CERTIFICATE_EXPIRY));
+    let of_coordinators = lockstep_daemon::coordinator::counters(&["orders"]).into_iter();
+    let of_coordinators =
+        of_coordinators.chain(participant_counters()).chain([Described::from(DROPPED_ROW), key_expiry()]);
     [
         ("replicas and archivers", of_nodes),
         ("gateways", of_gateways),
         ("feeds", own(FeedCounts::ROWS, false)),
         ("notaries", own(lockstep_daemon::notary::NotaryCounts::ROWS, true)),
+        ("coordinators", of_coordinators.collect()),
     ]
 }
 

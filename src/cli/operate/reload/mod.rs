@@ -81,6 +81,7 @@ fn daemon_of(process: &Process) -> Option<&'static str> {
         "gateway" => "gateway",
         "feed" => "feed",
         "notary" => "notary",
+        "coordinator" => "coordinator",
         _ => return None,
     })
 }
