@@ -213,7 +213,7 @@ fn serve(
             });
             let drained = server.core.has_left() && server.publisher.is_drained();
             if now >= until || drained && now + STOP_NS > until + 100_000_000 {
-                let counts = server.core.counts;
+                let counts = server.core.counts();
                 tracing::info!(?counts, faults = counts.no_login, "stopped");
                 return Ok(());
             }
@@ -345,7 +345,7 @@ impl Server {
     /// One turn of everything; then a sleep, if there was nothing to do.
     fn turn(&mut self, reading: &mut ReadingEnd) -> Result<(), Failure> {
         let now = self.clock.now();
-        self.core.clocks.gateway = Utc::now().0;
+        self.core.set_clock(Utc::now().0);
         let mut work = self.turn_stream(now, reading)?;
         while let Some((check, is_right)) = self.verifier.next_result() {
             work += 1;
@@ -377,10 +377,10 @@ impl Server {
         if let Some(counted) = &mut self.counted
             && counted.is_due(now)
         {
-            self.core.counts.ready = u64::from(self.core.is_ready());
-            self.core.counts.clients = self.clients.iter().flatten().count() as u64;
+            let counts =
+                GatewayCounts { clients: self.clients.iter().flatten().count() as u64, ..self.core.counts() };
             let (publisher, subscriber) = (&self.publisher, &self.subscriber);
-            counted.publish(now, &self.core.counts.values(), Some(publisher), Some(subscriber));
+            counted.publish(now, &counts.values(), Some(publisher), Some(subscriber));
         }
         if let Some(error) = self.core.take_failure() {
             return Err(self.end(now, &error));
