@@ -2,8 +2,8 @@
 //!
 //! [`MatchingEngine::apply`] is the only way to change it. Its parts, by question: [`enter`] decides whether
 //! an order is accepted, [`arrive`] what an accepted order does, [`amend`] replaces and cancels, [`auction`]
-//! finds a price for all, [`phases`] begins and ends phases, [`operate`] serves operators. What they change is
-//! [`state`], and [`reports`] has what accounts and the market are told of it.
+//! finds a price for all, [`phases`] begins and ends phases, [`operate`] serves operators. What they change
+//! is in [`state`], and [`reports`] has what accounts and the market learn of it.
 
 mod amend;
 mod arrive;

@@ -1,4 +1,4 @@
-//! What happens to an order in its place, and what its owner and the market are told: reports go to one
+//! What happens to an order in its place, and what its owner and the market learn of it: reports go to one
 //! account, market events to all.
 
 use super::state::TradingState;

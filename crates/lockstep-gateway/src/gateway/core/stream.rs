@@ -151,8 +151,8 @@ impl<B: Backlog> Gateway<B> {
             SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload } => {
                 self.lost.on_sign_of_life(self.own.id, &self.state.clients, *publisher);
                 let heartbeat_ns = self.limits.heartbeat_ns;
-                let heard = self.own.on_heartbeat(now, *publisher, heartbeat_ns, &self.state.clients);
-                self.fail_on(heard);
+                let alone = self.own.on_heartbeat(now, *publisher, heartbeat_ns, &self.state.clients);
+                self.fail_on(alone);
                 self.on_fix_note(now, (*seq, *timestamp), *publisher, payload)
             }
             SubscriberEvent::Message(message) => match self.on_fix_message(now, message) {
