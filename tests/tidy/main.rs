@@ -12,6 +12,7 @@ mod dependencies;
 mod features;
 mod figures;
 mod giants;
+mod overview;
 mod papers;
 mod phrases;
 mod programs;
