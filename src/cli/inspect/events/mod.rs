@@ -2,7 +2,6 @@
 //! Every replica and archiver is asked, and the files of events of this host's processes are read as well, as
 //! they outlive them; an event that comes both ways is told once.
 
-use crate::cli::shared::counter_files::files;
 use crate::cli::shared::operator::pause;
 use clap::Args;
 use lockstep_daemon::Failure;
@@ -14,6 +13,7 @@ use lockstep_io::output::{self, OutputStream};
 use lockstep_operations::events::{
     EventCollector, EventFilter, SeenEvent, SourceReport, retain_newest, sort,
 };
+use lockstep_operations::processes::files;
 use lockstep_wire::Nanos;
 use std::io::Write;
 use std::str::FromStr;
