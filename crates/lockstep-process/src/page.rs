@@ -184,9 +184,10 @@ fn judge(headers: &[httparse::Header<'_>], hosts: &[String]) -> Result<(), &'sta
         let from = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         from.is_some_and(|from| from.eq_ignore_ascii_case(host))
     };
-    match values(headers, "origin").all(of_own) {
-        true => Ok(()),
-        false => Err("a page of another origin asks: its requests are not answered"),
+    if values(headers, "origin").all(of_own) {
+        Ok(())
+    } else {
+        Err("a page of another origin asks: its requests are not answered")
     }
 }
 

@@ -200,9 +200,10 @@ fn serve(
         let now = server.clock.now();
         if !reported_ready && now >= waits_at {
             waits_at = now + WAITS_NS;
-            let what = match server.core.is_listening() {
-                true => "for a gateway of this name to be silent: it may still run",
-                false => "for a leader, and for the stream up to its end",
+            let what = if server.core.is_listening() {
+                "for a gateway of this name to be silent: it may still run"
+            } else {
+                "for a leader, and for the stream up to its end"
             };
             tracing::warn!(name = server.name, "clients may not log in yet: waiting {what}");
         }
@@ -437,13 +438,11 @@ impl Server {
                 }
             };
             let fix = self.listeners[listener].fix.clone();
-            match self.arrivals.is_tunnel(peer) {
-                true => {
-                    let core = &mut self.core;
-                    self.arrivals
-                        .push(now, link, (peer, fix), |peer, why| core.on_turned_away(now, peer, why));
-                }
-                false => self.admit(now, link, peer, fix.as_deref()),
+            if self.arrivals.is_tunnel(peer) {
+                let core = &mut self.core;
+                self.arrivals.push(now, link, (peer, fix), |peer, why| core.on_turned_away(now, peer, why));
+            } else {
+                self.admit(now, link, peer, fix.as_deref());
             }
         }
         ACCEPTED_PER_TURN

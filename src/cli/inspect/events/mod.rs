@@ -191,9 +191,10 @@ struct Output<'a> {
 impl Output<'_> {
     fn events(&mut self, events: &[SeenEvent]) -> Result<(), Failure> {
         for event in events {
-            match self.args.json {
-                true => writeln!(self.out, "{}", event.json())?,
-                false => writeln!(self.out, "{event}")?,
+            if self.args.json {
+                writeln!(self.out, "{}", event.json())?;
+            } else {
+                writeln!(self.out, "{event}")?;
             }
         }
         Ok(())
@@ -202,10 +203,7 @@ impl Output<'_> {
     /// Prints what is new since the last time: events that are missing.
     fn report(&mut self, reports: &[SourceReport]) -> Result<(), Failure> {
         for report in reports.iter().filter(|report| !self.reported.contains(report)) {
-            match self.args.json {
-                true => writeln!(self.out, "{}", report.json())?,
-                false => eprintln!("{report}"),
-            }
+            if self.args.json { writeln!(self.out, "{}", report.json())? } else { eprintln!("{report}") }
         }
         self.reported = reports.to_vec();
         Ok(())

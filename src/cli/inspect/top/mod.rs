@@ -117,16 +117,13 @@ pub fn run(args: &TopArgs) -> Result<u8, Failure> {
     if args.once || args.json {
         let snapshot = after_one_interval(sampler, args.sample.interval)?;
         let mut out = std::io::stdout().lock();
-        match args.json {
-            true => {
-                let text = serde_json::to_string(&snapshot).map_err(std::io::Error::other)?;
-                writeln!(out, "{text}")?;
-            }
-            false => {
-                let terminal = Screen::size().filter(|_| is_terminal);
-                let size = args.size.or(terminal).unwrap_or(SIZE);
-                write!(out, "{}", lockstep_top::text_of(&snapshot, &view(&snapshot, false), size))?;
-            }
+        if args.json {
+            let text = serde_json::to_string(&snapshot).map_err(std::io::Error::other)?;
+            writeln!(out, "{text}")?;
+        } else {
+            let terminal = Screen::size().filter(|_| is_terminal);
+            let size = args.size.or(terminal).unwrap_or(SIZE);
+            write!(out, "{}", lockstep_top::text_of(&snapshot, &view(&snapshot, false), size))?;
         }
         return Ok(0);
     }

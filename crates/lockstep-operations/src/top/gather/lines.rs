@@ -226,9 +226,10 @@ pub fn gateway_line(counted: &Counted<'_>) -> Option<GatewayLine> {
         return None;
     }
     let (presence, absent_ns) = presence_of(process.life);
-    let (ready, read, sent) = match is_feed {
-        true => ("feed_ready", "feed_messages", "feed_datagrams"),
-        false => ("gateway_ready", "gateway_submitted", "gateway_sent"),
+    let (ready, read, sent) = if is_feed {
+        ("feed_ready", "feed_messages", "feed_datagrams")
+    } else {
+        ("gateway_ready", "gateway_submitted", "gateway_sent")
     };
     let refused = ["gateway_refused", "gateway_not_allowed", "feed_too_long", "feed_unmapped"];
     Some(GatewayLine {
