@@ -95,6 +95,7 @@ const (
 	KindLag              Kind = C.LOCKSTEP_EVENT_KIND_LAG
 	KindDiverged         Kind = C.LOCKSTEP_EVENT_KIND_DIVERGED
 	KindMachineReport    Kind = C.LOCKSTEP_EVENT_KIND_MACHINE_REPORT
+	KindSetNote          Kind = C.LOCKSTEP_EVENT_KIND_SET_NOTE
 	KindNameOpened       Kind = C.LOCKSTEP_EVENT_KIND_NAME_OPENED
 	KindNameRefused      Kind = C.LOCKSTEP_EVENT_KIND_NAME_REFUSED
 	KindNotAllowed       Kind = C.LOCKSTEP_EVENT_KIND_NOT_ALLOWED

@@ -113,6 +113,8 @@ const Kind = Object.freeze({
   DIVERGED: 24,
   // A replica of a state machine reports to the others of that machine: `seq`, `publisher`.
   MACHINE_REPORT: 25,
+  // A coordinator or an operator writes about the streams of a set: `seq`, `publisher`.
+  SET_NOTE: 26,
   // A publisher's name is open: `publisher`; `publisher_seq` is the number of its next message, `value` that of its
   // last committed one, `detail` the ticket of the call that opened it.
   NAME_OPENED: 65,

@@ -102,7 +102,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &["operations"]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
-    ("set", "crates/lockstep-set/src/", &["wire"]),
+    ("set", "crates/lockstep-set/src/", &["wire", "engine"]),
+    ("streams", "crates/lockstep-streams/src/", &["wire", "io", "config", "client", "set"]),
     ("names", "crates/lockstep-names/src/", &["client"]),
     (
         "bridge",
@@ -124,7 +125,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "crates/lockstep-operations/src/",
         &[
             "wire", "proto", "engine", "journal", "io", "process", "client", "files", "node", "notary",
-            "gateway", "metrics", "config",
+            "gateway", "metrics", "config", "set",
         ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
@@ -174,6 +175,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "top",
             "schema",
             "names",
+            "streams",
             "config",
             "values",
             "local",

@@ -103,6 +103,9 @@ class Kind(IntEnum):
     MACHINE_REPORT = 25
     """A replica of a state machine reports to the others of that machine: seq, publisher."""
 
+    SET_NOTE = 26
+    """A coordinator or an operator writes about the streams of a set: seq, publisher."""
+
     NAME_OPENED = 65
     """A publisher's name is open: publisher; publisher_seq is the number of its next message, value that of its last
     committed one, detail the ticket of the call that opened it."""

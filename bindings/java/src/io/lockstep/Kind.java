@@ -93,6 +93,8 @@ public enum Kind {
     DIVERGED(24),
     /** A replica of a state machine reports to the others of that machine: {@code seq}, {@code publisher}. */
     MACHINE_REPORT(25),
+    /** A coordinator or an operator writes about the streams of a set: {@code seq}, {@code publisher}. */
+    SET_NOTE(26),
     /**
      * A publisher's name is open: {@code publisher}; {@code publisherSeq} is the number of its next message,
      * {@code value} that of its last committed one, {@code detail} the ticket of the call that opened it.
