@@ -76,6 +76,15 @@ fn sizes(sources: &[(String, String)]) -> BTreeMap<String, (usize, usize)> {
     sizes
 }
 
+/// The types with the most functions: name, functions and lines of each.
+pub fn largest(count: usize) -> Vec<(String, usize, usize)> {
+    let sizes = sizes(&all_sources()).into_iter();
+    let mut all: Vec<_> = sizes.map(|(name, (functions, lines))| (name, functions, lines)).collect();
+    all.sort_by_key(|(_, functions, lines)| std::cmp::Reverse((*functions, *lines)));
+    all.truncate(count);
+    all
+}
+
 /// The numbers over the bounds, for `ratchets.toml`.
 pub fn measured() -> Vec<(&'static str, String, usize)> {
     let sizes = sizes(&all_sources());

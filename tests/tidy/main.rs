@@ -12,6 +12,7 @@ mod dependencies;
 mod features;
 mod figures;
 mod giants;
+mod overview;
 mod papers;
 mod phrases;
 mod programs;
@@ -99,7 +100,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("simulator", "crates/lockstep-sim-program/src/", &["engine", "io", "process", "sim"]),
     ("lab", "crates/lockstep-lab/src/", &["sim"]),
     ("testkit", "crates/lockstep-testkit/src/", &[]),
-    ("top", "crates/lockstep-top/src/", &[]),
+    ("top", "crates/lockstep-top/src/", &["operations"]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
     ("set", "crates/lockstep-set/src/", &["wire", "engine"]),
     ("streams", "crates/lockstep-streams/src/", &["wire", "io", "config", "client", "set"]),
@@ -123,8 +124,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "operations",
         "crates/lockstep-operations/src/",
         &[
-            "wire", "proto", "engine", "journal", "io", "process", "client", "node", "notary", "gateway",
-            "config", "set",
+            "wire", "proto", "engine", "journal", "io", "process", "client", "files", "node", "notary",
+            "gateway", "metrics", "config", "set",
         ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),

@@ -13,7 +13,7 @@ const PHRASES: [&str; 9] =
 const VAGUE: [&str; 8] = ["nobody", "somebody", "told", "said", "heard", "goes on", "amiss", "by who"];
 
 /// The packages whose comments and messages have no [`VAGUE`] phrase.
-const PLAIN: [&str; 11] = [
+const PLAIN: [&str; 13] = [
     "crates/lockstep-app",
     "crates/lockstep-client",
     "crates/lockstep-daemon",
@@ -23,6 +23,8 @@ const PLAIN: [&str; 11] = [
     "crates/lockstep-machine",
     "crates/lockstep-metrics",
     "crates/lockstep-node",
+    "crates/lockstep-notary",
+    "crates/lockstep-process",
     "crates/lockstep-top",
     "crates/lockstep-wire",
 ];

@@ -8,8 +8,8 @@
 //! is Java, and not here; so nobody is killed.
 
 use crate::daemons::{Daemons, again};
-use crate::ground::Ground;
-use crate::peer::{Adapter, CLIENT, PAYLOAD_LEN, Payload, Peer, System, Tuning};
+use crate::ground::{CLIENT, Ground};
+use crate::peer::{Adapter, PAYLOAD_LEN, Payload, Peer, System, Tuning};
 use rusteron_media_driver::bindings::aeron_threading_mode_enum::AERON_THREADING_MODE_INVOKER;
 use rusteron_media_driver::{
     Aeron, AeronCError, AeronContext, AeronDriver, AeronDriverContext, AeronExclusivePublication,
@@ -19,7 +19,7 @@ use std::ffi::CString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The sequencer's shape; see [`crate::peer::ADAPTERS`].
+/// The sequencer's shape; see [`crate::adapters::ADAPTERS`].
 pub const SEQUENCER: Adapter = Adapter { name: "aeron", version, systems: sequencer };
 /// The echo.
 pub const ECHO: Adapter = Adapter { name: "aeron-echo", version, systems: echo };

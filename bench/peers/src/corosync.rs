@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// See [`crate::peer::ADAPTERS`].
+/// See [`crate::adapters::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "corosync", version, systems };
 
 const GROUP: &str = "peers";

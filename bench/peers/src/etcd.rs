@@ -1,15 +1,15 @@
 //! etcd: puts to one key, and a watch of it. Every put is a revision, and the watch tells them all in order.
 
 use crate::daemons::{Daemons, again};
-use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning, stdout_of};
+use crate::ground::{CLIENT, Ground, NODES};
+use crate::peer::{Adapter, Payload, Peer, System, Tuning, stdout_of};
 use crate::turns::Turns;
 use etcd_client::{Client, ConnectOptions, Error, WatchStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// See [`crate::peer::ADAPTERS`].
+/// See [`crate::adapters::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "etcd", version, systems };
 
 const CLIENT_PORT: u16 = 2379;

@@ -9,7 +9,6 @@
 //! `/dev/shm` of its own, which all nodes share and which is gone with the last of them, whatever a daemon
 //! that was killed has left there; then the network.
 
-use crate::peer::CLIENT;
 use lockstep_testkit::netns::{Network, unsupported};
 use std::ffi::OsStr;
 use std::net::Ipv4Addr;
@@ -19,6 +18,8 @@ use tempfile::TempDir;
 
 /// Nodes.
 pub const NODES: usize = 3;
+/// The client's node. No daemon is killed there.
+pub const CLIENT: usize = 3;
 
 /// How far this program has come, as it tells itself when it starts itself anew.
 #[derive(Clone, Default, clap::Args)]

@@ -1,8 +1,8 @@
 //! lockstep itself: the sequencer that production runs, three of them, and the handle that applications use.
 
 use crate::daemons::Daemons;
-use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning};
+use crate::ground::{CLIENT, Ground, NODES};
+use crate::peer::{Adapter, Payload, Peer, System, Tuning};
 use ::lockstep::config::Config;
 use lockstep::config::NodeConfig;
 use lockstep_client::Endpoint;
@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
-/// See [`crate::peer::ADAPTERS`].
+/// See [`crate::adapters::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "lockstep", version, systems };
 
 /// The groups' port, and the replicas' own.

@@ -6,6 +6,7 @@
 //! documents tell. `README.md` beside this has the settings and how to read the table.
 
 mod absent;
+mod adapters;
 #[cfg(feature = "aeron")]
 mod aeron;
 #[cfg(feature = "corosync")]
@@ -28,12 +29,13 @@ use absent::aeron;
 use absent::corosync;
 #[cfg(not(feature = "etcd"))]
 use absent::etcd;
+use adapters::ADAPTERS;
 use clap::Parser;
 use ground::{Ground, Steps};
 use lockstep_bench::environment;
 use lockstep_bench::results::{Output, Results, Round, Row, RunResult, Unit};
 use measure::{Failover, Session};
-use peer::{ADAPTERS, System};
+use peer::System;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! NATS JetStream: a stream with three replicas, and a durable push consumer of it, with three as well.
 
 use crate::daemons::{Daemons, again};
-use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, CLIENT, PAYLOAD_LEN, Payload, Peer, System, Tuning, stdout_of};
+use crate::ground::{CLIENT, Ground, NODES};
+use crate::peer::{Adapter, PAYLOAD_LEN, Payload, Peer, System, Tuning, stdout_of};
 use crate::turns::Turns;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, push};
@@ -11,7 +11,7 @@ use async_nats::{Client, ConnectOptions, Subscriber};
 use futures_util::{FutureExt, StreamExt};
 use std::time::{Duration, Instant};
 
-/// See [`crate::peer::ADAPTERS`].
+/// See [`crate::adapters::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "nats", version, systems };
 
 const CLIENT_PORT: u16 = 4222;

@@ -8,8 +8,6 @@ use std::time::Duration;
 pub const PAYLOAD_LEN: usize = 64;
 /// A message.
 pub type Payload = [u8; PAYLOAD_LEN];
-/// The client's node. Nobody is killed there.
-pub const CLIENT: usize = 3;
 
 /// A running system, and the one client that submits to it and reads its order. Dropped, it is gone with all
 /// that it started and wrote.
@@ -91,18 +89,6 @@ pub struct Adapter {
     /// The rows.
     pub systems: fn() -> Vec<System>,
 }
-
-/// All, in the table's order.
-pub const ADAPTERS: [Adapter; 8] = [
-    crate::raw::ADAPTER,
-    crate::aeron::ECHO,
-    crate::aeron::SEQUENCER,
-    crate::lockstep::ADAPTER,
-    crate::corosync::ADAPTER,
-    crate::nats::ADAPTER,
-    crate::etcd::ADAPTER,
-    crate::zookeeper::ADAPTER,
-];
 
 /// What `program` says of itself when it is asked.
 ///

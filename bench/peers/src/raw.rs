@@ -8,7 +8,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant};
 
-/// See [`crate::peer::ADAPTERS`].
+/// See [`crate::adapters::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "raw", version, systems };
 
 /// Where the forwarder listens, and where it runs.

@@ -2,8 +2,8 @@
 //! tells. More nodes than messages under way, so that none is set anew before it was read.
 
 use crate::daemons::{Daemons, again};
-use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning, package};
+use crate::ground::{CLIENT, Ground, NODES};
+use crate::peer::{Adapter, Payload, Peer, System, Tuning, package};
 use crate::turns::Turns;
 use std::collections::VecDeque;
 use std::future::Future;
@@ -18,7 +18,7 @@ use zookeeper_client::{
     Acls, AddWatchMode, Client, CreateMode, Error, EventType, PersistentWatcher, SessionState, Stat,
 };
 
-/// See [`crate::peer::ADAPTERS`].
+/// See [`crate::adapters::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "zookeeper", version, systems };
 
 const PORT: u16 = 2181;

@@ -369,9 +369,10 @@ impl<M: StateMachine> App<M> {
             self.read_unproven = Some(Instant::now());
             return Ok(());
         };
-        match read.elapsed() > self.settings.proof_wait {
-            true => self.distrust("the stream has been read up to its end, and announces no such snapshot"),
-            false => Ok(()),
+        if read.elapsed() > self.settings.proof_wait {
+            self.distrust("the stream has been read up to its end, and announces no such snapshot")
+        } else {
+            Ok(())
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the loop of a replica does between turns, whoever implements the turns.
+//! The pauses of a replica's loop between its turns, and the lines of its log that report progress.
 
 use crate::app::App;
 use crate::error::AppError;

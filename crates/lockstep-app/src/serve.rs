@@ -235,9 +235,10 @@ pub fn fetch_snapshot(
     let have = fetch_pieces((peer, next), len, &mut file, &wrong)?;
     file.sync_all().map_err(wrong)?;
     let judged = verify(&path).map_err(|error| error.to_string()).and_then(|head| {
-        match head.next == next && have == len {
-            true => is_wanted(&head).and_then(|()| served(&path, &head).map_err(|error| error.to_string())),
-            false => Err("it differs from the announced one".to_owned()),
+        if head.next == next && have == len {
+            is_wanted(&head).and_then(|()| served(&path, &head).map_err(|error| error.to_string()))
+        } else {
+            Err("it differs from the announced one".to_owned())
         }
     });
     match judged {

@@ -266,13 +266,10 @@ impl ActiveCondition {
             Condition::MulticastLost => "multicast is lost, unicast is not".to_owned(),
             Condition::ReaderAhead => {
                 let ReadersAheadNumber { addresses, newest } = ReadersAheadNumber::unpacked(b);
-                match self.is_of_one_reader() {
-                    true => format!("a reader at {newest} claims seq {a}, beyond the stream's end"),
-                    false => {
-                        format!(
-                            "readers at {addresses} addresses claim seqs up to {a}, beyond the stream's end"
-                        )
-                    }
+                if self.is_of_one_reader() {
+                    format!("a reader at {newest} claims seq {a}, beyond the stream's end")
+                } else {
+                    format!("readers at {addresses} addresses claim seqs up to {a}, beyond the stream's end")
                 }
             }
             Condition::AddressTwice => {

@@ -359,12 +359,13 @@ fn file_reasons(asked: &[QueryResult]) -> Vec<Reason> {
 fn path_reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> (Vec<Reason>, usize) {
     let statuses = || asked.iter().filter_map(|node| node.status.as_ref());
     let nodes: Vec<_> = statuses().map(|status| (status.identity.replica, &status.ways[..])).collect();
-    let misses: Vec<u32> = match is_led {
-        true => statuses()
+    let misses: Vec<u32> = if is_led {
+        statuses()
             .filter(|status| misses_leader(status, source).is_some())
             .map(|status| status.identity.replica)
-            .collect(),
-        false => Vec::new(),
+            .collect()
+    } else {
+        Vec::new()
     };
     let leader = source.identity.replica;
     let is_reported =

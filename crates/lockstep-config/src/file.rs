@@ -163,11 +163,10 @@ impl Layers<'_> {
         for (error, span) in broken.iter().zip(spans) {
             let quoted = self.text.get(span.clone()).unwrap_or_default().to_string();
             let message = error.message().trim().replace('\n', ", ");
-            let hint = match message.contains("duplicate") {
-                true => "keep one of them".into(),
-                false => {
-                    "write [table] or key = value, with text, durations, sizes and addresses in quotes".into()
-                }
+            let hint = if message.contains("duplicate") {
+                "keep one of them".into()
+            } else {
+                "write [table] or key = value, with text, durations, sizes and addresses in quotes".into()
             };
             self.push(Code::Syntax, "", &quoted, message, hint, At::File(span));
         }

@@ -112,13 +112,14 @@ impl<'a> Layers<'a> {
                 self.push_override(key, text, origin, format!("there is no {list}.{item}"), hint);
                 continue;
             }
-            let parsed = match text.contains(char::REPLACEMENT_CHARACTER) {
-                true => Err(Complaint(
+            let parsed = if text.contains(char::REPLACEMENT_CHARACTER) {
+                Err(Complaint(
                     Code::Type,
                     format!("\"{text}\" is not UTF-8"),
                     "write the value in UTF-8; a path with other bytes needs another name".into(),
-                )),
-                false => row.kind.parse(Raw::Loose(text)),
+                ))
+            } else {
+                row.kind.parse(Raw::Loose(text))
             };
             match parsed {
                 Ok(value) => {
@@ -302,9 +303,10 @@ impl<'a> Layers<'a> {
     }
 
     fn instances(&self, row: &Key) -> Vec<Option<Item>> {
-        match row.path.contains('*') {
-            true => self.items(row.path).iter().cloned().map(Some).collect(),
-            false => vec![None],
+        if row.path.contains('*') {
+            self.items(row.path).iter().cloned().map(Some).collect()
+        } else {
+            vec![None]
         }
     }
 }

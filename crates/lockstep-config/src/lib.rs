@@ -254,9 +254,10 @@ impl Config {
     pub fn replica(&self, id: u32) -> Result<&ReplicaConfig, Box<ConfigError>> {
         let ids = self.replicas.iter().map(|replica| replica.id);
         self.replicas.iter().find(|replica| replica.id == id).ok_or_else(|| {
-            let hint = match self.archivers.iter().any(|archiver| archiver.id == id) {
-                true => "name one of these with --replica; this number is an archiver's: --archiver",
-                false => "name one of these with --replica",
+            let hint = if self.archivers.iter().any(|archiver| archiver.id == id) {
+                "name one of these with --replica; this number is an archiver's: --archiver"
+            } else {
+                "name one of these with --replica"
             };
             unknown("replica", id, ids, hint)
         })
@@ -271,9 +272,10 @@ impl Config {
     pub fn archiver(&self, id: u32) -> Result<&Archiver, Box<ConfigError>> {
         let ids = self.archivers.iter().map(|archiver| archiver.id);
         self.archivers.iter().find(|archiver| archiver.id == id).ok_or_else(|| {
-            let hint = match self.archivers.is_empty() {
-                true => "add [[archivers]] to the file, one for each",
-                false => "name one of these with --archiver",
+            let hint = if self.archivers.is_empty() {
+                "add [[archivers]] to the file, one for each"
+            } else {
+                "name one of these with --archiver"
             };
             unknown("archiver", id, ids, hint)
         })

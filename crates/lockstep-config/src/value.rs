@@ -314,10 +314,7 @@ fn host(text: &str) -> Parsed {
 
 fn listen(text: &str) -> Parsed {
     let address = address(text, "127.0.0.1:9464")?;
-    match address.ip().is_unspecified() {
-        true => Ok(Value::Address(address)),
-        false => unicast(text),
-    }
+    if address.ip().is_unspecified() { Ok(Value::Address(address)) } else { unicast(text) }
 }
 
 fn interface(text: &str) -> Parsed {
@@ -327,18 +324,20 @@ fn interface(text: &str) -> Parsed {
     };
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         let usable = !address.is_multicast() && !address.is_unspecified() && !address.is_broadcast();
-        return match usable {
-            true => Ok(Value::Interface(InterfaceSetting::Address(address))),
-            false => refuse(format!("{address} is the address of no interface")),
+        return if usable {
+            Ok(Value::Interface(InterfaceSetting::Address(address)))
+        } else {
+            refuse(format!("{address} is the address of no interface"))
         };
     }
     // The kernel's rule (IFNAMSIZ is 16 with its final zero). Names of digits and dots are mistyped
     // addresses.
     let named = !text.is_empty() && text.len() <= 15 && text != "." && text != "..";
     let letters = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
-    match named && letters && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        true => Ok(Value::Interface(InterfaceSetting::Name(text.into()))),
-        false => refuse(format!("\"{text}\" is neither an interface's name nor an address")),
+    if named && letters && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        Ok(Value::Interface(InterfaceSetting::Name(text.into())))
+    } else {
+        refuse(format!("\"{text}\" is neither an interface's name nor an address"))
     }
 }
 
@@ -360,13 +359,14 @@ fn hosts(text: &str) -> Parsed {
 
 fn path(text: &str) -> Parsed {
     let path = PathBuf::from(text);
-    match path.is_absolute() && !text.contains('\0') {
-        true => Ok(Value::Path(path)),
-        false => Err(Complaint(
+    if path.is_absolute() && !text.contains('\0') {
+        Ok(Value::Path(path))
+    } else {
+        Err(Complaint(
             Code::Address,
             format!("\"{text}\" is not an absolute path, and would depend on where the process was started"),
             "write a path that begins with /".into(),
-        )),
+        ))
     }
 }
 

@@ -88,10 +88,8 @@ fn wait_for(
             return Ok(false);
         }
         if limit.is_some_and(|limit| begun.elapsed() >= limit) {
-            let what = match waits {
-                true => format!("{error}; network.interface_wait is over"),
-                false => error.to_string(),
-            };
+            let what =
+                if waits { format!("{error}; network.interface_wait is over") } else { error.to_string() };
             return Err(Failure::new(FAILED, what));
         }
         if !waits {

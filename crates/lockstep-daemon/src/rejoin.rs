@@ -231,19 +231,19 @@ fn next_step<'a>(
 ) -> Step<'a> {
     let Some(leader) = leader else { return Step::Wait };
     if leader.lists(identity) {
-        return match leader.is_stable() {
-            true => Step::Done(format!("{identity} is a member in the place of {dead}")),
-            false => Step::Wait,
+        return if leader.is_stable() {
+            Step::Done(format!("{identity} is a member in the place of {dead}"))
+        } else {
+            Step::Wait
         };
     }
     let listed = leader.member(identity.replica);
     let Some(listed) = listed.filter(|listed| listed.member.identity() == dead) else {
         let instead = listed.map_or("nobody".to_owned(), |listed| listed.member.identity().to_string());
-        return match leader.is_stable() {
-            true => {
-                Step::Done(format!("{identity} takes no place: {dead} is no longer a member, {instead} is"))
-            }
-            false => Step::Wait,
+        return if leader.is_stable() {
+            Step::Done(format!("{identity} takes no place: {dead} is no longer a member, {instead} is"))
+        } else {
+            Step::Wait
         };
     };
     // The leader judges that; a change that could not be committed is not requested.

@@ -7,18 +7,15 @@ use crate::observed::Observed;
 use crate::{Failure, log, signals};
 use lockstep_client::Counted;
 use lockstep_io::IoError;
+use lockstep_operations::reload::{ANSWER_LEN, FAILED_WORD, answer_file};
 use lockstep_wire::Keys;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The size of a file with an answer: a longer answer is cut.
-pub const ANSWER_LEN: usize = 16 << 10;
 /// The key of a daemon's page.
 const PAGE: &str = "metrics.listen";
-/// Follows the number in the first line of an answer if the process has changed nothing.
-pub const FAILED_WORD: &str = "failed";
 
 /// The kind of the daemon.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,13 +58,6 @@ impl Daemon {
             _ => true,
         }
     }
-}
-
-/// The path of a process's answers: a file beside its counters file.
-pub fn answer_file(counters: &Path) -> PathBuf {
-    let mut name = counters.as_os_str().to_owned();
-    name.push(".reload");
-    name.into()
 }
 
 /// The file that reports to `lockstep reload` what a process has done. It is made before the process is

@@ -192,9 +192,10 @@ impl LockTable {
         (publisher, name): (PublisherId, &str),
         output: &mut Output,
     ) -> Result<String, String> {
-        match self.withdraw(input.seq, (publisher, name), output) {
-            true => Ok(format!("released {name}")),
-            false => Err(format!("{name} is not yours, and you do not wait for it")),
+        if self.withdraw(input.seq, (publisher, name), output) {
+            Ok(format!("released {name}"))
+        } else {
+            Err(format!("{name} is not yours, and you do not wait for it"))
         }
     }
 

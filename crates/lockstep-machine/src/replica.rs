@@ -318,9 +318,10 @@ impl<M: StateMachine> MachineReplica<M> {
     fn on_own_tick(&mut self, now: Nanos) {
         self.is_ticking = false;
         let is_early = self.core.next_timer().is_some_and(|due| due <= self.tick_for);
-        self.tick_pause = match is_early {
-            true => (2 * self.tick_pause).clamp(*TICK_PAUSE_NS.start(), *TICK_PAUSE_NS.end()),
-            false => 0,
+        self.tick_pause = if is_early {
+            (2 * self.tick_pause).clamp(*TICK_PAUSE_NS.start(), *TICK_PAUSE_NS.end())
+        } else {
+            0
         };
         self.paused_until = now + self.tick_pause;
     }

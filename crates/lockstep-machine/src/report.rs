@@ -52,9 +52,10 @@ impl CopySettings {
 impl fmt::Display for CopySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { digest, text } = self;
-        match StateDigest::of(text.as_bytes()) == *digest {
-            true => write!(f, "'{text}'"),
-            false => write!(f, "'{text}…' (digest {digest:016x})"),
+        if StateDigest::of(text.as_bytes()) == *digest {
+            write!(f, "'{text}'")
+        } else {
+            write!(f, "'{text}…' (digest {digest:016x})")
         }
     }
 }

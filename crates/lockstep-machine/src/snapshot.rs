@@ -242,10 +242,7 @@ fn read_with<T>(
     io::copy(&mut blocks, &mut io::sink())?;
     let (crc, mut saved) = (sum.crc, [0; 4]);
     sum.inner.read_exact(&mut saved)?;
-    match u32::from_le_bytes(saved) == crc {
-        true => Ok((head, parts, read)),
-        false => Err(SnapshotError::Damaged),
-    }
+    if u32::from_le_bytes(saved) == crc { Ok((head, parts, read)) } else { Err(SnapshotError::Damaged) }
 }
 
 /// Whether it is of the present format; otherwise it is of the previous one.

@@ -177,12 +177,11 @@ impl Node {
                 0 => "every entry is in a segment".to_string(),
                 missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", end - 1),
             };
-            let meaning = match power {
-                true => "the device has all that was acknowledged, and the next start continues from it",
-                false => {
-                    "the next start continues from the tail; if the machine restarts before, this replica \
+            let meaning = if power {
+                "the device has all that was acknowledged, and the next start continues from it"
+            } else {
+                "the next start continues from the tail; if the machine restarts before, this replica \
                      may have lost acknowledged entries, and must be replaced"
-                }
             };
             format!("{missing}, and the journal is not marked clean: {meaning}")
         }

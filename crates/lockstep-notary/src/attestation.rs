@@ -25,7 +25,7 @@ pub const ENTRIES_MAX: u64 = 65_536;
 pub const ATTESTATION_LEN: usize = size_of::<Attestation>();
 
 const VERSION: u32 = 1;
-/// No signature of another protocol can pass for one of this.
+/// The signed text begins with it, so that no signature of another protocol is valid here.
 const CONTEXT: &[u8] = b"lockstep attestation\n";
 
 /// The signed part of an attestation.
@@ -64,7 +64,7 @@ impl Attestation {
         bytemuck::cast_ref(self)
     }
 
-    /// From a message's payload; `None` if that is none of this version, or names no range that an
+    /// From a message's payload; `None` if that is no attestation of this version, or names a range that no
     /// attestation may have. Its signature is not checked.
     pub fn parse(payload: &[u8]) -> Option<Self> {
         let attestation: Self = bytemuck::try_pod_read_unaligned(payload).ok()?;
@@ -126,7 +126,7 @@ impl fmt::Display for NotaryKey {
 /// are left out.
 ///
 /// # Errors
-/// The line that is none, with its number.
+/// A line that is no key, with its number.
 pub fn parse_notaries(text: &str) -> Result<Vec<NotaryKey>, String> {
     Ok(parse_public_keys(text)?.into_iter().map(|(key, _)| key).collect())
 }
@@ -134,7 +134,7 @@ pub fn parse_notaries(text: &str) -> Result<Vec<NotaryKey>, String> {
 /// As [`parse_notaries`], with the names.
 ///
 /// # Errors
-/// The line that is none, with its number.
+/// A line that is no key, with its number.
 pub fn parse_public_keys(text: &str) -> Result<Vec<(NotaryKey, String)>, String> {
     let lines = (1..).zip(text.lines().map(|line| line.split('#').next().unwrap_or_default()));
     let rows = lines.filter_map(|(number, line)| {
@@ -157,7 +157,7 @@ impl Notary {
         Self(Box::new(SigningKey::from_bytes(secret)))
     }
 
-    /// The addresses of the secret, for whoever locks memory.
+    /// The addresses of the secret, for a caller that locks memory.
     pub fn place(&self) -> Range<usize> {
         let from = std::ptr::from_ref(&*self.0).addr();
         from..from + size_of::<SigningKey>()

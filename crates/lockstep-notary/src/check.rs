@@ -44,8 +44,8 @@ pub(crate) fn attestation_in<'a>(entry: &Entry<'a>) -> Option<&'a [u8]> {
     (entry.kind() == EntryKind::Message && entry.header.destination == NOTARIES).then_some(entry.payload)
 }
 
-/// Whether a frame has nothing but what notaries sign. An application receives nothing of it, and the last
-/// one of a stream is signed by nobody.
+/// Whether a frame has attestations alone. An application receives nothing of it, and the last one of a
+/// stream is never signed.
 pub fn has_signatures_alone(frame: &FrameView<'_>) -> bool {
     frame.entries().all(|entry| attestation_in(&entry).is_some())
 }
@@ -109,9 +109,9 @@ impl Checker {
         });
     }
 
-    /// A signature counts if a notary that is believed has made it, over frames that were all seen. Their
-    /// hashes then lead to its root, or the stream is not the one that the notary saw. A message that is no
-    /// attestation, or one of nobody that is believed, says nothing.
+    /// A signature counts if a trusted notary has made it, over frames that were all seen. Their hashes then
+    /// lead to its root, or the stream is not the one that the notary saw. A message that is no attestation,
+    /// or that no trusted notary has signed, is ignored.
     ///
     /// # Errors
     /// The stream is not the one that was signed.

@@ -10,8 +10,8 @@
 //!  frames ─▶ Checker ◀──────────────────────────────────────┘    attested up to here, or Forged
 //! ```
 //!
-//! The keys of datagrams tell a reader that a holder of a key sent them. A signature is more: nobody but the
-//! notary can make it, so it convinces somebody who trusts no replica's disk, and no other reader.
+//! The key of a datagram shows a reader that a holder of the key sent it. A signature shows more: only the
+//! notary can make it, so it convinces also a reader who trusts neither a replica's disk nor other readers.
 //!
 //! Operators sign their orders with secrets of the same kind ([`operator_key`], [`verify_order`]).
 
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(parse_notaries(&text).map(|keys| keys.len()), Ok(2));
         let wrong = parse_notaries(&format!("{key}\n{}\n", &key[1..]));
         assert!(wrong.as_ref().is_err_and(|error| error.starts_with("line 2: ")), "{wrong:?}");
-        // The neutral element: it would verify what nobody signed.
+        // The neutral element: it would verify messages without a signature.
         let weak = "0100000000000000000000000000000000000000000000000000000000000000";
         assert!(weak.parse::<NotaryKey>().is_err());
     }

@@ -32,13 +32,13 @@ pub struct Proof {
 pub enum ProofError {
     /// It is of another version.
     Schema,
-    /// Its attestation is none.
+    /// Its attestation cannot be parsed.
     Attestation,
-    /// No notary that is believed has signed it.
+    /// No trusted notary has signed it.
     Signature,
     /// Its path does not lead from its frame to the signed root.
     Path,
-    /// Its frame is none, or does not contain the entry.
+    /// Its frame cannot be parsed, or does not contain the entry.
     Frame,
 }
 
@@ -148,7 +148,7 @@ impl ProofSearch {
         let (places, leaves): (Vec<Seq>, Vec<Hash>) = range.map(|(first, _, hash)| (*first, *hash)).unzip();
         let index = places.iter().position(|first| *first == frame.header.first_seq)?;
         let proof = Proof::new(self.seq, &frame, &leaves, index, attestation)?;
-        // What cannot be verified is none: a range whose beginning was not seen, or nobody's signature.
+        // It may not verify: the beginning of its range was not seen, or no trusted notary has signed it.
         proof.verify(&self.notaries).is_ok().then_some(proof)
     }
 }

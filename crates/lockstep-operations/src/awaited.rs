@@ -108,9 +108,10 @@ impl AwaitedCluster {
     /// # Errors
     /// It does.
     pub fn check(&self) -> Result<(), OperationError> {
-        match self.stop.flag().load(Ordering::Acquire) {
-            true => Err(OperationError::failed("a signal has stopped it")),
-            false => Ok(()),
+        if self.stop.flag().load(Ordering::Acquire) {
+            Err(OperationError::failed("a signal has stopped it"))
+        } else {
+            Ok(())
         }
     }
 }

@@ -36,9 +36,10 @@ pub fn mark_day(
         match order.turn(publisher.core_mut(), signs.map(|key| (key, number))) {
             Some(Marked::At(seq)) => return Ok(seq),
             Some(Marked::Already) => {
-                let state = match name.is_some() {
-                    true => "a trading day is open: run `lockstep day end` first",
-                    false => "no trading day is open",
+                let state = if name.is_some() {
+                    "a trading day is open: run `lockstep day end` first"
+                } else {
+                    "no trading day is open"
                 };
                 return Err(OperationError::failed(state));
             }

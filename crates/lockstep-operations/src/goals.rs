@@ -117,9 +117,10 @@ impl Answers<'_> {
             WaitGoal::Leader => leader.map(leads),
             WaitGoal::Quorum => {
                 let leader = leader?;
-                match health.there >= health.quorum() {
-                    true => Ok(format!("{}; {} of {} members", leads(leader), health.there, health.listed)),
-                    false => Err(health.to_string()),
+                if health.there >= health.quorum() {
+                    Ok(format!("{}; {} of {} members", leads(leader), health.there, health.listed))
+                } else {
+                    Err(health.to_string())
                 }
             }
             WaitGoal::CaughtUp => self.caught_up(leader?, replica),

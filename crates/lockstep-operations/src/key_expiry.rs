@@ -44,17 +44,10 @@ impl Expiry {
         let Self { generation, until, days_left } = self;
         let (until, number) = (until.date(), days_left.unsigned_abs());
         let days = if number == 1 { "day" } else { "days" };
-        match self.is_over() {
-            false => {
-                format!(
-                    "the keys of generation {generation} are to be replaced by {until}, in {number} {days}"
-                )
-            }
-            true => {
-                format!(
-                    "the keys of generation {generation} were to be replaced by {until}, {number} {days} ago"
-                )
-            }
+        if self.is_over() {
+            format!("the keys of generation {generation} were to be replaced by {until}, {number} {days} ago")
+        } else {
+            format!("the keys of generation {generation} are to be replaced by {until}, in {number} {days}")
         }
     }
 

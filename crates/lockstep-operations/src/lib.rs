@@ -30,10 +30,13 @@ pub mod key_expiry;
 pub mod keys;
 pub mod look;
 pub mod new_file;
+pub mod processes;
 pub mod recover;
+pub mod reload;
 pub mod samples;
 pub mod streams;
 pub mod tar;
+pub mod top;
 
 mod error;
 mod hex64;

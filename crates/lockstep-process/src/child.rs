@@ -21,7 +21,7 @@ pub fn clear_settings(command: &mut Command) {
 }
 
 /// Has the command's process killed as soon as the thread that starts it ends, so also when this process is
-/// killed. What that process starts itself goes on.
+/// killed. Processes that the command's process starts are not killed.
 pub fn end_with_parent(command: &mut Command) {
     let parent = std::process::id() as libc::pid_t;
     let ask = move || {

@@ -1,14 +1,15 @@
 //! # confinement: what a daemon may still do once it is set up
 //!
-//! A daemon that somebody takes over by what it reads from the network is to be of little use to him. Beside
-//! its capabilities ([`lockstep_io::capabilities`]) it gives up
+//! An attacker who takes over a daemon, by what it reads from the network, is to gain little. Beside its
+//! capabilities ([`lockstep_io::capabilities`]) a daemon gives up
 //!
 //! * system calls that no daemon needs (`calls`): a seccomp filter answers them with `EPERM`;
 //! * files that it does not use (`files`): a Landlock ruleset, where the kernel has it.
 //!
 //! Both belong to threads, and a thread hands them on to those that it starts. Side threads are confined from
-//! their first line on ([`begin`]); the thread that sets the daemon up is when that is done ([`complete`]).
-//! Where the kernel has one of them not, the log says so, and the daemon goes on.
+//! their first line on ([`begin`]). The thread that sets the daemon up is confined once that is done
+//! ([`complete`]).
+//! Where the kernel lacks one of them, the log says so, and the daemon runs without it.
 //!
 //! The hot thread of a replica or an archiver has no filter: a filter costs each of its system calls some
 //! 50 ns (`docs/SECURITY.md`).

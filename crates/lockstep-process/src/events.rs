@@ -212,7 +212,7 @@ impl Recorder {
         text
     }
 
-    /// Prints the flight recorder on stderr, where nobody waits for whoever reads it.
+    /// Prints the flight recorder on stderr. It does not wait for a slow reader.
     pub fn dump(&self) {
         let text = self.recent_text();
         text.split_inclusive('\n').for_each(|line| output::write(OutputStream::Err, line.as_bytes()));

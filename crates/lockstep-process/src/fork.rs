@@ -1,5 +1,5 @@
 //! A child that continues with a copy of this process's memory as it is now: it writes down a large state
-//! while the process goes on.
+//! while the process continues.
 
 use lockstep_io::IoError;
 use std::io;
@@ -71,7 +71,7 @@ impl ForkedChild {
     /// waits.
     ///
     /// # Errors
-    /// The kernel does not know the child: somebody else has waited for it.
+    /// The kernel does not know the child: another thread has waited for it.
     pub fn ended(&mut self) -> Result<Option<io::Result<()>>, IoError> {
         let mut status = 0;
         // SAFETY: `status` is valid for the time of the call, and the id is a child that was not waited for.

@@ -87,7 +87,7 @@ extern "C" fn on_trap(_signal: libc::c_int, info: *mut libc::siginfo_t, _context
     let (code, number) =
         unsafe { ((*info).si_code, info.cast::<u8>().add(SI_SYSCALL_AT).cast::<i32>().read()) };
     if code != SYS_SECCOMP {
-        return; // somebody's kill(2)
+        return; // a signal of kill(2)
     }
     // The first one is the cause; whatever follows may be its consequence.
     let _ = TRAPPED.compare_exchange(NONE, i64::from(number), Ordering::Release, Ordering::Relaxed);

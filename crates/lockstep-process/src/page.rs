@@ -2,9 +2,8 @@
 //! connections at once, so that the thread that works takes no notice of it, and no client waits for another.
 //!
 //! The head of a request has 4 KiB at most, its body as much as the owner says, and all of it two seconds;
-//! what cannot be parsed is refused by its number. Every request is judged before its page sees
-//! it: a page of somebody else, shown in the browser of somebody who may reach this one, reads and orders
-//! nothing here.
+//! what cannot be parsed is refused by its number. Every request is judged before its page sees it: a foreign
+//! page in the browser of a user who may reach this one reads nothing here, and gives no order.
 
 mod fetch;
 mod server;
@@ -160,11 +159,11 @@ pub fn answer_to(
     Some(answer(&PageRequest { method, path, peer, headers: request.headers, body }))
 }
 
-/// Whether the user of a browser led it here, by the two headers that a page which it shows cannot forge. A
-/// foreign page may let a name of its own lead here ("DNS rebinding") and would read what this one shows:
-/// `Host` has that name. It may also send a form here: `Origin` has its address. Addresses, localhost and the
-/// names in `hosts` cannot be led anywhere else. Every browser sends `Host`; a prober that sends neither is
-/// none.
+/// Whether the user of a browser opened this page, by the two headers that a page which the browser shows
+/// cannot forge. A foreign page may let a name of its own resolve to this host ("DNS rebinding") and would
+/// read what this one shows: then `Host` has that name. It may also send a form here: then `Origin` has its
+/// address. Addresses, localhost and the names in `hosts` cannot be made to resolve to another host. Every
+/// browser sends `Host`; a prober that sends neither is no browser.
 fn judge(headers: &[httparse::Header<'_>], hosts: &[String]) -> Result<(), &'static str> {
     let mut named = values(headers, "host");
     let host = match (named.next(), named.next()) {
@@ -185,9 +184,10 @@ fn judge(headers: &[httparse::Header<'_>], hosts: &[String]) -> Result<(), &'sta
         let from = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         from.is_some_and(|from| from.eq_ignore_ascii_case(host))
     };
-    match values(headers, "origin").all(of_own) {
-        true => Ok(()),
-        false => Err("a page of another origin asks: its requests are not answered"),
+    if values(headers, "origin").all(of_own) {
+        Ok(())
+    } else {
+        Err("a page of another origin asks: its requests are not answered")
     }
 }
 

@@ -77,7 +77,7 @@ impl Signal {
         }
         // SAFETY: the descriptor is new, valid, and has no other owner.
         let process = unsafe { OwnedFd::from_raw_fd(process as libc::c_int) };
-        // From here on the descriptor is that process, whoever has its number.
+        // From here on the descriptor names that process, even if another one gets its number.
         if !is_it() {
             return Ok(false);
         }
@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(parent(other), Some(leader.id()));
         Signal::Terminate.send_to_group(&leader).expect("it is ours");
         assert_eq!(leader.wait().expect("a child").signal(), Some(libc::SIGTERM));
-        // It is gone, or waits for whoever has inherited it to take notice.
+        // It is gone, or a zombie that its new parent has not waited for.
         let runs = || {
             let stat = std::fs::read_to_string(format!("/proc/{other}/stat")).unwrap_or_default();
             stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

@@ -1,7 +1,7 @@
 //! The terminal: taken over while a [`Screen`] lives, and restored however the program ends, by a panic too.
 
-use crate::snapshot::Snapshot;
 use crate::view::{Key, ViewState};
+use lockstep_operations::top::Snapshot;
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, Show};

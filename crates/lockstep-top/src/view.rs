@@ -1,6 +1,6 @@
 //! The operator's view: page, selection, order, pause. Only keys change it.
 
-use crate::snapshot::{NodeLine, Snapshot};
+use lockstep_operations::top::{NodeLine, Snapshot};
 use std::cmp::Ordering;
 
 /// A key, independent of the terminal.
@@ -240,8 +240,8 @@ impl ViewState {
     /// The counters that a detail page shows.
     pub(crate) fn counters<'a>(
         &self,
-        process: &'a crate::snapshot::ProcessLine,
-    ) -> impl Iterator<Item = &'a crate::snapshot::CounterLine> + use<'a> {
+        process: &'a lockstep_operations::top::ProcessLine,
+    ) -> impl Iterator<Item = &'a lockstep_operations::top::CounterLine> + use<'a> {
         let shows_zeros = self.shows_zeros;
         process
             .counters

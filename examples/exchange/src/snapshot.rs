@@ -20,6 +20,7 @@ use crate::accounts::Account;
 use crate::book::{BookPart, Instrument, OrderSlot};
 use crate::command::AccountLimits;
 use crate::engine::MatchingEngine;
+use crate::engine::state::TradingState;
 use crate::output::PendingTimer;
 use crate::rules::Rules;
 use crate::slab::NIL;
@@ -56,7 +57,7 @@ impl MatchingEngine {
     /// Those of the writer.
     pub fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
         let mut encoder = Encoder::new(out);
-        self.encode(&mut encoder)?;
+        self.state.encode(&mut encoder)?;
         encoder.finish()
     }
 
@@ -64,15 +65,7 @@ impl MatchingEngine {
     /// before a snapshot and after its restoration. Orders, positions and trades are hashed as they change;
     /// this reads accounts and instruments alone.
     pub fn digest(&self) -> u64 {
-        let mut encoder = Encoder::new(io::sink());
-        // Nothing fails to be written to a sink.
-        let _ = self.encode_head(&mut encoder);
-        for sum in [self.sums.orders, self.sums.positions, self.sums.trades] {
-            encoder.u64(sum);
-        }
-        encoder.u32(self.books.orders.len() as u32);
-        encoder.u32(self.trades.len() as u32);
-        encoder.digest()
+        self.state.digest()
     }
 
     /// The engine that wrote this snapshot. Reads exactly its bytes.
@@ -84,27 +77,45 @@ impl MatchingEngine {
     /// that were read; the rest of what the snapshot's rules ask for is reserved address space, bounded by
     /// [`CAPACITY_MAX`](crate::CAPACITY_MAX).
     pub fn restore(input: &mut impl Read) -> io::Result<Self> {
+        TradingState::restore(input).map(Self::of)
+    }
+}
+
+impl TradingState {
+    fn restore(input: &mut impl Read) -> io::Result<Self> {
         let mut decoder = Decoder::new(input);
         let parts = decode(&mut decoder)?;
-        let mut engine = check::build(&parts)?;
+        let mut state = check::build(&parts)?;
         let mut orders = Orders::default();
-        for _ in 0..decoder.count(engine.rules.orders_max, "orders", ORDER_BYTES)? {
+        for _ in 0..decoder.count(state.rules.orders_max, "orders", ORDER_BYTES)? {
             let account = parts.account_slot(decoder.u32()?)?;
-            orders.add(&mut engine, account, decode_order(&mut decoder)?)?;
+            orders.add(&mut state, account, decode_order(&mut decoder)?)?;
         }
         let saved = decoder.u64()?;
         let checksum = decoder.finish()?;
-        orders.finish(&mut engine)?;
-        let digest = engine.digest();
+        orders.finish(&mut state)?;
+        let digest = state.digest();
         if saved != digest {
             return Err(invalid(format!("digest {saved:016x}, and its state has {digest:016x}")));
         }
         let mut again = Encoder::new(io::sink());
-        engine.encode(&mut again)?;
+        state.encode(&mut again)?;
         if again.digest() != checksum {
             return Err(invalid("not in the order in which it is written"));
         }
-        Ok(engine)
+        Ok(state)
+    }
+
+    fn digest(&self) -> u64 {
+        let mut encoder = Encoder::new(io::sink());
+        // Nothing fails to be written to a sink.
+        let _ = self.encode_head(&mut encoder);
+        for sum in [self.sums.orders, self.sums.positions, self.sums.trades] {
+            encoder.u64(sum);
+        }
+        encoder.u32(self.books.orders.len() as u32);
+        encoder.u32(self.trades.len() as u32);
+        encoder.digest()
     }
 
     fn encode(&self, out: &mut Encoder<impl Write>) -> io::Result<()> {

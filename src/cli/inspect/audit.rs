@@ -142,10 +142,8 @@ struct Judge {
 impl Judge {
     fn new(config: &Config) -> Result<Self, Failure> {
         // Where no operator has a key of its own there is no file, and nothing to check by it.
-        let operators = match OPERATOR.list_path(config).exists() {
-            true => OPERATOR.public_keys(config)?,
-            false => Vec::new(),
-        };
+        let operators =
+            if OPERATOR.list_path(config).exists() { OPERATOR.public_keys(config)? } else { Vec::new() };
         Ok(Self { cluster: config.cluster, operators, seen: BTreeMap::new() })
     }
 

@@ -89,9 +89,10 @@ pub fn diff([old, new]: [&Path; 2], json: bool, out: &mut impl Write) -> Result<
         writeln!(out, "{change}")?;
     }
     let needs: Vec<_> = needs.iter().map(|need| need.what()).collect();
-    match needs.is_empty() {
-        true => writeln!(out, "no key differs")?,
-        false => writeln!(out, "\nall of it needs: {}", needs.join("; "))?,
+    if needs.is_empty() {
+        writeln!(out, "no key differs")?;
+    } else {
+        writeln!(out, "\nall of it needs: {}", needs.join("; "))?;
     }
     Ok(0)
 }

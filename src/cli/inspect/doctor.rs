@@ -218,12 +218,13 @@ fn nodes(client: &CommandClient, config: &Config, statuses: &[Option<NodeStatus>
     }
     let names: Vec<_> = silent.iter().map(|(address, _)| address.to_string()).collect();
     let now = format!("{now}; silent: {}", names.join(", "));
-    let (level, why) = match silent.len() == listed {
-        true => (
+    let (level, why) = if silent.len() == listed {
+        (
             FindingLevel::Unknown,
             "none runs, or none is reached from here, or keys and number of the cluster differ",
-        ),
-        false => (FindingLevel::Warning, "a node that is down or unreachable is one that cannot take over"),
+        )
+    } else {
+        (FindingLevel::Warning, "a node that is down or unreachable is one that cannot take over")
     };
     found(now).level(level, "answers of all nodes", why).mend(Remedy::by_hand("lockstep status"))
 }

@@ -35,13 +35,12 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let version = look.operator.nodes.log_version(&look.statuses);
     let Look { asked, expiry, health, .. } = &look;
     let mut out = std::io::stdout();
-    match args.json {
-        true => {
-            let until = expiry.map(|expiry| expiry.until);
-            let status = ClusterStatus::new(health, asked, version, until, Utc::now());
-            writeln!(out, "{}", json!(status))?;
-        }
-        false => as_text(&mut out, &look, version)?,
+    if args.json {
+        let until = expiry.map(|expiry| expiry.until);
+        let status = ClusterStatus::new(health, asked, version, until, Utc::now());
+        writeln!(out, "{}", json!(status))?;
+    } else {
+        as_text(&mut out, &look, version)?;
     }
     Ok(code_of(look.health.health))
 }

@@ -29,9 +29,10 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
     let survivor = declare_dead(&mut operator, args.identity)?;
     let (leader, dead) = (survivor.identity.to_string(), args.identity.to_string());
     let mut out = std::io::stdout();
-    match args.operator.json {
-        true => writeln!(out, "{}", json!({ "schema": SCHEMA, "leader": leader, "removed": dead }))?,
-        false => writeln!(out, "{leader} leads alone, {dead} is no member any more")?,
+    if args.operator.json {
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "leader": leader, "removed": dead }))?;
+    } else {
+        writeln!(out, "{leader} leads alone, {dead} is no member any more")?;
     }
     eprintln!(
         "no member may crash now; never start {dead} again: `format` its journal, start it, and add its new \

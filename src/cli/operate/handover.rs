@@ -27,12 +27,11 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
     let handed = hand_over(&mut operator, args.to)?;
     let (leader, epoch) = (handed.leader.to_string(), handed.epoch.to_string());
     let mut out = std::io::stdout();
-    match args.operator.json {
-        true => writeln!(out, "{}", json!({ "schema": SCHEMA, "leader": leader, "epoch": epoch }))?,
-        false => {
-            let does = if handed.led_before { "leads already" } else { "leads" };
-            writeln!(out, "{leader} {does}, epoch {epoch}")?;
-        }
+    if args.operator.json {
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "leader": leader, "epoch": epoch }))?;
+    } else {
+        let does = if handed.led_before { "leads already" } else { "leads" };
+        writeln!(out, "{leader} {does}, epoch {epoch}")?;
     }
     handed.check_named()?;
     Ok(0)

@@ -412,10 +412,8 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
         }
     };
     let file = KeyFile::read(&path)?;
-    let shown = match args.json {
-        false => text(&file),
-        true => {
-            let generations: Vec<_> = file
+    let shown = if args.json {
+        let generations: Vec<_> = file
                 .generations
                 .iter()
                 .map(|row| {
@@ -424,19 +422,20 @@ fn show(args: &ShowArgs) -> Result<u8, Failure> {
                     json!({ "generation": row.number, "use": row.usage.name(), "until": until, "fingerprint": print })
                 })
                 .collect();
-            let publisher = |(number, name)| {
-                let rights = file.rights_of(number).to_string();
-                json!({ "number": number, "name": name, "rights": rights.trim_start() })
-            };
-            let publishers: Vec<_> = file.publishers().map(publisher).collect();
-            let recipient = |rule: &RecipientRule| json!({ "names": rule.recipients(), "from": rule.from() });
-            let recipients: Vec<_> = file.recipients.iter().map(recipient).collect();
-            let json = json!({
-                "schema": SCHEMA, "cluster": file.cluster, "class": class_name(file.class),
-                "generations": generations, "publishers": publishers, "recipients": recipients,
-            });
-            format!("{json}\n")
-        }
+        let publisher = |(number, name)| {
+            let rights = file.rights_of(number).to_string();
+            json!({ "number": number, "name": name, "rights": rights.trim_start() })
+        };
+        let publishers: Vec<_> = file.publishers().map(publisher).collect();
+        let recipient = |rule: &RecipientRule| json!({ "names": rule.recipients(), "from": rule.from() });
+        let recipients: Vec<_> = file.recipients.iter().map(recipient).collect();
+        let json = json!({
+            "schema": SCHEMA, "cluster": file.cluster, "class": class_name(file.class),
+            "generations": generations, "publishers": publishers, "recipients": recipients,
+        });
+        format!("{json}\n")
+    } else {
+        text(&file)
     };
     std::io::stdout().write_all(shown.as_bytes())?;
     Ok(0)

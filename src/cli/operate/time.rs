@@ -39,9 +39,10 @@ pub fn run(args: &TimeArgs) -> Result<u8, Failure> {
     }
     let (nodes, of_leader) = (&times.nodes, times.of_leader);
     let mut out = std::io::stdout();
-    match args.operator.json {
-        true => writeln!(out, "{}", as_json(nodes, of_leader))?,
-        false => as_text(&mut out, nodes, &times.leader.identity.to_string(), of_leader)?,
+    if args.operator.json {
+        writeln!(out, "{}", as_json(nodes, of_leader))?;
+    } else {
+        as_text(&mut out, nodes, &times.leader.identity.to_string(), of_leader)?;
     }
     Ok(0)
 }
@@ -55,16 +56,13 @@ fn ahead(times: NodeTimes) -> Option<i64> {
 fn correct(args: &TimeArgs, operator: &mut CommandClient, times: &ClusterTimes) -> Result<u8, Failure> {
     let TimeCorrected { before, after, committed_next: next } = correct_time(operator, times)?;
     let mut out = std::io::stdout();
-    match args.operator.json {
-        true => {
-            let line =
-                json!({ "schema": SCHEMA, "before_ns": before, "after_ns": after, "committed_next": next });
-            writeln!(out, "{line}")?;
-        }
-        false => {
-            let (before, after, seq) = (Utc(before), Utc(after), next - 1);
-            writeln!(out, "the stream's time went back from {before} to {after}, committed up to seq {seq}")?;
-        }
+    if args.operator.json {
+        let line =
+            json!({ "schema": SCHEMA, "before_ns": before, "after_ns": after, "committed_next": next });
+        writeln!(out, "{line}")?;
+    } else {
+        let (before, after, seq) = (Utc(before), Utc(after), next - 1);
+        writeln!(out, "the stream's time went back from {before} to {after}, committed up to seq {seq}")?;
     }
     Ok(0)
 }

@@ -45,9 +45,10 @@ pub fn run(args: &UpgradeArgs) -> Result<u8, Failure> {
     }
     let ClusterVersions { nodes, in_force, upgradable, .. } = &versions;
     let mut out = std::io::stdout();
-    match args.operator.json {
-        true => writeln!(out, "{}", as_json(nodes, *in_force, upgradable))?,
-        false => as_text(&mut out, nodes, *in_force, upgradable)?,
+    if args.operator.json {
+        writeln!(out, "{}", as_json(nodes, *in_force, upgradable))?;
+    } else {
+        as_text(&mut out, nodes, *in_force, upgradable)?;
     }
     Ok(if matches!(upgradable, Upgradable::Hindered(..)) { NOT_READY } else { 0 })
 }
@@ -59,9 +60,10 @@ fn finish(
 ) -> Result<u8, Failure> {
     let (to, next) = finish_upgrade(operator, versions, args.to)?;
     let mut out = std::io::stdout();
-    match args.operator.json {
-        true => writeln!(out, "{}", json!({ "schema": SCHEMA, "version": to, "committed_next": next }))?,
-        false => writeln!(out, "the log is of version {to}, committed up to seq {}", next - 1)?,
+    if args.operator.json {
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "version": to, "committed_next": next }))?;
+    } else {
+        writeln!(out, "the log is of version {to}, committed up to seq {}", next - 1)?;
     }
     eprintln!(
         "a release that speaks version {} at most reads it no further, and no node can go back to one",

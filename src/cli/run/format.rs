@@ -52,18 +52,20 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
             let attested = lockstep_node::verify_attested(journal, notaries(&config)?)?;
             summary = format!("{summary}; {attested}");
         }
-        match args.json {
-            true => writeln!(out, "{}", json!({ "schema": SCHEMA, "ok": true, "summary": summary }))?,
-            false => writeln!(out, "{summary}")?,
+        if args.json {
+            writeln!(out, "{}", json!({ "schema": SCHEMA, "ok": true, "summary": summary }))?;
+        } else {
+            writeln!(out, "{summary}")?;
         }
         return Ok(0);
     }
     acting::not_as_root(&config)?;
     let identity = lockstep_node::format(&settings)?.to_string();
     let (replica, journal) = (settings.replica, settings.journal.display());
-    match args.json {
-        true => writeln!(out, "{}", json!({ "schema": SCHEMA, "replica": replica, "identity": identity }))?,
-        false => writeln!(out, "{identity}")?,
+    if args.json {
+        writeln!(out, "{}", json!({ "schema": SCHEMA, "replica": replica, "identity": identity }))?;
+    } else {
+        writeln!(out, "{identity}")?;
     }
     if is_archiver {
         eprintln!(

@@ -235,11 +235,10 @@ impl Run<'_> {
                 tally.last = Some(seq);
                 if let (Some(out), Ok(())) = (outcomes.as_mut(), &printed) {
                     let number = tally.committed;
-                    printed = match args.json {
-                        true => {
-                            writeln!(out, "{}", json!({ "schema": SCHEMA, "number": number, "seq": seq }))
-                        }
-                        false => writeln!(out, "{number}\t{seq}"),
+                    printed = if args.json {
+                        writeln!(out, "{}", json!({ "schema": SCHEMA, "number": number, "seq": seq }))
+                    } else {
+                        writeln!(out, "{number}\t{seq}")
                     };
                 }
             }

@@ -150,9 +150,10 @@ pub struct NodeHost {
 pub fn host_name(text: &str) -> Result<&str, String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@:[]%".contains(&byte);
     let has_length = (1..=HOST_LEN_MAX).contains(&text.len());
-    match has_length && !text.starts_with('-') && text.bytes().all(is_plain) {
-        true => Ok(text),
-        false => Err(format!("'{text}' is no host's name")),
+    if has_length && !text.starts_with('-') && text.bytes().all(is_plain) {
+        Ok(text)
+    } else {
+        Err(format!("'{text}' is no host's name"))
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a command says that waited in vain: who answers, as what, and what is needed.
+//! The line of a command that has waited in vain: which replicas answer, in which role, and what to do.
 
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long the nodes may take to answer.
 const QUERY_FOR: Duration = Duration::from_millis(300);
 
-/// How long a reader has delivered nothing.
+/// The time since a reader last delivered an entry.
 #[derive(Debug)]
 pub struct Stall {
     next: Seq,
@@ -24,7 +24,7 @@ impl Stall {
         Self { next: 0, since: now }
     }
 
-    /// The next seq is `next`: for how long it has been.
+    /// The reader delivers `next` next. Returns for how long that has been so.
     pub fn look(&mut self, next: Seq, now: Nanos) -> Duration {
         if next > self.next {
             *self = Self { next, since: now };

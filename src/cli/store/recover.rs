@@ -87,9 +87,10 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
         return report_founding(args.json, SCHEMA, &founded);
     }
     let mut out = std::io::stdout();
-    match args.json {
-        true => writeln!(out, "{}", as_json(&holdings)?)?,
-        false => write!(out, "{}", holdings.text())?,
+    if args.json {
+        writeln!(out, "{}", as_json(&holdings)?)?;
+    } else {
+        write!(out, "{}", holdings.text())?;
     }
     if !holdings.is_blank() {
         eprintln!(
@@ -142,23 +143,20 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
 pub fn report_founding(json: bool, schema: &str, founded: &Founded) -> Result<u8, Failure> {
     let Founded { replica, address, identity, history, seq, ancestor, missing } = founded;
     let mut out = std::io::stdout();
-    match json {
-        true => {
-            let value = json!({
-                "schema": schema,
-                "founded": format!("{history:016x}"),
-                "identity": identity.to_string(),
-                "seq": seq,
-                "former": format!("{ancestor:016x}"),
-                "missing": missing,
-            });
-            writeln!(out, "{value}")?;
-        }
-        false => {
-            writeln!(out, "history {history:016x}")?;
-            writeln!(out, "founded at seq {seq} on {ancestor:016x}")?;
-            writeln!(out, "member {identity} {address}")?;
-        }
+    if json {
+        let value = json!({
+            "schema": schema,
+            "founded": format!("{history:016x}"),
+            "identity": identity.to_string(),
+            "seq": seq,
+            "former": format!("{ancestor:016x}"),
+            "missing": missing,
+        });
+        writeln!(out, "{value}")?;
+    } else {
+        writeln!(out, "history {history:016x}")?;
+        writeln!(out, "founded at seq {seq} on {ancestor:016x}")?;
+        writeln!(out, "member {identity} {address}")?;
     }
     eprintln!(
         "missing: {missing}\nnow start the sequencer of replica {replica}: it is the only member. Then, one by one: move each other \

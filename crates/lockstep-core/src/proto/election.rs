@@ -168,7 +168,7 @@ impl Election {
         self.rounds.seen()
     }
 
-    /// Whether this replica follows and nobody is missed.
+    /// Whether this replica follows a leader that it does not suspect.
     #[inline]
     pub fn is_calm(&self) -> bool {
         self.phase == Phase::Idle

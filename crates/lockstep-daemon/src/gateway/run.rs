@@ -200,9 +200,10 @@ fn serve(
         let now = server.clock.now();
         if !reported_ready && now >= waits_at {
             waits_at = now + WAITS_NS;
-            let what = match server.core.is_listening() {
-                true => "for a gateway of this name to be silent: it may still run",
-                false => "for a leader, and for the stream up to its end",
+            let what = if server.core.is_listening() {
+                "for a gateway of this name to be silent: it may still run"
+            } else {
+                "for a leader, and for the stream up to its end"
             };
             tracing::warn!(name = server.name, "clients may not log in yet: waiting {what}");
         }
@@ -213,7 +214,7 @@ fn serve(
             });
             let drained = server.core.has_left() && server.publisher.is_drained();
             if now >= until || drained && now + STOP_NS > until + 100_000_000 {
-                let counts = server.core.counts;
+                let counts = server.core.counts();
                 tracing::info!(?counts, faults = counts.no_login, "stopped");
                 return Ok(());
             }
@@ -345,7 +346,7 @@ impl Server {
     /// One turn of everything; then a sleep, if there was nothing to do.
     fn turn(&mut self, reading: &mut ReadingEnd) -> Result<(), Failure> {
         let now = self.clock.now();
-        self.core.clocks.gateway = Utc::now().0;
+        self.core.set_clock(Utc::now().0);
         let mut work = self.turn_stream(now, reading)?;
         while let Some((check, is_right)) = self.verifier.next_result() {
             work += 1;
@@ -377,10 +378,10 @@ impl Server {
         if let Some(counted) = &mut self.counted
             && counted.is_due(now)
         {
-            self.core.counts.ready = u64::from(self.core.is_ready());
-            self.core.counts.clients = self.clients.iter().flatten().count() as u64;
+            let counts =
+                GatewayCounts { clients: self.clients.iter().flatten().count() as u64, ..self.core.counts() };
             let (publisher, subscriber) = (&self.publisher, &self.subscriber);
-            counted.publish(now, &self.core.counts.values(), Some(publisher), Some(subscriber));
+            counted.publish(now, &counts.values(), Some(publisher), Some(subscriber));
         }
         if let Some(error) = self.core.take_failure() {
             return Err(self.end(now, &error));
@@ -437,13 +438,11 @@ impl Server {
                 }
             };
             let fix = self.listeners[listener].fix.clone();
-            match self.arrivals.is_tunnel(peer) {
-                true => {
-                    let core = &mut self.core;
-                    self.arrivals
-                        .push(now, link, (peer, fix), |peer, why| core.on_turned_away(now, peer, why));
-                }
-                false => self.admit(now, link, peer, fix.as_deref()),
+            if self.arrivals.is_tunnel(peer) {
+                let core = &mut self.core;
+                self.arrivals.push(now, link, (peer, fix), |peer, why| core.on_turned_away(now, peer, why));
+            } else {
+                self.admit(now, link, peer, fix.as_deref());
             }
         }
         ACCEPTED_PER_TURN

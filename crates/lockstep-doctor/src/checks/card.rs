@@ -233,9 +233,10 @@ fn interrupts(scope: &Scope<'_>, host: &Host, name: &str, about: &str) -> Option
     };
     let why = "each interrupt stops the pinned thread for some microseconds, and more the more packets come";
     let files = on_hot.iter().map(|(number, _)| format!("/proc/irq/{number}/smp_affinity_list"));
-    let mend = match free.is_empty() {
-        true => Remedy::by_hand("a host with more cores than pinned threads"),
-        false => Remedy::write(files, &parse::list_text(&free), false),
+    let mend = if free.is_empty() {
+        Remedy::by_hand("a host with more cores than pinned threads")
+    } else {
+        Remedy::write(files, &parse::list_text(&free), false)
     };
     Some(
         Finding::new("card.interrupts", about, now)

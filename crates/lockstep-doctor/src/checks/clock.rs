@@ -45,9 +45,10 @@ fn state(host: &Host) -> Option<Finding> {
         let found = Finding::new("clock.synchronised", "", "the kernel does not report it");
         return Some(found.level(FindingLevel::Unknown, "synchronised", ""));
     };
-    let now = match state.is_synchronised {
-        true => format!("synchronised, error at most {}", time(state.error_max_us * 1_000)),
-        false => "no daemon synchronises it".to_owned(),
+    let now = if state.is_synchronised {
+        format!("synchronised, error at most {}", time(state.error_max_us * 1_000))
+    } else {
+        "no daemon synchronises it".to_owned()
     };
     let is_wrong = !state.is_synchronised || state.error_max_us > ERROR_US_MAX;
     let why = "timestamps of the stream, of logs and of trading days drift from those of other hosts; after a takeover from a \

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 /// The wake-up from an idle state with a longer exit latency takes longer than a datagram's path.
 const WAKE_US_MAX: i64 = 20;
-/// The scheduler does not interrupt an isolated core for so long.
+/// A longer interruption of an isolated core comes from a hypervisor or firmware, not from the scheduler.
 const TAKEN_NS_MIN: u64 = 1_000_000;
 /// Names of foreign threads that a finding lists.
 const NAMED_MAX: usize = 4;
@@ -108,13 +108,13 @@ fn isolated(scope: &Scope<'_>, host: &Host, core: usize, about: &str) -> Vec<Fin
     let measured = jitter.map(jitter_text);
     let is_taken = is_isolated && jitter.is_some_and(|jitter| jitter.longest_ns > TAKEN_NS_MIN);
     let found = Finding::new("core.isolated", about, now).measured(measured);
-    let finding = match is_taken {
-        true => {
-            let why = "something below the scheduler takes the core away: the hypervisor, or firmware";
-            let mend = "steal in /proc/stat shows a hypervisor; else power saving and SMI in the firmware's settings";
-            found.warn_if(true, "no interruption of a millisecond", why).mend(Remedy::by_hand(mend))
-        }
-        false => found.warn_if(is_wrong, "isolated from the scheduler", why).mend(Remedy::by_hand(mend)),
+    let finding = if is_taken {
+        let why = "something below the scheduler takes the core away: the hypervisor, or firmware";
+        let mend =
+            "steal in /proc/stat shows a hypervisor; else power saving and SMI in the firmware's settings";
+        found.warn_if(true, "no interruption of a millisecond", why).mend(Remedy::by_hand(mend))
+    } else {
+        found.warn_if(is_wrong, "isolated from the scheduler", why).mend(Remedy::by_hand(mend))
     };
     vec![finding]
 }

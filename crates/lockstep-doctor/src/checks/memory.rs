@@ -39,13 +39,10 @@ fn swap(scope: &Scope<'_>, host: &Host) -> Option<Finding> {
         (areas, None) => format!("{areas} swap areas"),
     };
     let is_wrong = areas > 0 && (!is_locked || swappiness.is_some_and(|value| value > SWAPPINESS_MAX));
-    let why = match is_locked {
-        true => {
-            "nodes lock their memory, but programs that publish and read do not: theirs is paged out while they are idle"
-        }
-        false => {
-            "memory of an idle node is paged out (runtime.mlock is false); the next message then waits for the disk"
-        }
+    let why = if is_locked {
+        "nodes lock their memory, but programs that publish and read do not: theirs is paged out while they are idle"
+    } else {
+        "memory of an idle node is paged out (runtime.mlock is false); the next message then waits for the disk"
     };
     let found = Finding::new("memory.swap", "", now);
     Some(

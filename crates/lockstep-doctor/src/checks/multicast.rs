@@ -134,9 +134,10 @@ fn snooping(host: &Host, name: &str, about: &str) -> Option<Finding> {
     };
     let why = "memberships age out after minutes unless some querier asks for them; multicast then stops";
     let found = Finding::new("multicast.snooping", about, now);
-    let found = match is_snooping && !has_querier {
-        true => found.level(FindingLevel::Warning, "a querier, or no snooping", why),
-        false => found,
+    let found = if is_snooping && !has_querier {
+        found.level(FindingLevel::Warning, "a querier, or no snooping", why)
+    } else {
+        found
     };
     Some(found.mend(Remedy::write([querier], "1", false)))
 }

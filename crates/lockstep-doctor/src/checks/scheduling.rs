@@ -223,9 +223,10 @@ fn xdp(scope: &Scope<'_>, rights: &NodeRights, node: &LocalNode) -> Option<Findi
         [] => format!("{} has them", rights.source),
         missing => format!("{} lacks {}", rights.source, missing.join(", ")),
     };
-    let why = match demanded {
-        true => "the node starts with the kernel's sockets instead, or not at all",
-        false => "transport auto uses the kernel's sockets instead, which take some microseconds more",
+    let why = if demanded {
+        "the node starts with the kernel's sockets instead, or not at all"
+    } else {
+        "transport auto uses the kernel's sockets instead, which take some microseconds more"
     };
     let level = match (missing.is_empty(), demanded) {
         (true, _) => FindingLevel::Good,

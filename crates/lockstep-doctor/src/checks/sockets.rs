@@ -72,11 +72,12 @@ fn dropped(host: &Host) -> Option<Finding> {
     let is_high = lost > received / 1_000_000 && lost > 0;
     let why = "some program of this host does not read fast enough; `lockstep losses` shows whether it is a replica";
     let found = Finding::new("socket.losses", "", now);
-    Some(match is_high {
-        true => found.level(FindingLevel::Unknown, "no loss at a lockstep process", why).mend(
-            Remedy::by_hand("lockstep losses; ss -uam | grep -E 'd[1-9]' names sockets by their drops"),
-        ),
-        false => found,
+    Some(if is_high {
+        found
+            .level(FindingLevel::Unknown, "no loss at a lockstep process", why)
+            .mend(Remedy::by_hand("lockstep losses; ss -uam | grep -E 'd[1-9]' names sockets by their drops"))
+    } else {
+        found
     })
 }
 
@@ -110,12 +111,11 @@ fn ports(scope: &Scope<'_>, host: &Host) -> Option<Finding> {
     taken.sort_unstable();
     taken.dedup();
     taken.retain(|port| (first..=last).contains(port) && !reserved.contains(&usize::from(*port)));
-    let now = match taken.is_empty() {
-        true => "no other process is given a port of the file".to_owned(),
-        false => {
-            let ports: Vec<_> = taken.iter().map(u16::to_string).collect();
-            format!("the kernel gives {} to {}, and so {}, to any process", first, last, ports.join(", "))
-        }
+    let now = if taken.is_empty() {
+        "no other process is given a port of the file".to_owned()
+    } else {
+        let ports: Vec<_> = taken.iter().map(u16::to_string).collect();
+        format!("the kernel gives {} to {}, and so {}, to any process", first, last, ports.join(", "))
     };
     let all: Vec<usize> = reserved.into_iter().chain(taken.iter().map(|port| usize::from(*port))).collect();
     let why = "another process may have the port when a node starts again, which then fails";

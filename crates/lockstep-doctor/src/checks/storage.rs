@@ -74,12 +74,13 @@ fn memory_files(scope: &Scope<'_>, host: &Host) -> Vec<Finding> {
         let found = Finding::new("shm.room", about.clone(), now);
         let is_short = facts.fs.free_bytes < missing;
         let grown = (facts.fs.total_bytes + missing).div_ceil(1 << 20);
-        let mend = match facts.fs.is_huge {
-            true => Remedy::by_hand(format!(
+        let mend = if facts.fs.is_huge {
+            Remedy::by_hand(format!(
                 "sysctl -w vm.nr_hugepages=+{}",
                 missing.div_ceil(facts.fs.block_len.max(1))
-            )),
-            false => Remedy::by_hand(format!("mount -o remount,size={grown}M {about}")),
+            ))
+        } else {
+            Remedy::by_hand(format!("mount -o remount,size={grown}M {about}"))
         };
         let why = "the node does not start: it takes all of its memory then";
         findings.push(found.fail_if(is_short, format!("{} for its nodes", bytes(missing)), why).mend(mend));
@@ -106,9 +107,10 @@ fn kind(host: &Host, node: &LocalNode, folder: &FolderFacts) -> Finding {
             .fail_if(true, "a file system that can be written", "the node does not start")
             .mend(mend);
     }
-    let why = match folder.fs.is_memory {
-        true => "memory is lost at a reboot: the journal with all that was acknowledged",
-        false => "a flush crosses a network or another layer, and may report what is not on a device",
+    let why = if folder.fs.is_memory {
+        "memory is lost at a reboot: the journal with all that was acknowledged"
+    } else {
+        "a flush crosses a network or another layer, and may report what is not on a device"
     };
     found
         .fail_if(folder.fs.is_memory, "a disk of this host", why)
@@ -164,15 +166,13 @@ fn flush(scope: &Scope<'_>, host: &Host, node: &LocalNode) -> Vec<Finding> {
     let why = "segments go through the page cache, which the kernel writes in bursts that delay a flush";
     let disk = Remedy::by_hand(format!("{}.journal on ext4 or xfs", node.table));
     let is_power = scope.config.stream.durability == Durability::Power;
-    let (most, why_slow) = match is_power {
-        true => (
-            FLUSH_POWER_NS,
-            "with durability power each acknowledgement waits for a flush: no commit is faster",
-        ),
-        false => (
+    let (most, why_slow) = if is_power {
+        (FLUSH_POWER_NS, "with durability power each acknowledgement waits for a flush: no commit is faster")
+    } else {
+        (
             FLUSH_PROCESS_NS,
             "segments fall behind the stream, until the tail is full and nothing more is acknowledged",
-        ),
+        )
     };
     let now = format!("p50 {}, longest {}", time(times.p50_ns), time(times.longest_ns));
     let measured = format!("{} flushes of one block, in a file without a name", times.count);

@@ -66,9 +66,10 @@ pub fn next_frame(bytes: &[u8]) -> Framed<'_> {
         return garbled(bytes, "it does not begin with 8=FIX");
     }
     let Some(begin_len) = bytes.iter().take(BEGIN_LEN_MAX).position(|byte| *byte == SOH) else {
-        return match bytes.len() < BEGIN_LEN_MAX {
-            true => Framed::Incomplete,
-            false => garbled(bytes, "its begin string does not end"),
+        return if bytes.len() < BEGIN_LEN_MAX {
+            Framed::Incomplete
+        } else {
+            garbled(bytes, "its begin string does not end")
         };
     };
     let rest = &bytes[begin_len + 1..];

@@ -8,51 +8,53 @@
 //! takes out bytes, and the passwords to check. A connection's index is used again once it is closed, so each
 //! connection has a number too.
 
-mod fix;
+mod checks;
+mod connections;
+mod departures;
 #[cfg(test)]
 mod fuzz;
 #[cfg(test)]
 mod guessers;
-mod invariants;
 mod leaderless;
 mod login;
 mod lost;
 #[cfg(test)]
 mod model;
+mod opens;
 mod own;
-mod sending;
+mod sessions;
 mod settings;
+mod state;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod work;
 
 use super::allowance::Allowance;
-use super::audit::{Audit, Audited};
-use super::conn::{Conn, Phase};
+use super::audit::Audited;
+use super::conn::Phase;
 use super::ledger::Ledger;
-use super::locks::Locks;
 use super::pending::Pending;
-use super::per_address::PerAddress;
 use super::protocol::Protocol;
 use super::users::Users;
-use crate::fix::client::FixClient;
-use crate::fix::session::FixClocks;
+use crate::fix::session::{FixEvent, FixSession, FixSessionLimits};
+pub use checks::Check;
+use checks::PasswordChecks;
 use leaderless::FollowedLeader;
 use lockstep_core::engine::clients::{Clients, DisconnectReason};
-use lockstep_core::engine::networks::Networks;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use lost::LostGateways;
-use own::GatewayName;
-use sending::stamp_disconnects;
+use opens::PendingOpens;
+use own::{GatewayName, OwnTurn};
+use sessions::Sessions;
 pub use settings::{GatewayCounts, GatewayError, GatewayLimits};
 use soupbintcp::{Event, Server, Text};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
-use work::TurnWork;
+use state::StreamState;
+use std::net::SocketAddr;
+use work::TurnReader;
 
 /// The most bytes of one connection that wait to be sent; the rest stays in the ledger.
 const OUT_MAX: usize = 64 << 10;
@@ -82,118 +84,28 @@ pub trait GatewayStream {
     fn draw(&mut self) -> [u64; 2];
 }
 
-/// A password to check. It is never printed.
-#[derive(Clone)]
-pub struct Check {
-    /// The connection's index and number.
-    pub conn: (usize, u64),
-    /// The client's address.
-    pub address: IpAddr,
-    /// The user's name, in lower case.
-    pub user: String,
-    /// The password that was sent, in lower case.
-    pub password: Vec<u8>,
-    /// The user's hash; `None` for an unknown user: then the check fails, and takes as long.
-    pub hash: Option<String>,
-}
-
-impl std::fmt::Debug for Check {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Check").field("conn", &self.conn).field("user", &self.user).finish_non_exhaustive()
-    }
-}
-
-/// A client whose connection has ended and whose disconnect is not stamped yet.
-#[derive(Clone, Copy, Debug)]
-struct Leaving {
-    publisher: PublisherId,
-    nonce: [u64; 2],
-    /// Whether the open entry with that nonce was delivered.
-    seen: bool,
-    /// Whether the handle has reported a later open of its name, which a close would end.
-    fenced: bool,
-    /// Whether its close is under way.
-    closing: bool,
-    due: Nanos,
-    reason: DisconnectReason,
-    cancels: bool,
-}
-
-/// The purpose of an open.
-#[derive(Clone, Copy, Debug)]
-enum OpenFor {
-    Own,
-    /// The login of the connection with this index and number.
-    Login(usize, u64),
-    /// The disconnect of a client whose gateway is lost.
-    Reap {
-        cancels: bool,
-    },
-}
-
-/// A pending open: the handle has not reported the name as open yet.
-#[derive(Clone, Copy, Debug)]
-struct PendingOpen {
-    nonce: [u64; 2],
-    /// The publisher of its open entry, once that was delivered.
-    delivered: Option<PublisherId>,
-    whom: OpenFor,
-}
-
-impl PendingOpen {
-    fn new(nonce: [u64; 2], whom: OpenFor) -> Self {
-        Self { nonce, delivered: None, whom }
-    }
-}
-
 /// The gateway: see the module.
 #[derive(Debug)]
 pub struct Gateway<B> {
     limits: GatewayLimits,
     users: Users,
-    ledger: Ledger<B>,
-    clients: Clients,
-    /// The FIX state of each client.
-    fix: BTreeMap<PublisherId, FixClient>,
+    sessions: Sessions,
+    state: StreamState<B>,
     /// Stamped events that are not final yet.
     pending: Pending,
     /// The exclusive bound of the final events.
     final_next: Seq,
-    conns: Vec<Option<(u64, Conn)>>,
-    free: Vec<usize>,
-    number: u64,
-    by_publisher: BTreeMap<PublisherId, usize>,
-    subscribed: BTreeMap<Destination, BTreeSet<usize>>,
-    /// Connections that may have something to send; the next turn begins behind the last one that was served.
-    ready: BTreeSet<usize>,
-    filled: usize,
-    /// The messages that the present turn has read.
-    work: TurnWork,
+    /// Reads the ledger for the clients of the present turn.
+    reader: TurnReader,
     /// The rate of accepted connections.
     allowance: Allowance,
-    opens: BTreeMap<usize, PendingOpen>,
-    leaving: Vec<Leaving>,
-    checks: VecDeque<Check>,
-    checking: usize,
-    checking_of: PerAddress,
-    /// Connections, by number, that were closed while their passwords were checked: the result of the check
-    /// writes their line.
-    closed_early: BTreeSet<u64>,
-    connected: PerAddress,
-    audit: Audit,
-    locks: Locks,
+    opens: PendingOpens,
+    checks: PasswordChecks,
     own: GatewayName,
-    caught_up: bool,
     /// Whether its handles follow a leader: the owner sets it before each turn.
     pub leader: FollowedLeader,
     lost: LostGateways,
     scan_at: Nanos,
-    /// The message that is being read from the ledger.
-    message: Vec<u8>,
-    /// The counts so far.
-    pub counts: GatewayCounts,
-    /// The timestamp of the newest final entry, and the gateway's own clock, which the owner sets.
-    pub clocks: FixClocks,
     failed: Option<GatewayError>,
 }
 
@@ -201,39 +113,20 @@ impl<B: Backlog> Gateway<B> {
     /// The gateway of this name, which must be unique among the cluster's gateways. It has no connections.
     pub fn new(name: &str, limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
         Self {
-            locks: Locks::new(limits.lockout),
+            checks: PasswordChecks::new(limits.lockout),
             limits,
             users,
-            ledger,
-            clients: Clients::default(),
-            fix: BTreeMap::new(),
+            sessions: Sessions::default(),
+            state: StreamState::new(ledger),
             pending: Pending::default(),
             final_next: 1,
-            conns: Vec::new(),
-            free: Vec::new(),
-            number: 0,
-            by_publisher: BTreeMap::new(),
-            subscribed: BTreeMap::new(),
-            ready: BTreeSet::new(),
-            filled: 0,
-            work: TurnWork::default(),
+            reader: TurnReader::default(),
             allowance: Allowance::new(0),
-            opens: BTreeMap::new(),
-            leaving: Vec::new(),
-            checks: VecDeque::new(),
-            checking: 0,
-            checking_of: PerAddress::default(),
-            closed_early: BTreeSet::new(),
-            connected: PerAddress::default(),
-            audit: Audit::default(),
+            opens: PendingOpens::default(),
             own: GatewayName::new(name),
-            caught_up: false,
             leader: FollowedLeader::default(),
             lost: LostGateways::default(),
             scan_at: 0,
-            message: Vec::new(),
-            clocks: FixClocks::default(),
-            counts: GatewayCounts::default(),
             failed: None,
         }
     }
@@ -242,34 +135,56 @@ impl<B: Backlog> Gateway<B> {
     /// and its heartbeats to other gateways, stay as they are.
     pub fn set_limits(&mut self, limits: GatewayLimits) {
         let GatewayLimits { delivery, heartbeat_ns, lost_heartbeats, .. } = self.limits;
-        self.locks.set_times(limits.lockout);
+        self.checks.locks.set_times(limits.lockout);
         self.limits = GatewayLimits { delivery, heartbeat_ns, lost_heartbeats, ..limits };
+    }
+
+    /// The gateway's own clock, for the timestamps of FIX.
+    pub fn set_clock(&mut self, wall: Nanos) {
+        self.state.clocks.gateway = wall;
     }
 
     /// Whether logins can be decided: the stream was read, our own name is open, and a leader is followed.
     pub fn is_ready(&self) -> bool {
-        self.leader.follows && self.caught_up && self.own.id.is_some()
+        self.leader.follows && self.state.caught_up && self.own.id.is_some()
     }
 
     /// The clients in the stream.
     pub fn clients(&self) -> &Clients {
-        &self.clients
+        &self.state.clients
     }
 
     /// The messages in the stream for its clients.
     pub fn ledger(&self) -> &Ledger<B> {
-        &self.ledger
+        &self.state.ledger
     }
 
     /// The number of logged-in connections.
     pub fn open_count(&self) -> usize {
-        self.by_publisher.len()
+        self.sessions.open_count()
+    }
+
+    /// The counts so far. Only the owner knows the gauges of its sockets.
+    pub fn counts(&self) -> GatewayCounts {
+        GatewayCounts { ready: u64::from(self.is_ready()), ..self.sessions.counts }
+    }
+
+    /// The gateway's id, while its name is open.
+    pub fn own(&self) -> Option<PublisherId> {
+        self.own.id
+    }
+
+    /// Whether the gateway listens for another one of the same name.
+    pub fn is_listening(&self) -> bool {
+        self.own.is_listening()
     }
 
     /// Why the gateway must end, if it must.
     pub fn take_failure(&mut self) -> Option<GatewayError> {
         self.failed.take()
     }
+
+    // ------------------------------------------------------------------------ connections
 
     /// Whether the next connection may be accepted now; then it is counted. Others wait in the kernel's
     /// queue, so that new connections do not delay logged-in clients.
@@ -286,49 +201,24 @@ impl<B: Backlog> Gateway<B> {
     /// are too many connections, in all or of its address.
     pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
         let server = Server::new(now, self.limits.soup);
-        self.accept_conn(now, peer, Protocol::Soup(server))
+        self.sessions.accept(now, peer, Protocol::Soup(server), &self.limits)
     }
 
-    fn accept_conn(&mut self, now: Nanos, peer: SocketAddr, protocol: Protocol) -> Option<(usize, u64)> {
-        if !Networks::allow(self.limits.allow.as_ref(), peer.ip()) {
-            self.counts.address_refused += 1;
-            let why = "its address is in no network of gateway.allow";
-            self.audit.tell(&mut self.counts, now, Audited::AddressRefused, ("", peer.ip()), why);
-            return None;
-        }
-        let (connected, of_address) = (self.conns.len() - self.free.len(), self.connected.of(peer.ip()));
-        if connected >= self.limits.clients_max || of_address >= self.limits.clients_per_address {
-            self.counts.turned_away += 1;
-            let why = match connected >= self.limits.clients_max {
-                true => "the limit gateway.clients is reached",
-                false => "its address has reached the limit gateway.clients_per_address",
-            };
-            self.audit.tell(&mut self.counts, now, Audited::TurnedAway, ("", peer.ip()), why);
-            return None;
-        }
-        self.connected.take(peer.ip());
-        self.number += 1;
-        let conn = Some((self.number, Conn::new(now, peer, protocol)));
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.conns[index] = conn;
-                index
-            }
-            None => {
-                self.conns.push(conn);
-                self.conns.len() - 1
-            }
-        };
-        Some((index, self.number))
+    /// A FIX client has connected, to the gateway with this CompID: as [`Gateway::accept`].
+    pub fn accept_fix(&mut self, now: Nanos, peer: SocketAddr, comp_id: &str) -> Option<(usize, u64)> {
+        let limits = FixSessionLimits { login_ns: self.limits.soup.login_ns, ..self.limits.fix };
+        let session = Protocol::Fix(Box::new(FixSession::new(now, limits, comp_id)));
+        self.sessions.accept(now, peer, session, &self.limits)
     }
 
-    fn conn(&mut self, index: usize) -> Option<&mut Conn> {
-        self.conns.get_mut(index)?.as_mut().map(|(_, conn)| conn)
+    /// Closes a connection that never became a client's, such as a tunnel's without a header.
+    pub fn on_turned_away(&mut self, now: Nanos, peer: SocketAddr, why: &str) {
+        self.sessions.audit_closed(now, Audited::NoLogin, ("", peer.ip()), why);
     }
 
     /// Bytes have arrived; they are taken as far as possible.
     pub fn on_bytes(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize, bytes: &[u8]) {
-        if let Some(conn) = self.conn(index)
+        if let Some(conn) = self.sessions.conns.get_mut(index)
             && !conn.is_over()
         {
             conn.inbox.extend_from_slice(bytes);
@@ -339,23 +229,21 @@ impl<B: Backlog> Gateway<B> {
 
     /// Whether the owner should read this connection's socket.
     pub fn wants(&self, index: usize) -> bool {
-        let conn = self.conns.get(index).and_then(Option::as_ref);
-        conn.is_some_and(|(_, conn)| !conn.blocked && !conn.is_over())
+        self.sessions.conns.get(index).is_some_and(|conn| !conn.blocked && !conn.is_over())
     }
 
     /// The bytes to send.
     pub fn out(&self, index: usize) -> &[u8] {
-        let conn = self.conns.get(index).and_then(Option::as_ref);
-        conn.map_or(&[], |(_, conn)| conn.unsent())
+        self.sessions.conns.get(index).map_or(&[], |conn| conn.unsent())
     }
 
     /// `len` of these bytes were sent.
     pub fn on_sent(&mut self, now: Nanos, index: usize, len: usize) {
-        if let Some(conn) = self.conn(index) {
+        if let Some(conn) = self.sessions.conns.get_mut(index) {
             let all = conn.waiting();
             conn.on_sent(now, if planted(Mutation::PartialSendLost) { all } else { len });
             if conn.waiting() < OUT_MAX / 2 {
-                self.ready.insert(index);
+                self.sessions.conns.mark_ready(index);
             }
         }
     }
@@ -363,15 +251,15 @@ impl<B: Backlog> Gateway<B> {
     /// The socket accepts nothing more: its client has closed it without reading everything. The kernel still
     /// has what the client had sent before, so the owner reads on until the socket ends, and then closes it.
     pub fn on_output_broken(&mut self, index: usize) {
-        if let Some(conn) = self.conn(index) {
+        if let Some(conn) = self.sessions.conns.get_mut(index) {
             conn.drop_output();
         }
     }
 
     /// Whether the connection must be closed now.
     pub fn is_done(&self, now: Nanos, index: usize) -> bool {
-        match self.conns.get(index).and_then(Option::as_ref) {
-            Some((_, conn)) => match conn.phase {
+        match self.sessions.conns.get(index) {
+            Some(conn) => match conn.phase {
                 Phase::Over { since } => conn.waiting() == 0 || now >= since + LINGER_NS,
                 _ => false,
             },
@@ -381,157 +269,109 @@ impl<B: Backlog> Gateway<B> {
 
     /// The socket is closed: by the client, or by the owner on the gateway's request.
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
-        self.leave(now, index, DisconnectReason::Broken, "");
-        self.tell_closed(now, index);
-        if let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::take) {
-            self.connected.give_back(conn.peer.ip());
-            if !planted(Mutation::PlaceLeaks) {
-                self.free.push(index);
-            }
-            self.ready.remove(&index);
-        }
-    }
-
-    /// Takes the bytes in a connection's inbox.
-    fn take(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
-        let Some(conn) = self.conn(index) else { return };
-        if conn.protocol.is_fix() {
-            return self.take_fix(now, stream, index);
-        }
-        let mut inbox = std::mem::take(&mut conn.inbox);
-        conn.blocked = false;
-        let mut at = 0;
-        while let Some(conn) = self.conn(index)
-            && !conn.is_over()
-        {
-            let Some(server) = conn.protocol.soup() else { break };
-            let taken = server.on_bytes(now, &inbox[at..]);
-            let Some(event) = taken.event else {
-                at += taken.len;
-                break;
-            };
-            match event {
-                Event::Message(message) => {
-                    if !self.on_message(now, stream, index, message) {
-                        self.counts.blocked += 1;
-                        if let Some(conn) = self.conn(index) {
-                            conn.blocked = true;
-                        }
-                        if planted(Mutation::BlockedForgotten) {
-                            at = inbox.len();
-                        }
-                        break;
-                    }
-                }
-                Event::Login(request) => self.on_login(now, index, &request),
-                Event::Debug(text) => tracing::debug!(text = %Text(text), "a client says"),
-                Event::Logout => self.end(now, index, DisconnectReason::Logout, ""),
-                Event::Fault(fault) => self.end(now, index, DisconnectReason::Fault, &fault.to_string()),
-            }
-            at += taken.len;
-        }
-        if let Some(conn) = self.conn(index) {
-            inbox.drain(..at);
-            conn.inbox = inbox;
-        }
-    }
-
-    /// Ends a connection, and sends the reason.
-    fn end(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
-        if self.part_fix(now, index, reason, why) {
-            return;
-        }
-        self.leave(now, index, reason, why);
-        if let Some(conn) = self.conn(index).filter(|conn| !conn.is_open() && !conn.is_over()) {
-            let shakes_hands = std::mem::take(&mut conn.shakes_hands) && reason == DisconnectReason::Broken;
-            let why = if shakes_hands { "its TLS handshake was not over in time" } else { why };
-            self.tell(now, index, Audited::NoLogin, why);
-        }
-        if let Some(conn) = self.conn(index)
-            && !conn.is_over()
-        {
-            if !why.is_empty() && conn.waiting() < OUT_MAX {
-                conn.protocol.last_words(why, &mut conn.out);
-            }
-            conn.protocol.close();
-            conn.phase = Phase::Over { since: now };
-        }
-    }
-
-    /// Writes a line of the audit log about a connection.
-    fn tell(&mut self, now: Nanos, index: usize, what: Audited, why: &str) {
-        if let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) {
-            self.audit.tell(&mut self.counts, now, what, conn.client(), why);
+        if let Some(number) = self.sessions.on_closed(now, index) {
+            self.checks.on_closed(number);
         }
     }
 
     /// A connection has sent bytes of another protocol: the owner closes it.
     pub fn on_fault(&mut self, now: Nanos, index: usize, what: &str) {
-        self.end(now, index, DisconnectReason::Fault, what);
+        self.sessions.end(now, index, DisconnectReason::Fault, what);
     }
 
     /// The TLS handshake of a connection begins or ends.
     pub fn on_handshake(&mut self, index: usize, goes_on: bool) {
-        if let Some(conn) = self.conn(index) {
+        if let Some(conn) = self.sessions.conns.get_mut(index) {
             conn.shakes_hands = goes_on;
         }
     }
 
-    /// A logged-in client has left: its disconnect is stamped when its grace has passed.
-    fn leave(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
-        let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
-        let (Phase::Open { publisher, nonce }, Some(user)) = (&conn.phase, &conn.user) else { return };
-        let graced = matches!(
-            reason,
-            DisconnectReason::Broken
-                | DisconnectReason::Silent
-                | DisconnectReason::Slow
-                | DisconnectReason::Fault
-        );
-        let grace_ns = if graced { Nanos::from(user.grace_ms) * 1_000_000 } else { 0 };
-        let leaving = Leaving {
-            publisher: *publisher,
-            nonce: *nonce,
-            seen: true,
-            fenced: false,
-            closing: false,
-            due: now + grace_ns,
-            reason,
-            cancels: user.cancel_on_disconnect,
+    // ------------------------------------------------------------------------ what clients send
+
+    /// Takes the bytes in a connection's inbox.
+    fn take(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
+        let Some(conn) = self.sessions.conns.get_mut(index) else { return };
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        conn.blocked = false;
+        let at = if conn.protocol.is_fix() {
+            self.take_fix(now, stream, index, &inbox)
+        } else {
+            self.take_soup(now, stream, index, &inbox)
         };
-        if !conn.is_refused {
-            let is_fault = reason == DisconnectReason::Fault;
-            let what = if is_fault { Audited::CutOff } else { Audited::Left };
-            let more = if is_fault && !why.is_empty() { format!(": {why}") } else { String::new() };
-            self.audit.tell(&mut self.counts, now, what, conn.client(), &format!("{reason}{more}"));
+        if let Some(conn) = self.sessions.conns.get_mut(index) {
+            inbox.drain(..at.min(inbox.len()));
+            conn.inbox = inbox;
         }
-        self.leaving.push(leaving);
-        self.forget(index);
     }
 
-    fn forget(&mut self, index: usize) {
-        self.by_publisher.retain(|_, served| *served != index);
-        self.subscribed.retain(|_, hearers| {
-            if !planted(Mutation::HearerStays) {
-                hearers.remove(&index);
+    /// Takes packets of SoupBinTCP, as far as possible. Returns how many bytes were taken.
+    fn take_soup(
+        &mut self,
+        now: Nanos,
+        stream: &mut impl GatewayStream,
+        index: usize,
+        inbox: &[u8],
+    ) -> usize {
+        let mut at = 0;
+        while let Some(conn) = self.sessions.conns.get_mut(index)
+            && !conn.is_over()
+        {
+            let Some(server) = conn.protocol.soup() else { break };
+            let taken = server.on_bytes(now, &inbox[at..]);
+            let Some(event) = taken.event else { return at + taken.len };
+            match event {
+                Event::Message(message) => {
+                    if !self.sessions.publish(now, stream, (index, message), &self.state) {
+                        self.sessions.counts.blocked += 1;
+                        if let Some(conn) = self.sessions.conns.get_mut(index) {
+                            conn.blocked = true;
+                        }
+                        return if planted(Mutation::BlockedForgotten) { inbox.len() } else { at };
+                    }
+                }
+                Event::Login(request) => self.on_login(now, index, &request),
+                Event::Debug(text) => tracing::debug!(text = %Text(text), "a client says"),
+                Event::Logout => self.sessions.end(now, index, DisconnectReason::Logout, ""),
+                Event::Fault(fault) => {
+                    self.sessions.end(now, index, DisconnectReason::Fault, &fault.to_string());
+                }
             }
-            !hearers.is_empty()
-        });
-        self.ready.remove(&index);
+            at += taken.len;
+        }
+        at
     }
+
+    /// As [`take_soup`](Self::take_soup), for messages of FIX.
+    fn take_fix(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize, inbox: &[u8]) -> usize {
+        let mut at = 0;
+        while at < inbox.len() && !self.sessions.is_blocked_fix(now, stream, index, &self.state) {
+            let next = self.sessions.next_fix(now, index, &inbox[at..], &self.state);
+            let Some((len, event)) = next else { break };
+            at += len;
+            match event {
+                None => break,
+                Some(FixEvent::Logon(logon)) => self.on_fix_logon(now, index, *logon),
+                Some(FixEvent::Taken { is_answered }) => self.sessions.on_taken_fix(index, is_answered),
+                Some(FixEvent::Cut(why)) => self.sessions.end(now, index, DisconnectReason::Fault, &why),
+            }
+        }
+        self.sessions.publish_fix(now, stream, index, &self.state);
+        at
+    }
+
+    // ------------------------------------------------------------------------ settings and time
 
     /// The users' file was read again.
     pub fn set_users(&mut self, now: Nanos, users: Users) {
         self.users = users;
-        self.list_fix_users();
-        for index in 0..self.conns.len() {
-            let gone = self.conns[index].as_ref().is_some_and(|(_, conn)| {
+        self.state.list_fix_users(&self.users);
+        for index in self.sessions.conns.indexes() {
+            let gone = self.sessions.conns.get(index).is_some_and(|conn| {
                 let known = conn.user.as_ref().map(|user| self.users.get(&user.name));
                 known.is_some_and(|user| user.is_none_or(|user| user.disabled))
             });
             if gone {
-                self.counts.cut += 1;
-                self.end(now, index, DisconnectReason::Disabled, "this user was disabled");
+                self.sessions.cut(now, index, DisconnectReason::Disabled, "this user was disabled");
             }
         }
     }
@@ -539,47 +379,84 @@ impl<B: Backlog> Gateway<B> {
     /// The gateway stops: all clients leave, and log in elsewhere; then its name is closed.
     pub fn stop(&mut self, now: Nanos) {
         self.own.stops = true;
-        for index in 0..self.conns.len() {
-            self.end(now, index, DisconnectReason::Stopped, "the gateway stops: log in at another one");
+        for index in self.sessions.conns.indexes() {
+            let why = "the gateway stops: log in at another one";
+            self.sessions.end(now, index, DisconnectReason::Stopped, why);
         }
     }
 
     /// Whether every disconnect was delivered, and the end of a gateway that stops.
     pub fn has_left(&self) -> bool {
-        let parts = self.conns.iter().flatten().any(|(_, conn)| conn.is_parting());
-        self.leaving.is_empty() && !parts && !(self.own.stops && self.own.id.is_some())
+        self.sessions.have_left() && !(self.own.stops && self.own.id.is_some())
     }
 
     /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added
     /// to `touched`.
     pub fn turn(&mut self, now: Nanos, stream: &mut impl GatewayStream, touched: &mut Vec<usize>) {
-        self.work = TurnWork::default();
-        self.leader.report(now, &mut self.conns, &mut self.ready);
-        for index in work::in_turn(std::mem::take(&mut self.ready), self.filled) {
-            if self.work.is_over() {
-                self.ready.insert(index);
+        self.reader.begin_turn();
+        self.leader.report(now, &mut self.sessions.conns);
+        for index in self.sessions.conns.take_ready() {
+            if self.reader.is_over() {
+                self.sessions.conns.mark_ready(index);
                 continue;
             }
-            self.work.begin_client();
-            self.filled = index;
-            self.fill(now, index);
+            self.reader.begin_client();
+            self.sessions.conns.begin_serving(index);
+            if let Err(error) = self.sessions.fill(now, index, &self.state, &mut self.reader) {
+                self.failed = Some(GatewayError::Backlog(error));
+            }
             touched.push(index);
         }
         if now < self.scan_at {
             return;
         }
         self.scan_at = now + self.limits.scan_ns;
-        for index in 0..self.conns.len() {
+        for index in self.sessions.conns.indexes() {
             self.scan(now, stream, index);
             touched.push(index);
         }
-        stamp_disconnects(now, stream, &mut self.leaving, &self.clients);
+        self.sessions.departures.stamp(now, stream, &self.state.clients);
         self.turn_own(now, stream);
         self.reap(now, stream);
     }
 
+    /// The timers of a connection.
+    fn scan(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
+        let Some(conn) = self.sessions.conns.get(index).filter(|conn| !conn.is_over()) else { return };
+        let stall_ns = self.limits.stall_ns;
+        let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
+        let takes_again = if conn.protocol.is_fix() {
+            self.scan_deferred(now, index);
+            self.sessions.turn_fix(now, stream, (index, is_slow), &self.state)
+        } else {
+            self.sessions.turn_soup(now, index, is_slow)
+        };
+        if takes_again {
+            self.take(now, stream, index);
+        }
+    }
+
+    /// Opens the gateway's own name, sends a heartbeat, or closes the name: whatever is due.
+    fn turn_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
+        let turn = OwnTurn {
+            may_open: self.state.caught_up && self.failed.is_none(),
+            may_close: self.sessions.departures.is_empty() && self.opens.is_empty(),
+            heartbeat_ns: self.limits.heartbeat_ns,
+            clients: &self.state.clients,
+        };
+        self.own.turn(now, stream, &turn, &mut self.opens);
+    }
+
     /// When [`Gateway::turn`] is due next without an event.
     pub fn next_deadline(&self) -> Nanos {
-        if self.ready.is_empty() { self.scan_at } else { 0 }
+        if self.sessions.conns.has_ready() { 0 } else { self.scan_at }
+    }
+
+    /// Panics with the rule that is broken. All rules hold at any time.
+    pub fn invariants(&self) {
+        self.sessions.invariants(self.limits.clients_max);
+        self.checks.invariants(self.limits.checks_max);
+        self.reader.invariants();
+        self.pending.invariants();
     }
 }

@@ -235,9 +235,10 @@ impl Asker {
         let is_whole = self.neighbours.has_doubt() || self.rounds.is_multiple_of(2);
         let RoundAnswers { short, large } = self.ask(stop, is_whole);
         let addresses: Vec<_> = self.settings.neighbours.iter().map(|other| other.address).collect();
-        let replay = match is_whole {
-            true => connects::try_connects(&addresses, CONNECT_PATIENCE),
-            false => vec![None; addresses.len()],
+        let replay = if is_whole {
+            connects::try_connects(&addresses, CONNECT_PATIENCE)
+        } else {
+            vec![None; addresses.len()]
         };
         let asked = self.seen.take_asked();
         let known = cards::known_cards();

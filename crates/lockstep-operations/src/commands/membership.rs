@@ -70,9 +70,10 @@ pub fn add_member(
         );
         OperationError::refused(what)
     })?;
-    let member = match is_witness || operator.is_witness(identity.replica) {
-        true => MemberBody::witness(identity, address),
-        false => MemberBody::full(identity, address),
+    let member = if is_witness || operator.is_witness(identity.replica) {
+        MemberBody::witness(identity, address)
+    } else {
+        MemberBody::full(identity, address)
     };
     let leader = operator.leader()?;
     if leader.lists(identity) {

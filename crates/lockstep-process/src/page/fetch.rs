@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub struct FetchedPage {
     /// The number of its status.
     pub status: u16,
-    /// The age of its content, in seconds; 0 where none was said.
+    /// The age of its content, in seconds; 0 where the answer has none.
     pub age: u64,
     /// The content, all of it.
     pub content: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct FetchedPage {
 /// lines of the head, each with its end; a `body` makes it a `POST`.
 ///
 /// # Errors
-/// Nobody answers in time, or with something else, or with more.
+/// No answer comes in time, or it is no page, or it is longer.
 pub fn fetch(
     (address, path): (SocketAddr, &str),
     (more, body): (&str, Option<&[u8]>),

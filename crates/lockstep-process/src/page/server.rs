@@ -26,7 +26,7 @@ const PIECE: usize = 64 << 10;
 const PIECES: usize = 4;
 /// Connections that are accepted in one turn, so that none goes to make room before it was looked at.
 const ACCEPTED: usize = 16;
-/// The log says so seldom that connections go to make room.
+/// The least time between two lines of the log that connections were closed to make room.
 const WARNED_EVERY: Duration = Duration::from_secs(60);
 
 /// The settings of a server of pages.
@@ -107,7 +107,7 @@ impl PageServer {
 impl Drop for PageServer {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
-        // The thread waits for a client: nobody can come any more.
+        // The thread waits for a client, and wakes: none can connect any more.
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
@@ -135,7 +135,7 @@ struct Connection {
     state: State,
 }
 
-/// How far it is.
+/// The state of its request.
 enum State {
     /// It has sent so much of a request.
     Asks(Vec<u8>),
@@ -195,7 +195,7 @@ impl<A: Fn(&PageRequest<'_>) -> PageAnswer> Serving<A> {
         }
         // A time that is nearly over is waited for, and not spun for.
         let timeout = sleep.as_millis() as libc::c_int + 1;
-        // SAFETY: the entries live across the call, and are as many as it is told.
+        // SAFETY: the entries live across the call, and are as many as the call is given.
         let found = unsafe { libc::poll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, timeout) };
         // A signal ends the sleep, and nothing is ready then.
         let is_ready = |entry: &libc::pollfd| found > 0 && entry.revents != 0;
@@ -245,7 +245,7 @@ impl<A: Fn(&PageRequest<'_>) -> PageAnswer> Serving<A> {
     }
 }
 
-/// What can go on.
+/// What a connection can do now.
 struct Ready {
     listener: bool,
     connections: Vec<bool>,

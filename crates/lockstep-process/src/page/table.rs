@@ -18,10 +18,10 @@ pub(super) struct Client {
     pub number: u64,
 }
 
-/// The place in `clients` of the connection that makes room for one of `newcomer`; `None`: there is room. A
-/// newcomer is never refused: a client that asks at once is served, however many others are silent. Of an
-/// address with its whole share it is one of its own that goes, else one of the address with the most: one
-/// that has not asked before one that has, and the oldest of these.
+/// The place in `clients` of the connection that is closed to make room for one of `newcomer`; `None`: there
+/// is room. A newcomer is never refused: a client that asks at once is served, however many others are
+/// silent. If its address has its whole share, one of its own connections is closed, else one of the address
+/// with the most: one that has not asked before one that has, and the oldest of these.
 pub(super) fn makes_room(clients: &[Client], newcomer: IpAddr) -> Option<usize> {
     let mut counts: BTreeMap<IpAddr, usize> = BTreeMap::new();
     clients.iter().for_each(|one| *counts.entry(one.peer).or_default() += 1);

@@ -104,7 +104,7 @@ impl Page {
         if fd < 0 {
             return Err(IoError::last(doing));
         }
-        // SAFETY: the call has just opened `fd`, and nobody else has it.
+        // SAFETY: the call has just opened `fd`, and it has no other owner.
         let file = File::from(unsafe { OwnedFd::from_raw_fd(fd) });
         file.set_len(PAGE_LEN as u64).map_err(|error| IoError::new(doing, error))?;
         let page = Self::map(&file).map_err(|error| IoError::new(doing, error))?;
@@ -141,13 +141,13 @@ impl Page {
         Ok(Self(shared))
     }
 
-    /// Makes the mutex: process-shared and robust, held by nobody.
+    /// Makes the mutex: process-shared and robust, and not locked.
     fn make_mutex(self) -> Result<(), Error> {
         // SAFETY: plain bytes that the next call initialises.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { std::mem::zeroed() };
         let attributes = &raw mut attributes;
-        // SAFETY: `attributes` lives across the calls; the mutex lies in mapped memory that nobody else
-        // knows of yet, and stays there.
+        // SAFETY: `attributes` lives across the calls; the mutex lies in mapped memory that no other
+        // thread knows of yet, and stays there.
         let error = unsafe {
             first_error([
                 libc::pthread_mutexattr_init(attributes),

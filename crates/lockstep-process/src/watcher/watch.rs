@@ -302,7 +302,7 @@ fn open_pidfd(process: u32) -> Result<OwnedFd, Error> {
     if fd < 0 {
         return Err(Error::last_os_error());
     }
-    // SAFETY: the call has just opened `fd`, and nobody else has it.
+    // SAFETY: the call has just opened `fd`, and it has no other owner.
     Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
 }
 

@@ -18,7 +18,7 @@ use tracing::Level;
 
 const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
 
-/// A node's settings on the loopback, with groups and a port that nobody else has.
+/// A node's settings on the loopback, with groups and a port that no other test has.
 pub(crate) fn settings() -> UdpSettings {
     let random = clock::random_u64().expect("random bits").to_le_bytes();
     let groups = [1, 2, 3].map(|last| Ipv4Addr::new(239, random[0], random[1], last));

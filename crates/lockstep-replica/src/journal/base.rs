@@ -156,7 +156,7 @@ impl CheckpointParts {
     /// The next part. Returns the checkpoint once it is whole.
     ///
     /// # Errors
-    /// The part is not the next one of the same checkpoint, or the whole is none with which a log can begin.
+    /// The part is not the next one of the same checkpoint, or no log can begin with the whole checkpoint.
     pub fn take(
         &mut self,
         header: &Header,

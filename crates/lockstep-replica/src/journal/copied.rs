@@ -41,7 +41,7 @@ impl CopiedSegment {
     pub fn begin(owner: CopyOwner, number: u64, checkpoint: Checkpoint, history: u64) -> (Self, Vec<u8>) {
         let mut header = SegmentHeader::new(number, owner.cluster, owner.identity, &checkpoint.end);
         header.history = history;
-        // Positions of no ring: number 0 is none's.
+        // Its frames have positions in no ring: no ring has the number 0.
         header.tail_generation = 0;
         header.record_len_max = (DATAGRAM_LEN_MAX / 8 * 8) as u32;
         let ring_len = u64::from(header.record_len_max) * Geometry::RECORDS_MIN;

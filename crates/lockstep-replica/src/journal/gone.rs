@@ -2,7 +2,7 @@
 //!
 //! Segments have numbers without holes. The superblock records the oldest one that is to be there, before
 //! retention or a trim removes those below it, and the newest one that was on the device. So a segment that
-//! was removed on purpose and one that is gone are told apart, also where it was the first or the last one.
+//! was removed on purpose differs from one that is gone, also where it was the first or the last one.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
@@ -23,9 +23,9 @@ pub struct Gone {
     pub first: u64,
     /// ... and of the last one.
     pub last: u64,
-    /// The first seq that they held; 0 where nothing tells.
+    /// The first seq that they held; 0 if it is unknown.
     pub from: Seq,
-    /// The seq behind those that they held; 0 where nothing tells.
+    /// The seq behind those that they held; 0 if it is unknown.
     pub to_next: Seq,
 }
 
@@ -77,7 +77,7 @@ impl ExpectedSegments {
 /// The store's.
 pub fn gone<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Vec<Gone>, StoreError> {
     let present = numbers(store)?;
-    // An index or a checkpoint outlives its segment only where somebody else removed that.
+    // An index or a checkpoint outlives its segment only if another program removed the segment.
     let derived = store.list()?.into_iter().filter_map(|file| match file {
         FileName::Index(number) | FileName::Checkpoint(number) => Some(number),
         _ => None,
@@ -138,7 +138,7 @@ fn header_of<S: Store>(store: &S, number: u64) -> Result<Option<SegmentHeader>, 
     }
 }
 
-/// A neighbour that is not there or cannot be read tells nothing: that is its own damage.
+/// Whether a neighbour shows nothing because it is missing or cannot be read: that is damage of its own.
 fn is_unreadable(error: &StoreError) -> bool {
     matches!(error.fault, StoreFault::Missing | StoreFault::Failed)
 }

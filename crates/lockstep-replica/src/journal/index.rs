@@ -31,8 +31,8 @@ enum RowKind {
     Abandon = 2,
     /// The frames from `offset` on replace the log from `seq` on.
     Switch = 3,
-    /// The publisher in the upper half needs the log from `seq` on, as a frame at `offset` tells. These rows
-    /// stand behind all others.
+    /// The publisher in the upper half needs the log from `seq` on, by an entry of the frame at `offset`.
+    /// These rows stand behind all others.
     Need = 4,
     /// A trading day begins at `seq`, in a frame at `offset`. These rows stand behind all others too.
     Day = 5,
@@ -83,7 +83,7 @@ pub struct Index {
     next_seq: Seq,
 }
 
-/// The row of an entry that tells what its publisher needs.
+/// The row of an entry in which a publisher asks for the log from a seq on.
 fn need_row(entry: &Entry<'_>, offset: u64) -> Option<Row> {
     if entry.header.destination != JOURNALS || entry.kind() != EntryKind::Message {
         return None;

@@ -436,8 +436,9 @@ impl Inspection {
         Self { completeness: Completeness::Incomplete(why), ..self }
     }
 
-    /// Whether the ring is the journal's own, and the segments hold all that it knows: another one may take
-    /// its place. Within a boot nothing else tells an older copy of the segments from the last one.
+    /// Whether the ring is the journal's own, and the segments hold everything that it holds: then a new ring
+    /// may take its place. Within a boot, only the ring distinguishes an older copy of the segments from the
+    /// last one.
     pub fn is_ring_spare(&self) -> bool {
         let (stopped, end) = (&self.superblock, self.end());
         self.ring == RingEvidence::Own

@@ -53,9 +53,9 @@ impl StoredLog {
         self.gone.iter().map(Gone::damage).chain(self.damage.clone())
     }
 
-    /// What somebody lacks who reads the log from `from` on (from the beginning without), up to `to_next` (to
-    /// the end without), and does not meet while reading: what it should begin with, and what lay behind its
-    /// end.
+    /// The frames that are missing for a reader of the log from `from` on (`None`: from its beginning) up to
+    /// `to_next` (`None`: to its end), and that the reader would not miss: those before the first one that it
+    /// meets, and those behind the last one.
     pub fn lacks(&self, from: Option<Seq>, to_next: Option<Seq>) -> Option<Damage> {
         let is_wanted =
             |gone: &&Gone| gone.from < self.oldest_seq && from.is_none_or(|from| from < self.oldest_seq);

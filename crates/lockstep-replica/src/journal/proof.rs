@@ -204,8 +204,8 @@ pub struct JournalEvidence<'a> {
     pub half: bool,
 }
 
-/// S9: whether everything that was said is still there, by the `record`, the high mark of the last stop in
-/// order (`high`), and what was found. Nothing else decides it.
+/// S9: whether everything that this node has acknowledged is still there, by the `record`, the high mark of
+/// the last stop in order (`high`), and what was found. Nothing else decides it.
 pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>) -> Completeness {
     let incomplete = |why: String| Completeness::Incomplete(why);
     if let Some(damage) = &found.damage {

@@ -54,7 +54,7 @@ fn last_run<S: Store>(store: &S) -> Result<Option<RunRecord>, StoreError> {
     }
 }
 
-/// Whether no byte of segment `number` was written, as far as its file tells.
+/// Whether all bytes in the file of segment `number` are zero: none was written.
 fn is_unwritten<S: Store>(store: &S, number: u64) -> bool {
     is_zero(store, number, u64::MAX)
 }
@@ -143,7 +143,7 @@ fn find_hole<S: Store>(
         }
         let is_lost = match torn::classify(store, number, end.offset, end.is_bad)? {
             TailEnd::Clean | TailEnd::Torn(_) => true,
-            // What has changed on the device is found by whoever reads it, and mended.
+            // Bytes that have changed on the device are found when they are read, and mended.
             TailEnd::Damage(_) | TailEnd::Grown => false,
         };
         let torn = Torn { number, offset: end.offset, len: 0 };

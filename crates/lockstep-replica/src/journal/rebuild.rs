@@ -121,7 +121,7 @@ impl<P: Copy + Ord> LogRebuild<P> {
     }
 
     /// What stood at `at` is lost: it led from `from` to `end`. A later Switch goes back to `from` or below,
-    /// so nobody looks for it.
+    /// so no later record refers to it.
     fn on_lost(&mut self, at: P, from: Seq, end: LogEnd) -> Result<(), Misplaced> {
         let (next, base) =
             self.staging.map_or((self.end.next, 1), |staging| (staging.end.next, staging.base.next));

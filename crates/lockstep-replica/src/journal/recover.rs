@@ -528,7 +528,7 @@ pub(crate) fn cold<S: Store>(
             let what = format!("{} {reason}", bad.unwrap_or("nothing"));
             (Some(Damage::new(file, offset, state.log.end.next, what)), None)
         }
-        // Nobody who holds the lock sees that, or the device reads differently each time.
+        // With the lock held no file grows: then the device reads differently each time.
         TailEnd::Grown if beside_a_writer => (None, None),
         TailEnd::Grown => {
             let what = "nothing at the first look, and a good record at the second one";

@@ -146,7 +146,7 @@ pub fn found<S: Store>(
         oldest_number: previous.oldest_number,
         ..Superblock::fresh(previous.cluster, founder.member.identity(), founder.boot)
     };
-    // The segments name the rings of former runs: the founder's first one is none of those.
+    // The segments name the rings of former runs: the founder's first ring gets another number.
     if let Some(newest) = numbers.last()
         && let Ok(header) = read_header(store, *newest)?
     {

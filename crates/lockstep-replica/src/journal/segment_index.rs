@@ -72,7 +72,7 @@ impl Unserved {
         unserved
     }
 
-    /// Whether one of these is none of `later`.
+    /// Whether `later` lacks one of these.
     fn has_lost_one(&self, later: &Self) -> bool {
         let is_lost = |number: &u64| *number > 0 && !later.contains(*number);
         self.named.iter().chain([&self.to]).any(is_lost)

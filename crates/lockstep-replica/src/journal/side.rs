@@ -174,14 +174,14 @@ pub enum SideEvent {
     },
     /// Retention could not make room on a full disk.
     NotRemoved(WriteError),
-    /// Segments stay beyond the limits, as somebody needs them.
+    /// Segments stay beyond the limits, because a reader needs them.
     RetainedFor {
         /// The one that needs them.
         by: NeededBy,
         /// The first seq that it needs.
         from: Seq,
     },
-    /// Segments that somebody needs were removed.
+    /// Segments that a reader needs were removed.
     NeedLapsed {
         /// The one that needs them.
         by: NeededBy,

@@ -111,7 +111,7 @@ impl Edges {
         let (now, wall) = (ctx.now, ctx.now + ctx.plan.wall_ns);
         machines.read_journal(ctx, node, &mut process.subscriber.core, &mut process.source);
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
-        core.clocks.gateway = wall;
+        core.set_clock(wall);
         let mut events = Vec::new();
         let mut work = publisher.poll(now, Wall(wall), BATCH, |event| events.push(event));
         for event in events {

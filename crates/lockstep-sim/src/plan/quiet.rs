@@ -3,7 +3,7 @@
 //! no effect.
 //!
 //! ```text
-//!   ──── handed over, or not ────│── old datagrams, forged notices ──▶ one leader, suspected by nobody
+//!   ──── handed over, or not ────│── old datagrams, forged notices ──▶ one leader, which no replica suspects
 //!                           quiet_from
 //! ```
 
@@ -12,10 +12,10 @@ use crate::plan::Plan;
 use crate::rng::Rng;
 use crate::wire::NetworkModel;
 
-/// One seed in so many is quiet.
+/// One of so many seeds is quiet.
 const SELDOM: u64 = 64;
-/// Times in timeouts: the length of such a run, the command to hand over, and the end of the handover: it is
-/// abandoned after 16 of them, and a follower leads within a few.
+/// Times in timeouts: the length of such a run, the command to hand over, and the moment from which no
+/// leadership may end. A handover is abandoned after 16 of them, and a follower leads within a few more.
 const LONG: u64 = 60;
 const HANDOVER_AT: u64 = 4;
 const HANDED_OVER_AT: u64 = 32;

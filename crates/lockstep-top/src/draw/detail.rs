@@ -3,8 +3,8 @@
 use super::canvas::{Canvas, Tone};
 use super::{nodes, overview};
 use crate::figures::{UNKNOWN, brief, compact, rate, time_of_day};
-use crate::snapshot::{CounterLine, Snapshot};
 use crate::view::ViewState;
+use lockstep_operations::top::{CounterLine, Snapshot};
 
 /// The lines that the meaning of the selected counter takes.
 const MEANING: u16 = 2;

@@ -21,9 +21,9 @@ mod table;
 mod tests;
 
 use crate::figures::time_of_day;
-use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::view::{ViewPage, ViewState};
 use canvas::{Canvas, Tone};
+use lockstep_operations::top::{Snapshot, SnapshotSource};
 use ratatui::Frame;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;

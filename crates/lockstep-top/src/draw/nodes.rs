@@ -3,7 +3,7 @@
 use super::canvas::{Canvas, Tone};
 use super::table::{Column, SEQ_DIGITS, known, left, right, seq, unwanted};
 use crate::figures::{UNKNOWN, brief, bytes, compact, rate, share};
-use crate::snapshot::{NodeLine, NodePresence};
+use lockstep_operations::top::{NodeLine, NodePresence};
 
 const SEQ: u16 = SEQ_DIGITS as u16;
 

@@ -3,8 +3,8 @@
 use super::canvas::{Canvas, Tone};
 use super::{nodes, processes, table};
 use crate::figures::{UNKNOWN, brief, compact, rate, time_of_day};
-use crate::snapshot::{ClusterLine, EventLine, ProcessLine, Snapshot};
 use crate::view::ViewState;
+use lockstep_operations::top::{ClusterLine, EventLine, ProcessLine, Snapshot};
 
 /// The number of lines from which a screen has room for facts of the selected node.
 const FACTS_FROM: u16 = 24;

@@ -4,7 +4,7 @@ use super::canvas::Tone;
 use super::nodes::absence;
 use super::table::{Column, SEQ_DIGITS, known, left, right, seq, unwanted};
 use crate::figures::{brief, compact, rate};
-use crate::snapshot::{GatewayLine, HandleLine};
+use lockstep_operations::top::{GatewayLine, HandleLine};
 
 /// Columns of gateways and feeds.
 pub const GATEWAYS: [Column<GatewayLine>; 9] = [

@@ -2,11 +2,11 @@
 
 use super::{SIZE_MIN, draw, text_of};
 use crate::figures::{UNKNOWN, brief, bytes, compact, rate, share};
-use crate::snapshot::{
+use crate::view::{Key, SortColumn, ViewPage, ViewState};
+use lockstep_operations::top::{
     ClusterLine, ConditionLine, CounterLine, DropCount, EventLine, GatewayLine, HandleLine, NodeLine,
     NodePresence, ProcessLine, Quantiles, SCHEMA, Snapshot, SnapshotSource,
 };
-use crate::view::{Key, SortColumn, ViewPage, ViewState};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier};

@@ -17,7 +17,7 @@
 //! had more volume.
 
 use super::{MatchingEngine, is_within, reaches};
-use crate::book::OrderSlot;
+use crate::book::{Books, OrderSlot};
 use crate::output::{Liquidity, MarketEvent, Sink};
 use crate::slab::NIL;
 use crate::types::Side;
@@ -81,10 +81,90 @@ impl Candidates {
 }
 
 impl MatchingEngine {
+    /// Trades all that the auction price allows.
+    pub(super) fn uncross(&mut self, instrument: u16, cross: u8, out: &mut impl Sink) {
+        let Some(found) = self.state.books.equilibrium(instrument) else { return };
+        let price = found.price as u32;
+        let cross_number = self.state.next_match();
+        let mut missing = found.volume;
+        let mut touched = [NIL; 2];
+        while missing > 0 {
+            let buy = self.state.books.first_in_auction(instrument, Side::Buy, price);
+            let sell = self.state.books.first_in_auction(instrument, Side::Sell, price);
+            let (Some(buy), Some(sell)) = (buy, sell) else {
+                unreachable!("the auction's volume is open on both sides");
+            };
+            let open = self.state.books.orders[buy].remaining.min(self.state.books.orders[sell].remaining);
+            let quantity = u64::from(open).min(missing) as u32;
+            missing -= u64::from(quantity);
+            touched = self.pair([buy, sell], quantity, price, cross, out);
+        }
+        out.market(MarketEvent::Cross {
+            locate: instrument + 1,
+            symbol: self.state.books.instruments[instrument as usize].symbol,
+            quantity: found.volume,
+            price: found.price,
+            match_number: cross_number,
+            cross,
+        });
+        for slot in touched.into_iter().filter(|slot| *slot != NIL) {
+            let order = &self.state.books.orders[slot];
+            if order.displayed == 0 && order.fresh_display() > 0 {
+                self.state.uncount(slot);
+                self.state.refresh(slot, out);
+                self.state.count(slot);
+            }
+        }
+    }
+
+    /// One trade of an auction, the buyer first. The slots of the orders that still rest.
+    fn pair(
+        &mut self,
+        slots: [u32; 2],
+        quantity: u32,
+        price: u32,
+        cross: u8,
+        out: &mut impl Sink,
+    ) -> [u32; 2] {
+        let before = slots.map(|slot| self.state.books.orders[slot]);
+        for slot in slots {
+            self.state.uncount(slot);
+        }
+        let match_number = self.record(&before[0], &before[1], quantity, price);
+        let mut resting = slots;
+        for (order, slot) in before.iter().zip(&mut resting) {
+            self.state.report_executed(order, quantity, price, Liquidity::Cross(cross), match_number, out);
+            let displayed = order.displayed.min(quantity);
+            if displayed > 0 {
+                let (locate, number, price) = (order.instrument + 1, order.number, u64::from(price));
+                let quantity = displayed;
+                out.market(MarketEvent::ExecutedAt { locate, number, quantity, match_number, price });
+            }
+            self.reduce_in_auction(*slot, quantity, displayed);
+            if self.state.books.orders[*slot].remaining == 0 {
+                self.state.books.remove(*slot);
+                self.state.unregister(*slot);
+                *slot = NIL;
+            } else {
+                self.state.count(*slot);
+            }
+        }
+        resting
+    }
+
+    fn reduce_in_auction(&mut self, slot: u32, quantity: u32, displayed: u32) {
+        self.state.books.reduce(slot, quantity);
+        let order: &mut OrderSlot = &mut self.state.books.orders[slot];
+        order.displayed -= displayed;
+        order.executed += quantity;
+    }
+}
+
+impl Books {
     /// The auction of an instrument as it would be now; none if nothing would trade.
-    pub(super) fn equilibrium(&self, instrument: u16) -> Option<Equilibrium> {
-        let book = &self.books.instruments[instrument as usize];
-        let open = |level: u32| self.books.levels[level].open;
+    pub(crate) fn equilibrium(&self, instrument: u16) -> Option<Equilibrium> {
+        let book = &self.instruments[instrument as usize];
+        let open = |level: u32| self.levels[level].open;
         let [bids, asks] = &book.displayed;
         let mut demand = open(book.market[0]) + bids.iter().map(|(_, level)| open(level)).sum::<u64>();
         let mut supply = open(book.market[1]);
@@ -110,15 +190,15 @@ impl MatchingEngine {
     }
 
     /// Whether the auction would trade within the extended band of a volatility interruption.
-    pub(super) fn ends_within_band(&self, instrument: u16) -> bool {
-        let book = &self.books.instruments[instrument as usize];
+    pub(crate) fn ends_within_band(&self, instrument: u16) -> bool {
+        let book = &self.instruments[instrument as usize];
         let price = self.equilibrium(instrument).map(|found| found.price as u32);
         price.is_none_or(|price| is_within(price, book.dynamic_reference(), book.extended_bps))
     }
 
     /// Publishes the auction as it would be now.
-    pub(super) fn publish_indicative(&self, instrument: u16, out: &mut impl Sink) {
-        let book = &self.books.instruments[instrument as usize];
+    pub(crate) fn publish_indicative(&self, instrument: u16, out: &mut impl Sink) {
+        let book = &self.instruments[instrument as usize];
         let found = self.equilibrium(instrument);
         out.market(MarketEvent::Imbalance {
             locate: instrument + 1,
@@ -132,92 +212,14 @@ impl MatchingEngine {
         });
     }
 
-    /// Trades all that the auction price allows.
-    pub(super) fn uncross(&mut self, instrument: u16, cross: u8, out: &mut impl Sink) {
-        let Some(found) = self.equilibrium(instrument) else { return };
-        let price = found.price as u32;
-        let cross_number = self.next_match();
-        let mut missing = found.volume;
-        let mut touched = [NIL; 2];
-        while missing > 0 {
-            let buy = self.first_in_auction(instrument, Side::Buy, price);
-            let sell = self.first_in_auction(instrument, Side::Sell, price);
-            let (Some(buy), Some(sell)) = (buy, sell) else {
-                unreachable!("the auction's volume is open on both sides");
-            };
-            let open = self.books.orders[buy].remaining.min(self.books.orders[sell].remaining);
-            let quantity = u64::from(open).min(missing) as u32;
-            missing -= u64::from(quantity);
-            touched = self.pair([buy, sell], quantity, price, cross, out);
-        }
-        out.market(MarketEvent::Cross {
-            locate: instrument + 1,
-            symbol: self.books.instruments[instrument as usize].symbol,
-            quantity: found.volume,
-            price: found.price,
-            match_number: cross_number,
-            cross,
-        });
-        for slot in touched.into_iter().filter(|slot| *slot != NIL) {
-            let order = &self.books.orders[slot];
-            if order.displayed == 0 && order.fresh_display() > 0 {
-                self.uncount(slot);
-                self.refresh(slot, out);
-                self.count(slot);
-            }
-        }
-    }
-
     /// The order of a side that executes next at the auction's price.
-    fn first_in_auction(&self, instrument: u16, side: Side, price: u32) -> Option<u32> {
-        let market = self.books.instruments[instrument as usize].market[side as usize];
-        let head = self.books.levels[market].head;
+    pub(crate) fn first_in_auction(&self, instrument: u16, side: Side, price: u32) -> Option<u32> {
+        let market = self.instruments[instrument as usize].market[side as usize];
+        let head = self.levels[market].head;
         if head != NIL {
             return Some(head);
         }
-        let (best, level) = self.books.best(instrument, side)?;
-        reaches(side, best, price).then_some(self.books.levels[level].head)
-    }
-
-    /// One trade of an auction, the buyer first. The slots of the orders that still rest.
-    fn pair(
-        &mut self,
-        slots: [u32; 2],
-        quantity: u32,
-        price: u32,
-        cross: u8,
-        out: &mut impl Sink,
-    ) -> [u32; 2] {
-        let before = slots.map(|slot| self.books.orders[slot]);
-        for slot in slots {
-            self.uncount(slot);
-        }
-        let match_number = self.record(&before[0], &before[1], quantity, price);
-        let mut resting = slots;
-        for (order, slot) in before.iter().zip(&mut resting) {
-            self.report_executed(order, quantity, price, Liquidity::Cross(cross), match_number, out);
-            let displayed = order.displayed.min(quantity);
-            if displayed > 0 {
-                let (locate, number, price) = (order.instrument + 1, order.number, u64::from(price));
-                let quantity = displayed;
-                out.market(MarketEvent::ExecutedAt { locate, number, quantity, match_number, price });
-            }
-            self.reduce_in_auction(*slot, quantity, displayed);
-            if self.books.orders[*slot].remaining == 0 {
-                self.books.remove(*slot);
-                self.unregister(*slot);
-                *slot = NIL;
-            } else {
-                self.count(*slot);
-            }
-        }
-        resting
-    }
-
-    fn reduce_in_auction(&mut self, slot: u32, quantity: u32, displayed: u32) {
-        self.books.reduce(slot, quantity);
-        let order: &mut OrderSlot = &mut self.books.orders[slot];
-        order.displayed -= displayed;
-        order.executed += quantity;
+        let (best, level) = self.best(instrument, side)?;
+        reaches(side, best, price).then_some(self.levels[level].head)
     }
 }

@@ -2,6 +2,7 @@
 //! that fails is the reason: account, token, kill switch, rate, instrument, phase, terms, band, the account's
 //! limits, room, post-only.
 
+use super::state::TradingState;
 use super::{MatchingEngine, is_within};
 use crate::accounts::Exposure;
 use crate::book::{Instrument, OrderSlot};
@@ -64,6 +65,28 @@ impl Instrument {
 }
 
 impl MatchingEngine {
+    pub(super) fn enter(&mut self, new: &NewOrder, now_ns: u64, out: &mut impl Sink) {
+        let NewOrder { account, token, .. } = *new;
+        let Some(slot) = self.state.account_slot(account) else {
+            let reason = RejectionReason::UnknownAccount;
+            return out.report(OrderReport::Rejected { account, token, reason });
+        };
+        match self.state.admit(slot, token, now_ns).and_then(|()| self.state.check_new(slot, new)) {
+            Err(reason) => out.report(OrderReport::Rejected { account, token, reason }),
+            Ok(mut order) => {
+                order.number = self.state.next_number();
+                if order.position == NIL {
+                    order.position = self.state.positions.acquire(slot, order.instrument);
+                }
+                self.state.positions.open(order.position, order.side, order.remaining);
+                out.report(OrderReport::Accepted { account, token, terms: self.state.terms(&order) });
+                self.launch(order, false, now_ns, out);
+            }
+        }
+    }
+}
+
+impl TradingState {
     /// Uses a token and counts the order: what every order and replacement passes first.
     pub(super) fn admit(&mut self, account: u32, token: u32, now_ns: u64) -> Result<(), RejectionReason> {
         let account = &mut self.accounts[account as usize];
@@ -75,26 +98,6 @@ impl MatchingEngine {
             return Err(RejectionReason::KillSwitch);
         }
         account.admit(now_ns)
-    }
-
-    pub(super) fn enter(&mut self, new: &NewOrder, now_ns: u64, out: &mut impl Sink) {
-        let NewOrder { account, token, .. } = *new;
-        let Some(slot) = self.account_slot(account) else {
-            let reason = RejectionReason::UnknownAccount;
-            return out.report(OrderReport::Rejected { account, token, reason });
-        };
-        match self.admit(slot, token, now_ns).and_then(|()| self.check_new(slot, new)) {
-            Err(reason) => out.report(OrderReport::Rejected { account, token, reason }),
-            Ok(mut order) => {
-                order.number = self.next_number();
-                if order.position == NIL {
-                    order.position = self.positions.acquire(slot, order.instrument);
-                }
-                self.positions.open(order.position, order.side, order.remaining);
-                out.report(OrderReport::Accepted { account, token, terms: self.terms(&order) });
-                self.launch(order, false, now_ns, out);
-            }
-        }
     }
 
     /// The order, still without number, and without position if there is none yet.
@@ -133,7 +136,7 @@ impl MatchingEngine {
         if !has_room {
             return Err(RejectionReason::Capacity);
         }
-        if new.is_post_only && self.crosses(index, new.side, price) {
+        if new.is_post_only && self.books.crosses(index, new.side, price) {
             return Err(RejectionReason::WouldExecute);
         }
         Ok(new_slot(new, position.unwrap_or(NIL), index, price, stop))

@@ -2,9 +2,8 @@
 
 use super::MatchingEngine;
 use crate::accounts::Account;
-use crate::book::Instrument;
 use crate::command::{AccountLimits, InstrumentTerms};
-use crate::output::{CancelReason, MarketEvent, OperatorRefusal, OrderReport, PendingTimer, Sink};
+use crate::output::{CancelReason, MarketEvent, OperatorRefusal, OrderReport, Sink};
 use crate::types::{PRICE_MAX, QUANTITY_MAX, Side, Symbol, TradingPhase};
 
 /// The widest band: as far above a price as the price itself, ten times.
@@ -39,11 +38,11 @@ impl MatchingEngine {
             return Err(invalid);
         }
         let tick = tick as u32;
-        let index = match self.find_instrument(symbol) {
+        let index = match self.state.find_instrument(symbol) {
             None => self.add_instrument(symbol, tick, lot)?,
             Some(index) => index,
         };
-        let book = &mut self.books.instruments[index as usize];
+        let book = &mut self.state.books.instruments[index as usize];
         if book.phase != TradingPhase::Closed {
             return Err(OperatorRefusal::NotClosed(symbol));
         }
@@ -54,40 +53,17 @@ impl MatchingEngine {
     }
 
     fn add_instrument(&mut self, symbol: Symbol, tick: u32, lot: u32) -> Result<u16, OperatorRefusal> {
-        let index = self.books.instruments.len();
-        if index >= usize::from(self.rules.instruments_max) {
+        let index = self.state.books.instruments.len();
+        if index >= usize::from(self.state.rules.instruments_max) {
             return Err(OperatorRefusal::Capacity);
         }
-        self.push_instrument(symbol, tick, lot);
+        self.state.push_instrument(symbol, tick, lot);
         Ok(index as u16)
     }
 
-    /// Adds a closed instrument without a reference price.
-    pub(crate) fn push_instrument(&mut self, symbol: Symbol, tick: u32, lot: u32) {
-        let (displayed, stops, market) = self.books.ladders();
-        self.symbols.insert(symbol.key(), self.books.instruments.len() as u32);
-        self.books.instruments.push(Instrument {
-            symbol,
-            tick,
-            lot,
-            reference: 0,
-            static_bps: 0,
-            dynamic_bps: 0,
-            extended_bps: 0,
-            last: 0,
-            phase: TradingPhase::Closed,
-            phase_timer: PendingTimer::default(),
-            resume_ends_at_ns: 0,
-            indicative_timer: PendingTimer::default(),
-            displayed,
-            stops,
-            market,
-        });
-    }
-
     pub(super) fn set_reference(&mut self, symbol: Symbol, price: u64) -> Result<(), OperatorRefusal> {
-        let index = self.instrument_of(symbol)?;
-        let book = &mut self.books.instruments[index as usize];
+        let index = self.state.instrument_of(symbol)?;
+        let book = &mut self.state.books.instruments[index as usize];
         let price = price_of(price, u64::from(book.tick)).ok_or(OperatorRefusal::InvalidTerms(symbol))?;
         book.reference = price;
         Ok(())
@@ -99,21 +75,16 @@ impl MatchingEngine {
         limits: AccountLimits,
         cancel_on_disconnect: bool,
     ) -> Result<(), OperatorRefusal> {
-        if let Some(slot) = self.account_slot(account) {
-            let account = &mut self.accounts[slot as usize];
+        if let Some(slot) = self.state.account_slot(account) {
+            let account = &mut self.state.accounts[slot as usize];
             (account.limits, account.cancel_on_disconnect) = (limits, cancel_on_disconnect);
             return Ok(());
         }
-        if self.accounts.len() >= self.rules.accounts_max as usize {
+        if self.state.accounts.len() >= self.state.rules.accounts_max as usize {
             return Err(OperatorRefusal::Capacity);
         }
-        self.push_account(Account::new(account, limits, cancel_on_disconnect));
+        self.state.push_account(Account::new(account, limits, cancel_on_disconnect));
         Ok(())
-    }
-
-    pub(crate) fn push_account(&mut self, account: Account) {
-        self.account_index.insert(u64::from(account.id), self.accounts.len() as u32);
-        self.accounts.push(account);
     }
 
     pub(super) fn set_kill_switch(
@@ -122,8 +93,8 @@ impl MatchingEngine {
         is_on: bool,
         out: &mut impl Sink,
     ) -> Result<(), OperatorRefusal> {
-        let slot = self.account_slot(account).ok_or(OperatorRefusal::UnknownAccount(account))?;
-        self.accounts[slot as usize].is_killed = is_on;
+        let slot = self.state.account_slot(account).ok_or(OperatorRefusal::UnknownAccount(account))?;
+        self.state.accounts[slot as usize].is_killed = is_on;
         if is_on {
             self.cancel_account(slot, None, None, CancelReason::KillSwitch, out);
         }
@@ -131,22 +102,23 @@ impl MatchingEngine {
     }
 
     pub(super) fn bust(&mut self, match_number: u64, out: &mut impl Sink) -> Result<(), OperatorRefusal> {
-        let found = self.trades.find(match_number).ok_or(OperatorRefusal::UnknownTrade(match_number))?;
+        let found =
+            self.state.trades.find(match_number).ok_or(OperatorRefusal::UnknownTrade(match_number))?;
         if found.is_busted {
             return Err(OperatorRefusal::AlreadyBusted(match_number));
         }
         let stood = *found;
         found.is_busted = true;
         let trade = *found;
-        let hashes = [stood, trade].map(|trade| self.trade_hash(&trade));
-        self.sums.trades = self.sums.trades.wrapping_sub(hashes[0]).wrapping_add(hashes[1]);
+        let hashes = [stood, trade].map(|trade| self.state.trade_hash(&trade));
+        self.state.sums.trades = self.state.sums.trades.wrapping_sub(hashes[0]).wrapping_add(hashes[1]);
         for (slot, side) in trade.accounts.into_iter().zip([Side::Sell, Side::Buy]) {
-            let account = self.accounts[slot as usize].id;
-            let (before, after) = self.positions.adjust(slot, trade.instrument, side, trade.quantity);
-            self.sums.move_position(account, trade.instrument, before, after);
+            let account = self.state.accounts[slot as usize].id;
+            let (before, after) = self.state.positions.adjust(slot, trade.instrument, side, trade.quantity);
+            self.state.sums.move_position(account, trade.instrument, before, after);
         }
         for (slot, token) in trade.accounts.into_iter().zip(trade.tokens) {
-            let account = self.accounts[slot as usize].id;
+            let account = self.state.accounts[slot as usize].id;
             out.report(OrderReport::Broken { account, token, match_number });
         }
         out.market(MarketEvent::Broken { locate: trade.instrument + 1, match_number });

@@ -75,8 +75,10 @@ impl ExchangeMachine {
         let disabled: BTreeSet<u32> = (0..take_u32(part)?).map(|_| take_u32(part)).collect::<Option<_>>()?;
         let opening: VecDeque<String> =
             (0..take_u32(part)?).map(|_| take_text(part)).collect::<Option<_>>()?;
-        let mut orders =
-            OpenOrders::with_capacity(engine.rules.orders_max as usize + 1, engine.rules.hash_seed);
+        let mut orders = OpenOrders::with_capacity(
+            engine.state.rules.orders_max as usize + 1,
+            engine.state.rules.hash_seed,
+        );
         for _ in 0..take_u32(part)? {
             let memo = OrderMemo::decode(&take(part)?)?;
             let rests = engine.order_of(memo.account, memo.token).map(|order| order.remaining);

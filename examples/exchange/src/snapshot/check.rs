@@ -4,8 +4,9 @@ use super::{BOOK_PARTS, invalid};
 use crate::accounts::Account;
 use crate::book::{BookPart, OrderSlot};
 use crate::engine::operate::BPS_MAX;
-use crate::engine::phases::{KEY_SHIFT, successor};
-use crate::engine::{MatchingEngine, token_key};
+use crate::engine::phases::successor;
+use crate::engine::state::{KEY_SHIFT, TradingState};
+use crate::engine::token_key;
 use crate::output::PendingTimer;
 use crate::rules::Rules;
 use crate::slab::NIL;
@@ -62,26 +63,26 @@ fn ensure(holds: bool, why: impl FnOnce() -> String) -> io::Result<()> {
 }
 
 /// The engine of these parts, without orders.
-pub(super) fn build(parts: &Parts) -> io::Result<MatchingEngine> {
+pub(super) fn build(parts: &Parts) -> io::Result<TradingState> {
     let [number_next, match_next, timer_next] = parts.counters;
     let counts = |counter: u64, max: u64| (1..=max).contains(&counter);
     let all = counts(number_next, COUNTER_MAX) && counts(match_next, COUNTER_MAX);
     ensure(all && counts(timer_next, COUNTER_MAX >> KEY_SHIFT), || "a counter out of range".to_owned())?;
     check_accounts(&parts.accounts)?;
     check_trades(parts)?;
-    let mut engine = MatchingEngine::new(parts.rules).map_err(|error| invalid(error.to_string()))?;
-    (engine.number_next, engine.match_next, engine.timer_next) = (number_next, match_next, timer_next);
+    let mut state = TradingState::new(parts.rules).map_err(|error| invalid(error.to_string()))?;
+    (state.number_next, state.match_next, state.timer_next) = (number_next, match_next, timer_next);
     for saved in &parts.instruments {
-        add_instrument(&mut engine, saved)?;
+        add_instrument(&mut state, saved)?;
     }
     for account in &parts.accounts {
-        engine.push_account(*account);
+        state.push_account(*account);
     }
-    add_positions(&mut engine, &parts.positions)?;
+    add_positions(&mut state, &parts.positions)?;
     for trade in &parts.trades {
-        engine.store_trade(*trade);
+        state.store_trade(*trade);
     }
-    Ok(engine)
+    Ok(state)
 }
 
 fn check_accounts(accounts: &[Account]) -> io::Result<()> {
@@ -101,10 +102,10 @@ fn check_trades(parts: &Parts) -> io::Result<()> {
     Ok(())
 }
 
-fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::Result<()> {
+fn add_instrument(state: &mut TradingState, saved: &SavedInstrument) -> io::Result<()> {
     let symbol = saved.symbol;
-    let index = engine.books.instruments.len() as u64;
-    let is_new = symbol.is_valid() && engine.find_instrument(symbol).is_none();
+    let index = state.books.instruments.len() as u64;
+    let is_new = symbol.is_valid() && state.find_instrument(symbol).is_none();
     ensure(is_new, || format!("symbol {symbol:?} is not valid, or there twice"))?;
     let fits = |price: u32| u64::from(price) <= PRICE_MAX && price.checked_rem(saved.tick) == Some(0);
     let has_terms = fits(saved.reference)
@@ -117,7 +118,7 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
     let is_timer = |timer: PendingTimer| match timer {
         PendingTimer { key: 0, at_ns } => at_ns == 0,
         PendingTimer { key, .. } => {
-            key % (1 << KEY_SHIFT) == index && (1..engine.timer_next).contains(&(key >> KEY_SHIFT))
+            key % (1 << KEY_SHIFT) == index && (1..state.timer_next).contains(&(key >> KEY_SHIFT))
         }
     };
     let has_timers = is_timer(saved.phase_timer)
@@ -127,8 +128,8 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
         && (saved.indicative_timer.is_none() || saved.phase.is_auction())
         && (saved.resume_ends_at_ns == 0 || saved.phase == TradingPhase::VolatilityInterruption);
     ensure(has_timers, || format!("{symbol:?}: a timer that was never asked for"))?;
-    engine.push_instrument(symbol, saved.tick, saved.lot);
-    let book = &mut engine.books.instruments[index as usize];
+    state.push_instrument(symbol, saved.tick, saved.lot);
+    let book = &mut state.books.instruments[index as usize];
     (book.reference, book.last, book.phase) = (saved.reference, saved.last, saved.phase);
     (book.static_bps, book.dynamic_bps, book.extended_bps) =
         (saved.static_bps, saved.dynamic_bps, saved.extended_bps);
@@ -137,19 +138,19 @@ fn add_instrument(engine: &mut MatchingEngine, saved: &SavedInstrument) -> io::R
     Ok(())
 }
 
-fn add_positions(engine: &mut MatchingEngine, positions: &[(u32, u16, i64)]) -> io::Result<()> {
+fn add_positions(state: &mut TradingState, positions: &[(u32, u16, i64)]) -> io::Result<()> {
     let key = |row: &(u32, u16, i64)| (row.0, row.1);
     let rises = positions.windows(2).all(|pair| key(&pair[0]) < key(&pair[1]));
     ensure(rises, || "positions out of order".to_owned())?;
     for &(account, locate, net) in positions {
-        let is_known = (1..=engine.books.instruments.len()).contains(&usize::from(locate));
+        let is_known = (1..=state.books.instruments.len()).contains(&usize::from(locate));
         ensure(is_known && net != 0 && net.unsigned_abs() < COUNTER_MAX, || {
             format!("position {net} in instrument {locate} is out of range")
         })?;
-        let slot = engine.positions.acquire(account, locate - 1);
-        engine.positions.slots[slot].net = net;
-        let account = engine.accounts[account as usize].id;
-        engine.sums.move_position(account, locate - 1, 0, net);
+        let slot = state.positions.acquire(account, locate - 1);
+        state.positions.slots[slot].net = net;
+        let account = state.accounts[account as usize].id;
+        state.sums.move_position(account, locate - 1, 0, net);
     }
     Ok(())
 }
@@ -166,25 +167,25 @@ impl Orders {
     /// Puts an order into its book. They come in the order of their queues, and so lie side by side.
     pub(super) fn add(
         &mut self,
-        engine: &mut MatchingEngine,
+        state: &mut TradingState,
         account: u32,
         mut order: OrderSlot,
     ) -> io::Result<()> {
         let number = order.number;
-        check_order(engine, account, &order).map_err(|why| invalid(format!("order {number}: {why}")))?;
-        order.position = engine.positions.acquire(account, order.instrument);
-        engine.positions.open(order.position, order.side, order.remaining);
-        let slot = engine.books.orders.insert(order);
+        check_order(state, account, &order).map_err(|why| invalid(format!("order {number}: {why}")))?;
+        order.position = state.positions.acquire(account, order.instrument);
+        state.positions.open(order.position, order.side, order.remaining);
+        let slot = state.books.orders.insert(order);
         self.numbers.push(number);
         self.by_token.push((token_key(account, order.token), slot));
-        engine.put(slot);
-        let before = engine.books.orders[slot].prev;
-        let is_behind = before == NIL || engine.books.orders[before].number < number;
+        state.put(slot);
+        let before = state.books.orders[slot].prev;
+        let is_behind = before == NIL || state.books.orders[before].number < number;
         ensure(is_behind, || format!("order {number} stands before an older one"))
     }
 
     /// Lists the orders of each account by token, and checks what holds of all.
-    pub(super) fn finish(mut self, engine: &mut MatchingEngine) -> io::Result<()> {
+    pub(super) fn finish(mut self, state: &mut TradingState) -> io::Result<()> {
         self.numbers.sort_unstable();
         let is_unique = self.numbers.windows(2).all(|pair| pair[0] < pair[1]);
         ensure(is_unique, || "two orders have one number".to_owned())?;
@@ -192,10 +193,10 @@ impl Orders {
         let is_unique = self.by_token.windows(2).all(|pair| pair[0].0 < pair[1].0);
         ensure(is_unique, || "two orders of one account have one token".to_owned())?;
         for (_, slot) in self.by_token {
-            engine.list(slot);
+            state.list(slot);
         }
-        for (index, book) in engine.books.instruments.iter().enumerate() {
-            let best = Side::ALL.iter().map(|side| engine.books.best(index as u16, *side));
+        for (index, book) in state.books.instruments.iter().enumerate() {
+            let best = Side::ALL.iter().map(|side| state.books.best(index as u16, *side));
             let best: Vec<_> = best.flatten().map(|(price, _)| price).collect();
             let is_crossed = book.phase == TradingPhase::Continuous && best.len() == 2 && best[0] >= best[1];
             ensure(!is_crossed, || format!("{:?} is crossed in continuous trading", book.symbol))?;
@@ -205,15 +206,15 @@ impl Orders {
 }
 
 /// Why an engine could not have this order.
-fn check_order(engine: &MatchingEngine, account: u32, order: &OrderSlot) -> Result<(), &'static str> {
-    let book = engine.books.instruments.get(order.instrument as usize).ok_or("of no instrument")?;
-    let account = &engine.accounts[account as usize];
+fn check_order(state: &TradingState, account: u32, order: &OrderSlot) -> Result<(), &'static str> {
+    let book = state.books.instruments.get(order.instrument as usize).ok_or("of no instrument")?;
+    let account = &state.accounts[account as usize];
     let part = order.part();
     let is_market_late = part == BookPart::Market && book.phase == TradingPhase::Continuous;
     if book.phase == TradingPhase::Closed || is_market_late || order.time_in_force != TimeInForce::Day {
         return Err("it cannot rest");
     }
-    if !(1..engine.number_next).contains(&order.number) || !(1..=account.token_last).contains(&order.token) {
+    if !(1..state.number_next).contains(&order.number) || !(1..=account.token_last).contains(&order.token) {
         return Err("number or token was never used");
     }
     let fits = |price: u32, is_wanted: bool| {

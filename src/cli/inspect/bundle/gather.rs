@@ -5,13 +5,13 @@ use super::manifest::{
 };
 use super::secrets::KnownSecrets;
 use super::{Bundle, BundleMakeArgs};
-use crate::cli::inspect::top::pages::of_nodes;
 use crate::cli::shared::captured::captured;
-use crate::cli::shared::counter_files::{files, read as read_files};
 use crate::cli::shared::operator::now;
 use lockstep_daemon::config::{Config, Origin};
 use lockstep_io::clock::Utc;
 use lockstep_metrics::{Life, Process};
+use lockstep_operations::processes::{files, read as read_files};
+use lockstep_operations::top::pages::of_nodes;
 use lockstep_process::page;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -93,9 +93,10 @@ fn files<'a>(path: &Path, mut rest: &'a [u8]) -> Result<Vec<(String, &'a [u8])>,
             return Ok(found);
         }
         let Some(entry) = entry(block) else {
-            return match found.is_empty() {
-                true => Err(strange("it holds no archive".to_owned())),
-                false => Err(damaged(path, "a part has no valid header")),
+            return if found.is_empty() {
+                Err(strange("it holds no archive".to_owned()))
+            } else {
+                Err(damaged(path, "a part has no valid header"))
             };
         };
         let part = shown(&entry.name);

@@ -1,13 +1,10 @@
 //! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It
 //! reads their counters files and asks nobody: a process that hangs or has died tells as much as before.
 
-pub(in crate::cli) mod lines;
-
-use crate::cli::shared::counter_files::{self, files};
+use crate::cli::shared::counter_files::sound;
 use crate::cli::shared::operator::{age, pause, short};
 use crate::cli::shared::shown::shown;
 use clap::Args;
-use lines::{counted_since, group, process_line};
 use lockstep_core::engine::counters::CounterKind;
 use lockstep_core::engine::durations::Durations;
 use lockstep_daemon::Failure;
@@ -17,7 +14,9 @@ use lockstep_io::clock::Utc;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::private::FileOwners;
 use lockstep_metrics::{Format, Life, Process, Value, metrics, state_of};
-use lockstep_top::ProcessLine;
+use lockstep_operations::processes::{self, files};
+use lockstep_operations::top::ProcessLine;
+use lockstep_operations::top::counted::{counted_since, group, process_line};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -70,7 +69,7 @@ pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
     let read = || -> Result<Vec<Process>, Failure> {
         match (&args.counters, &config, &files) {
             (None, Some(config), Some(files)) => {
-                let sound = counter_files::read(config, files.clone()).sound()?;
+                let sound = sound(processes::read(config, files.clone()))?;
                 Ok(sound.into_iter().map(|(process, _)| process).collect())
             }
             (path, ..) => {

@@ -2,7 +2,6 @@
 //! Every replica and archiver is asked, and the files of events of this host's processes are read as well, as
 //! they outlive them; an event that comes both ways is told once.
 
-use crate::cli::shared::counter_files::files;
 use crate::cli::shared::operator::pause;
 use clap::Args;
 use lockstep_daemon::Failure;
@@ -14,6 +13,7 @@ use lockstep_io::output::{self, OutputStream};
 use lockstep_operations::events::{
     EventCollector, EventFilter, SeenEvent, SourceReport, retain_newest, sort,
 };
+use lockstep_operations::processes::files;
 use lockstep_wire::Nanos;
 use std::io::Write;
 use std::str::FromStr;
@@ -191,9 +191,10 @@ struct Output<'a> {
 impl Output<'_> {
     fn events(&mut self, events: &[SeenEvent]) -> Result<(), Failure> {
         for event in events {
-            match self.args.json {
-                true => writeln!(self.out, "{}", event.json())?,
-                false => writeln!(self.out, "{event}")?,
+            if self.args.json {
+                writeln!(self.out, "{}", event.json())?;
+            } else {
+                writeln!(self.out, "{event}")?;
             }
         }
         Ok(())
@@ -202,10 +203,7 @@ impl Output<'_> {
     /// Prints what is new since the last time: events that are missing.
     fn report(&mut self, reports: &[SourceReport]) -> Result<(), Failure> {
         for report in reports.iter().filter(|report| !self.reported.contains(report)) {
-            match self.args.json {
-                true => writeln!(self.out, "{}", report.json())?,
-                false => eprintln!("{report}"),
-            }
+            if self.args.json { writeln!(self.out, "{}", report.json())? } else { eprintln!("{report}") }
         }
         self.reported = reports.to_vec();
         Ok(())

@@ -2,10 +2,6 @@
 //! files of this host and the pages of others; a side thread does all this, so that the keyboard never waits
 //! for the network. `lockstep web` shows the same samples in a browser.
 
-mod gather;
-pub(in crate::cli) mod pages;
-mod sampler;
-
 use crate::cli::shared::operator::{each_interval, now, pause};
 use clap::Args;
 use lockstep_daemon::Failure;
@@ -13,8 +9,8 @@ use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::failure::{FAILED, USAGE};
 use lockstep_daemon::signals;
 use lockstep_io::capabilities;
-use lockstep_top::{Screen, ScreenInput, Snapshot, ViewState};
-pub use sampler::Sampler;
+use lockstep_operations::top::{SamplePlan, Sampler, Snapshot};
+use lockstep_top::{Screen, ScreenInput, ViewState};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -55,6 +51,15 @@ pub struct SampleArgs {
     /// From look to look, at least 100ms
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = interval)]
     pub interval: Duration,
+}
+
+impl SampleArgs {
+    /// The sampler of these flags.
+    pub fn sampler(&self) -> Result<Sampler, Failure> {
+        let (file, pages) = (self.file.clone(), self.page.clone());
+        let plan = SamplePlan { file, is_local: self.local, pages, interval: self.interval };
+        Sampler::new(&self.cluster, &plan)
+    }
 }
 
 /// Flags of `top`.
@@ -104,7 +109,7 @@ pub fn run(args: &TopArgs) -> Result<u8, Failure> {
         let what = "stdout is no terminal: `lockstep top --once` prints one screen as text, and --json all its figures";
         return Err(Failure::new(USAGE, what));
     }
-    let sampler = Sampler::new(&args.sample)?;
+    let sampler = args.sample.sampler()?;
     let view = |snapshot: &Snapshot, color: bool| match (&args.sample.file, snapshot.processes.first()) {
         (Some(_), Some(process)) => ViewState::of_process(color, &process.process),
         _ => ViewState::new(color),
@@ -112,16 +117,13 @@ pub fn run(args: &TopArgs) -> Result<u8, Failure> {
     if args.once || args.json {
         let snapshot = after_one_interval(sampler, args.sample.interval)?;
         let mut out = std::io::stdout().lock();
-        match args.json {
-            true => {
-                let text = serde_json::to_string(&snapshot).map_err(std::io::Error::other)?;
-                writeln!(out, "{text}")?;
-            }
-            false => {
-                let terminal = Screen::size().filter(|_| is_terminal);
-                let size = args.size.or(terminal).unwrap_or(SIZE);
-                write!(out, "{}", lockstep_top::text_of(&snapshot, &view(&snapshot, false), size))?;
-            }
+        if args.json {
+            let text = serde_json::to_string(&snapshot).map_err(std::io::Error::other)?;
+            writeln!(out, "{text}")?;
+        } else {
+            let terminal = Screen::size().filter(|_| is_terminal);
+            let size = args.size.or(terminal).unwrap_or(SIZE);
+            write!(out, "{}", lockstep_top::text_of(&snapshot, &view(&snapshot, false), size))?;
         }
         return Ok(0);
     }
@@ -134,7 +136,7 @@ fn after_one_interval(mut sampler: Sampler, interval: Duration) -> Result<Snapsh
     let began = now();
     sampler.take()?;
     pause(interval.saturating_sub(now().duration_since(began)));
-    sampler.take()
+    Ok(sampler.take()?)
 }
 
 /// The newest snapshot that was not shown yet.
@@ -198,7 +200,7 @@ fn sample(
         if Screen::is_gone() {
             std::process::exit(0); // nothing is left to be restored
         }
-        let taken = sampler.take();
+        let taken = sampler.take().map_err(Failure::from);
         *newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
         Ok(())
     };

@@ -5,7 +5,7 @@
 mod messages;
 mod pages;
 
-use crate::cli::inspect::top::{SampleArgs, Sampler};
+use crate::cli::inspect::top::SampleArgs;
 use crate::cli::shared::fields::{FieldsArgs, PayloadFields};
 use crate::cli::shared::operator::each_interval;
 use clap::Args;
@@ -19,11 +19,11 @@ use lockstep_daemon::sequencer::{log_effective, stop_with_stdin};
 use lockstep_daemon::signals;
 use lockstep_io::capabilities;
 use lockstep_io::output::{self, OutputStream};
+use lockstep_operations::top::{Snapshot, SnapshotSource};
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::limits;
 use lockstep_process::page::{PageServer, PageSettings};
 use lockstep_process::watcher::forbid_core_dumps;
-use lockstep_top::{Snapshot, SnapshotSource};
 use messages::NewestMessages;
 use serde::Serialize;
 use std::collections::VecDeque;
@@ -135,7 +135,7 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
     confinement::begin(&reach);
-    let mut sampler = Sampler::new(&args.sample)?;
+    let mut sampler = args.sample.sampler()?;
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;

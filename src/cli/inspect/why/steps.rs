@@ -160,9 +160,10 @@ fn probe_both() -> MendStep {
 
 /// The host of a node whose file differs from the others'.
 fn correct_file(number: u32, is_archiver: bool) -> MendStep {
-    let (unit, who) = match is_archiver {
-        true => ("archiver", format!("archiver {number}")),
-        false => ("sequencer", format!("replica {number}")),
+    let (unit, who) = if is_archiver {
+        ("archiver", format!("archiver {number}"))
+    } else {
+        ("sequencer", format!("replica {number}"))
     };
     MendStep::of(
         &who,

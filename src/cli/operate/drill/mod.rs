@@ -282,10 +282,7 @@ fn possible_kinds(
             Some(why) => return Err(Failure::new(USAGE, why)),
         }
     }
-    match possible.is_empty() {
-        true => Err(Failure::new(USAGE, report.left_out.join("; "))),
-        false => Ok(possible),
-    }
+    if possible.is_empty() { Err(Failure::new(USAGE, report.left_out.join("; "))) } else { Ok(possible) }
 }
 
 /// Why the drill does not begin.

@@ -145,9 +145,10 @@ pub fn final_checks(config: &Config, operator: &mut CommandClient) -> Result<Vec
         .filter(|(_, process)| process.is_frozen())
         .map(|(id, process)| format!("replica {id} stands still (process {})", process.pid))
         .collect();
-    match frozen.is_empty() {
-        true => lines.push("no process of this host stands still, and every replica answers".to_owned()),
-        false => return Err(Failure::new(INTEGRITY, frozen.join("; "))),
+    if frozen.is_empty() {
+        lines.push("no process of this host stands still, and every replica answers".to_owned());
+    } else {
+        return Err(Failure::new(INTEGRITY, frozen.join("; ")));
     }
     Ok(lines)
 }

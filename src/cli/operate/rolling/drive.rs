@@ -42,13 +42,12 @@ impl<'a> RollingDriver<'a> {
 
     /// Writes what happens, for people: on stdout, which belongs to the result where that is JSON.
     pub fn say(&self, text: &str) -> Result<(), Failure> {
-        match self.flags.json {
-            true => std::io::stderr().write_all(text.as_bytes())?,
-            false => {
-                let mut out = std::io::stdout().lock();
-                out.write_all(text.as_bytes())?;
-                out.flush()?;
-            }
+        if self.flags.json {
+            std::io::stderr().write_all(text.as_bytes())?;
+        } else {
+            let mut out = std::io::stdout().lock();
+            out.write_all(text.as_bytes())?;
+            out.flush()?;
         }
         Ok(())
     }

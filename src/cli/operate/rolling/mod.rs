@@ -170,16 +170,14 @@ pub fn run(args: &RollingArgs) -> Result<u8, Failure> {
         .map_err(|why| Failure::new(USAGE, why))?;
     let whole = whole.and_then(|health| {
         let stands = work.kind != RollingKind::Reload && health.may_crash() == 0 && !flags.accept_outage;
-        match stands {
-            true => Err(Failure::new(
-                NOT_READY,
-                format!(
-                    "no member of {} may crash: the stream stands still while one restarts; --accept-outage accepts that",
-                    health.listed
-                ),
-            )),
-            false => Ok(health),
+        if stands {
+            let what = format!(
+                "no member of {} may crash: the stream stands still while one restarts; --accept-outage accepts that",
+                health.listed
+            );
+            return Err(Failure::new(NOT_READY, what));
         }
+        Ok(health)
     });
     let outcome = match (&whole, flags.dry_run) {
         (_, true) => {

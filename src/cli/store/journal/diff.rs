@@ -88,9 +88,10 @@ fn describe(
             (lines, None)
         }
         LogComparison::Parts { from, seq, difference } => {
-            let equal = match seq > from {
-                true => format!("equal from seq {from} to {}", seq - 1),
-                false => format!("they differ at the first seq that both have, {from}"),
+            let equal = if seq > from {
+                format!("equal from seq {from} to {}", seq - 1)
+            } else {
+                format!("they differ at the first seq that both have, {from}")
             };
             let mut lines = vec![equal, format!("seq {seq} differs:")];
             let each = match difference {

@@ -156,11 +156,12 @@ fn take<T>(
 /// Prints the messages that have the text.
 pub(super) fn grep(args: &GrepArgs) -> Result<u8, Failure> {
     let mut fields = fields_of(&args.fields, args.format)?;
-    let wanted = match args.hex {
-        true => from_hex(&args.text).ok_or_else(|| {
+    let wanted = if args.hex {
+        from_hex(&args.text).ok_or_else(|| {
             Failure::new(USAGE, format!("'{}' is no bytes: write two hexadecimal digits for each", args.text))
-        })?,
-        false => args.text.clone().into_bytes(),
+        })?
+    } else {
+        args.text.clone().into_bytes()
     };
     if wanted.is_empty() {
         return Err(Failure::new(USAGE, "an empty text is in every message: use `journal dump`"));
@@ -239,18 +240,18 @@ pub(super) fn export(args: &JournalExportArgs) -> Result<u8, Failure> {
         });
         selection.judge(read, journal.dir(), || printed("what was written", counted.2))
     };
-    let written = match args.to_file.as_os_str() == "-" {
-        true => {
-            let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
-            let written = write_all(&mut out);
-            out.flush()?;
-            written
-        }
-        false => write_new_or_part(&args.to_file, |failure: &Failure| failure.code() == INTEGRITY, write_all)
-            .map_err(|failed| match failed.part {
+    let written = if args.to_file.as_os_str() == "-" {
+        let mut out = BufWriter::with_capacity(OUT_BYTES, std::io::stdout().lock());
+        let written = write_all(&mut out);
+        out.flush()?;
+        written
+    } else {
+        write_new_or_part(&args.to_file, |failure: &Failure| failure.code() == INTEGRITY, write_all).map_err(
+            |failed| match failed.part {
                 Some(part) => failed.error.explained(INTEGRITY, || format!("it is in {}", part.display())),
                 None => failed.error,
-            }),
+            },
+        )
     };
     let what = if args.format == ExportForm::Json { "entries" } else { "messages" };
     match counted {

@@ -19,9 +19,10 @@ const ROWS_SHOWN: usize = 16;
 pub(super) fn run(args: &ListingArgs) -> Result<u8, Failure> {
     let info = JournalInfo::read(&args.open()?)?;
     let mut out = std::io::stdout();
-    match args.json {
-        true => writeln!(out, "{}", as_json(&info))?,
-        false => as_text(&info, &mut out)?,
+    if args.json {
+        writeln!(out, "{}", as_json(&info))?;
+    } else {
+        as_text(&info, &mut out)?;
     }
     match info.damage.first() {
         Some(first) => {

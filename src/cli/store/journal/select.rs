@@ -108,9 +108,10 @@ impl<'a> Selection<'a> {
     ) -> Result<(), Failure> {
         // A request by time asks for no beginning.
         let begin = self.args.from.or(self.args.since.map(|_| self.log.oldest_seq));
-        let to_next = match self.is_passed.get() {
-            true => Some(self.log.end.next),
-            false => self.args.to.map(|to| to.saturating_add(1)),
+        let to_next = if self.is_passed.get() {
+            Some(self.log.end.next)
+        } else {
+            self.args.to.map(|to| to.saturating_add(1))
         };
         let why = match (read, self.log.lacks(begin, to_next)) {
             (Ok(()), None) => return Ok(()),

@@ -73,9 +73,10 @@ impl Server {
             Idle::Park => IdlePass::Park,
             Idle::Adapt => {
                 let progress = self.client_events + self.subscriber.deliver_next();
-                match self.adaptive.spins_on(progress) {
-                    true => IdlePass::Spin,
-                    false => self.adaptive.next(self.clock.now(), progress),
+                if self.adaptive.spins_on(progress) {
+                    IdlePass::Spin
+                } else {
+                    self.adaptive.next(self.clock.now(), progress)
                 }
             }
         }

@@ -20,6 +20,7 @@ use soupbintcp::{
     Client, ClientEnd, ClientEvent, ClientLimits, ClientState, Field, LoginRequest, Packet, Timeout,
 };
 use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{catch_unwind, set_hook, take_hook};
 
 const MS: Nanos = 1_000_000;
@@ -452,7 +453,7 @@ fn play(steps: &[Step]) {
     world.settle(600);
     for place in &world.places {
         assert!(place.core.opens.is_empty(), "{:?}", place.core.opens);
-        assert!(place.core.leaving.is_empty(), "{:?}", place.core.leaving);
+        assert!(place.core.sessions.departures.is_empty(), "{:?}", place.core.sessions.departures);
         assert_eq!(place.core.clients().connected().count(), 0);
     }
     // A client that connects then receives all of the day, from either gateway.

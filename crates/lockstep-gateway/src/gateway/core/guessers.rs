@@ -46,7 +46,7 @@ fn wrong_logins_from_elsewhere_do_not_lock_a_user_and_each_is_counted() {
     }
     assert!(!is_checked(&mut gateway, &mut stream, 15 * S, ((100, "alice"), true)), "a guesser is locked");
     assert!(is_checked(&mut gateway, &mut stream, 15 * S, ((1, "alice"), true)));
-    let counts = gateway.counts;
+    let counts = gateway.counts();
     assert_eq!(counts.logins_failed + counts.logins_locked, 15 * 64 + 1);
 }
 
@@ -85,18 +85,18 @@ fn one_address_holds_its_share_of_pending_checks_and_leaves_the_rest() {
     let (mut gateway, mut stream, _) = opening();
     let of_one = (0..6).filter(|_| {
         begin(&mut gateway, &mut stream, 0, (9, "alice")).expect("room");
-        gateway.checks.len() <= 4 && gateway.checking <= 4
+        gateway.checks.waiting() <= 4 && gateway.checks.pending() <= 4
     });
     assert_eq!(of_one.count(), 6, "no more than its share is ever pending");
-    assert_eq!(gateway.checking, 4);
+    assert_eq!(gateway.checks.pending(), 4);
     begin(&mut gateway, &mut stream, 0, (1, "alice")).expect("room");
-    assert_eq!(gateway.checking, 5, "another address finds room");
+    assert_eq!(gateway.checks.pending(), 5, "another address finds room");
     while let Some(check) = gateway.next_check() {
         gateway.on_checked(0, &mut stream, &check, false);
     }
     gateway.invariants();
     let index = begin(&mut gateway, &mut stream, 0, (9, "bob"));
-    assert!(index.is_none() || gateway.checking == 1, "what was checked gives its room back");
+    assert!(index.is_none() || gateway.checks.pending() == 1, "what was checked gives its room back");
 }
 
 #[test]

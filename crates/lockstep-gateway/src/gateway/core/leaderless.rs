@@ -1,9 +1,9 @@
 //! While the gateway follows no leader, logins are refused, and connected clients are notified.
 
 use super::OUT_MAX;
-use crate::gateway::conn::{Conn, Phase};
+use super::connections::Connections;
+use crate::gateway::conn::Phase;
 use lockstep_wire::Nanos;
-use std::collections::BTreeSet;
 
 /// The reason of a reject; for FIX, where a logon waits, it is only logged.
 pub(super) const NO_LEADER: &str = "the gateway follows no leader: try again in a moment";
@@ -32,28 +32,23 @@ impl FollowedLeader {
         if self.follows { other } else { NO_LEADER }
     }
 
-    /// Notifies the clients of a change, if there was one; `ready` collects the connections with output.
+    /// Notifies the clients of a change, if there was one.
     #[inline]
-    pub(super) fn report(
-        &mut self,
-        now: Nanos,
-        conns: &mut [Option<(u64, Conn)>],
-        ready: &mut BTreeSet<usize>,
-    ) {
+    pub(super) fn report(&mut self, now: Nanos, conns: &mut Connections) {
         if std::mem::replace(&mut self.reported, self.follows) != self.follows {
-            tell(now, if self.follows { ENDED } else { BEGUN }, conns, ready);
+            notify(now, if self.follows { ENDED } else { BEGUN }, conns);
         }
     }
 }
 
 #[cold]
-fn tell(now: Nanos, text: &str, conns: &mut [Option<(u64, Conn)>], ready: &mut BTreeSet<usize>) {
-    for (index, place) in conns.iter_mut().enumerate() {
-        let Some((_, conn)) = place else { continue };
+fn notify(now: Nanos, text: &str, conns: &mut Connections) {
+    conns.mark_ready_where(|conn| {
         let is_here = matches!(conn.phase, Phase::Checking(_) | Phase::Opening { .. } | Phase::Open { .. });
-        if is_here && !conn.protocol.is_fix() && conn.waiting() < OUT_MAX {
+        let is_notified = is_here && !conn.protocol.is_fix() && conn.waiting() < OUT_MAX;
+        if is_notified {
             conn.protocol.debug(now, text, &mut conn.out);
-            ready.insert(index);
         }
-    }
+        is_notified
+    });
 }

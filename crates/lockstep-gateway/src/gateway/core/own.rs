@@ -11,9 +11,9 @@
 //! died is silent, so its successor of the same name begins after three heartbeat intervals of silence. If
 //! the former gateway is alive after all, it is fenced and ends.
 
-use super::{Gateway, GatewayError, GatewayStream, OpenFor, PendingOpen};
-use lockstep_core::engine::clients::GATEWAY;
-use lockstep_core::engine::ports::Backlog;
+use super::opens::{OpenFor, PendingOpens};
+use super::{GatewayError, GatewayStream};
+use lockstep_core::engine::clients::{Clients, GATEWAY};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{GATEWAYS, Nanos, PublisherId};
 
@@ -41,6 +41,16 @@ pub(super) struct GatewayName {
     closing: bool,
 }
 
+/// What a turn of the name depends on.
+pub(super) struct OwnTurn<'a> {
+    /// Whether the stream was read up to its end, and the gateway has not failed.
+    pub may_open: bool,
+    /// Whether no client leaves and no open is under way.
+    pub may_close: bool,
+    pub heartbeat_ns: Nanos,
+    pub clients: &'a Clients,
+}
+
 impl GatewayName {
     pub fn new(name: &str) -> Self {
         Self {
@@ -56,77 +66,95 @@ impl GatewayName {
             closing: false,
         }
     }
-}
 
-impl<B: Backlog> Gateway<B> {
     /// Opens the name, sends a heartbeat, or closes the name after everything else: whatever is due.
-    pub(super) fn turn_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
-        let Some(own) = self.own.id else { return self.open_own_name(now, stream) };
-        if self.own.stops {
-            if self.leaving.is_empty() && self.opens.is_empty() && !self.own.closing {
-                self.own.closing = stream.close(own, b"").is_ok();
+    pub fn turn(
+        &mut self,
+        now: Nanos,
+        stream: &mut impl GatewayStream,
+        turn: &OwnTurn<'_>,
+        opens: &mut PendingOpens,
+    ) {
+        let Some(own) = self.id else { return self.open(now, stream, turn, opens) };
+        if self.stops {
+            if turn.may_close && !self.closing {
+                self.closing = stream.close(own, b"").is_ok();
             }
-        } else if now >= self.own.heartbeat_at && stream.publish(own, GATEWAYS, b"").is_ok() {
-            self.own.heartbeat_at = now + self.limits.heartbeat_ns;
+        } else if now >= self.heartbeat_at && stream.publish(own, GATEWAYS, b"").is_ok() {
+            self.heartbeat_at = now + turn.heartbeat_ns;
         }
     }
 
-    fn open_own_name(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
-        if !self.caught_up || self.own.begun || self.own.stops || self.failed.is_some() {
+    fn open(
+        &mut self,
+        now: Nanos,
+        stream: &mut impl GatewayStream,
+        turn: &OwnTurn<'_>,
+        opens: &mut PendingOpens,
+    ) {
+        if !turn.may_open || self.begun || self.stops {
             return;
         }
-        let previous = self.clients.gateway_of(&self.own.name);
-        let may_live = previous.is_some_and(|previous| self.clients.gateway(previous) != 0);
-        let since = *self.own.listens_since.get_or_insert(now);
-        if may_live && now < since + self.limits.heartbeat_ns * LISTEN_HEARTBEATS {
+        let previous = turn.clients.gateway_of(&self.name);
+        let may_live = previous.is_some_and(|previous| turn.clients.gateway(previous) != 0);
+        let since = *self.listens_since.get_or_insert(now);
+        if may_live && now < since + turn.heartbeat_ns * LISTEN_HEARTBEATS {
             return;
         }
         let drawn = stream.draw();
-        if let Some(ticket) = stream.open(&format!("{GATEWAY}{}", self.own.name), drawn) {
-            self.opens.insert(ticket, PendingOpen::new(drawn, OpenFor::Own));
-            (self.own.nonce, self.own.begun) = (drawn, true);
+        if let Some(ticket) = stream.open(&format!("{GATEWAY}{}", self.name), drawn) {
+            opens.add(ticket, drawn, OpenFor::Own);
+            (self.nonce, self.begun) = (drawn, true);
         }
-    }
-
-    /// The gateway's id, while its name is open.
-    pub fn own(&self) -> Option<PublisherId> {
-        self.own.id
     }
 
     /// Whether the gateway listens for another one of the same name.
     pub fn is_listening(&self) -> bool {
-        self.own.listens_since.is_some() && !self.own.begun
+        self.listens_since.is_some() && !self.begun
     }
 
     /// A heartbeat of a gateway was delivered. Another gateway of this name is alive if two of its heartbeats
     /// are received, at different moments, while this one listens. A single one may be left from a gateway
     /// that died.
-    pub(super) fn on_previous_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
-        if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
-            return;
+    pub fn on_heartbeat(
+        &mut self,
+        now: Nanos,
+        gateway: PublisherId,
+        heartbeat_ns: Nanos,
+        clients: &Clients,
+    ) -> Result<(), GatewayError> {
+        if !self.is_listening() || clients.gateway_of(&self.name) != Some(gateway) {
+            return Ok(());
         }
-        let first = *self.own.received_at.get_or_insert(now);
-        if now >= first + self.limits.heartbeat_ns / 2 {
-            self.failed.get_or_insert(GatewayError::NameTaken(self.own.name.clone()));
+        let first = *self.received_at.get_or_insert(now);
+        if now >= first + heartbeat_ns / 2 {
+            return Err(GatewayError::NameTaken(self.name.clone()));
         }
+        Ok(())
     }
 
     /// Handles an open entry of a name: of two gateways that open the same name the later one has it.
-    pub(super) fn on_own_opened(&mut self, publisher: PublisherId, nonce: [u64; 2]) {
-        if !self.own.begun || self.clients.gateway_of(&self.own.name) != Some(publisher) {
-            return;
+    pub fn on_opened(
+        &mut self,
+        publisher: PublisherId,
+        nonce: [u64; 2],
+        clients: &Clients,
+    ) -> Result<(), GatewayError> {
+        if !self.begun || clients.gateway_of(&self.name) != Some(publisher) {
+            return Ok(());
         }
-        if nonce == self.own.nonce {
-            self.own.seen = true;
-        } else if self.own.seen && !planted(Mutation::FencedGoesOn) {
-            self.failed.get_or_insert(GatewayError::Fenced(self.own.name.clone()));
+        if nonce == self.nonce {
+            self.seen = true;
+        } else if self.seen && !planted(Mutation::FencedGoesOn) {
+            return Err(GatewayError::Fenced(self.name.clone()));
         }
+        Ok(())
     }
 
     /// Handles a close entry.
-    pub(super) fn on_own_closed(&mut self, publisher: PublisherId) {
-        if self.own.id == Some(publisher) && self.own.stops {
-            self.own.id = None;
+    pub fn on_closed(&mut self, publisher: PublisherId) {
+        if self.id == Some(publisher) && self.stops {
+            self.id = None;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Situations that cannot be produced with a process at will.
 
+use super::opens::OpenFor;
 use super::*;
 use crate::gateway::locks::LockoutTimes;
 use crate::gateway::users::{Recipient, User};
@@ -192,7 +193,7 @@ fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connecti
     let reply = String::from_utf8_lossy(&gateway.out(index)[accepted..]).into_owned();
     assert!(reply.get(2..).is_some_and(|reply| reply.starts_with('+')), "{reply:?}");
     assert!(reply.contains("(channels.*.message_len_max)"), "{reply:?}");
-    assert_eq!((gateway.counts.refused, gateway.counts.submitted, gateway.open_count()), (1, 1, 1));
+    assert_eq!((gateway.counts().refused, gateway.counts().submitted, gateway.open_count()), (1, 1, 1));
 }
 
 #[test]
@@ -206,7 +207,7 @@ fn what_a_client_sent_before_its_socket_broke_is_taken_and_nothing_is_sent_to_it
         gateway.on_bytes(number * 10 * MS, &mut stream, index, b"\0\x04Uyes");
         gateway.turn(number * 10 * MS, &mut stream, &mut Vec::new());
     }
-    assert_eq!(gateway.counts.submitted, 3);
+    assert_eq!(gateway.counts().submitted, 3);
     assert!(gateway.out(index).is_empty() && !gateway.is_done(30 * MS, index));
     gateway.on_closed(30 * MS, index);
     assert!(gateway.is_done(30 * MS, index));
@@ -312,7 +313,7 @@ fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_
     let second = log_in(&mut gateway, &mut stream, b"");
     handle_opened(&mut gateway, &mut stream, ALICE);
     gateway.on_bytes(1_000_000, &mut stream, first, b"\0\x04Uyes");
-    assert_eq!(gateway.counts.submitted, 1);
+    assert_eq!(gateway.counts().submitted, 1);
     assert!(gateway.out(first).ends_with(SUPERSEDED.as_bytes()), "{:?}", gateway.out(first));
     entry_delivered(&mut gateway, &mut stream, ALICE);
     assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
@@ -424,7 +425,7 @@ fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
         &SubscriberEvent::Closed { seq: 2, timestamp: 0, publisher: ALICE, reason: b"" },
     );
     let nonce = lockstep_core::engine::clients::nonce(OWN, true, [9 << 8, 9]);
-    gateway.opens.insert(7, PendingOpen::new(nonce, OpenFor::Reap { cancels: false }));
+    gateway.opens.add(7, nonce, OpenFor::Reap { cancels: false });
     let reap = SubscriberEvent::Opened {
         seq: 3,
         timestamp: 0,

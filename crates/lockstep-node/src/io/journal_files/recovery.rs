@@ -168,9 +168,10 @@ pub fn found_from(
         let store = DirStore::reader(from);
         let survey = survey_of(&store, &superblock_of(&store)?, None, None)?;
         let superblock = *survey.inspected.superblock();
-        match superblock.cluster == config.cluster {
-            true => Ok((superblock, store, lock)),
-            false => Err(JournalOpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),
+        if superblock.cluster == config.cluster {
+            Ok((superblock, store, lock))
+        } else {
+            Err(JournalOpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into())
         }
     };
     let (previous, source, _repairer) = giving().map_err(at(from))?;

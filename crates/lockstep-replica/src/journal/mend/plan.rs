@@ -6,7 +6,7 @@
 //! are lost, and so is the rest of the bytes.
 //!
 //! ```text
-//!  the log goes on             │ frames                       │ lost
+//!  the log continues           │ frames                       │ lost
 //!  it went back to a lower seq │ Stage │ frames      │ Switch │ lost
 //!  a later exchange went back  │ frames below that   │ lost: up to where the region's log ended
 //! ```

@@ -29,7 +29,7 @@ pub(super) struct Sealed {
     pub(super) days: Vec<Seq>,
 }
 
-/// Somebody for whom segments stay.
+/// A reader for which segments stay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum NeededBy {
     /// A process that says so with a [`Need`](lockstep_wire::Need).
@@ -49,7 +49,7 @@ pub struct Retained {
     pub lapsed: Option<(NeededBy, Seq)>,
 }
 
-/// Segments that somebody needs go where there are so many times the bytes, or the age, of the limits.
+/// Segments that a reader needs are removed from this multiple of the limits of bytes and age on.
 const NEEDED_LIMIT: u64 = 2;
 
 /// Whether a journal can begin behind segment `number`, here and at a node that joins: its checkpoint is one
@@ -76,8 +76,8 @@ impl SegmentWriter {
         0
     }
 
-    /// Where the newest trading day begins, as far as segments say. A later record may have replaced a begin:
-    /// that is none.
+    /// Where the newest trading day begins, by the segments' indexes. A begin that a later record has
+    /// replaced does not count.
     fn day(&self) -> Option<Seq> {
         let mut day = Vec::new();
         for one in self.sealed.iter().flatten() {
@@ -195,7 +195,7 @@ impl SegmentWriter {
 
     /// Removes sealed segment `number`, the oldest one.
     fn remove<S: Store>(&mut self, store: &mut S, number: u64) -> Result<(), StoreError> {
-        // Somebody else may have done so.
+        // Another program may have done so.
         remove_if_there(store, file_of(store, number))?;
         self.sealed.iter_mut().for_each(|sealed| sealed.retain(|one| one.number != number));
         // On the device, before a later one is removed: otherwise a power failure could leave a hole

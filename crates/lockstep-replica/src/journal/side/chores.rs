@@ -119,7 +119,7 @@ impl SideThread {
     ) -> Result<(), WriteError> {
         let files: BTreeSet<FileName> = store.list()?.into_iter().collect();
         let present = numbers(store)?;
-        // Where the one behind it is gone, nothing tells what its checkpoint was.
+        // If the segment behind it is gone, its checkpoint is unknown.
         let mut sealed = present.windows(2).filter(|pair| pair[0] < newest && pair[1] == pair[0] + 1);
         let lacks = |number: u64| {
             let derived = [FileName::Index(number), FileName::Checkpoint(number)];
@@ -136,7 +136,7 @@ impl SideThread {
             return Ok(());
         }
         match derive(store, number) {
-            // Nobody waits for it: it is tried again.
+            // No caller waits for the files: they are derived later.
             Err(error) if error.fault.may_pass() => {}
             Err(error) => return Err(error.into()),
             Ok(Ok(files)) => remarks.extend(files.into_iter().map(SideEvent::Derived)),
@@ -321,7 +321,7 @@ impl SideThread {
         self.lapsed = lapsed.or(self.lapsed);
     }
 
-    /// No room: segments that retention may remove are removed at once, whoever needs them.
+    /// No room: segments that retention may remove are removed at once, even if a reader needs them.
     pub(super) fn make_room<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,

@@ -51,7 +51,8 @@ fn what_the_oldest_snapshot_of_a_process_needs_stays_beyond_the_limits_up_to_twi
     need(&mut journal, 1, number, newer);
     let done = retained(&mut journal, false);
     assert_eq!((done.retained_for, done.lapsed, done.removed.is_empty()), (None, None, false));
-    // Nobody fills a disk by what he needs: at twice the limits it goes, and this is told.
+    // A reader's need does not fill a disk: at twice the limits segments are removed, and an event reports
+    // it.
     journal.grow(5_000, 1, 900);
     journal.drain();
     let done = retained(&mut journal, false);

@@ -399,7 +399,7 @@ fn a_segment_of_which_nothing_reached_the_device_is_the_end_of_the_log_before() 
     }
 }
 
-/// A history may be founded on the log `before`, which is all that is left; and it goes on from there.
+/// A history may be founded on the log `before`, which is all that is left; and the log continues from there.
 fn check_founded(mut store: MemoryStore, inspection: &Inspection, before: &[Frame], what: &str) {
     let previous = *inspection.superblock();
     let founder = Founder {

@@ -327,7 +327,7 @@ fn retention_never_removes_what_must_stay() {
     assert_eq!(cold.end(), end);
 }
 
-/// Seed 777015220: the process knew the commit, no frame that it stored tells it, and it starts again.
+/// Seed 777015220: the process knew the commit, no frame that it stored contains it, and it starts again.
 #[test]
 fn what_retention_has_removed_is_known_to_be_committed_after_a_restart() {
     let mut journal = grown(4500);

@@ -186,7 +186,7 @@ proptest! {
         grown.names(store, offset)?;
     }
 
-    /// And sectors that were never written are told from them.
+    /// And sectors that were never written are distinguished from them.
     #[test]
     fn s7_any_sectors_of_the_last_group_may_be_missing_also_where_payloads_are_all_zeros(
         groups in groups(), zeros in 1u64..4, new in prop::collection::vec(any::<bool>(), 64),

@@ -154,24 +154,18 @@ impl Place {
     pub(super) fn assert_bounded(&self) {
         let core = &self.core;
         assert!(!matches!(core.failed, Some(GatewayError::Backlog(_) | GatewayError::Fenced(_))));
-        assert!(core.conns.len() <= CLIENTS_MAX);
-        assert!(core.checks.len() <= CHECKS_MAX && core.checking <= CHECKS_MAX);
+        let (sessions, checks) = (&core.sessions, &core.checks);
+        assert!(sessions.conns.indexes().len() <= CLIENTS_MAX);
+        assert!(checks.waiting() <= CHECKS_MAX && checks.pending() <= CHECKS_MAX);
         assert!(
             core.pending.len() <= 2 * self.read.saturating_sub(self.reported) + 1,
             "what is committed waits no more"
         );
-        for (_, conn) in core.conns.iter().flatten() {
+        for (_, conn) in sessions.conns.iter() {
             assert!(conn.inbox.len() <= PACKET_LEN_MAX + PIECE_MAX, "{} bytes came", conn.inbox.len());
             // Waiting bytes, sent bytes that are not released yet, and a text for each refused message.
             assert!(conn.out.len() <= 4 * OUT_MAX, "{} bytes to be sent", conn.out.len());
         }
-        let served: BTreeSet<usize> = core.by_publisher.values().copied().collect();
-        assert_eq!(served.len(), core.by_publisher.len(), "one client, one connection");
-        let open = |index: &usize| matches!(&core.conns[*index], Some((_, conn)) if conn.is_open());
-        assert!(served.iter().all(open), "who is served is logged in");
-        assert!(
-            core.subscribed.values().flatten().all(|index| served.contains(index)),
-            "and nobody else hears"
-        );
+        sessions.assert_served();
     }
 }

@@ -379,7 +379,7 @@ impl Run<'_> {
     /// time.
     fn judge(&self) -> Result<(), String> {
         let (before, taken) = (self.counted.0, self.stream.taken - self.counted.1);
-        let now = self.gateway.counts;
+        let now = self.gateway.counts();
         let (refused, known) = (now.refused - before.refused, now.duplicates - before.duplicates);
         if taken + refused + known != self.framed {
             return Err(format!(
@@ -397,9 +397,7 @@ impl Run<'_> {
         if self.quiet_since.is_some_and(|since| self.now > since + BOUND) {
             return Err("nothing whole comes, and the session goes on".to_owned());
         }
-        if !self.gateway.by_publisher.values().any(|open| *open == self.index)
-            && self.now > self.began + BOUND + 8 * STEP
-        {
+        if !self.gateway.sessions.serves(self.index) && self.now > self.began + BOUND + 8 * STEP {
             return Err("it is not logged in, and the connection stays".to_owned());
         }
         Ok(())
@@ -418,7 +416,7 @@ fn run(
     let (index, _) = gateway.accept(began, peer).expect("room");
     let (login, way, quiet) = (rng.pick(&LOGINS), rng.pick(&WAYS), rng.pick(&QUIET));
     let (user, talks_until) = (rng.below(2) as usize, rng.below(80));
-    let counted = (gateway.counts, stream.taken);
+    let counted = (gateway.counts(), stream.taken);
     let mut run = Run {
         gateway,
         stream,

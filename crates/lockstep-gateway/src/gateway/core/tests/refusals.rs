@@ -83,7 +83,7 @@ impl Scene {
     /// From here on lines and counters belong to this cause.
     fn mark(&mut self) {
         self.lines.clear();
-        self.counted = self.gateway.counts;
+        self.counted = self.gateway.counts();
     }
 
     fn pass(&mut self, by: Nanos) {
@@ -501,7 +501,7 @@ fn assert_logged(scene: &Scene, words: &str) {
     let about: Vec<_> = lines.iter().filter(|line| !is_another(line)).collect();
     let is_one = about.len() == 1 && about[0].message.contains(words);
     assert!(is_one && about[0].address.as_deref() == Some(address), "{words}: {lines:?}");
-    let (now, before) = (scene.gateway.counts, scene.counted);
+    let (now, before) = (scene.gateway.counts(), scene.counted);
     let of = |counts: GatewayCounts| {
         counts.rejected + counts.no_login + counts.left + counts.turned_away + counts.address_refused
     };
@@ -535,7 +535,7 @@ fn each_refused_or_closed_login_is_one_line_with_its_peer_and_its_cause_and_one_
         }
         for (words, changes) in ANSWERED {
             let mut scene = Scene::new(&lines);
-            scene.gateway.clocks.stream = TIME;
+            scene.gateway.state.clocks.stream = TIME;
             let index = scene.logon("FIX.4.4", &good(changes));
             scene.checked(true);
             scene.open();
@@ -555,7 +555,7 @@ fn a_connection_that_says_nothing_and_is_closed_is_counted_and_leaves_no_line() 
         for index in [scene.soup(), scene.fix()] {
             scene.close(index);
         }
-        assert_eq!(scene.gateway.counts.no_login, 2);
+        assert_eq!(scene.gateway.counts().no_login, 2);
         assert!(lines.all().is_empty());
     });
 }

@@ -15,7 +15,7 @@ pub(super) static CARD: Card = Card {
     source: "Birman and Joseph 1987, §3.3 and §4.3.2",
     says: "A process delivers its own message at once, and sends it whenever it likes. A packet to a process has all \
            that precedes its messages and may not have arrived everywhere, also what is for others: a message may \
-           travel over processes that it is not for. Nobody waits, no detector is needed, and receivers pass on \
+           travel over processes that it is not for. No process waits, no detector is needed, and receivers pass on \
            what a dead sender began.",
     buys: &[
         ("copies of what precedes", "causal order without waiting, over any path"),

@@ -421,7 +421,7 @@ impl FixPlace {
 
     /// The counts of a gateway.
     pub(super) fn counts(&self, index: usize) -> GatewayCounts {
-        self.gateways[index].counts
+        self.gateways[index].counts()
     }
 
     /// Entries of the stream that are no gateway's heartbeats.

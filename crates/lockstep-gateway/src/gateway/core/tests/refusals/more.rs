@@ -60,7 +60,7 @@ pub(super) const MORE: [Cause; 25] = [
         fill_spool(scene);
     }),
     ("does not know carol yet", |scene| {
-        scene.gateway.ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
+        scene.gateway.state.ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         scene.day(Some("20261122"));
         let mut user = User::new("dora".into(), "hash".into());
         user.destination = Recipient::Client("carol".into());
@@ -82,7 +82,7 @@ pub(super) const MORE: [Cause; 25] = [
         scene.opened(ALICE);
     }),
     ("began before the first entry that this gateway could read", |scene| {
-        scene.gateway.ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
+        scene.gateway.state.ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         scene.day(Some("20261122"));
         scene.login("alice", "", 1);
         let lacks = SubscriberEvent::PartsDiscarded { publisher: 9, from: 5, bound: PartsBound::Beginning };
@@ -150,8 +150,8 @@ pub(super) const MORE: [Cause; 25] = [
     ("it logged out", |scene| after(scene, "FIX.4.4", &["35=5|34=2|49=|"])),
     ("it did not take what it was sent", |scene| {
         scene.logged_on();
-        let index = scene.gateway.by_publisher[&ALICE];
-        scene.gateway.conn(index).expect("it is here").out.extend(b"not taken");
+        let index = scene.gateway.sessions.index_of(ALICE).expect("it is logged in");
+        scene.gateway.sessions.conns.get_mut(index).expect("it is here").out.extend(b"not taken");
         scene.reads = false;
         scene.pass(5 * S);
     }),

@@ -1,6 +1,6 @@
 use super::*;
+use crate::samples::{active, cluster};
 use lockstep_core::engine::counters::CounterRow;
-use lockstep_operations::samples::{active, cluster};
 use lockstep_wire::Condition;
 
 const SECOND: Nanos = 1_000_000_000;

@@ -1,18 +1,17 @@
 //! Takes samples: one query to each node, all counters files of this host, and the pages of others.
 
-use super::SampleArgs;
 use super::gather::{Answer, Sample, snapshot};
 use super::pages;
-use crate::cli::shared::counter_files::{self, files};
-use crate::cli::shared::operator::CommandClient;
-use lockstep_daemon::Failure;
-use lockstep_daemon::config::Config;
+use super::snapshot::{EventLine, Snapshot, SnapshotSource};
+use crate::OperationError;
+use crate::commands::{CommandClient, CommandSource};
+use crate::events::{EventCollector, SeenEvent, retain_newest};
+use crate::key_expiry::Expiry;
+use crate::processes::{self, files};
+use lockstep_config::Config;
 use lockstep_io::clock::Clock;
 use lockstep_metrics::Process;
 use lockstep_node::io::tail::free_bytes;
-use lockstep_operations::events::{EventCollector, SeenEvent, retain_newest};
-use lockstep_operations::key_expiry::Expiry;
-use lockstep_top::{EventLine, Snapshot, SnapshotSource};
 use lockstep_wire::Nanos;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddrV4;
@@ -34,6 +33,19 @@ const PASSED_OVER_MAX: usize = 8;
 const EVENTS_MAX: usize = 50;
 /// ... none older than this.
 const EVENTS_AGE_NS: Nanos = 3_600_000_000_000;
+
+/// Where figures come from, and how often.
+#[derive(Clone, Debug)]
+pub struct SamplePlan {
+    /// The one counters file that is read; nothing else is.
+    pub file: Option<PathBuf>,
+    /// Whether no node is asked: the counters files of this host alone.
+    pub is_local: bool,
+    /// Pages of more processes on other hosts.
+    pub pages: Vec<SocketAddrV4>,
+    /// The time between two looks.
+    pub interval: Duration,
+}
 
 /// See the module.
 pub struct Sampler {
@@ -62,20 +74,23 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Reads the configuration and opens a device, as far as the flags need them.
-    pub fn new(args: &SampleArgs) -> Result<Self, Failure> {
-        let source = match (&args.file, args.local) {
+    /// Reads the configuration and opens a device, as far as the plan needs them.
+    ///
+    /// # Errors
+    /// The configuration cannot be read, no device opens, or no process of this host is to be seen.
+    pub fn new<S: CommandSource>(cluster: &S, plan: &SamplePlan) -> Result<Self, S::Error> {
+        let source = match (&plan.file, plan.is_local) {
             (Some(_), _) => SnapshotSource::File,
             (None, true) => SnapshotSource::Local,
             (None, false) => SnapshotSource::Cluster,
         };
         let is_cluster = source == SnapshotSource::Cluster;
-        let config = args.file.is_none().then(|| args.cluster.load(&[])).transpose()?;
+        let config = plan.file.is_none().then(|| cluster.config()).transpose()?;
         if let (SnapshotSource::Local, Some(config)) = (source, &config) {
             // It is an error now, and none later: processes come and go.
             files(config, None)?;
         }
-        let operator = is_cluster.then(|| CommandClient::open(&args.cluster, Duration::MAX)).transpose()?;
+        let operator = is_cluster.then(|| CommandClient::open(cluster, Duration::MAX)).transpose()?;
         let events = match &config {
             Some(config) if is_cluster => Some(EventCollector::of_all_nodes(config.clone())?),
             Some(config) => Some(EventCollector::of_this_host(config.clone())),
@@ -83,7 +98,7 @@ impl Sampler {
         };
         let pages = match &config {
             Some(config) if is_cluster => {
-                pages::of_nodes(config).into_iter().chain(args.page.clone()).collect()
+                pages::of_nodes(config).into_iter().chain(plan.pages.clone()).collect()
             }
             _ => Vec::new(),
         };
@@ -92,14 +107,14 @@ impl Sampler {
             source,
             operator,
             config,
-            file: args.file.clone(),
+            file: plan.file.clone(),
             pages,
             events,
             newest_events: Vec::new(),
             events_due: 0,
             keys_days_left: expiry.map(|expiry| expiry.days_left),
             passed_over: Vec::new(),
-            wait: ANSWER_WAIT.min(args.interval * 4 / 5),
+            wait: ANSWER_WAIT.min(plan.interval * 4 / 5),
             clock: Clock::start(),
             answers: BTreeMap::new(),
             samples: VecDeque::new(),
@@ -110,7 +125,7 @@ impl Sampler {
     ///
     /// # Errors
     /// The one file cannot be read.
-    pub fn take(&mut self) -> Result<Snapshot, Failure> {
+    pub fn take(&mut self) -> Result<Snapshot, OperationError> {
         // Files first: behind the answers they would be newer by the time for which a silent node is waited
         // for.
         self.clock.refresh();
@@ -185,12 +200,12 @@ impl Sampler {
     }
 
     /// The processes whose files can be read: one may end between two calls.
-    fn processes(&mut self) -> Result<Vec<Process>, Failure> {
+    fn processes(&mut self) -> Result<Vec<Process>, OperationError> {
         if let Some(file) = &self.file {
             return Ok(vec![Process::read_file(file)?]);
         }
         let Some(config) = &self.config else { return Ok(Vec::new()) };
-        let read = counter_files::read(config, files(config, None).unwrap_or_default());
+        let read = processes::read(config, files(config, None).unwrap_or_default());
         let mut passed_over: Vec<_> =
             read.passed_over.iter().map(|(name, error)| format!("{name} is passed over: {error}")).collect();
         // Others may make as many as they like.

@@ -1,13 +1,13 @@
 //! The counters of a process as `lockstep counters --json` and `lockstep top` have them.
 
+use super::snapshot::{CounterLine, ProcessLine, Quantiles};
 use lockstep_core::engine::counters::{CounterKind, Described};
 use lockstep_core::engine::durations::Durations;
 use lockstep_metrics::{Life, Process, Value, state_of};
-use lockstep_top::{CounterLine, ProcessLine, Quantiles};
 use std::time::Duration;
 
 /// The values of a process that were counted since `before`; of one that began later, all of them.
-pub(in crate::cli) fn counted_since(process: &Process, before: &Process) -> Vec<Value> {
+pub fn counted_since(process: &Process, before: &Process) -> Vec<Value> {
     let is_same = before.pid == process.pid;
     let earlier = |(index, (row, _)): (usize, &(Described, Value))| {
         // The rows of one file stand in one order, unless some were left out.
@@ -42,7 +42,7 @@ const GROUPS: [(&str, &str); 15] = [
 ];
 
 /// The part of the process, or of one of its handles, that a counter belongs to.
-pub(in crate::cli) fn group(process: &Process, row: &Described) -> String {
+pub fn group(process: &Process, row: &Described) -> String {
     let (name, labels) = row.parts();
     let word = name.split('_').next().unwrap_or(name);
     let known = GROUPS.iter().find(|(first, _)| *first == word).map(|(_, group)| *group);
@@ -56,7 +56,7 @@ pub(in crate::cli) fn group(process: &Process, row: &Described) -> String {
 }
 
 /// The quantiles that are shown.
-pub(in crate::cli) fn quantiles_of(durations: &Durations) -> Quantiles {
+pub fn quantiles_of(durations: &Durations) -> Quantiles {
     Quantiles {
         p50_ns: durations.quantile(500),
         p99_ns: durations.quantile(990),
@@ -66,7 +66,7 @@ pub(in crate::cli) fn quantiles_of(durations: &Durations) -> Quantiles {
 
 /// A process with all its counters. `rates` are the values counted in a time, and `times` those of which
 /// histograms are shown; both in the order of its rows.
-pub(in crate::cli) fn process_line(
+pub fn process_line(
     process: &Process,
     rates: Option<(&[Value], Duration)>,
     times: Option<&[Value]>,

@@ -4,11 +4,11 @@ mod lines;
 #[cfg(test)]
 mod tests;
 
-use crate::cli::inspect::counters::lines::{counted_since, process_line, quantiles_of};
+use super::counted::{counted_since, process_line, quantiles_of};
+use super::snapshot::{ClusterLine, NodePresence, Quantiles, SCHEMA, Snapshot, SnapshotSource};
 use lines::{gateway_line, handle_lines, node_lines};
 use lockstep_client::internal::{Health, NodeStatus, QueryResult, Reason, leader_of};
 use lockstep_metrics::{Life, Process, Value};
-use lockstep_top::{ClusterLine, NodePresence, Quantiles, SCHEMA, Snapshot, SnapshotSource};
 use lockstep_wire::{Nanos, Seq};
 use std::collections::BTreeMap;
 use std::time::Duration;

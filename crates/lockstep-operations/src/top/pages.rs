@@ -1,7 +1,7 @@
 //! Counters of processes on other hosts, from their pages (`metrics.listen`): a side thread of theirs
 //! answers, and no hot thread takes notice.
 
-use lockstep_daemon::config::Config;
+use lockstep_config::Config;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersReader;
 use lockstep_metrics::Process;
@@ -44,11 +44,11 @@ fn process(address: SocketAddrV4, wait: Duration) -> Result<Process, IoError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_daemon::config::Origin;
+    use lockstep_config::Origin;
     use std::path::Path;
 
     fn pages(listen: &str) -> Vec<SocketAddrV4> {
-        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/production.toml"));
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/production.toml"));
         let listen = ("metrics.listen".to_owned(), listen.to_owned(), Origin::Flag("--set".to_owned()));
         of_nodes(&Config::load(Some(path), &[listen]).expect("a configuration"))
     }

@@ -1,10 +1,10 @@
 //! One line of a screen from answers and counters.
 
 use super::{Answer, Counted, Sample, is_node};
+use crate::health::lag_behind;
+use crate::top::snapshot::{ConditionLine, DropCount, GatewayLine, HandleLine, NodeLine, NodePresence};
 use lockstep_client::internal::{ActiveCondition, NodeStatus, leader_of};
 use lockstep_metrics::Life;
-use lockstep_operations::health::lag_behind;
-use lockstep_top::{ConditionLine, DropCount, GatewayLine, HandleLine, NodeLine, NodePresence};
 use lockstep_wire::Condition;
 use std::time::Duration;
 
@@ -226,9 +226,10 @@ pub fn gateway_line(counted: &Counted<'_>) -> Option<GatewayLine> {
         return None;
     }
     let (presence, absent_ns) = presence_of(process.life);
-    let (ready, read, sent) = match is_feed {
-        true => ("feed_ready", "feed_messages", "feed_datagrams"),
-        false => ("gateway_ready", "gateway_submitted", "gateway_sent"),
+    let (ready, read, sent) = if is_feed {
+        ("feed_ready", "feed_messages", "feed_datagrams")
+    } else {
+        ("gateway_ready", "gateway_submitted", "gateway_sent")
     };
     let refused = ["gateway_refused", "gateway_not_allowed", "feed_too_long", "feed_unmapped"];
     Some(GatewayLine {
@@ -262,7 +263,7 @@ pub fn handle_lines(counted: &Counted<'_>) -> Vec<HandleLine> {
         entries_per_second: None,
         gaps: None,
         resends: None,
-        latency: lockstep_top::Quantiles::default(),
+        latency: crate::top::snapshot::Quantiles::default(),
     };
     let publisher = value("connected", "publisher").map(|connected| HandleLine {
         is_connected: connected == 1,
