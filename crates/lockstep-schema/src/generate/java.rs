@@ -302,6 +302,11 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     }
     code.lines(3, "return it;");
     code.lines(2, "}");
+    encode(code, message);
+    code.lines(1, "}");
+}
+
+fn encode(code: &mut Code, message: &PlanMessage) {
     code.gap();
     code.lines(2, "@Override\npublic byte[] encode() {");
     let len = if message.parts.is_empty() { "LENGTH".into() } else { message.fixed_len.to_string() };
@@ -326,7 +331,6 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
         code.lines(3, "return whole.toByteArray();");
     }
     code.lines(2, "}");
-    code.lines(1, "}");
 }
 
 fn any(code: &mut Code, plan: &SourcePlan) {

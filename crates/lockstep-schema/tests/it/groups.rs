@@ -153,7 +153,7 @@ fn a_part_that_does_not_end_in_the_payload_has_no_value_nor_have_those_behind_it
 }
 
 #[test]
-fn a_schema_says_where_groups_and_data_stand_and_what_is_wrong_with_them() {
+fn a_schema_says_where_groups_and_data_stand() {
     let schema = fills();
     let message = schema.messages().find(|message| message.name == "basket").expect("a message");
     assert_eq!((message.fixed_len, message.len, message.left_out.len()), (9, 9 + 4 + 4 + 2 + 1, 0));
@@ -162,6 +162,10 @@ fn a_schema_says_where_groups_and_data_stand_and_what_is_wrong_with_them() {
     let PartForm::Group(legs) = &message.parts[0].form else { panic!("a group") };
     let names: Vec<_> = legs.columns.iter().map(|column| &*column.name).collect();
     assert_eq!((names, legs.block_len), (vec!["side", "px", "md_allocs"], 9));
+}
+
+#[test]
+fn groups_and_data_that_cannot_be_are_refused_with_their_line_and_the_remedy() {
     let deep = (0..9).fold("<field name='x' id='1' type='uint8'/>".to_owned(), |inner, depth| {
         format!("<group name='g{depth}' id='1'>{inner}</group>")
     });

@@ -93,8 +93,9 @@ fn parquet_has_each_kind_of_field_of_a_schema_as_a_column_of_its_kind() {
 fn parquet_has_a_group_as_json_and_data_as_text_or_bytes() {
     let schema = PayloadSchema::parse(include_str!("../../../../lockstep-schema/tests/it/fills.xml"));
     let mut parquet = Parquet::new(schema.ok(), false, ParquetCompression::None).expect("columns of Parquet");
+    let header = [1u16, 302, 7, 2].map(u16::to_le_bytes);
     let basket = [
-        &[1u16, 302, 7, 2].map(u16::to_le_bytes).as_flattened()[..],
+        header.as_flattened(),
         b"1\x09\0\0\0\x04\0\x01\0",
         &0.5f32.to_le_bytes(),
         b"\x02\0\xff\0\x01a",
