@@ -104,7 +104,32 @@ fn fill(block_len: u16, version: u16, late: i16) -> Vec<u8> {
     bytes.extend((-7i32).to_le_bytes());
     bytes.extend([0xfe, 0, 0, 0]);
     bytes.extend(late.to_le_bytes());
-    bytes.extend([0; 2 + 4 + 2]);
+    bytes.extend([0, 0, 1, 0, 0, 0, 0, 0]);
+    bytes
+}
+
+/// The same as an older program wrote it, whose block ended before the last field.
+fn shorter() -> Vec<u8> {
+    let whole = fill(63, 2, -2);
+    [&whole[..8 + 63], &[0; 4 + 2]].concat()
+}
+
+/// A fill whose group has entries of no bytes.
+fn none() -> Vec<u8> {
+    let whole = fill(70, 2, 1);
+    [&whole[..78], &[0, 0, 2, 0, 0, 0, 0, 0]].concat()
+}
+
+/// The message of `fills.xml` with groups in a group, and data.
+fn basket() -> Vec<u8> {
+    let mut bytes = [1u16, 302, 7, 2].map(u16::to_le_bytes).as_flattened().to_vec();
+    bytes.extend([b'1', 9, 0, 2, 0, b'2']);
+    bytes.extend(1_500i64.to_le_bytes());
+    bytes.extend([2, 0, 0, 2, 2, 1, 2, b'A', b'B', 2, 1, 0, b'1']);
+    bytes.extend((-1i64).to_le_bytes());
+    bytes.extend([2, 0, 0, 0, 4, 0, 1, 0]);
+    bytes.extend(0.5f32.to_le_bytes());
+    bytes.extend([3, 0, 0xff, 0, 1, 2, 0xc3, 0xbc]);
     bytes
 }
 
@@ -133,7 +158,16 @@ pub(crate) fn again() -> Vec<(&'static str, Vec<u8>, String)> {
         ("fills", fill(70, 2, -2), hex(&fill(70, 2, -2))),
         // An older program knew no such field, and wrote a shorter block.
         ("fills", fill(70, 1, -2), hex(&fill(70, 2, i16::MIN))),
-        ("fills", fill(63, 2, -2), hex(&fill(70, 2, i16::MIN))),
+        ("fills", shorter(), hex(&fill(70, 2, i16::MIN))),
+        // Entries keep their order, their own groups and their data; those that a version lacks are empty.
+        ("fills", basket(), hex(&basket())),
+        ("fills", with(basket(), 25, 200), words("md_allocs: the payload ends too early")),
+        ("fills", with(basket(), 12, 200), words("legs: the payload ends too early")),
+        ("fills", with(basket(), 25, 9), words("account: the payload ends too early")),
+        ("fills", basket()[..40].to_vec(), words("legs: the payload ends too early")),
+        ("fills", basket()[..basket().len() - 1].to_vec(), words("remark: the payload ends too early")),
+        ("fills", none(), words("legs: its entries have no bytes")),
+        ("fills", fill(70, 2, 1)[..79].to_vec(), words("legs: the payload ends too early")),
         ("fills", with(fill(70, 2, 1), 4, 8), words("the payload is no message of the schema")),
         ("fills", fill(70, 2, 1)[..7].to_vec(), words("the payload is no message of the schema")),
         ("fills", with(fill(70, 2, 1), 8, 0x80), words("cl_ord_id: it is not ASCII")),
@@ -148,7 +182,12 @@ fn input() -> String {
 /// The lines of each program: what its own values become, and each payload of the input.
 fn wanted() -> Vec<String> {
     let own = [hex(&each()), "u3: the number is too large".into(), "i3: the number is too large".into()];
-    let own = own.into_iter().chain([hex(b"z "), hex(&fill(70, 2, -2))]);
+    let own = own.into_iter().chain([
+        hex(b"z "),
+        hex(&fill(70, 2, -2)),
+        hex(&basket()),
+        "account: it is too long".into(),
+    ]);
     own.chain(again().into_iter().map(|(.., wanted)| wanted)).collect()
 }
 

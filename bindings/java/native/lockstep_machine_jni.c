@@ -13,9 +13,10 @@ static int32_t no_memory(JNIEnv *env) {
     return lockstep_fail("the virtual machine of Java has no memory left");
 }
 
-/* The numbers of an input, at the begin of Machines.input; the payload and the user follow, where they have room. */
+/* The numbers of an input, at the begin of Machines.input, with the number of the machine and the address of the output,
+ * as an argument of a call costs more than its place in here; the payload and the user follow, where they have room. */
 struct input_row {
-    int64_t seq, time, publisher_seq, key, due, value;
+    int64_t seq, time, publisher_seq, key, due, value, machine, output;
     int32_t kind, publisher, destination, detail, payload_len, user_len;
 };
 
@@ -24,7 +25,7 @@ struct effect_row {
     int64_t key, at;
     int32_t kind, len;
 };
-_Static_assert(sizeof(struct input_row) == 72, "Machines.ROW");
+_Static_assert(sizeof(struct input_row) == 88, "Machines.ROW");
 _Static_assert(sizeof(struct effect_row) == 24, "Output.ROW");
 enum { PUBLISH, TIMER_AT, TIMER_AFTER, CANCEL };
 
@@ -38,7 +39,7 @@ struct kit {
     JNIEnv *env; /* of the thread that is in a call of the handle: callbacks run in no other */
     jobject machines; /* a global reference */
     struct room input, effects;
-    jmethodID create, restore, apply, snapshot, query, settings, state_text, message, judge, destroy;
+    jmethodID create, restore, apply, apply_large, snapshot, query, settings, state_text, message, judge, destroy;
     jfieldID number, bytes;
     lockstep_machine table;
 };
@@ -155,6 +156,8 @@ static int32_t apply(void *of, const lockstep_input *row, lockstep_output *outpu
         .key = (int64_t)row->key,
         .due = (int64_t)row->due,
         .value = (int64_t)row->value,
+        .machine = machine->number,
+        .output = (int64_t)(intptr_t)output,
         .kind = (int32_t)row->kind,
         .publisher = (int32_t)row->publisher,
         .destination = (int32_t)row->destination,
@@ -164,19 +167,19 @@ static int32_t apply(void *of, const lockstep_input *row, lockstep_output *outpu
     };
     memcpy(kit->input.bytes, &numbers, sizeof numbers);
     uint8_t *rest = kit->input.bytes + sizeof numbers;
-    jbyteArray payload = NULL, user = NULL;
+    int32_t status;
     if (sizeof numbers + row->payload_len + row->user_len <= kit->input.len) {
         if (row->payload_len > 0) memcpy(rest, row->payload, row->payload_len);
         if (row->user_len > 0) memcpy(rest + row->payload_len, row->user, row->user_len);
+        status = outcome(env, (*env)->CallObjectMethodA(env, kit->machines, kit->apply, NULL));
     } else {
-        payload = new_bytes(env, row->payload, row->payload_len);
-        user = row->user == NULL ? NULL : new_bytes(env, row->user, row->user_len);
+        jbyteArray payload = new_bytes(env, row->payload, row->payload_len);
+        jbyteArray user = row->user == NULL ? NULL : new_bytes(env, row->user, row->user_len);
         if (payload == NULL || (row->user != NULL && user == NULL)) return no_memory(env);
+        status = outcome(env, (*env)->CallObjectMethod(env, kit->machines, kit->apply_large, payload, user));
+        if (user != NULL) (*env)->DeleteLocalRef(env, user);
+        (*env)->DeleteLocalRef(env, payload);
     }
-    const jvalue arguments[] = {{.j = machine->number}, {.j = (jlong)output}, {.l = payload}, {.l = user}};
-    const int32_t status = outcome(env, (*env)->CallObjectMethodA(env, kit->machines, kit->apply, arguments));
-    if (user != NULL) (*env)->DeleteLocalRef(env, user);
-    if (payload != NULL) (*env)->DeleteLocalRef(env, payload);
     if (status != LOCKSTEP_STATUS_OK) return status;
     return (int32_t)replay(kit->effects.bytes, output);
 }
@@ -258,7 +261,8 @@ static bool begin(struct kit *kit, JNIEnv *env, jobject machines, jint version) 
     } methods[] = {
         {&kit->create, "create", "()[B"},
         {&kit->restore, "restore", "([B)[B"},
-        {&kit->apply, "apply", "(JJ[B[B)[B"},
+        {&kit->apply, "apply", "()[B"},
+        {&kit->apply_large, "apply", "([B[B)[B"},
         {&kit->snapshot, "snapshot", "(J)[B"},
         {&kit->query, "query", "(J[B)[B"},
         {&kit->settings, "settings", "(J)[B"},

@@ -5,7 +5,7 @@ use crate::errors::classes;
 use lockstep_schema::{FieldColumn, FieldKind, FieldValue, PayloadSchema, TYPE_COLUMN, decimal};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 use std::path::PathBuf;
 
 /// A schema of payloads: TOML, or an XML of Simple Binary Encoding, as `lockstep schema check` takes it.
@@ -34,8 +34,28 @@ fn object<'py>(py: Python<'py>, column: &FieldColumn, value: FieldValue<'_>) -> 
         FieldValue::Text(text) => PyString::new(py, &String::from_utf8_lossy(text)).into_any(),
         FieldValue::Bool(value) => value.into_pyobject(py)?.to_owned().into_any(),
         FieldValue::Float(value) => value.into_pyobject(py)?.into_any(),
+        FieldValue::Bytes(bytes) => PyBytes::new(py, bytes).into_any(),
+        FieldValue::Group(group) => {
+            let entries = group.entries().map(|entry| dictionary(py, None, entry.fields()));
+            entries.collect::<PyResult<Vec<_>>>()?.into_pyobject(py)?.into_any()
+        }
         FieldValue::Flags(names) => names.list().collect::<Vec<_>>().into_pyobject(py)?.into_any(),
     })
+}
+
+/// The fields by their names, behind the message's name, if they are a message's.
+fn dictionary<'py, 'a>(
+    py: Python<'py>,
+    message: Option<&str>,
+    fields: impl Iterator<Item = (usize, &'a FieldColumn, Option<FieldValue<'a>>)>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let dictionary = PyDict::new(py);
+    message.map_or(Ok(()), |name| dictionary.set_item(TYPE_COLUMN, name))?;
+    for (_, column, value) in fields {
+        let value = value.map(|value| object(py, column, value)).transpose()?;
+        dictionary.set_item(&column.name, value)?;
+    }
+    Ok(dictionary)
 }
 
 #[pymethods]
@@ -68,19 +88,14 @@ impl Schema {
     }
 
     /// The fields of a payload by their names, and the message's name as `message_type`; None of a payload
-    /// that is no message of the schema. A price or decimal is a Decimal, a set a list of names, and a field
+    /// that is no message of the schema. A price or decimal is a Decimal, a set a list of names, a group a
+    /// list of dictionaries, data bytes or, where the schema names its characters, text, and a field
     /// without a value None.
     fn decode<'py>(&self, payload: &Bound<'py, PyAny>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let py = payload.py();
         with_bytes(payload, |bytes| {
             let Ok(message) = self.schema.message(bytes) else { return Ok(None) };
-            let fields = PyDict::new(py);
-            fields.set_item(TYPE_COLUMN, &message.schema.name)?;
-            for (_, column, value) in message.fields() {
-                let value = value.map(|value| object(py, column, value)).transpose()?;
-                fields.set_item(&column.name, value)?;
-            }
-            Ok(Some(fields))
+            dictionary(py, Some(&message.schema.name), message.fields()).map(Some)
         })
     }
 

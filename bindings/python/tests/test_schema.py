@@ -70,3 +70,17 @@ def test_a_wrong_schema_is_refused_with_its_line(tmp_path: Path) -> None:
         lockstep.Schema.parse("<a/>")
     path.write_text(TEXT)
     assert lockstep.Schema.load(str(path)).decode(TRADE) == FIELDS
+
+
+def test_a_group_is_a_list_of_dicts_and_data_is_text_or_bytes() -> None:
+    schema = lockstep.Schema.load(Path(__file__).parents[3] / "crates/lockstep-schema/tests/it/fills.xml")
+    leg = b"2" + (1500).to_bytes(8, "little") + b"\2\0\0\1" + b"\2\1" + b"\2AB"
+    payload = b"\1\0\x2e\1\7\0\2\0" + b"1" + b"\x09\0\1\0" + leg + b"\4\0\0\0" + b"\3\0\xff\0\1" + b"\2\xc3\xbc"
+    assert schema.decode(payload) == {
+        "message_type": "basket",
+        "side": "buy",
+        "legs": [{"side": "sell", "px": Decimal("1.500"), "md_allocs": [{"qty": 258, "account": "AB"}]}],
+        "hedges": [],
+        "raw": b"\xff\0\1",
+        "remark": "\u00fc",
+    }

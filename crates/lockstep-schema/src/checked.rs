@@ -63,7 +63,8 @@ fn add(
     let ends = fields.iter().map(|field| field.offset + field.len);
     let len = ends.chain(number.map(|_| place.offset + place.len)).max().unwrap_or(0);
     let name = message.name.clone();
-    let added = MessageSchema { name, number, fields, left_out: Vec::new(), fixed_len: len, len, line };
+    let (parts, left_out) = (Vec::new(), Vec::new());
+    let added = MessageSchema { name, number, fields, parts, left_out, fixed_len: len, len, line };
     schema.add(added).map_err(|what| error(line, "", what))
 }
 

@@ -1,9 +1,11 @@
 //! A field of a message, and its value in a payload.
 
 use crate::PRICE_DIGITS;
+use crate::parts::GroupEntries;
 use crate::text::{FieldKind, FieldOrder, FieldPadding};
+use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// A column of a schema: fields of one name in all messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +31,49 @@ pub enum FieldValue<'a> {
     Float(f64),
     /// The names of the bits that are set.
     Flags(FlagNames<'a>),
+    /// Bytes as they are.
+    Bytes(&'a [u8]),
+    /// The entries of a group.
+    Group(GroupEntries<'a>),
+}
+
+impl FieldValue<'_> {
+    /// As JSON: a price or decimal as text with all its digits, since readers of JSON have numbers of 53
+    /// bits; a set as a list of names, infinities and what is no number as text, bytes as text of
+    /// hexadecimal digits, and a group as a list of objects, in which a field without a value is null.
+    pub fn json(self, column: &FieldColumn) -> Value {
+        match self {
+            Self::Number(number) if column.kind == FieldKind::Uint => (number as u64).into(),
+            Self::Number(number) if column.kind.has_decimals() => decimal(number, column.decimals).into(),
+            Self::Number(number) => number.into(),
+            Self::Text(text) => String::from_utf8_lossy(text).into(),
+            Self::Bool(value) => value.into(),
+            Self::Float(value) => {
+                Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+            }
+            Self::Flags(names) => names.list().collect(),
+            Self::Bytes(bytes) => hex(bytes).into(),
+            Self::Group(group) => group.json(),
+        }
+    }
+}
+
+/// The object of fields.
+pub(crate) fn json_of<'a>(
+    fields: impl Iterator<Item = (usize, &'a FieldColumn, Option<FieldValue<'a>>)>,
+) -> Value {
+    let fields = fields.map(|(_, column, value)| {
+        (column.name.clone(), value.map_or(Value::Null, |value| value.json(column)))
+    });
+    Value::Object(fields.collect::<Map<_, _>>())
+}
+
+/// Two hexadecimal digits for each byte.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}"); // memory takes all
+        text
+    })
 }
 
 /// Names of set bits: printed with '|' between, a bit without a name as its number.
@@ -106,7 +151,8 @@ impl MessageField {
         let signed = ((number << unused) as i64) >> unused;
         let limit = 10u64.pow(PRICE_DIGITS);
         match self.kind {
-            FieldKind::Ascii => None,
+            // Those behind the block are no fields of it.
+            FieldKind::Ascii | FieldKind::Utf8 | FieldKind::Bytes | FieldKind::Group => None,
             FieldKind::Uint => Some(FieldValue::Number(number as i64)),
             FieldKind::Int => Some(FieldValue::Number(signed)),
             FieldKind::Price => (number < limit).then_some(FieldValue::Number(number as i64)),

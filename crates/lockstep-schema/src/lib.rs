@@ -1,9 +1,10 @@
 //! # lockstep-schema: which fields a payload has
 //!
 //! A schema is a file: types of messages, and the fields of each at fixed places. It is TOML, or an XML of
-//! Simple Binary Encoding. A reader of the stream finds the message of a payload
-//! ([`PayloadSchema::message`]) and reads its fields ([`PayloadMessage::fields`]). Nothing is copied. No
-//! payload is an error: a field that a payload does not have is none.
+//! Simple Binary Encoding, whose messages may have groups and data behind those fields. A reader of the
+//! stream finds the message of a payload ([`PayloadSchema::message`]) and reads its fields
+//! ([`PayloadMessage::fields`]). Nothing is copied. No payload is an error: a field that a payload does not
+//! have is none.
 //!
 //! ```text
 //!  TOML: checked ─┐                        ┌─▶ message, fields    of a payload
@@ -16,6 +17,7 @@
 mod checked;
 mod field;
 mod generate;
+mod parts;
 mod sbe;
 mod text;
 
@@ -25,8 +27,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-pub use field::{FieldColumn, FieldValue, FlagNames, MessageField, decimal};
+pub use field::{FieldColumn, FieldValue, FlagNames, MessageField, decimal, hex};
 pub use generate::{SourceLanguage, generate, wireshark};
+pub use parts::{DataPlace, FieldBlock, GroupEntries, GroupSchema, MessagePart, PartForm};
 pub use text::{FieldKind, FieldOrder, FieldPadding};
 
 /// Columns that every file of the bridge has: no field has one of these names.
@@ -52,6 +55,8 @@ pub struct MessageSchema {
     pub number: Option<u64>,
     /// In the order of the schema.
     pub fields: Vec<MessageField>,
+    /// What stands behind them, in this order.
+    pub parts: Vec<MessagePart>,
     /// What the message has and no field shows: its name, and why.
     pub left_out: Vec<(String, String)>,
     /// Bytes in which its fields lie.
@@ -182,22 +187,20 @@ pub fn shown_type(number: u64, len: usize) -> String {
 /// A payload, read as one of the schema's messages.
 #[derive(Clone, Copy, Debug)]
 pub struct PayloadMessage<'a> {
-    columns: &'a [FieldColumn],
     /// Which one it is.
     pub schema: &'a MessageSchema,
-    /// The bytes in which its fields lie.
-    block: &'a [u8],
-    /// Of the schema with which it was written.
-    version: u64,
+    block: FieldBlock<'a>,
 }
 
 impl<'a> PayloadMessage<'a> {
-    /// Its fields: of each the index of its column, the column, and its value, if it has one.
+    /// Its fields and parts: of each the index of its column, the column, and its value, if it has one.
     pub fn fields(self) -> impl Iterator<Item = (usize, &'a FieldColumn, Option<FieldValue<'a>>)> {
-        self.schema.fields.iter().filter_map(move |field| {
-            let value = if field.since > self.version { None } else { field.value(self.block) };
-            self.columns.get(field.column).map(|column| (field.column, column, value))
-        })
+        self.block.fields()
+    }
+
+    /// Its fields as an object of JSON: see [`FieldValue::json`].
+    pub fn json(self) -> serde_json::Value {
+        field::json_of(self.fields())
     }
 }
 
@@ -248,7 +251,7 @@ impl PayloadSchema {
             Some(number) => NoMessage::Type(number, len),
             None => NoMessage::Short(offset + len),
         })?;
-        let (mut block, mut version) = (payload, 0);
+        let (mut block, mut rest, mut version) = (payload, None, 0);
         if let Some(header) = self.header {
             let short = NoMessage::Short(header.len);
             if let Some((place, wanted)) = header.schema {
@@ -260,12 +263,15 @@ impl PayloadSchema {
             let block_len = header.block_len.number(payload).ok_or(short)?;
             let end = usize::try_from(block_len).unwrap_or(usize::MAX).saturating_add(header.len);
             block = &payload[..end.min(payload.len())];
+            rest = payload.get(end..);
             version = match header.version {
                 Some((place, _)) => place.number(payload).ok_or(short)?,
                 None => u64::MAX,
             };
         }
-        Ok(PayloadMessage { columns: &self.columns, schema, block, version })
+        let MessageSchema { fields, parts, .. } = schema;
+        let block = FieldBlock { columns: &self.columns, fields, parts, block, rest, version };
+        Ok(PayloadMessage { schema, block })
     }
 
     /// A schema without messages yet.

@@ -37,11 +37,20 @@ pub enum FieldKind {
     Decimal,
     /// Bits, of which each has a name.
     Set,
+    /// Text of UTF-8 behind its length; of Simple Binary Encoding alone, as those below.
+    #[serde(skip)]
+    Utf8,
+    /// Bytes behind their length.
+    #[serde(skip)]
+    Bytes,
+    /// Entries, each of which has fields.
+    #[serde(skip)]
+    Group,
 }
 
 impl FieldKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::Uint,
         Self::Int,
         Self::Ascii,
@@ -51,11 +60,14 @@ impl FieldKind {
         Self::Float,
         Self::Decimal,
         Self::Set,
+        Self::Utf8,
+        Self::Bytes,
+        Self::Group,
     ];
 
     /// Whether its values are text.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Ascii | Self::Enum | Self::Set)
+        matches!(self, Self::Ascii | Self::Enum | Self::Set | Self::Utf8)
     }
 
     /// Whether its values have digits behind the point.
@@ -75,6 +87,9 @@ impl FieldKind {
             Self::Float => "float",
             Self::Decimal => "decimal",
             Self::Set => "set",
+            Self::Utf8 => "utf8",
+            Self::Bytes => "bytes",
+            Self::Group => "group",
         }
     }
 }

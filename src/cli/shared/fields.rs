@@ -6,7 +6,7 @@ use lockstep_daemon::failure::USAGE;
 use lockstep_schema::{
     FieldColumn, FieldKind, FieldValue, NoMessage, PayloadMessage, PayloadSchema, TYPE_COLUMN, decimal,
 };
-use serde_json::{Map, Number, Value};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
@@ -42,7 +42,9 @@ pub struct PayloadFields {
 
 /// Text in a line of fields: in quotes where its end would not be seen without.
 fn write_text(out: &mut impl Write, text: &[u8]) -> io::Result<()> {
-    let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\' | b'?');
+    let is_plain = |byte: &u8| {
+        byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=' | b'\\' | b'?' | b'{' | b'}' | b'[' | b']')
+    };
     if !text.is_empty() && text.iter().all(is_plain) {
         return out.write_all(text);
     }
@@ -64,21 +66,23 @@ fn write_value(out: &mut impl Write, column: &FieldColumn, value: FieldValue<'_>
         FieldValue::Bool(value) => write!(out, "{value}"),
         FieldValue::Float(value) => write!(out, "{value}"),
         FieldValue::Flags(names) => write_text(out, names.to_string().as_bytes()),
-    }
-}
-
-fn json_of(column: &FieldColumn, value: FieldValue<'_>) -> Value {
-    match value {
-        FieldValue::Number(number) if column.kind == FieldKind::Uint => (number as u64).into(),
-        // As text, since readers of JSON have numbers of 53 bits.
-        FieldValue::Number(number) if column.kind.has_decimals() => decimal(number, column.decimals).into(),
-        FieldValue::Number(number) => number.into(),
-        FieldValue::Text(text) => String::from_utf8_lossy(text).into(),
-        FieldValue::Bool(value) => value.into(),
-        FieldValue::Float(value) => {
-            Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+        FieldValue::Bytes(bytes) => write_text(out, bytes),
+        FieldValue::Group(group) => {
+            out.write_all(b"[")?;
+            for (index, entry) in group.entries().enumerate() {
+                out.write_all(if index == 0 { b"{" } else { b" {" })?;
+                for (place, (_, column, value)) in entry.fields().enumerate() {
+                    let gap = if place == 0 { "" } else { " " };
+                    write!(out, "{gap}{}=", column.name)?;
+                    match value {
+                        Some(value) => write_value(out, column, value)?,
+                        None => out.write_all(b"?")?,
+                    }
+                }
+                out.write_all(b"}")?;
+            }
+            out.write_all(b"]")
         }
-        FieldValue::Flags(names) => names.list().collect(),
     }
 }
 
@@ -128,10 +132,7 @@ impl PayloadFields {
     /// Adds the message's name and its fields to a line of JSON.
     pub fn add_json(&mut self, line: &mut Value, payload: &[u8]) {
         let Some(message) = self.message(payload) else { return };
-        let fields = message.fields().map(|(_, column, value)| {
-            (column.name.clone(), value.map_or(Value::Null, |value| json_of(column, value)))
-        });
-        line["fields"] = Value::Object(fields.collect::<Map<_, _>>());
+        line["fields"] = message.json();
         line[TYPE_COLUMN] = message.schema.name.clone().into();
     }
 
@@ -204,6 +205,29 @@ mod tests {
         assert!(odd.contains(" stock=\"\\n=?\\\\\" "), "{odd}");
         let empty = written(&mut fields(), &trade(b"    ", 1.5));
         assert!(empty.contains(" stock=\"\" "), "{empty}");
+    }
+
+    #[test]
+    fn a_group_is_a_list_of_entries_in_text_and_in_json() {
+        let text = include_str!("../../../crates/lockstep-schema/tests/it/fills.xml");
+        let schema = Some(PayloadSchema::parse(text).expect("a schema"));
+        let mut fields = PayloadFields { schema, ..PayloadFields::default() };
+        let header = [1u16, 302, 7, 2].map(u16::to_le_bytes);
+        let leg = [&b"2"[..], &1_500i64.to_le_bytes(), b"\x02\0\0\x01\x07\0\x03A B"].concat();
+        let parts = [b"1\x09\0\x02\0", &leg[..], &leg, b"\x04\0\0\0\x02\0\xff[\x01}"].concat();
+        let payload = [header.as_flattened(), &parts].concat();
+        let leg = "{side=sell px=1.500 md_allocs=[{qty=7 account=\"A B\"}]}";
+        assert_eq!(
+            written(&mut fields, &payload),
+            format!("basket side=buy legs=[{leg} {leg}] hedges=[] raw=\"\\xff[\" remark=\"}}\"")
+        );
+        let mut line = json!({});
+        fields.add_json(&mut line, &payload);
+        let leg = json!({ "side": "sell", "px": "1.500", "md_allocs": [{ "qty": 7, "account": "A B" }] });
+        assert_eq!(line["fields"]["legs"], json!([leg, leg]));
+        assert_eq!((&line["fields"]["raw"], &line["fields"]["hedges"]), (&json!("ff5b"), &json!([])));
+        let cut = written(&mut fields, &payload[..20]);
+        assert_eq!(cut, "basket side=buy legs=? hedges=? raw=? remark=?");
     }
 
     #[test]

@@ -199,6 +199,30 @@ fn each_call_of_a_handle_is_one_of_the_description() {
     assert!(unknown.is_empty(), "calls that bindings/api.toml does not know:\n{}", unknown.join("\n"));
 }
 
+/// A plan is a struct of C++ and an object of Java, whose fields are no arguments of a declaration.
+#[test]
+fn the_plan_of_a_trial_has_the_defaults_of_its_keywords_in_each_language() {
+    let description = Description::read();
+    let trial = description.call.iter().find(|call| call.name == "trial").expect("a call");
+    let cpp = super::read("bindings/c/include/lockstep_machine.hpp");
+    let java = super::read("bindings/java/src/io/lockstep/Trial.java");
+    let mut compared = 0;
+    for Taken { name, default } in trial.arguments("Python") {
+        let found = description.default.iter().find(|one| Some(one.name.as_str()) == default);
+        let word = found.and_then(|default| words(default, "Python").pop());
+        let Some(word) = word.filter(|word| word.parse::<u64>().is_ok()) else { continue };
+        assert!(cpp.contains(&format!("    std::uint64_t {name} = {word};\n")), "C++: {name}");
+        // Java's `run` has seeds as its argument.
+        let is_argument = trial.arguments("Java").iter().any(|taken| taken.name == name);
+        assert!(
+            is_argument || java.contains(&format!("    private long {name} = {word};\n")),
+            "Java: {name}"
+        );
+        compared += 1;
+    }
+    assert_eq!(compared, 3);
+}
+
 // ---------------------------------------------------------------------------- the table
 
 /// An argument as the page has it.

@@ -27,7 +27,10 @@ const MACHINE_HPP: &str = "bindings/c/include/lockstep_machine.hpp";
 const GO: [&str; 2] = ["bindings/go/lockstep.go", "bindings/go/participant.go"];
 const NODE: &str = "bindings/node/index.js";
 const PYTHON: &str = "bindings/python/python/lockstep/_native.pyi";
-const PYTHON_REQUEST: &str = "bindings/python/python/lockstep/_request.py";
+const PYTHON_MACHINE: &str = "bindings/python/python/lockstep/_machine.py";
+/// Where functions of the module are declared.
+const PYTHON_MODULE: [&str; 3] =
+    ["bindings/python/python/lockstep/_request.py", "bindings/python/python/lockstep/_trial.py", PYTHON];
 
 fn is_name(letter: char) -> bool {
     letter.is_alphanumeric() || letter == '_'
@@ -74,7 +77,20 @@ fn classes(language: &str, owner: &str, text: &str) -> Vec<String> {
 fn of_java(owner: &str) -> Vec<String> {
     let own = pascal(owner);
     let files = std::iter::once(own.as_str()).chain(parts("Java", owner));
-    files.map(|class| super::read(&format!("bindings/java/src/io/lockstep/{class}.java"))).collect()
+    let read = |class| super::read(&format!("bindings/java/src/io/lockstep/{class}.java"));
+    files.map(|class| of_interface(read(class))).collect()
+}
+
+/// A file of Java, in which the methods of an interface are public by their own words too.
+fn of_interface(text: String) -> String {
+    if !text.contains("\npublic interface ") {
+        return text;
+    }
+    let is_bare = |line: &str| line.ends_with(");") && line.starts_with("    ") && !line.starts_with("     ");
+    let shown = |line: &str| {
+        if is_bare(line) { format!("    public {}\n", line.trim()) } else { format!("{line}\n") }
+    };
+    text.lines().map(shown).collect()
 }
 
 /// The receivers of Go's methods that a handle is made of.
@@ -92,8 +108,8 @@ fn place(language: &str, owner: Option<&str>) -> Place {
         ("Go", _) => (GO.iter().map(|file| super::read(file)).collect(), 0),
         ("Java", Some(owner)) => (of_java(owner), 4),
         ("Node", _) => (of_classes(super::read(NODE)), 2),
-        ("Python", None) => (vec![super::read(PYTHON_REQUEST)], 0),
-        ("Python", _) => (of_classes(super::read(PYTHON)), 4),
+        ("Python", None) => (PYTHON_MODULE.iter().map(|file| super::read(file)).collect(), 0),
+        ("Python", _) => (of_classes(super::read(PYTHON) + &super::read(PYTHON_MACHINE)), 4),
         _ => (Vec::new(), 0),
     };
     Place { sections, indent }

@@ -1,7 +1,9 @@
 // What a user of the generated classes does.
 
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.HexFormat;
+import java.util.List;
 import java.util.Scanner;
 
 import com.example.Fills;
@@ -80,6 +82,34 @@ public final class Program {
         fill.spreadExponent = -2;
         fill.late = -2;
         System.out.println(HexFormat.of().formatHex(fill.encode()));
+        Fills.BasketLegs sold = new Fills.BasketLegs();
+        sold.side = Fills.Side.SELL;
+        sold.px = 1500;
+        for (String account : new String[] {"AB", ""}) {
+            Fills.BasketLegsMdAllocs alloc = new Fills.BasketLegsMdAllocs();
+            alloc.qty = 258;
+            alloc.account = account.getBytes(StandardCharsets.US_ASCII);
+            sold.mdAllocs.add(alloc);
+        }
+        Fills.BasketLegs bought = new Fills.BasketLegs();
+        bought.side = Fills.Side.BUY;
+        bought.px = -1;
+        Fills.BasketHedges hedge = new Fills.BasketHedges();
+        hedge.ratio = 0.5f;
+        Fills.Basket basket = new Fills.Basket();
+        basket.side = Fills.Side.BUY;
+        basket.legs = List.of(sold, bought);
+        basket.hedges.add(hedge);
+        basket.raw = new byte[] {-1, 0, 1};
+        basket.remark = "\u00fc".getBytes(StandardCharsets.UTF_8);
+        System.out.println(HexFormat.of().formatHex(basket.encode()));
+        sold.mdAllocs.get(0).account = new byte[256];
+        try {
+            basket.encode();
+            check(false);
+        } catch (IllegalArgumentException wrong) {
+            System.out.println(wrong.getMessage());
+        }
         Scanner lines = new Scanner(System.in);
         while (lines.hasNext()) {
             boolean isEach = lines.next().equals("each");

@@ -6,6 +6,8 @@
 #include "each.h"
 #include "fills.h"
 
+enum { OUT_LEN = 256 };
+
 static void print_hex(const uint8_t *bytes, size_t len) {
     for (size_t at = 0; at < len; at++) {
         printf("%02x", bytes[at]);
@@ -18,10 +20,16 @@ static const char *again(const char *schema, const uint8_t *payload, size_t len,
     if (schema[0] == 'f') {
         fills_new_fill fill;
         fills_halted halted;
+        fills_basket basket;
+        char room[1024];
+        fills_memory memory = {room, sizeof room, 0};
         if (fills_new_fill_matches(payload, len)) {
-            *out_len = FILLS_NEW_FILL_LEN;
-            wrong = fills_new_fill_decode(&fill, payload, len);
-            return wrong ? wrong : fills_new_fill_encode(&fill, out);
+            wrong = fills_new_fill_decode(&fill, payload, len, &memory);
+            return wrong ? wrong : fills_new_fill_encode(&fill, out, OUT_LEN, out_len);
+        }
+        if (fills_basket_matches(payload, len)) {
+            wrong = fills_basket_decode(&basket, payload, len, &memory);
+            return wrong ? wrong : fills_basket_encode(&basket, out, OUT_LEN, out_len);
         }
         if (!fills_halted_matches(payload, len)) {
             return "the payload is no message of the schema";
@@ -49,7 +57,7 @@ static const char *again(const char *schema, const uint8_t *payload, size_t len,
 }
 
 int main(void) {
-    uint8_t out[256];
+    uint8_t out[OUT_LEN];
     each_each it = {
         .on = true, .side = EACH_SIDE_SELL, .state = EACH_STATE_OPEN, .u1 = 200, .u2 = 513, .u3 = 66051,
         .u6 = 1108152157446, .u8 = UINT64_MAX, .i1 = -2, .i3 = -70000, .i5 = -5, .i8 = INT64_MIN,
@@ -77,8 +85,36 @@ int main(void) {
         .halt_reason = FILLS_HALT_REASON_EFP_ONLY, .new_fill_timestamp = UINT64_MAX, .share = 0.5f, .rate = -0.25,
         .spread_mantissa = -7, .spread_exponent = -2, .late = -2,
     };
-    assert(fills_new_fill_encode(&fill, out) == NULL);
-    print_hex(out, FILLS_NEW_FILL_LEN);
+    size_t encoded = 0;
+    assert(fills_new_fill_encode(&fill, out, sizeof out, &encoded) == NULL && encoded == FILLS_NEW_FILL_LEN);
+    print_hex(out, encoded);
+    const uint8_t raw[] = {255, 0, 1}, many[256] = {0};
+    fills_basket_legs_md_allocs allocs[] = {{.qty = 258, .account = (const uint8_t *)"AB", .account_len = 2}, {.qty = 258}};
+    const fills_basket_legs legs[] = {
+        {.side = FILLS_SIDE_SELL, .px = 1500, .md_allocs = allocs, .md_allocs_len = 2},
+        {.side = FILLS_SIDE_BUY, .px = -1},
+    };
+    const fills_basket_hedges hedge = {.ratio = 0.5f};
+    const fills_basket basket = {
+        .side = FILLS_SIDE_BUY, .legs = legs, .legs_len = 2, .hedges = &hedge, .hedges_len = 1, .raw = raw, .raw_len = 3,
+        .remark = (const uint8_t *)"\xc3\xbc", .remark_len = 2,
+    };
+    assert(fills_basket_encode(&basket, out, sizeof out, &encoded) == NULL);
+    print_hex(out, encoded);
+    fills_basket again_basket;
+    char little[16];
+    fills_memory memory = {little, sizeof little, 0};
+    assert(strcmp(fills_basket_decode(&again_basket, out, encoded, &memory),
+                  "legs: the memory has no room for its entries") == 0);
+    for (size_t room = 0; room < encoded; room++) {
+        uint8_t *exact = malloc(room + 1);
+        size_t len = 0;
+        assert(strcmp(fills_basket_encode(&basket, exact, room, &len), "there is no room for the message") == 0);
+        free(exact);
+    }
+    allocs[0].account = many;
+    allocs[0].account_len = sizeof many;
+    printf("%s\n", fills_basket_encode(&basket, out, sizeof out, &encoded));
     char schema[16], hex[1024];
     while (scanf("%15s %1023s", schema, hex) == 2) {
         const size_t len = strlen(hex) / 2;

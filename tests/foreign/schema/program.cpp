@@ -79,6 +79,27 @@ int main() {
     fill.spread_exponent = -2;
     fill.late = -2;
     print_hex(fill.encode());
+    fills::basket basket;
+    basket.side = fills::side_t::buy;
+    basket.legs.resize(2);
+    basket.legs[0].side = fills::side_t::sell;
+    basket.legs[0].px = 1500;
+    basket.legs[0].md_allocs.resize(2);
+    basket.legs[0].md_allocs[0].qty = basket.legs[0].md_allocs[1].qty = 258;
+    basket.legs[0].md_allocs[0].account = "AB";
+    basket.legs[1].side = fills::side_t::buy;
+    basket.legs[1].px = -1;
+    basket.hedges.resize(1);
+    basket.hedges[0].ratio = 0.5f;
+    basket.raw = std::string("\xff\0\1", 3);
+    basket.remark = "\xc3\xbc";
+    print_hex(basket.encode());
+    basket.legs[0].md_allocs[0].account = std::string(256, ' ');
+    try {
+        print_hex(basket.encode());
+    } catch (const std::invalid_argument& wrong) {
+        std::cout << wrong.what() << "\n";
+    }
     std::string schema, hex;
     while (std::cin >> schema >> hex) {
         std::vector<char> payload;

@@ -47,6 +47,20 @@ func main() {
 		HaltReason: fills.HaltReasonEfpOnly, NewFillTimestamp: math.MaxUint64, Share: 0.5, Rate: -0.25,
 		SpreadMantissa: -7, SpreadExponent: -2, Late: -2,
 	}.Encode())
+	allocs := []fills.BasketLegsMdAllocs{{Qty: 258, Account: []byte("AB")}, {Qty: 258}}
+	basket := fills.Basket{
+		Side: fills.SideBuy,
+		Legs: []fills.BasketLegs{
+			{Side: fills.SideSell, Px: 1500, MdAllocs: allocs},
+			{Side: fills.SideBuy, Px: -1},
+		},
+		Hedges: []fills.BasketHedges{{Ratio: 0.5}},
+		Raw:    []byte{255, 0, 1},
+		Remark: []byte("\u00fc"),
+	}
+	show(basket.Encode())
+	allocs[0].Account = make([]byte, 256)
+	show(basket.Encode())
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
 		schema, digits, _ := strings.Cut(lines.Text(), " ")

@@ -62,6 +62,24 @@ print(
         late: -2,
     }),
 );
+const basket = new fills.Basket({
+    side: fills.Side.buy,
+    legs: [
+        new fills.BasketLegs({
+            side: fills.Side.sell,
+            px: 1500n,
+            mdAllocs: ["AB", ""].map((text) => new fills.BasketLegsMdAllocs({ qty: 258, account: Buffer.from(text) })),
+        }),
+        new fills.BasketLegs({ side: fills.Side.buy, px: -1n }),
+    ],
+    hedges: [new fills.BasketHedges({ ratio: 0.5 })],
+    raw: Buffer.from([255, 0, 1]),
+    remark: Buffer.from("\u00fc"),
+});
+print(basket);
+assert.deepStrictEqual(fills.decode(basket.encode()).encode(), basket.encode());
+basket.legs[0].mdAllocs[0].account = Buffer.alloc(256);
+print(basket);
 for (const line of require("fs").readFileSync(0, "utf8").split("\n").filter(Boolean)) {
     const [schema, payload] = line.split(" ");
     try {

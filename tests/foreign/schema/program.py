@@ -66,6 +66,24 @@ printed(
         late=-2,
     )
 )
+basket = fills.Basket(
+    side=fills.Side.BUY,
+    legs=[
+        fills.BasketLegs(
+            side=fills.Side.SELL,
+            px=1500,
+            md_allocs=[fills.BasketLegsMdAllocs(qty=258, account=text) for text in (b"AB", b"")],
+        ),
+        fills.BasketLegs(side=fills.Side.BUY, px=-1),
+    ],
+    hedges=[fills.BasketHedges(ratio=0.5)],
+    raw=b"\xff\0\1",
+    remark="\u00fc".encode(),
+)
+printed(basket)
+assert fills.decode(basket.encode()) == basket
+basket.legs[0].md_allocs[0].account = bytes(256)
+printed(basket)
 for line in sys.stdin:
     schema, payload = line.split()
     try:

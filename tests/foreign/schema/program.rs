@@ -15,6 +15,25 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
+fn baskets() {
+    let alloc = |account: &[u8]| fills::BasketLegsMdAllocs { qty: 258, account: account.to_vec() };
+    let leg = |side, px, md_allocs| fills::BasketLegs { side, px, md_allocs };
+    let mut basket = fills::Basket {
+        side: fills::Side::BUY,
+        legs: vec![
+            leg(fills::Side::SELL, 1_500, vec![alloc(b"AB"), alloc(b"")]),
+            leg(fills::Side::BUY, -1, vec![]),
+        ],
+        hedges: vec![fills::BasketHedges { ratio: 0.5 }],
+        raw: vec![255, 0, 1],
+        remark: "\u{fc}".into(),
+    };
+    println!("{}", hex(&basket.encode().unwrap()));
+    assert!(fills::Basket::decode(&basket.encode().unwrap()).unwrap() == basket);
+    basket.legs[0].md_allocs[0].account = vec![0; 256];
+    println!("{}", basket.encode().unwrap_err());
+}
+
 fn main() {
     let it = Each {
         on: true,
@@ -60,8 +79,10 @@ fn main() {
         spread_mantissa: -7,
         spread_exponent: -2,
         late: -2,
+        ..fills::NewFill::default()
     };
     println!("{}", hex(&fill.encode().unwrap()));
+    baskets();
     for line in std::io::stdin().lines() {
         let line = line.unwrap();
         let (schema, payload) = line.split_once(' ').unwrap();

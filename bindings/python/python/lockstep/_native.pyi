@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from os import PathLike
 from pathlib import Path
-from typing import Any, Final, Literal, Self, TypedDict, TypeVar, Unpack, final
+from typing import Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack, final
 
 from typing_extensions import Buffer
 
@@ -370,6 +370,8 @@ class Journal:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
 
+_FieldValue: TypeAlias = int | float | bool | str | bytes | Decimal | list[str] | list[dict[str, _FieldValue]] | None
+
 @final
 class Schema:
     """A schema of payloads: TOML, or an XML of Simple Binary Encoding, as `lockstep schema check` takes it."""
@@ -386,9 +388,10 @@ class Schema:
     @property
     def messages(self) -> list[str]:
         """The names of its messages."""
-    def decode(self, payload: Buffer) -> dict[str, int | float | bool | str | Decimal | list[str] | None] | None:
+    def decode(self, payload: Buffer) -> dict[str, _FieldValue] | None:
         """The fields of a payload by their names, and the message's name as `message_type`; None of a payload that is no
-        message of the schema. A price or decimal is a Decimal, a set a list of names, and a field without a value None."""
+        message of the schema. A price or decimal is a Decimal, a set a list of names, a group a list of dictionaries, data
+        bytes or, where the schema names its characters, text, and a field without a value None."""
     def refusal(self, payload: Buffer) -> str | None:
         """Why a payload is no message of the schema; None if it is one."""
 

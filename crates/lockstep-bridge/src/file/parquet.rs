@@ -79,7 +79,8 @@ impl OptionalColumn {
         self.levels.push(1);
         match value {
             FieldValue::Number(number) => self.numbers.push(number),
-            FieldValue::Text(text) => self.texts.push(text),
+            FieldValue::Text(text) | FieldValue::Bytes(text) => self.texts.push(text),
+            FieldValue::Group(group) => self.texts.push(group.json().to_string().as_bytes()),
             FieldValue::Flags(names) => self.texts.push(names.to_string().as_bytes()),
             FieldValue::Bool(value) => self.bools.push(value),
             FieldValue::Float(value) => self.floats.push(value),
@@ -96,7 +97,12 @@ impl OptionalColumn {
         self.levels.resize(rows, 0);
         let levels = Some(&self.levels[..]);
         match kind {
-            FieldKind::Ascii | FieldKind::Enum | FieldKind::Set => {
+            FieldKind::Ascii
+            | FieldKind::Enum
+            | FieldKind::Set
+            | FieldKind::Utf8
+            | FieldKind::Bytes
+            | FieldKind::Group => {
                 column.typed::<ByteArrayType>().write_batch(&self.texts.take(), levels, None)?
             }
             FieldKind::Bool => column.typed::<BoolType>().write_batch(&self.bools, levels, None)?,
@@ -233,9 +239,11 @@ fn stream_column(name: &str) -> Result<Type, ParquetError> {
 /// The column of the file for one of a user's schema.
 fn field_column(name: &str, kind: FieldKind, decimals: u8) -> Result<Type, ParquetError> {
     let (physical, logical) = match kind {
-        FieldKind::Ascii | FieldKind::Enum | FieldKind::Set => {
+        FieldKind::Ascii | FieldKind::Enum | FieldKind::Set | FieldKind::Utf8 => {
             (Physical::BYTE_ARRAY, Some(LogicalType::String))
         }
+        FieldKind::Bytes => (Physical::BYTE_ARRAY, None),
+        FieldKind::Group => (Physical::BYTE_ARRAY, Some(LogicalType::Json)),
         FieldKind::Uint => (Physical::INT64, Some(LogicalType::integer(64, false))),
         FieldKind::Int => (Physical::INT64, Some(LogicalType::integer(64, true))),
         FieldKind::Price | FieldKind::Decimal => {

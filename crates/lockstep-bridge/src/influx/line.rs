@@ -7,7 +7,7 @@ use crate::failure::{FAILED, USAGE};
 use crate::file::csv::{NAME_COLUMNS, write_escaped, write_hex};
 use crate::record::StreamRecord;
 use crate::target::TargetError;
-use lockstep_schema::{FieldKind, FieldValue, PayloadMessage, PayloadSchema, TYPE_COLUMN, decimal};
+use lockstep_schema::{FieldKind, FieldValue, PayloadMessage, PayloadSchema, TYPE_COLUMN, decimal, hex};
 use std::io::{self, Write};
 
 /// Longest text of a field, as the server takes it.
@@ -112,6 +112,17 @@ impl PointWriter {
                 }
                 (Some(FieldValue::Number(number)), _) => write!(out, ",{}={number}i", column.name)?,
                 (Some(FieldValue::Text(text)), _) => write_text(out, &column.name, text)?,
+                // One that the server does not take has no value: the payload is beside it.
+                (Some(FieldValue::Bytes(bytes)), _) if 2 * bytes.len() <= TEXT_LEN_MAX => {
+                    write_text(out, &column.name, hex(bytes).as_bytes())?;
+                }
+                (Some(FieldValue::Group(group)), _) => {
+                    let json = group.json().to_string();
+                    if json.len() <= TEXT_LEN_MAX {
+                        write_text(out, &column.name, json.as_bytes())?;
+                    }
+                }
+                (Some(FieldValue::Bytes(_)), _) => {}
                 (Some(FieldValue::Flags(names)), _) => {
                     write_text(out, &column.name, names.to_string().as_bytes())?;
                 }
@@ -269,5 +280,23 @@ mod tests {
         assert!(
             matches!(error, TargetError::Fatal { code: FAILED, what } if what.contains("seq 3") && what.contains("payload"))
         );
+    }
+
+    #[test]
+    fn a_group_is_a_text_of_json_and_one_that_is_too_long_is_none() {
+        let schema = include_str!("../../../lockstep-schema/tests/it/fills.xml");
+        let of = |hedges: usize| {
+            let mut payload = [1u16, 302, 7, 2].map(u16::to_le_bytes).as_flattened().to_vec();
+            payload.extend(b"1\x09\0\0\0\x04\0");
+            payload.extend((hedges as u16).to_le_bytes());
+            payload.extend(0.5f32.to_le_bytes().repeat(hedges));
+            payload.extend(b"\x02\0\xff\0\x01a");
+            point(&payload, InfluxPayload::None, Some(schema))
+        };
+        let text = of(1);
+        let wanted =
+            ",side=\"buy\",legs=\"[]\",hedges=\"[{\\\"ratio\\\":0.5}]\",raw=\"ff00\",remark=\"a\" 9\n";
+        assert!(text.ends_with(wanted), "{text}");
+        assert!(of(10_000).ends_with(",legs=\"[]\",raw=\"ff00\",remark=\"a\" 9\n"));
     }
 }

@@ -30,6 +30,10 @@ struct TypedColumn {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SqlKind {
     Text,
+    /// Bytes as they are.
+    Bytea,
+    /// A text of JSON, which the server keeps as it is: what a `jsonb` has, is no more what was written.
+    Json,
     Bigint,
     /// With so many digits, of which so many are behind the point.
     Numeric(u32, u8),
@@ -44,7 +48,9 @@ impl SqlKind {
             FieldKind::Uint if is_long => LONG,
             FieldKind::Uint | FieldKind::Int => Self::Bigint,
             FieldKind::Price | FieldKind::Decimal => Self::Numeric(PRICE_DIGITS, column.decimals),
-            FieldKind::Ascii | FieldKind::Enum | FieldKind::Set => Self::Text,
+            FieldKind::Ascii | FieldKind::Enum | FieldKind::Set | FieldKind::Utf8 => Self::Text,
+            FieldKind::Bytes => Self::Bytea,
+            FieldKind::Group => Self::Json,
             FieldKind::Bool => Self::Boolean,
             FieldKind::Float => Self::Double,
         }
@@ -54,6 +60,8 @@ impl SqlKind {
     fn sql(self) -> String {
         match self {
             Self::Text => "text".into(),
+            Self::Bytea => "bytea".into(),
+            Self::Json => "json".into(),
             Self::Bigint => "bigint".into(),
             Self::Numeric(digits, decimals) => format!("numeric({digits},{decimals})"),
             Self::Boolean => "boolean".into(),
@@ -65,6 +73,8 @@ impl SqlKind {
     fn bytes_of(self, column: &str) -> String {
         match self {
             Self::Text => format!("convert_to({column}, 'UTF8')"),
+            Self::Bytea => column.to_owned(),
+            Self::Json => format!("convert_to({column}::text, 'UTF8')"),
             Self::Bigint => format!("int8send({column})"),
             Self::Numeric(..) => format!("numeric_send({column})"),
             Self::Boolean => format!("boolsend({column})"),
@@ -172,7 +182,8 @@ fn put(out: &mut BytesMut, kind: SqlKind, value: FieldValue<'_>) -> bool {
     match (value, kind) {
         // Text of PostgreSQL has no zero.
         (FieldValue::Text(text), _) if text.contains(&0) => return false,
-        (FieldValue::Text(text), _) => out.put_slice(text),
+        (FieldValue::Text(bytes) | FieldValue::Bytes(bytes), _) => out.put_slice(bytes),
+        (FieldValue::Group(group), _) => out.put_slice(group.json().to_string().as_bytes()),
         (FieldValue::Flags(names), _) => out.put_slice(names.to_string().as_bytes()),
         (FieldValue::Bool(value), _) => out.put_u8(value.into()),
         (FieldValue::Float(value), _) => out.put_f64(value),
@@ -261,5 +272,24 @@ mod tests {
         let wanted = [&b"\0\0\0\x05trade"[..], &null, b"\0\0\0\x08", &[0; 8], &null, &null];
         assert_eq!(appended(&zero), wanted.concat());
         assert_eq!(appended(b"?"), [null; 5].concat());
+    }
+
+    #[test]
+    fn a_group_is_json_that_stays_as_it_is_written_and_data_is_text_or_bytes() {
+        let schema = include_str!("../../../lockstep-schema/tests/it/fills.xml");
+        let mut columns = TypedColumns::of(PayloadSchema::parse(schema).expect("a schema"));
+        let definitions: Vec<_> = columns.definitions().map(|(name, of)| format!("{name} {of}")).collect();
+        for definition in ["legs json", "hedges json", "raw bytea", "remark text"] {
+            assert!(definitions.iter().any(|found| found == definition), "{definitions:?}");
+        }
+        assert!(columns.digest().contains("convert_to(\"legs\"::text, 'UTF8')"));
+        let header = [1u16, 302, 7, 2].map(u16::to_le_bytes);
+        let rest = [&b"1\x09\0\0\0\x04\0\x01\0"[..], &0.5f32.to_le_bytes(), b"\x02\0\xff\0\x01a"].concat();
+        let mut out = BytesMut::new();
+        columns.append(&[header.as_flattened(), &rest].concat(), &mut out);
+        let values = [&b"\0\0\0\x02[]"[..], b"\0\0\0\x0f[{\"ratio\":0.5}]", b"\0\0\0\x02\xff\0\0\0\0\x01a"];
+        for value in values {
+            assert!(out.windows(value.len()).any(|window| window == value), "{value:?} in {out:?}");
+        }
     }
 }

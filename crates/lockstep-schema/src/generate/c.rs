@@ -2,10 +2,14 @@
 
 use super::Code;
 use super::names::Name;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
 use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/c.txt");
+/// What messages with groups or data need beside that.
+const PARTS: &str = include_str!("support/c_parts.txt");
 
 /// The source; each name begins with that of the schema.
 pub fn source(plan: &SourcePlan, name: &str) -> String {
@@ -21,11 +25,17 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
     );
     code.lines(0, format!("#ifndef {large}_SCHEMA_H\n#define {large}_SCHEMA_H", large = prefix.large));
     code.text(&SUPPORT.replace("@p@", &prefix.small));
+    if plan.messages.iter().any(|message| !message.parts.is_empty()) {
+        code.text(&PARTS.replace("@p@", &prefix.small));
+    }
     type_of(&mut code, plan, prefix);
     for names in &plan.names {
         named(&mut code, names, prefix);
     }
     for message in &plan.messages {
+        for group in groups(&message.parts) {
+            entry(&mut code, plan, group, prefix);
+        }
         structure(&mut code, plan, message, prefix);
         matches(&mut code, message, prefix);
         decode(&mut code, plan, message, prefix);
@@ -83,19 +93,23 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage, prefix: 
     for words in &message.left_out {
         code.lines(0, format!("/* Without {words}. */"));
     }
-    code.lines(
-        0,
-        format!(
-            "#define {}_{}_LEN {}\n\ntypedef struct {of} {{",
-            prefix.large,
-            message.name.upper(),
-            message.len
-        ),
-    );
-    if message.fields.is_empty() {
+    code.lines(0, format!("#define {}_{}_LEN {}\n", prefix.large, message.name.upper(), message.len));
+    members(code, plan, &of, (&message.fields, &message.parts), prefix);
+}
+
+/// The structure of a block.
+fn members(
+    code: &mut Code,
+    plan: &SourcePlan,
+    of: &str,
+    (fields, parts): (&[PlanField], &[PlanPart]),
+    prefix: &Prefix,
+) {
+    code.lines(0, format!("typedef struct {of} {{"));
+    if fields.is_empty() && parts.is_empty() {
         code.lines(1, "char nothing;");
     }
-    for field in &message.fields {
+    for field in fields {
         let bits = 8 * field.width();
         let name = field.name.snake();
         let declared = match field.form {
@@ -109,7 +123,148 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage, prefix: 
             plan.names_of(field.form).map(|names| format!(" {}_{}_….", prefix.large, names.name.upper()));
         code.lines(1, format!("/* {}{} */\n{declared};", field.doc, values.unwrap_or_default()));
     }
+    for part in parts {
+        let name = part.name.snake();
+        let item = match &part.form {
+            PlanForm::Group(group) => format!("struct {}_{}", prefix.small, group.name.snake()),
+            PlanForm::Data { .. } => "uint8_t".into(),
+        };
+        code.lines(1, format!("/* {} */\nconst {item} *{name};\nsize_t {name}_len;", part.doc));
+    }
     code.lines(0, format!("}} {of};"));
+}
+
+/// The numbers of a place, as arguments.
+fn place_of(place: NumberPlace) -> String {
+    format!("{}, {}, {}", place.offset, place.len, u8::from(place.is_little()))
+}
+
+/// The statements that read a part from `rest` into `out`.
+fn read_part(part: &PlanPart, prefix: &Prefix) -> String {
+    let (small, plain, name) = (&prefix.small, part.name.plain(), part.name.snake());
+    let early = format!("{{\n    return \"{plain}: the payload ends too early\";\n}}");
+    let read = match &part.form {
+        PlanForm::Data { header_len, length } => format!(
+            "if (!{small}_data__(rest, {header_len}, {}, &out->{name}, &out->{name}_len)) {early}",
+            place_of(*length)
+        ),
+        PlanForm::Group(group) => {
+            let of = format!("{small}_{}", group.name.snake());
+            let (block, count) = (place_of(group.block_place), place_of(group.count_place));
+            format!(
+                "size_t block, count;
+if (!{small}_head__(rest, {len}, {block}, {count}, &block, &count)) {early}
+{of} *entries = ({of} *){small}_room__(memory, count, sizeof *entries);
+if (entries == NULL && count > 0) {{
+    return \"{plain}: the memory has no room for its entries\";
+}}
+for (size_t at = 0; at < count; at++) {{
+    const size_t before = rest->len;
+    const uint8_t *entry = {small}_take__(rest, block);
+    if (entry == NULL) {{
+        return \"{plain}: the payload ends too early\";
+    }}
+    const char *wrong = {of}_read__(&entries[at], entry, block, version, rest, memory);
+    if (wrong != NULL) {{
+        return wrong;
+    }}
+    if (rest->len == before) {{
+        return \"{plain}: its entries have no bytes\";
+    }}
+}}
+out->{name} = entries;
+out->{name}_len = count;",
+                len = group.header_len
+            )
+        }
+    };
+    let inner: String = read.lines().map(|line| format!("    {line}\n")).collect();
+    match part.since {
+        0 => format!("{{\n{inner}}}"),
+        since => format!("if (version >= UINT64_C({since})) {{\n{inner}}}"),
+    }
+}
+
+/// The statements that append a part of `it`.
+fn write_part(part: &PlanPart, prefix: &Prefix) -> String {
+    let (small, plain, name) = (&prefix.small, part.name.plain(), part.name.snake());
+    let head = |header_len: usize, block: &str, block_len: usize, count: NumberPlace| {
+        format!(
+            "wrong = {small}_put_head__(place, {header_len}, {block}, {block_len}, {}, it->{name}_len,\n    \"{plain}: it is too long\");\nif (wrong != NULL) {{\n    return wrong;\n}}\n",
+            place_of(count)
+        )
+    };
+    match &part.form {
+        PlanForm::Data { header_len, length } => {
+            let failed = format!("    return {small}_NO_ROOM__;\n}}");
+            head(*header_len, "0, 0, 0", 0, *length)
+                + &format!(
+                    "if (it->{name}_len > 0) {{\n    uint8_t *bytes = {small}_more__(place, it->{name}_len);\n    if (bytes == NULL) {{\n    {}\n    memcpy(bytes, it->{name}, it->{name}_len);\n}}",
+                    failed.replace('\n', "\n    ")
+                )
+        }
+        PlanForm::Group(group) => {
+            let of = format!("{small}_{}", group.name.snake());
+            head(group.header_len, &place_of(group.block_place), group.block_len, group.count_place)
+                + &format!(
+                    "for (size_t at = 0; at < it->{name}_len; at++) {{\n    wrong = {of}_write__(&it->{name}[at], place);\n    if (wrong != NULL) {{\n        return wrong;\n    }}\n}}"
+                )
+        }
+    }
+}
+
+/// The structure of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup, prefix: &Prefix) {
+    let of = format!("{}_{}", prefix.small, group.name.snake());
+    code.gap();
+    code.lines(0, format!("/* {} */", group.headline));
+    for words in &group.left_out {
+        code.lines(0, format!("/* Without {words}. */"));
+    }
+    members(code, plan, &of, (&group.fields, &group.parts), prefix);
+    let small = &prefix.small;
+    code.gap();
+    code.lines(0, format!("static inline const char *{of}_read__({of} *out, const uint8_t *payload, size_t end, uint64_t version, {small}_rest__ *rest,\n    {small}_memory *memory) {{"));
+    code.lines(1, "(void)payload;\n(void)end;\n(void)version;\n(void)rest;\n(void)memory;\nmemset(out, 0, sizeof *out);");
+    read_fields(code, &group.fields, true, prefix);
+    for part in &group.parts {
+        code.lines(1, read_part(part, prefix));
+    }
+    code.lines(1, "return NULL;");
+    code.lines(0, "}");
+    code.gap();
+    code.lines(
+        0,
+        format!("static inline const char *{of}_write__(const {of} *it, {small}_place__ *place) {{"),
+    );
+    code.lines(1, format!("uint8_t *out = {small}_more__(place, {len});\nif (out == NULL) {{\n    return {small}_NO_ROOM__;\n}}\nmemset(out, 0, {len});", len = group.block_len));
+    if group.fields.is_empty() && group.parts.is_empty() {
+        code.lines(1, "(void)it;");
+    }
+    for field in &group.fields {
+        code.lines(1, write(field, prefix));
+    }
+    if !group.parts.is_empty() {
+        code.lines(1, "const char *wrong;");
+    }
+    for part in &group.parts {
+        code.lines(1, write_part(part, prefix));
+    }
+    code.lines(1, "return NULL;");
+    code.lines(0, "}");
+}
+
+/// The statements that read the fields of a block of Simple Binary Encoding, which may end early.
+fn read_fields(code: &mut Code, fields: &[PlanField], has_version: bool, prefix: &Prefix) {
+    for field in fields {
+        let is_later = field.since > 0 && has_version;
+        let since = if is_later { format!(" || version < {}", field.since) } else { String::new() };
+        code.lines(1, format!("if (end < {}{since}) {{", field.end()));
+        code.lines(2, absent(field, prefix));
+        code.lines(1, "} else {");
+        code.lines(2, read(field, prefix));
+        code.lines(1, "}");
+    }
 }
 
 fn matches(code: &mut Code, message: &PlanMessage, prefix: &Prefix) {
@@ -172,9 +327,16 @@ fn absent(field: &PlanField, prefix: &Prefix) -> String {
 }
 
 fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage, prefix: &Prefix) {
-    let of = format!("{}_{}", prefix.small, message.name.snake());
+    let (small, has_parts) = (&prefix.small, !message.parts.is_empty());
+    let of = format!("{small}_{}", message.name.snake());
+    let words = if has_parts {
+        ".\n * Its entries are stored in `memory`, and its data stays in the payload"
+    } else {
+        ""
+    };
+    let memory = if has_parts { format!(",\n    {small}_memory *memory") } else { String::new() };
     code.gap();
-    code.lines(0, format!("/* The message in the bytes of a payload. Returns NULL, or what is wrong. */\nstatic inline const char *{of}_decode({of} *out, const uint8_t *payload, size_t len) {{"));
+    code.lines(0, format!("/* The message in the bytes of a payload{words}. Returns NULL, or what is wrong. */\nstatic inline const char *{of}_decode({of} *out, const uint8_t *payload, size_t len{memory}) {{"));
     code.lines(
         1,
         format!("if (!{of}_matches(payload, len)) {{\n    return \"the payload has another type\";\n}}"),
@@ -189,8 +351,10 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage, prefix: &Pr
                     number(prefix, header.block_len)
                 ),
             );
-            if let Some((place, _)) = header.version.filter(|_| message.has_later()) {
-                code.lines(1, format!("const uint64_t version = {};", number(prefix, place)));
+            if message.has_later() {
+                let version =
+                    header.version.map_or_else(|| "UINT64_MAX".into(), |(place, _)| number(prefix, place));
+                code.lines(1, format!("const uint64_t version = {version};\n(void)version;"));
             }
             code.lines(1, "(void)end;");
         }
@@ -201,19 +365,18 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage, prefix: &Pr
         }
     }
     code.lines(1, "memset(out, 0, sizeof *out);");
-    for field in &message.fields {
-        let has_version = plan.header.is_some_and(|header| header.version.is_some());
-        if plan.header.is_some() {
-            let is_later = field.since > 0 && has_version;
-            let since = if is_later { format!(" || version < {}", field.since) } else { String::new() };
-            code.lines(1, format!("if (end < {}{since}) {{", field.end()));
-            code.lines(2, absent(field, prefix));
-            code.lines(1, "} else {");
-            code.lines(2, read(field, prefix));
-            code.lines(1, "}");
-        } else {
-            code.lines(1, read(field, prefix));
-        }
+    match plan.header {
+        Some(_) => read_fields(code, &message.fields, true, prefix),
+        None => message.fields.iter().for_each(|field| code.lines(1, read(field, prefix))),
+    }
+    if has_parts {
+        code.lines(
+            1,
+            format!("{small}_rest__ left = {{payload + end, len - end}};\n{small}_rest__ *rest = &left;\n(void)memory;"),
+        );
+    }
+    for part in &message.parts {
+        code.lines(1, read_part(part, prefix));
     }
     code.lines(1, "return NULL;");
     code.lines(0, "}");
@@ -248,25 +411,32 @@ fn write(field: &PlanField, prefix: &Prefix) -> String {
 }
 
 fn encode(code: &mut Code, message: &PlanMessage, prefix: &Prefix) {
-    let of = format!("{}_{}", prefix.small, message.name.snake());
+    let (small, has_parts) = (&prefix.small, !message.parts.is_empty());
+    let of = format!("{small}_{}", message.name.snake());
     code.gap();
-    code.lines(0, format!("/* The bytes of the message: {}_{}_LEN of them. Returns NULL, or what is wrong. */\nstatic inline const char *{of}_encode(const {of} *it, uint8_t *out) {{", prefix.large, message.name.upper()));
-    code.lines(1, format!("memset(out, 0, {});", message.len));
-    if message.fields.is_empty() {
+    if has_parts {
+        code.lines(0, format!("/* The bytes of the message in `out`, which has room for so many; how many they are is stored. Returns NULL, or\n * what is wrong. */\nstatic inline const char *{of}_encode(const {of} *it, uint8_t *out, size_t room, size_t *len) {{"));
+        code.lines(1, format!("{small}_place__ whole = {{out, room, 0}};\n{small}_place__ *place = &whole;\nif ({small}_more__(place, {}) == NULL) {{\n    return {small}_NO_ROOM__;\n}}", message.fixed_len));
+    } else {
+        code.lines(0, format!("/* The bytes of the message: {}_{}_LEN of them. Returns NULL, or what is wrong. */\nstatic inline const char *{of}_encode(const {of} *it, uint8_t *out) {{", prefix.large, message.name.upper()));
+    }
+    code.lines(1, format!("memset(out, 0, {});", if has_parts { message.fixed_len } else { message.len }));
+    if message.fields.is_empty() && !has_parts {
         code.lines(1, "(void)it;");
     }
     for field in &message.fields {
         code.lines(1, write(field, prefix));
     }
     for (place, number) in &message.constants {
-        let is_little = u8::from(place.is_little());
-        code.lines(
-            1,
-            format!(
-                "{}_put__(out, {}, {}, {is_little}, UINT64_C({number}));",
-                prefix.small, place.offset, place.len
-            ),
-        );
+        let place = place_of(*place);
+        code.lines(1, format!("{small}_put__(out, {place}, UINT64_C({number}));"));
+    }
+    if has_parts {
+        code.lines(1, "const char *wrong;");
+        for part in &message.parts {
+            code.lines(1, write_part(part, prefix));
+        }
+        code.lines(1, "*len = whole.used;");
     }
     code.lines(1, "return NULL;");
     code.lines(0, "}");

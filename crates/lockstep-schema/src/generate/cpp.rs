@@ -2,7 +2,9 @@
 
 use super::Code;
 use super::names::Name;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
 use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/cpp.txt");
@@ -11,7 +13,7 @@ const SUPPORT: &str = include_str!("support/cpp.txt");
 pub fn source(plan: &SourcePlan, name: &str) -> String {
     let name = Name::of(name);
     let mut code = Code::begun("//", "cpp", plan);
-    code.lines(0, "#pragma once\n\n#include <algorithm>\n#include <array>\n#include <cstddef>\n#include <cstdint>\n#include <cstring>\n#include <stdexcept>\n#include <string>\n#include <string_view>\n#include <variant>\n");
+    code.lines(0, "#pragma once\n\n#include <algorithm>\n#include <array>\n#include <cstddef>\n#include <cstdint>\n#include <cstring>\n#include <initializer_list>\n#include <stdexcept>\n#include <string>\n#include <string_view>\n#include <utility>\n#include <variant>\n#include <vector>\n");
     code.lines(0, format!("namespace {} {{", name.snake()));
     code.text(SUPPORT);
     type_of(&mut code, plan);
@@ -131,21 +133,119 @@ fn write(field: &PlanField) -> String {
     format!("detail::put(out.data(), {at}, {len}, {is_little}, {value});")
 }
 
-fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
-    let name = message.name.snake();
+fn place_of(place: NumberPlace) -> String {
+    format!("{{{}, {}, {}}}", place.offset, place.len, place.is_little())
+}
+
+fn read_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.snake());
+    let value = match &part.form {
+        PlanForm::Group(group) => format!(
+            "detail::group<{of}>(\"{plain}\", rest, {}, {}, {}, [&](bytes entry) {{ return {of}::read(entry, version, rest); }})",
+            group.header_len,
+            place_of(group.block_place),
+            place_of(group.count_place),
+            of = group.name.snake(),
+        ),
+        PlanForm::Data { header_len, length } => {
+            format!("std::string(detail::data(\"{plain}\", rest, {header_len}, {}))", place_of(*length))
+        }
+    };
+    match part.since {
+        0 => format!("it.{name} = {value};"),
+        since => format!("if (version >= {since}u) {{\n    it.{name} = {value};\n}}"),
+    }
+}
+
+fn write_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.snake());
+    match &part.form {
+        PlanForm::Group(group) => format!(
+            "detail::put_head(\"{plain}\", whole, {}, {{{{{}, {}}}, {{{}, {name}.size()}}}});\nfor (const auto& entry : {name}) {{\n    entry.write(whole);\n}}",
+            group.header_len,
+            place_of(group.block_place),
+            group.block_len,
+            place_of(group.count_place),
+        ),
+        PlanForm::Data { header_len, length } => format!(
+            "detail::put_head(\"{plain}\", whole, {header_len}, {{{{{}, {name}.size()}}}});\nwhole.insert(whole.end(), {name}.begin(), {name}.end());",
+            place_of(*length),
+        ),
+    }
+}
+
+/// The begin of a structure: its fields.
+fn declaration(
+    code: &mut Code,
+    plan: &SourcePlan,
+    of: (&str, &str, &[String]),
+    fields: &[PlanField],
+    parts: &[PlanPart],
+) {
+    let (name, headline, left_out) = of;
     code.gap();
-    code.lines(0, format!("// {}", message.headline()));
-    for words in &message.left_out {
+    code.lines(0, format!("// {headline}"));
+    for words in left_out {
         code.lines(0, format!("// Without {words}."));
     }
     code.lines(0, format!("struct {name} {{"));
-    for field in &message.fields {
+    for field in fields {
         code.lines(1, format!("// {}\n{} {}{{}};", field.doc, type_name(plan, field), field.name.snake()));
     }
+    for part in parts {
+        let of = match &part.form {
+            PlanForm::Group(group) => format!("std::vector<struct {}>", group.name.snake()),
+            PlanForm::Data { .. } => "std::string".into(),
+        };
+        code.lines(1, format!("// {}\n{of} {}{{}};", part.doc, part.name.snake()));
+    }
+}
+
+/// The structure of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup) {
+    let name = group.name.snake();
+    declaration(code, plan, (&name, &group.headline, &group.left_out), &group.fields, &group.parts);
+    code.gap();
+    code.lines(1, format!("static struct {name} read(bytes payload, [[maybe_unused]] std::uint64_t version, [[maybe_unused]] bytes& rest) {{"));
+    code.lines(2, "[[maybe_unused]] const std::size_t end = payload.size();");
+    code.lines(2, format!("struct {name} it;"));
+    for field in &group.fields {
+        code.lines(2, read(plan, field));
+    }
+    for part in &group.parts {
+        code.lines(2, read_part(part));
+    }
+    code.lines(2, "return it;");
+    code.lines(1, "}");
+    code.gap();
+    code.lines(1, "void write(std::vector<std::uint8_t>& whole) const {");
+    code.lines(2, format!("std::array<std::uint8_t, {}> out{{}};", group.block_len));
+    for field in &group.fields {
+        code.lines(2, write(field));
+    }
+    code.lines(2, "whole.insert(whole.end(), out.begin(), out.end());");
+    for part in &group.parts {
+        code.lines(2, write_part(part));
+    }
+    code.lines(1, "}");
+    code.lines(0, "};");
+}
+
+fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
+    for group in groups(&message.parts) {
+        entry(code, plan, group);
+    }
+    let name = message.name.snake();
+    let of = (&*name, &*message.headline(), &*message.left_out);
+    declaration(code, plan, of, &message.fields, &message.parts);
+    let empty = if message.parts.is_empty() { "" } else { ", while its groups and data are empty" };
     code.gap();
     code.lines(
         1,
-        format!("// Bytes of the message.\nstatic constexpr std::size_t encoded_size = {};", message.len),
+        format!(
+            "// Bytes of the message{empty}.\nstatic constexpr std::size_t encoded_size = {};",
+            message.len
+        ),
     );
     code.gap();
     code.lines(1, "// Whether a payload has its type.\nstatic bool matches(bytes payload) {");
@@ -184,14 +284,23 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     for field in &message.fields {
         code.lines(2, read(plan, field));
     }
+    if !message.parts.is_empty() {
+        code.lines(2, "bytes rest = payload.substr(end);");
+    }
+    for part in &message.parts {
+        code.lines(2, read_part(part));
+    }
     code.lines(2, "return it;");
     code.lines(1, "}");
 }
 
 fn encode(code: &mut Code, message: &PlanMessage) {
     code.gap();
-    code.lines(1, "// The bytes of the message; throws std::invalid_argument if a number is too large for its field.\nstd::array<std::uint8_t, encoded_size> encode() const {");
-    code.lines(2, "std::array<std::uint8_t, encoded_size> out{};");
+    let has_parts = !message.parts.is_empty();
+    let of = if has_parts { "std::vector<std::uint8_t>" } else { "std::array<std::uint8_t, encoded_size>" };
+    code.lines(1, format!("// The bytes of the message; throws std::invalid_argument if a number is too large for its field.\n{of} encode() const {{"));
+    let len = if has_parts { message.fixed_len.to_string() } else { "encoded_size".into() };
+    code.lines(2, format!("std::array<std::uint8_t, {len}> out{{}};"));
     for field in &message.fields {
         code.lines(2, write(field));
     }
@@ -202,7 +311,13 @@ fn encode(code: &mut Code, message: &PlanMessage) {
             format!("detail::put(out.data(), {}, {}, {is_little}, {number}u);", place.offset, place.len),
         );
     }
-    code.lines(2, "return out;");
+    if has_parts {
+        code.lines(2, "std::vector<std::uint8_t> whole(out.begin(), out.end());");
+    }
+    for part in &message.parts {
+        code.lines(2, write_part(part));
+    }
+    code.lines(2, if has_parts { "return whole;" } else { "return out;" });
     code.lines(1, "}");
 }
 

@@ -2,7 +2,9 @@
 
 use super::Code;
 use super::names::Name;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
 use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/go.txt");
@@ -25,6 +27,9 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
         named(&mut code, names);
     }
     for message in &plan.messages {
+        for group in groups(&message.parts) {
+            entry(&mut code, plan, group);
+        }
         structure(&mut code, plan, message);
         decode(&mut code, plan, message);
         encode(&mut code, message);
@@ -150,29 +155,154 @@ fn write(field: &PlanField) -> String {
     }
 }
 
-fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
-    let name = message.name.pascal();
-    code.lines(0, format!("\n// {name} is: {}", message.headline()));
-    for words in &message.left_out {
+fn place_of(place: NumberPlace) -> String {
+    format!("place{{{}, {}, {}}}", place.offset, place.len, place.is_little())
+}
+
+/// The statements that read a part from `rest` into `it`.
+fn read_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.pascal());
+    let read = match &part.form {
+        PlanForm::Group(group) => format!(
+            "if err := group(\"{plain}\", rest, {}, {}, {}, func(payload []byte) error {{\n    entry, err := read{}(payload, version, rest)\n    it.{name} = append(it.{name}, entry)\n    return err\n}}); err != nil {{\n    return it, err\n}}",
+            group.header_len,
+            place_of(group.block_place),
+            place_of(group.count_place),
+            group.name.pascal(),
+        ),
+        PlanForm::Data { header_len, length } => format!(
+            "if found, err := data(\"{plain}\", rest, {header_len}, {}); err != nil {{\n    return it, err\n}} else {{\n    it.{name} = append([]byte(nil), found...)\n}}",
+            place_of(*length),
+        ),
+    };
+    match part.since {
+        0 => read,
+        since => {
+            let inner: String = read.lines().map(|line| format!("    {line}\n")).collect();
+            format!("if version >= {since} {{\n{inner}}}")
+        }
+    }
+}
+
+/// The statements that append a part to `whole`.
+fn write_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.pascal());
+    let failed = "; err != nil {\n    return nil, err\n}";
+    match &part.form {
+        PlanForm::Group(group) => format!(
+            "if err := putHead(\"{plain}\", &whole, {}, {}, {}, {}, len(it.{name})){failed}\nfor _, entry := range it.{name} {{\n    more, err := entry.bytes()\n    if err != nil {{\n        return nil, err\n    }}\n    whole = append(whole, more...)\n}}",
+            group.header_len,
+            place_of(group.block_place),
+            group.block_len,
+            place_of(group.count_place),
+        ),
+        PlanForm::Data { header_len, length } => format!(
+            "if err := putHead(\"{plain}\", &whole, {header_len}, place{{}}, 0, {}, len(it.{name})){failed}\nwhole = append(whole, it.{name}...)",
+            place_of(*length),
+        ),
+    }
+}
+
+/// The type of a block.
+fn declaration(
+    code: &mut Code,
+    plan: &SourcePlan,
+    of: (&str, &str, &[String]),
+    fields: &[PlanField],
+    parts: &[PlanPart],
+) {
+    let (name, headline, left_out) = of;
+    code.lines(0, format!("\n// {name} is: {headline}"));
+    for words in left_out {
         code.lines(0, format!("// Without {words}."));
     }
-    if message.fields.is_empty() {
+    if fields.is_empty() && parts.is_empty() {
         code.lines(0, format!("type {name} struct{{}}"));
-    } else {
-        code.lines(0, format!("type {name} struct {{"));
-        for (index, field) in message.fields.iter().enumerate() {
-            let gap = if index == 0 { "" } else { "\n" };
-            let field_name = field.name.pascal();
-            code.lines(
-                1,
-                format!("{gap}// {field_name}: {}\n{field_name} {}", field.doc, type_name(plan, field)),
-            );
-        }
-        code.lines(0, "}");
+        return;
     }
+    let of_field = |field: &PlanField| (field.name.pascal(), field.doc.clone(), type_name(plan, field));
+    let of_part = |part: &PlanPart| {
+        let of = match &part.form {
+            PlanForm::Group(group) => format!("[]{}", group.name.pascal()),
+            PlanForm::Data { .. } => "[]byte".into(),
+        };
+        (part.name.pascal(), part.doc.clone(), of)
+    };
+    code.lines(0, format!("type {name} struct {{"));
+    for (index, (name, doc, of)) in fields.iter().map(of_field).chain(parts.iter().map(of_part)).enumerate() {
+        let gap = if index == 0 { "" } else { "\n" };
+        code.lines(1, format!("{gap}// {name}: {doc}\n{name} {of}"));
+    }
+    code.lines(0, "}");
+}
+
+/// Whether reading fields may fail.
+fn has_err(fields: &[PlanField]) -> bool {
+    fields.iter().any(|field| matches!(field.form, FieldForm::Bool | FieldForm::Text(_)))
+}
+
+/// The statements that read the fields of a block of Simple Binary Encoding, which may end early.
+fn read_fields(code: &mut Code, plan: &SourcePlan, fields: &[PlanField]) {
+    for field in fields {
+        let since = if field.since > 0 { format!(" && version >= {}", field.since) } else { String::new() };
+        code.lines(1, format!("if end >= {}{since} {{", field.end()));
+        code.lines(2, read(plan, field));
+        if let Some(absent) = absent(field) {
+            code.lines(1, "} else {");
+            code.lines(2, absent);
+        }
+        code.lines(1, "}");
+    }
+}
+
+/// The type of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup) {
+    let name = group.name.pascal();
+    declaration(code, plan, (&name, &group.headline, &group.left_out), &group.fields, &group.parts);
     code.lines(
         0,
-        format!("\n// {name}Len is the length of the message in bytes.\nconst {name}Len = {}", message.len),
+        format!("\nfunc read{name}(payload []byte, version uint64, rest *[]byte) ({name}, error) {{"),
+    );
+    code.lines(1, format!("var it {name}"));
+    if has_err(&group.fields) {
+        code.lines(1, "var err error");
+    }
+    if !group.fields.is_empty() {
+        code.lines(1, "end := len(payload)");
+    }
+    read_fields(code, plan, &group.fields);
+    for part in &group.parts {
+        code.lines(1, read_part(part));
+    }
+    code.lines(1, "return it, nil");
+    code.lines(0, "}");
+    code.lines(0, format!("\nfunc (it {name}) bytes() ([]byte, error) {{"));
+    let whole = if group.parts.is_empty() { "out" } else { "whole" };
+    code.lines(1, format!("out := make([]byte, {})", group.block_len));
+    for field in &group.fields {
+        code.lines(1, write(field));
+    }
+    if !group.parts.is_empty() {
+        code.lines(1, "whole := out");
+    }
+    for part in &group.parts {
+        code.lines(1, write_part(part));
+    }
+    code.lines(1, format!("return {whole}, nil"));
+    code.lines(0, "}");
+}
+
+fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
+    let name = message.name.pascal();
+    let of = (&*name, &*message.headline(), &*message.left_out);
+    declaration(code, plan, of, &message.fields, &message.parts);
+    let empty = if message.parts.is_empty() { "" } else { ", while its groups and data are empty" };
+    code.lines(
+        0,
+        format!(
+            "\n// {name}Len is the length of the message in bytes{empty}.\nconst {name}Len = {}",
+            message.len
+        ),
     );
     code.lines(0, format!("\n// {name}Matches tells whether a payload has its type.\nfunc {name}Matches(payload []byte) bool {{"));
     match message.number {
@@ -186,17 +316,16 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     let name = message.name.pascal();
     code.lines(0, format!("\n// Decode{name} returns the message in the bytes of a payload.\nfunc Decode{name}(payload []byte) ({name}, error) {{"));
     code.lines(1, format!("var it {name}"));
-    let has_err =
-        message.fields.iter().any(|field| matches!(field.form, FieldForm::Bool | FieldForm::Text(_)));
-    if has_err {
+    if has_err(&message.fields) {
         code.lines(1, "var err error");
     }
     code.lines(1, format!("if !{name}Matches(payload) {{\n    return it, Fault{{\"\", \"the payload has another type\"}}\n}}"));
     match plan.header {
-        Some(header) if !message.fields.is_empty() => {
+        Some(header) if !message.fields.is_empty() || !message.parts.is_empty() => {
             code.lines(1, format!("end := uint64({}) + {}\nif end > uint64(len(payload)) {{\n    end = uint64(len(payload))\n}}", header.len, number(header.block_len)));
-            if let Some((place, _)) = header.version.filter(|_| message.has_later()) {
-                code.lines(1, format!("version := {}", number(place)));
+            if message.has_later() {
+                let version = header.version.map_or_else(|| "^uint64(0)".into(), |(place, _)| number(place));
+                code.lines(1, format!("version := {version}"));
             }
         }
         Some(_) => {}
@@ -208,19 +337,16 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
             ),
         ),
     }
-    for field in &message.fields {
-        if plan.header.is_none() {
-            code.lines(1, read(plan, field));
-            continue;
-        }
-        let since = if field.since > 0 { format!(" && version >= {}", field.since) } else { String::new() };
-        code.lines(1, format!("if end >= {}{since} {{", field.end()));
-        code.lines(2, read(plan, field));
-        if let Some(absent) = absent(field) {
-            code.lines(1, "} else {");
-            code.lines(2, absent);
-        }
-        code.lines(1, "}");
+    if plan.header.is_none() {
+        message.fields.iter().for_each(|field| code.lines(1, read(plan, field)));
+    } else {
+        read_fields(code, plan, &message.fields);
+    }
+    if !message.parts.is_empty() {
+        code.lines(1, "left, _ := payload[end:], version\nrest := &left");
+    }
+    for part in &message.parts {
+        code.lines(1, read_part(part));
     }
     code.lines(1, "return it, nil");
     code.lines(0, "}");
@@ -234,7 +360,9 @@ fn encode(code: &mut Code, message: &PlanMessage) {
             "\n// Encode returns the bytes of the message.\nfunc (it {name}) Encode() ([]byte, error) {{"
         ),
     );
-    code.lines(1, format!("out := make([]byte, {name}Len)"));
+    let has_parts = !message.parts.is_empty();
+    let len = if has_parts { message.fixed_len.to_string() } else { format!("{name}Len") };
+    code.lines(1, format!("out := make([]byte, {len})"));
     for field in &message.fields {
         code.lines(1, write(field));
     }
@@ -242,7 +370,13 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         let is_little = place.is_little();
         code.lines(1, format!("put(out, {}, {}, {is_little}, {number})", place.offset, place.len));
     }
-    code.lines(1, "return out, nil");
+    if has_parts {
+        code.lines(1, "whole := out");
+    }
+    for part in &message.parts {
+        code.lines(1, write_part(part));
+    }
+    code.lines(1, if has_parts { "return whole, nil" } else { "return out, nil" });
     code.lines(0, "}");
 }
 

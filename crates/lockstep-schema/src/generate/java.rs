@@ -2,7 +2,9 @@
 
 use super::Code;
 use super::names::Name;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
 use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/java.txt");
@@ -23,7 +25,7 @@ pub fn source(plan: &SourcePlan, name: &str) -> String {
     if !package.is_empty() {
         code.lines(0, format!("package {package};\n"));
     }
-    code.lines(0, "import java.nio.ByteBuffer;\nimport java.nio.charset.StandardCharsets;\n");
+    code.lines(0, "import java.io.ByteArrayOutputStream;\nimport java.nio.ByteBuffer;\nimport java.nio.charset.StandardCharsets;\nimport java.util.ArrayList;\nimport java.util.List;\nimport java.util.function.Function;\n");
     code.lines(
         0,
         format!("/** The messages of the schema '{}'. */\npublic final class {class} {{", plan.label),
@@ -148,7 +150,108 @@ fn write(field: &PlanField) -> String {
     format!("put(out, {at}, {len}, {is_little}, {value});")
 }
 
+fn place_of(place: NumberPlace) -> String {
+    format!("new Place({}, {}, {})", place.offset, place.len, place.is_little())
+}
+
+fn read_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.camel());
+    let (value, empty) = match &part.form {
+        PlanForm::Group(group) => {
+            let (of, len) = (group.name.pascal(), group.header_len);
+            let (block, count) = (place_of(group.block_place), place_of(group.count_place));
+            let read = format!("entry -> {of}.read(entry, version, rest)");
+            (format!("group(\"{plain}\", rest, {len}, {block}, {count}, {read})"), "new ArrayList<>()")
+        }
+        PlanForm::Data { header_len, length } => {
+            (format!("data(\"{plain}\", rest, {header_len}, {})", place_of(*length)), "new byte[0]")
+        }
+    };
+    match part.since {
+        0 => format!("it.{name} = {value};"),
+        since => format!("it.{name} = version < {} ? {empty} : {value};", literal(since)),
+    }
+}
+
+fn write_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.camel());
+    match &part.form {
+        PlanForm::Group(group) => format!(
+            "putHead(\"{plain}\", whole, {}, {}, {}, {}, {name}.size());\nfor ({} entry : {name}) {{\n    entry.write(whole);\n}}",
+            group.header_len,
+            place_of(group.block_place),
+            group.block_len,
+            place_of(group.count_place),
+            group.name.pascal(),
+        ),
+        PlanForm::Data { header_len, length } => {
+            let place = place_of(*length);
+            format!(
+                "putHead(\"{plain}\", whole, {header_len}, null, 0, {place}, {name}.length);\nwhole.writeBytes({name});"
+            )
+        }
+    }
+}
+
+fn declarations(code: &mut Code, fields: &[PlanField], parts: &[PlanPart]) {
+    for field in fields {
+        let is_text = matches!(field.form, FieldForm::Text(_));
+        let default = if is_text { " = \"\"" } else { "" };
+        code.lines(
+            2,
+            format!("\n/** {} */\npublic {} {}{default};", field.doc, type_name(field), field.name.camel()),
+        );
+    }
+    for part in parts {
+        let (of, empty) = match &part.form {
+            PlanForm::Group(group) => (format!("List<{}>", group.name.pascal()), "new ArrayList<>()"),
+            PlanForm::Data { .. } => ("byte[]".into(), "{}"),
+        };
+        code.lines(2, format!("\n/** {} */\npublic {of} {} = {empty};", part.doc, part.name.camel()));
+    }
+}
+
+/// The class of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup) {
+    let name = group.name.pascal();
+    code.gap();
+    code.lines(1, format!("/** {} */\npublic static final class {name} {{", group.headline));
+    for words in &group.left_out {
+        code.lines(2, format!("// Without {words}."));
+    }
+    declarations(code, &group.fields, &group.parts);
+    code.gap();
+    code.lines(
+        2,
+        format!("private static {name} read(ByteBuffer payload, long version, ByteBuffer rest) {{"),
+    );
+    code.lines(3, format!("long end = payload.remaining();\n{name} it = new {name}();"));
+    for field in &group.fields {
+        code.lines(3, read(plan, field));
+    }
+    for part in &group.parts {
+        code.lines(3, read_part(part));
+    }
+    code.lines(3, "return it;");
+    code.lines(2, "}");
+    code.gap();
+    code.lines(2, "private void write(ByteArrayOutputStream whole) {");
+    code.lines(3, format!("byte[] out = new byte[{}];", group.block_len));
+    for field in &group.fields {
+        code.lines(3, write(field));
+    }
+    code.lines(3, "whole.writeBytes(out);");
+    for part in &group.parts {
+        code.lines(3, write_part(part));
+    }
+    code.lines(2, "}");
+    code.lines(1, "}");
+}
+
 fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
+    for group in groups(&message.parts) {
+        entry(code, plan, group);
+    }
     let name = message.name.pascal();
     code.gap();
     code.lines(
@@ -158,18 +261,12 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     for words in &message.left_out {
         code.lines(2, format!("// Without {}.", words));
     }
-    code.lines(2, format!("/** Bytes of the message. */\npublic static final int LENGTH = {};", message.len));
-    for field in &message.fields {
-        let default = if field.form == FieldForm::Text(0) || field.form == FieldForm::Text(b' ') {
-            " = \"\""
-        } else {
-            ""
-        };
-        code.lines(
-            2,
-            format!("\n/** {} */\npublic {} {}{default};", field.doc, type_name(field), field.name.camel()),
-        );
-    }
+    let empty = if message.parts.is_empty() { "" } else { ", while its groups and data are empty" };
+    code.lines(
+        2,
+        format!("/** Bytes of the message{empty}. */\npublic static final int LENGTH = {};", message.len),
+    );
+    declarations(code, &message.fields, &message.parts);
     code.gap();
     code.lines(
         2,
@@ -186,8 +283,9 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     match plan.header {
         Some(header) => {
             code.lines(3, format!("long end = Math.min(payload.remaining(), {}L + {});", header.len, number(header.block_len)));
-            if let Some((place, _)) = header.version.filter(|_| message.has_later()) {
-                code.lines(3, format!("long version = {};", number(place)));
+            if message.has_later() {
+                let version = header.version.map_or_else(|| literal(i64::MAX as u64), |(place, _)| number(place));
+                code.lines(3, format!("long version = {version};"));
             }
         }
         None => code.lines(3, format!("if (payload.remaining() < {}) {{\n    throw new IllegalArgumentException(\"the payload ends too early\");\n}}", message.fixed_len)),
@@ -196,10 +294,23 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     for field in &message.fields {
         code.lines(3, read(plan, field));
     }
+    if !message.parts.is_empty() {
+        code.lines(3, "ByteBuffer rest = payload.slice();\nrest.position((int) end);");
+    }
+    for part in &message.parts {
+        code.lines(3, read_part(part));
+    }
     code.lines(3, "return it;");
     code.lines(2, "}");
+    encode(code, message);
+    code.lines(1, "}");
+}
+
+fn encode(code: &mut Code, message: &PlanMessage) {
     code.gap();
-    code.lines(2, "@Override\npublic byte[] encode() {\n    byte[] out = new byte[LENGTH];");
+    code.lines(2, "@Override\npublic byte[] encode() {");
+    let len = if message.parts.is_empty() { "LENGTH".into() } else { message.fixed_len.to_string() };
+    code.lines(3, format!("byte[] out = new byte[{len}];"));
     for field in &message.fields {
         code.lines(3, write(field));
     }
@@ -210,8 +321,16 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
             format!("put(out, {}, {}, {is_little}, {});", place.offset, place.len, literal(*number)),
         );
     }
-    code.lines(2, "    return out;\n}");
-    code.lines(1, "}");
+    if message.parts.is_empty() {
+        code.lines(3, "return out;");
+    } else {
+        code.lines(3, "ByteArrayOutputStream whole = new ByteArrayOutputStream();\nwhole.writeBytes(out);");
+        for part in &message.parts {
+            code.lines(3, write_part(part));
+        }
+        code.lines(3, "return whole.toByteArray();");
+    }
+    code.lines(2, "}");
 }
 
 fn any(code: &mut Code, plan: &SourcePlan) {

@@ -1,7 +1,9 @@
 //! A module of Node.
 
 use super::Code;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
 use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/node.txt");
@@ -113,24 +115,104 @@ fn default(field: &PlanField) -> String {
     }
 }
 
-fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
-    let name = message.name.pascal();
-    let left_out: String = message.left_out.iter().map(|words| format!("\n * Without {words}.")).collect();
+fn place_of(place: NumberPlace) -> String {
+    format!("[{}, {}, {}]", place.offset, place.len, place.is_little())
+}
+
+fn read_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.camel());
+    let value = match &part.form {
+        PlanForm::Group(group) => format!(
+            "group(\"{plain}\", rest, {}, {}, {}, (entry) => {}.read(entry, version, rest))",
+            group.header_len,
+            place_of(group.block_place),
+            place_of(group.count_place),
+            group.name.pascal(),
+        ),
+        PlanForm::Data { header_len, length } => {
+            format!("data(\"{plain}\", rest, {header_len}, {})", place_of(*length))
+        }
+    };
+    match part.since {
+        0 => format!("it.{name} = {value};"),
+        since => format!("if (version >= {since}n) {{\n    it.{name} = {value};\n}}"),
+    }
+}
+
+fn write_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.camel());
+    match &part.form {
+        PlanForm::Group(group) => format!(
+            "whole.push(head(\"{plain}\", {}, [[{}, {}], [{}, this.{name}.length]]));\nfor (const entry of this.{name}) {{\n    entry.write(whole);\n}}",
+            group.header_len,
+            place_of(group.block_place),
+            group.block_len,
+            place_of(group.count_place),
+        ),
+        PlanForm::Data { header_len, length } => format!(
+            "whole.push(head(\"{plain}\", {header_len}, [[{}, this.{name}.length]]), this.{name});",
+            place_of(*length),
+        ),
+    }
+}
+
+/// The begin of a class: its constructor.
+fn declaration(code: &mut Code, of: (&str, &str, &[String]), fields: &[PlanField], parts: &[PlanPart]) {
+    let (name, headline, left_out) = of;
+    let left_out: String = left_out.iter().map(|words| format!("\n * Without {words}.")).collect();
     code.gap();
-    code.lines(0, format!("/**\n * {}{left_out}\n */\nclass {name} {{", message.headline()));
+    code.lines(0, format!("/**\n * {headline}{left_out}\n */\nclass {name} {{"));
     code.lines(1, "/** With these fields; those that are left out are 0, false or empty. */\nconstructor(fields = {}) {");
-    for field in &message.fields {
-        code.lines(
-            2,
-            format!(
-                "/** {} */\nthis.{name} = fields.{name} ?? {};",
-                field.doc,
-                default(field),
-                name = field.name.camel()
-            ),
-        );
+    let of_field = |field: &PlanField| (field.name.camel(), field.doc.clone(), default(field));
+    let of_part = |part: &PlanPart| {
+        let empty = match part.form {
+            PlanForm::Group(_) => "[]",
+            PlanForm::Data { .. } => "Buffer.alloc(0)",
+        };
+        (part.name.camel(), part.doc.clone(), empty.into())
+    };
+    for (name, doc, default) in fields.iter().map(of_field).chain(parts.iter().map(of_part)) {
+        code.lines(2, format!("/** {doc} */\nthis.{name} = fields.{name} ?? {default};"));
     }
     code.lines(1, "}");
+}
+
+/// The class of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup) {
+    let name = group.name.pascal();
+    declaration(code, (&name, &group.headline, &group.left_out), &group.fields, &group.parts);
+    code.gap();
+    code.lines(1, "static read(payload, version, rest) {");
+    code.lines(2, format!("const end = BigInt(payload.length);\nconst it = new {name}();"));
+    for field in &group.fields {
+        code.lines(2, read(plan, field));
+    }
+    for part in &group.parts {
+        code.lines(2, read_part(part));
+    }
+    code.lines(2, "return it;");
+    code.lines(1, "}");
+    code.gap();
+    code.lines(1, "write(whole) {");
+    code.lines(2, format!("const out = Buffer.alloc({});", group.block_len));
+    for field in &group.fields {
+        code.lines(2, write(field));
+    }
+    code.lines(2, "whole.push(out);");
+    for part in &group.parts {
+        code.lines(2, write_part(part));
+    }
+    code.lines(1, "}");
+    code.lines(0, "}");
+}
+
+fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
+    for group in groups(&message.parts) {
+        entry(code, plan, group);
+    }
+    let name = message.name.pascal();
+    let of = (&*name, &*message.headline(), &*message.left_out);
+    declaration(code, of, &message.fields, &message.parts);
     code.gap();
     code.lines(1, "/** Whether a payload has its type. */\nstatic matches(payload) {");
     match message.number {
@@ -154,8 +236,10 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     match plan.header {
         Some(header) => {
             code.lines(2, format!("const block = {}n + {};\nconst end = block < BigInt(payload.length) ? block : BigInt(payload.length);", header.len, number(header.block_len)));
-            if let Some((place, _)) = header.version.filter(|_| message.has_later()) {
-                code.lines(2, format!("const version = {};", number(place)));
+            if message.has_later() {
+                let version =
+                    header.version.map_or_else(|| format!("{}n", u64::MAX), |(place, _)| number(place));
+                code.lines(2, format!("const version = {version};"));
             }
         }
         None => code.lines(
@@ -170,6 +254,12 @@ fn decode(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     for field in &message.fields {
         code.lines(2, read(plan, field));
     }
+    if !message.parts.is_empty() {
+        code.lines(2, "const rest = { payload, at: Number(end) };");
+    }
+    for part in &message.parts {
+        code.lines(2, read_part(part));
+    }
     code.lines(2, "return it;");
     code.lines(1, "}");
 }
@@ -180,7 +270,8 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         1,
         "/** The bytes of the message; a RangeError if a value does not fit into its field. */\nencode() {",
     );
-    code.lines(2, format!("const out = Buffer.alloc({});", message.len));
+    let len = if message.parts.is_empty() { message.len } else { message.fixed_len };
+    code.lines(2, format!("const out = Buffer.alloc({len});"));
     for field in &message.fields {
         code.lines(2, write(field));
     }
@@ -191,7 +282,16 @@ fn encode(code: &mut Code, message: &PlanMessage) {
             format!("put(out, {}, {}, {is_little}, false, {number}n, \"\");", place.offset, place.len),
         );
     }
-    code.lines(1, "    return out;\n}");
+    if message.parts.is_empty() {
+        code.lines(2, "return out;");
+    } else {
+        code.lines(2, "const whole = [out];");
+        for part in &message.parts {
+            code.lines(2, write_part(part));
+        }
+        code.lines(2, "return Buffer.concat(whole);");
+    }
+    code.lines(1, "}");
 }
 
 fn any(code: &mut Code, plan: &SourcePlan) {
@@ -204,5 +304,7 @@ fn any(code: &mut Code, plan: &SourcePlan) {
     code.lines(0, "}");
     code.gap();
     let names: String = plan.names.iter().map(|names| names.name.pascal() + ", ").collect();
-    code.lines(0, format!("module.exports = {{ {names}{all}, decode }};"));
+    let entries = plan.messages.iter().flat_map(|message| groups(&message.parts));
+    let entries: String = entries.map(|group| group.name.pascal() + ", ").collect();
+    code.lines(0, format!("module.exports = {{ {names}{entries}{all}, decode }};"));
 }

@@ -2,7 +2,10 @@
 
 use super::names::Name;
 use crate::text::{FieldKind, FieldOrder, FieldPadding};
-use crate::{BlockHeader, MessageField, MessageSchema, NumberPlace, PayloadSchema};
+use crate::{
+    BlockHeader, FieldColumn, GroupSchema, MessageField, MessagePart, MessageSchema, NumberPlace, PartForm,
+    PayloadSchema,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How a field is stored and seen.
@@ -31,6 +34,74 @@ pub struct PlanField {
     pub since: u64,
     /// In words.
     pub doc: String,
+    /// The column's name, and the names of an enum's values or a set's bits.
+    column: String,
+    values: Values,
+}
+
+/// A group or data behind a block.
+pub struct PlanPart {
+    pub name: Name,
+    pub since: u64,
+    pub form: PlanForm,
+    /// In words.
+    pub doc: String,
+}
+
+/// What a part is.
+pub enum PlanForm {
+    Group(PlanGroup),
+    Data {
+        /// Bytes before the data, ...
+        header_len: usize,
+        /// ... and where among them its length stands.
+        length: NumberPlace,
+    },
+}
+
+/// The structure of an entry of a group.
+pub struct PlanGroup {
+    pub name: Name,
+    /// What it is, in words.
+    pub headline: String,
+    pub fields: Vec<PlanField>,
+    pub parts: Vec<PlanPart>,
+    /// Bytes of an entry's block.
+    pub block_len: usize,
+    /// Bytes before the entries, ...
+    pub header_len: usize,
+    /// ... and where among them the bytes of a block and the number of entries stand.
+    pub block_place: NumberPlace,
+    pub count_place: NumberPlace,
+    pub left_out: Vec<String>,
+}
+
+/// The structures of groups, each behind those of its own groups.
+pub fn groups(parts: &[PlanPart]) -> Vec<&PlanGroup> {
+    let mut found = Vec::new();
+    for part in parts {
+        if let PlanForm::Group(group) = &part.form {
+            found.extend(groups(&group.parts));
+            found.push(group);
+        }
+    }
+    found
+}
+
+/// Calls `each` for the fields of blocks and of their groups, in the order of the schema.
+fn each_field<'p>(
+    fields: &'p mut [PlanField],
+    parts: &'p mut [PlanPart],
+    owner: &str,
+    each: &mut impl FnMut(&str, &mut PlanField),
+) {
+    fields.iter_mut().for_each(|field| each(owner, field));
+    for part in parts {
+        if let PlanForm::Group(group) = &mut part.form {
+            let owner = format!("{owner}_{}", part.name.plain());
+            each_field(&mut group.fields, &mut group.parts, &owner, each);
+        }
+    }
 }
 
 impl PlanField {
@@ -63,6 +134,7 @@ pub struct PlanMessage {
     pub label: String,
     pub number: Option<u64>,
     pub fields: Vec<PlanField>,
+    pub parts: Vec<PlanPart>,
     /// What stands beside the fields: the type, and the header of a block.
     pub constants: Vec<(NumberPlace, u64)>,
     pub fixed_len: usize,
@@ -80,9 +152,9 @@ impl PlanMessage {
         }
     }
 
-    /// Whether a field came with a later version.
+    /// Whether a field or a part came with a later version, or a part may have one that did.
     pub fn has_later(&self) -> bool {
-        self.fields.iter().any(|field| field.since > 0)
+        !self.parts.is_empty() || self.fields.iter().any(|field| field.since > 0)
     }
 }
 
@@ -127,10 +199,10 @@ impl SourcePlan {
             if [pascal].into_iter().chain(more).any(|name| !taken.insert(name)) {
                 return Err(format!("two messages have the name '{}': rename one", message.name));
             }
-            let planned = plan.message(schema, message, name)?;
+            let planned = plan.message(schema, message, name, &mut taken)?;
             plan.messages.push(planned);
         }
-        plan.name_values(schema, &mut taken)?;
+        plan.name_values(&mut taken)?;
         Ok(plan)
     }
 
@@ -149,34 +221,78 @@ impl SourcePlan {
         schema: &PayloadSchema,
         message: &MessageSchema,
         name: Name,
+        taken: &mut BTreeSet<String>,
     ) -> Result<PlanMessage, String> {
-        let mut taken = BTreeSet::new();
-        let mut fields = Vec::with_capacity(message.fields.len());
-        for field in &message.fields {
-            let column = &schema.columns[field.column];
-            let of = Name::of(&column.name);
-            if !taken.insert(of.pascal()) {
-                let (message, column) = (&message.name, &column.name);
-                return Err(format!(
-                    "message '{message}' has two fields that are named like '{column}': rename one"
-                ));
-            }
-            fields.push(PlanField {
-                name: of,
-                at: field.offset,
-                len: field.len,
-                is_little: field.order == FieldOrder::Little,
-                form: form(field),
-                absent: field.absent.unwrap_or(0),
-                since: field.since,
-                doc: doc(field, column.decimals),
-            });
-        }
+        let mut taken_fields = BTreeSet::new();
+        let of = &message.name;
+        let fields = planned(of, &schema.columns, &message.fields, &mut taken_fields)?;
+        let parts = self.parts(of, &name, &schema.columns, &message.parts, &mut taken_fields, taken)?;
         let left_out = message.left_out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
         let (number, label) = (message.number, label(&message.name));
         let constants = self.constants(message)?;
         let (fixed_len, len) = (message.fixed_len, message.len);
-        Ok(PlanMessage { name, label, number, fields, constants, fixed_len, len, left_out })
+        Ok(PlanMessage { name, label, number, fields, parts, constants, fixed_len, len, left_out })
+    }
+
+    /// The parts behind a block of the structure `owner`.
+    fn parts(
+        &self,
+        message: &str,
+        owner: &Name,
+        columns: &[FieldColumn],
+        parts: &[MessagePart],
+        taken_fields: &mut BTreeSet<String>,
+        taken: &mut BTreeSet<String>,
+    ) -> Result<Vec<PlanPart>, String> {
+        let mut planned = Vec::with_capacity(parts.len());
+        for part in parts {
+            let column = &columns[part.column];
+            let name = field_name(message, column, taken_fields)?;
+            let (form, doc) = match &part.form {
+                PartForm::Data(place) => {
+                    let doc = if place.is_text { "Text of UTF-8, as bytes." } else { "Bytes." };
+                    (PlanForm::Data { header_len: place.header_len, length: place.length }, doc)
+                }
+                PartForm::Group(group) => {
+                    let of = Name::of(&format!("{}_{}", owner.plain(), column.name));
+                    if !taken.insert(of.pascal()) {
+                        return Err(format!(
+                            "message '{message}': the group '{}' would be called {} as another one is: rename it",
+                            column.name,
+                            of.pascal()
+                        ));
+                    }
+                    (PlanForm::Group(self.group(message, of, &column.name, group, taken)?), "Entries.")
+                }
+            };
+            planned.push(PlanPart { name, since: part.since, form, doc: doc.to_owned() });
+        }
+        Ok(planned)
+    }
+
+    fn group(
+        &self,
+        message: &str,
+        name: Name,
+        column: &str,
+        group: &GroupSchema,
+        taken: &mut BTreeSet<String>,
+    ) -> Result<PlanGroup, String> {
+        let mut taken_fields = BTreeSet::new();
+        let fields = planned(message, &group.columns, &group.fields, &mut taken_fields)?;
+        let parts = self.parts(message, &name, &group.columns, &group.parts, &mut taken_fields, taken)?;
+        let left_out = group.left_out.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+        Ok(PlanGroup {
+            name,
+            headline: format!("An entry of the group '{}' of '{}'.", label(column), label(message)),
+            fields,
+            parts,
+            block_len: group.block_len,
+            header_len: group.dimension.len,
+            block_place: group.dimension.block_len,
+            count_place: group.dimension.count,
+            left_out,
+        })
     }
 
     fn constants(&self, message: &MessageSchema) -> Result<Vec<(NumberPlace, u64)>, String> {
@@ -201,40 +317,57 @@ impl SourcePlan {
     }
 
     /// Gives enums and sets their types: one for a column whose names are the same in all messages, else one
-    /// for each message.
-    fn name_values(&mut self, schema: &PayloadSchema, taken: &mut BTreeSet<String>) -> Result<(), String> {
-        let mut by_column: BTreeMap<usize, Vec<&Values>> = BTreeMap::new();
-        let named = |field: &&MessageField| !field.names.is_empty();
-        for field in schema.messages().flat_map(|message| &message.fields).filter(named) {
-            by_column.entry(field.column).or_default().push(&field.names);
-        }
-        let mut made: BTreeMap<(usize, &Values, usize), usize> = BTreeMap::new();
-        for (index, message) in schema.messages().enumerate() {
-            for (at, field) in message.fields.iter().enumerate().filter(|(_, field)| named(field)) {
-                let key = (field.column, &field.names, field.len);
-                let column = &schema.columns[field.column].name;
-                let is_one = by_column[&field.column].iter().all(|names| **names == field.names);
-                let text = if is_one { column.clone() } else { format!("{}_{column}", message.name) };
-                let found = match made.get(&key) {
-                    Some(found) => *found,
-                    None => {
-                        let is_set = field.kind == FieldKind::Set;
-                        self.names.push(names(&text, field.len, is_set, &field.names, taken)?);
-                        made.insert(key, self.names.len() - 1);
-                        self.names.len() - 1
-                    }
-                };
-                let is_set = field.kind == FieldKind::Set;
-                self.messages[index].fields[at].form =
-                    if is_set { FieldForm::Set(found) } else { FieldForm::Enum(found) };
+    /// for each message or group.
+    fn name_values(&mut self, taken: &mut BTreeSet<String>) -> Result<(), String> {
+        let mut by_column: BTreeMap<String, Vec<Values>> = BTreeMap::new();
+        self.each_named(&mut |_, field| {
+            by_column.entry(field.column.clone()).or_default().push(field.values.clone());
+        });
+        let mut made: BTreeMap<(String, Values, usize), usize> = BTreeMap::new();
+        let (mut all, mut wrong) = (Vec::new(), None);
+        self.each_named(&mut |owner, field| {
+            let is_set = matches!(field.form, FieldForm::Set(_));
+            let key = (field.column.clone(), field.values.clone(), field.len);
+            let is_one = by_column[&field.column].iter().all(|names| *names == field.values);
+            let text = if is_one { field.column.clone() } else { format!("{owner}_{}", field.column) };
+            let found = made.get(&key).copied().map_or_else(
+                || {
+                    names(&text, field.len, is_set, &field.values, taken).map(|names| {
+                        all.push(names);
+                        all.len() - 1
+                    })
+                },
+                Ok,
+            );
+            match found {
+                Ok(found) => {
+                    made.insert(key, found);
+                    field.form = if is_set { FieldForm::Set(found) } else { FieldForm::Enum(found) };
+                }
+                Err(why) => wrong = wrong.take().or(Some(why)),
             }
+        });
+        self.names = all;
+        wrong.map_or(Ok(()), Err)
+    }
+
+    /// Calls `each` for the fields that have names, with the name of what they belong to.
+    fn each_named(&mut self, each: &mut impl FnMut(&str, &mut PlanField)) {
+        for message in &mut self.messages {
+            let owner = message.name.plain().to_owned();
+            each_field(&mut message.fields, &mut message.parts, &owner, &mut |owner, field| {
+                if !field.values.is_empty() {
+                    each(owner, field);
+                }
+            });
         }
-        Ok(())
     }
 
     /// The names of all structures and of the types of enums and sets.
     pub fn class_names(&self) -> impl Iterator<Item = String> {
         let messages = self.messages.iter().map(|message| message.name.pascal());
+        let groups = self.messages.iter().flat_map(|message| groups(&message.parts));
+        let messages = messages.chain(groups.map(|group| group.name.pascal()));
         messages.chain(self.names.iter().map(|names| names.name.pascal()))
     }
 
@@ -245,6 +378,41 @@ impl SourcePlan {
             _ => None,
         }
     }
+}
+
+/// The fields of a block.
+fn planned(
+    message: &str,
+    columns: &[FieldColumn],
+    fields: &[MessageField],
+    taken: &mut BTreeSet<String>,
+) -> Result<Vec<PlanField>, String> {
+    let planned = fields.iter().map(|field| {
+        let column = &columns[field.column];
+        Ok(PlanField {
+            name: field_name(message, column, taken)?,
+            at: field.offset,
+            len: field.len,
+            is_little: field.order == FieldOrder::Little,
+            form: form(field),
+            absent: field.absent.unwrap_or(0),
+            since: field.since,
+            doc: doc(field, column.decimals),
+            column: column.name.clone(),
+            values: field.names.clone(),
+        })
+    });
+    planned.collect()
+}
+
+/// The name of a column, which no other of the structure has.
+fn field_name(message: &str, column: &FieldColumn, taken: &mut BTreeSet<String>) -> Result<Name, String> {
+    let name = Name::of(&column.name);
+    let is_new = taken.insert(name.pascal());
+    let column = &column.name;
+    is_new.then_some(name).ok_or_else(|| {
+        format!("message '{message}' has two fields that are named like '{column}': rename one")
+    })
 }
 
 /// The names, under a name of their own.
@@ -278,6 +446,8 @@ fn label(name: &str) -> String {
 
 fn form(field: &MessageField) -> FieldForm {
     match (field.kind, field.padding) {
+        // Those behind the block are no fields of it.
+        (FieldKind::Utf8 | FieldKind::Bytes | FieldKind::Group, _) => FieldForm::Uint,
         (FieldKind::Uint | FieldKind::Price, _) => FieldForm::Uint,
         (FieldKind::Int | FieldKind::Decimal, _) => FieldForm::Int,
         (FieldKind::Float, _) => FieldForm::Float,

@@ -1,7 +1,9 @@
 //! A module of Python.
 
 use super::Code;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
 use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/python.txt");
@@ -111,16 +113,102 @@ fn write(field: &PlanField) -> String {
     }
 }
 
-fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
-    let name = message.name.pascal();
+fn tuple(place: NumberPlace) -> String {
+    format!("({}, {}, \"{}\")", place.offset, place.len, order(place.is_little()))
+}
+
+fn read_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.snake());
+    let (value, empty) = match &part.form {
+        PlanForm::Group(group) => {
+            let (block, count) = (tuple(group.block_place), tuple(group.count_place));
+            let (of, len) = (group.name.pascal(), group.header_len);
+            let read = format!("lambda entry: {of}._read(entry, version, rest)");
+            (format!("_group(\"{plain}\", rest, {len}, {block}, {count}, {read})"), "[]")
+        }
+        PlanForm::Data { header_len, length } => {
+            (format!("_data(\"{plain}\", rest, {header_len}, {})", tuple(*length)), "b\"\"")
+        }
+    };
+    match part.since {
+        0 => format!("{name}={value},"),
+        since => format!("{name}={empty} if version < {since} else {value},"),
+    }
+}
+
+fn write_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.snake());
+    match &part.form {
+        PlanForm::Group(group) => format!(
+            "out += _head(\"{plain}\", {}, [({}, {}), ({}, len(self.{name}))])\nfor entry in self.{name}:\n    out += entry._bytes()",
+            group.header_len,
+            tuple(group.block_place),
+            group.block_len,
+            tuple(group.count_place),
+        ),
+        PlanForm::Data { header_len, length } => format!(
+            "out += _head(\"{plain}\", {header_len}, [({}, len(self.{name}))]) + bytes(self.{name})",
+            tuple(*length),
+        ),
+    }
+}
+
+/// The class of a block, as far as its fields.
+fn declaration(code: &mut Code, of: (&str, &str, &[String]), fields: &[PlanField], parts: &[PlanPart]) {
+    let (name, headline, left_out) = of;
     code.lines(0, format!("\n\n@dataclass(slots=True)\nclass {name}:"));
-    let words: String = message.left_out.iter().map(|words| format!("\n\nWithout {words}.")).collect();
-    code.lines(1, format!("\"\"\"{}{words}\"\"\"", message.headline()));
+    let words: String = left_out.iter().map(|words| format!("\n\nWithout {words}.")).collect();
+    code.lines(1, format!("\"\"\"{headline}{words}\"\"\""));
     code.gap();
-    for field in &message.fields {
+    for field in fields {
         let (of, default) = type_of_field(field);
         code.lines(1, format!("{}: {of} = {default}\n\"\"\"{}\"\"\"", field.name.snake(), field.doc));
     }
+    for part in parts {
+        let declared = match &part.form {
+            PlanForm::Group(group) => format!("list[{}] = _field(default_factory=list)", group.name.pascal()),
+            PlanForm::Data { .. } => "bytes = b\"\"".into(),
+        };
+        code.lines(1, format!("{}: {declared}\n\"\"\"{}\"\"\"", part.name.snake(), part.doc));
+    }
+}
+
+/// The class of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup) {
+    let name = group.name.pascal();
+    declaration(code, (&name, &group.headline, &group.left_out), &group.fields, &group.parts);
+    code.gap();
+    code.lines(
+        1,
+        format!("@classmethod\ndef _read(cls, payload: bytes, version: int, rest: _Rest) -> \"{name}\":"),
+    );
+    code.lines(2, "end = len(payload)\nreturn cls(");
+    for field in &group.fields {
+        code.lines(3, read(plan, field));
+    }
+    for part in &group.parts {
+        code.lines(3, read_part(part));
+    }
+    code.lines(2, ")");
+    code.gap();
+    code.lines(1, "def _bytes(self) -> bytes:");
+    code.lines(2, format!("out = bytearray({})", group.block_len));
+    for field in &group.fields {
+        code.lines(2, write(field));
+    }
+    for part in &group.parts {
+        code.lines(2, write_part(part));
+    }
+    code.lines(2, "return bytes(out)");
+}
+
+fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
+    for group in groups(&message.parts) {
+        entry(code, plan, group);
+    }
+    let name = message.name.pascal();
+    let of = (&*name, &*message.headline(), &*message.left_out);
+    declaration(code, of, &message.fields, &message.parts);
     code.gap();
     code.lines(1, "@staticmethod\ndef matches(payload: bytes) -> bool:\n    \"\"\"Whether a payload has its type.\"\"\"");
     match message.number {
@@ -133,8 +221,10 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     match plan.header {
         Some(header) => {
             code.lines(2, format!("end = min(len(payload), {} + {})", header.len, number(header.block_len)));
-            if let Some((place, _)) = header.version.filter(|_| message.has_later()) {
-                code.lines(2, format!("version = {}", number(place)));
+            if message.has_later() {
+                let version =
+                    header.version.map_or_else(|| (u64::MAX).to_string(), |(place, _)| number(place));
+                code.lines(2, format!("version = {version}"));
             }
         }
         None => code.lines(
@@ -145,14 +235,21 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
             ),
         ),
     }
+    if !message.parts.is_empty() {
+        code.lines(2, "rest = _Rest(payload, end)");
+    }
     code.lines(2, "return cls(");
     for field in &message.fields {
         code.lines(3, read(plan, field));
     }
+    for part in &message.parts {
+        code.lines(3, read_part(part));
+    }
     code.lines(2, ")");
     code.gap();
     code.lines(1, "def encode(self) -> bytes:\n    \"\"\"The bytes of the message; ValueError if a value does not fit into its field.\"\"\"");
-    code.lines(2, format!("out = bytearray({})", message.len));
+    let len = if message.parts.is_empty() { message.len } else { message.fixed_len };
+    code.lines(2, format!("out = bytearray({len})"));
     for field in &message.fields {
         code.lines(2, write(field));
     }
@@ -160,6 +257,9 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
         let (at, len) = (place.offset, place.len);
         let order = order(place.is_little());
         code.lines(2, format!("out[{at}:{}] = ({number}).to_bytes({len}, \"{order}\")", at + len));
+    }
+    for part in &message.parts {
+        code.lines(2, write_part(part));
     }
     code.lines(2, "return bytes(out)");
 }

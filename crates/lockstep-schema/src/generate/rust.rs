@@ -1,7 +1,10 @@
 //! A module of Rust.
 
 use super::Code;
-use super::plan::{FieldForm, PlanField, PlanMessage, PlanNames, SourcePlan};
+use super::plan::{
+    FieldForm, PlanField, PlanForm, PlanGroup, PlanMessage, PlanNames, PlanPart, SourcePlan, groups,
+};
+use crate::NumberPlace;
 
 const SUPPORT: &str = include_str!("support/rust.txt");
 
@@ -22,7 +25,7 @@ pub fn source(plan: &SourcePlan) -> String {
 
 fn type_of(code: &mut Code, plan: &SourcePlan) {
     let place = plan.place;
-    let number = |place: crate::NumberPlace| {
+    let number = |place: NumberPlace| {
         let is_little = place.is_little();
         format!("number(payload, {}, {}, {is_little})", place.offset, place.len)
     };
@@ -155,21 +158,122 @@ fn write(field: &PlanField) -> String {
     format!("put(&mut out, {at}, {len}, {is_little}, {value});")
 }
 
-fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
-    let name = message.name.pascal();
+/// A place as the source has it.
+fn tuple(place: NumberPlace) -> String {
+    format!("({}, {}, {})", place.offset, place.len, place.is_little())
+}
+
+/// What reads a part from `rest`.
+fn read_part(part: &PlanPart) -> String {
+    let plain = part.name.plain();
+    let value = match &part.form {
+        PlanForm::Group(group) => {
+            let (block, count) = (tuple(group.block_place), tuple(group.count_place));
+            let (name, len) = (group.name.pascal(), group.header_len);
+            format!(
+                "group(\"{plain}\", rest, {len}, {block}, {count}, |entry, rest| {name}::read(entry, version, rest))?"
+            )
+        }
+        PlanForm::Data { header_len, length } => {
+            format!("data(\"{plain}\", rest, {header_len}, {})?.to_vec()", tuple(*length))
+        }
+    };
+    match part.since {
+        0 => value,
+        since => format!("if version < {since} {{ Vec::new() }} else {{ {value} }}"),
+    }
+}
+
+/// What appends a part to `whole`.
+fn write_part(part: &PlanPart) -> String {
+    let (plain, name) = (part.name.plain(), part.name.snake());
+    match &part.form {
+        PlanForm::Group(group) => format!(
+            "put_head(\"{plain}\", whole, {}, &[({}, {}), ({}, self.{name}.len())])?;\nself.{name}.iter().try_for_each(|entry| entry.write(whole))?;",
+            group.header_len,
+            tuple(group.block_place),
+            group.block_len,
+            tuple(group.count_place),
+        ),
+        PlanForm::Data { header_len, length } => format!(
+            "put_head(\"{plain}\", whole, {header_len}, &[({}, self.{name}.len())])?;\nwhole.extend_from_slice(&self.{name});",
+            tuple(*length),
+        ),
+    }
+}
+
+/// The structure of a block.
+fn declaration(
+    code: &mut Code,
+    plan: &SourcePlan,
+    of: (&str, &str, &[String]),
+    fields: &[PlanField],
+    parts: &[PlanPart],
+) {
+    let (name, headline, left_out) = of;
     code.gap();
-    code.lines(0, format!("/// {}", message.headline()));
-    for words in &message.left_out {
+    code.lines(0, format!("/// {headline}"));
+    for words in left_out {
         code.lines(0, format!("/// Without {words}."));
     }
     code.lines(0, format!("#[derive(Clone, PartialEq, Debug, Default)]\npub struct {name} {{"));
-    for field in &message.fields {
+    for field in fields {
         code.lines(1, format!("/// {}\npub {}: {},", field.doc, field.name.snake(), type_name(plan, field)));
     }
+    for part in parts {
+        let of = match &part.form {
+            PlanForm::Group(group) => group.name.pascal(),
+            PlanForm::Data { .. } => "u8".into(),
+        };
+        code.lines(1, format!("/// {}\npub {}: Vec<{of}>,", part.doc, part.name.snake()));
+    }
     code.lines(0, "}");
+}
+
+/// The structure of an entry, with what reads and writes it.
+fn entry(code: &mut Code, plan: &SourcePlan, group: &PlanGroup) {
+    let name = group.name.pascal();
+    declaration(code, plan, (&name, &group.headline, &group.left_out), &group.fields, &group.parts);
     code.gap();
     code.lines(0, format!("#[allow(dead_code, clippy::unnecessary_cast)]\nimpl {name} {{"));
-    code.lines(1, format!("/// Bytes of the message.\npub const LEN: usize = {};", message.len));
+    code.lines(1, "fn read(payload: &[u8], version: u64, rest: &mut &[u8]) -> Result<Self, Fault> {");
+    code.lines(2, "let (end, _, _) = (payload.len(), version, &rest);");
+    code.lines(2, "let _ = end;\nOk(Self {");
+    for field in &group.fields {
+        code.lines(3, format!("{}: {},", field.name.snake(), read(plan, field)));
+    }
+    for part in &group.parts {
+        code.lines(3, format!("{}: {},", part.name.snake(), read_part(part)));
+    }
+    code.lines(2, "})");
+    code.lines(1, "}");
+    code.gap();
+    code.lines(1, "fn write(&self, whole: &mut Vec<u8>) -> Result<(), Fault> {");
+    let is_empty = group.fields.is_empty();
+    code.lines(2, format!("let {}out = [0; {}];", if is_empty { "" } else { "mut " }, group.block_len));
+    for field in &group.fields {
+        code.lines(2, write(field));
+    }
+    code.lines(2, "whole.extend_from_slice(&out);");
+    for part in &group.parts {
+        code.lines(2, write_part(part));
+    }
+    code.lines(2, "Ok(())");
+    code.lines(1, "}");
+    code.lines(0, "}");
+}
+
+fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
+    for group in groups(&message.parts) {
+        entry(code, plan, group);
+    }
+    let name = message.name.pascal();
+    let of = (&*name, &*message.headline(), &*message.left_out);
+    declaration(code, plan, of, &message.fields, &message.parts);
+    code.gap();
+    code.lines(0, format!("#[allow(dead_code, clippy::unnecessary_cast)]\nimpl {name} {{"));
+    let what = if message.parts.is_empty() { "" } else { ", while its groups and data are empty" };
+    code.lines(1, format!("/// Bytes of the message{what}.\npub const LEN: usize = {};", message.len));
     code.gap();
     code.lines(1, "/// Whether a payload has its type.\npub fn matches(payload: &[u8]) -> bool {");
     match message.number {
@@ -184,7 +288,7 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     if plan.header.is_some() {
         code.lines(
             2,
-            if message.fields.is_empty() {
+            if message.fields.is_empty() && message.parts.is_empty() {
                 ""
             } else if message.has_later() {
                 "let (end, version) = block_of(payload);"
@@ -195,9 +299,15 @@ fn structure(code: &mut Code, plan: &SourcePlan, message: &PlanMessage) {
     } else {
         code.lines(2, format!("if payload.len() < {} {{\n    return Err(Fault {{ field: \"\", what: \"the payload ends too early\" }});\n}}", message.fixed_len));
     }
+    if !message.parts.is_empty() {
+        code.lines(2, "let (rest, _) = (&mut &payload[end..], version);");
+    }
     code.lines(2, "Ok(Self {");
     for field in &message.fields {
         code.lines(3, format!("{}: {},", field.name.snake(), read(plan, field)));
+    }
+    for part in &message.parts {
+        code.lines(3, format!("{}: {},", part.name.snake(), read_part(part)));
     }
     code.lines(1, "    })\n}");
     encode(code, message);
@@ -210,9 +320,12 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         1,
         "/// The bytes of the message.\n///\n/// # Errors\n/// A number is too large for its field.",
     );
-    code.lines(1, "pub fn encode(&self) -> Result<[u8; Self::LEN], Fault> {");
+    let has_parts = !message.parts.is_empty();
+    let of = if has_parts { "Vec<u8>" } else { "[u8; Self::LEN]" };
+    code.lines(1, format!("pub fn encode(&self) -> Result<{of}, Fault> {{"));
     let is_empty = message.fields.is_empty() && message.constants.is_empty();
-    code.lines(2, format!("let {}out = [0; Self::LEN];", if is_empty { "" } else { "mut " }));
+    let len = if has_parts { message.fixed_len.to_string() } else { "Self::LEN".into() };
+    code.lines(2, format!("let {}out = [0; {len}];", if is_empty { "" } else { "mut " }));
     for field in &message.fields {
         code.lines(2, write(field));
     }
@@ -220,7 +333,13 @@ fn encode(code: &mut Code, message: &PlanMessage) {
         let is_little = place.is_little();
         code.lines(2, format!("put(&mut out, {}, {}, {is_little}, {number});", place.offset, place.len));
     }
-    code.lines(1, "    Ok(out)\n}");
+    if has_parts {
+        code.lines(2, "let mut bytes = out.to_vec();\nlet whole = &mut bytes;");
+        for part in &message.parts {
+            code.lines(2, write_part(part));
+        }
+    }
+    code.lines(1, format!("    Ok({})\n}}", if has_parts { "bytes" } else { "out" }));
 }
 
 /// The enum of all messages.
@@ -252,10 +371,8 @@ fn any(code: &mut Code, plan: &SourcePlan) {
     );
     code.lines(1, "pub fn encode(&self) -> Result<Vec<u8>, Fault> {\n    match self {");
     for message in &plan.messages {
-        code.lines(
-            3,
-            format!("Self::{}(it) => it.encode().map(|bytes| bytes.to_vec()),", message.name.pascal()),
-        );
+        let as_it_is = if message.parts.is_empty() { ".map(|bytes| bytes.to_vec())" } else { "" };
+        code.lines(3, format!("Self::{}(it) => it.encode(){as_it_is},", message.name.pascal()));
     }
     code.lines(1, "    }\n}");
     code.lines(0, "}");

@@ -2,7 +2,7 @@
 
 use super::Code;
 use crate::text::{FieldKind, FieldOrder, FieldPadding};
-use crate::{MessageField, MessageSchema, NumberPlace, PayloadSchema};
+use crate::{FieldColumn, MessageField, MessagePart, NumberPlace, PartForm, PayloadSchema};
 
 const SUPPORT: &str = include_str!("support/wireshark.txt");
 
@@ -12,8 +12,18 @@ pub fn wireshark(schema: &PayloadSchema) -> String {
     let name = quoted(&schema.name);
     code.lines(0, format!("-- Written by `lockstep schema wireshark` from the schema {name}: change that."));
     code.lines(0, format!("local NAME = {name}"));
+    // Columns of groups stand behind those of messages: which one is the first of a group, its rows say.
+    let (mut columns, mut messages) = (schema.columns.clone(), Code::default());
+    for message in schema.messages.values() {
+        let key = message.number.map(|number| bytes(number, schema.place.len, schema.place.order));
+        messages.lines(1, format!("[\"{}\"] = {{ {}, {{", key.unwrap_or_default(), quoted(&message.name)));
+        rows(&mut messages, 2, &message.fields, 0);
+        messages.lines(1, "}, {");
+        parts(&mut messages, 2, &message.parts, (&schema.columns, 0), &mut columns);
+        messages.lines(1, "} },");
+    }
     code.lines(0, "\n-- By column: its name, its kind, and the digits behind its point.\nlocal COLUMNS = {");
-    for column in &schema.columns {
+    for column in &columns {
         let (name, kind) = (quoted(&column.name), column.kind.word());
         code.lines(1, format!("{{ {name}, \"{kind}\", {} }},", column.decimals));
     }
@@ -21,19 +31,14 @@ pub fn wireshark(schema: &PayloadSchema) -> String {
     code.gap();
     code.lines(0, format!("local TYPE_AT, TYPE_LEN = {}, {}", schema.place.offset, schema.place.len));
     code.lines(0, format!("local HEADER = {}", header(schema)));
-    code.lines(0, "\n-- By the bytes of the type: the name, and of each field the column, the place, the length, whether the\n-- least significant byte is first, what fills a text up, the bytes of none, its version, and names.\nlocal MESSAGES = {");
-    for message in schema.messages.values() {
-        let key = message.number.map(|number| bytes(number, schema.place.len, schema.place.order));
-        code.lines(1, format!("[\"{}\"] = {{ {}, {{", key.unwrap_or_default(), quoted(&message.name)));
-        rows(&mut code, message);
-        code.lines(1, "} },");
-    }
+    code.lines(0, "\n-- By the bytes of the type: the name, of each field the column, the place, the length, whether the least\n-- significant byte is first, what fills a text up, the bytes of none, its version, and names; and of each group or\n-- data behind them the column, its version, the bytes before it, the places of a block's length (a group's) and of the\n-- count, and a group's fields and parts.\nlocal MESSAGES = {");
+    code.text(&messages.0);
     code.lines(0, "}");
     match &schema.default {
         Some(message) => {
             code.lines(0, format!("local DEFAULT = {{ {}, {{", quoted(&message.name)));
-            rows(&mut code, message);
-            code.lines(0, "} }");
+            rows(&mut code, 1, &message.fields, 0);
+            code.lines(0, "}, {} }");
         }
         None => code.lines(0, "local DEFAULT = nil"),
     }
@@ -61,32 +66,70 @@ fn bytes(number: u64, len: usize, order: FieldOrder) -> String {
 
 fn header(schema: &PayloadSchema) -> String {
     let Some(header) = schema.header else { return "nil".into() };
-    let place = |NumberPlace { offset, len, order }: NumberPlace| {
-        format!("{{ {offset}, {len}, {} }}", order == FieldOrder::Little)
-    };
     let id = header.schema.map_or_else(
         || "nil".into(),
         |(at, id)| format!("{{ {}, {}, \"{}\" }}", at.offset, at.len, bytes(id, at.len, at.order)),
     );
-    let version = header.version.map_or_else(|| "nil".into(), |(at, _)| place(at));
+    let version = header.version.map_or_else(|| "nil".into(), |(at, _)| lua(at));
     format!(
         "{{ len = {}, block = {}, schema = {id}, version = {version} }}",
         header.len,
-        place(header.block_len)
+        lua(header.block_len)
     )
 }
 
-fn rows(code: &mut Code, message: &MessageSchema) {
-    for field in &message.fields {
+fn lua(NumberPlace { offset, len, order }: NumberPlace) -> String {
+    format!("{{ {offset}, {len}, {} }}", order == FieldOrder::Little)
+}
+
+/// The rows of parts, whose columns begin behind `first`; those of groups are added to `columns`.
+fn parts(
+    code: &mut Code,
+    depth: usize,
+    parts_of: &[MessagePart],
+    (own, first): (&[FieldColumn], usize),
+    columns: &mut Vec<FieldColumn>,
+) {
+    for part in parts_of {
+        let (column, since) = (first + part.column + 1, part.since);
+        match &part.form {
+            PartForm::Data(place) => {
+                let (len, length) = (place.header_len, lua(place.length));
+                code.lines(depth, format!("{{ {column}, {since}, {len}, false, {length} }},"));
+            }
+            PartForm::Group(group) => {
+                let (from, dimension) = (columns.len(), group.dimension);
+                // A filter names the group: `lockstep.field.legs.side`.
+                let path = &own[part.column].name;
+                let inner = group
+                    .columns
+                    .iter()
+                    .map(|column| FieldColumn { name: format!("{path}.{}", column.name), ..column.clone() });
+                let inner: Vec<_> = inner.collect();
+                columns.extend(inner.iter().cloned());
+                let (block, count) = (lua(dimension.block_len), lua(dimension.count));
+                code.lines(depth, format!("{{ {column}, {since}, {}, {block}, {count}, {{", dimension.len));
+                rows(code, depth + 1, &group.fields, from);
+                code.lines(depth, "}, {");
+                parts(code, depth + 1, &group.parts, (&inner, from), columns);
+                code.lines(depth, "} },");
+            }
+        }
+    }
+}
+
+/// The rows of fields, whose columns begin behind `first`.
+fn rows(code: &mut Code, depth: usize, fields: &[MessageField], first: usize) {
+    for field in fields {
         let MessageField { column, offset, len, order, .. } = field;
         let fill = if field.padding == FieldPadding::Zeros { 0 } else { 32 };
         let null = field.null.filter(|_| field.kind != FieldKind::Ascii);
         let null = null.map_or_else(|| "false".into(), |null| format!("\"{}\"", bytes(null, *len, *order)));
         let names = field.names.iter().map(|(number, name)| format!("[\"{number}\"] = {}", quoted(name)));
         let names = names.collect::<Vec<_>>().join(", ");
-        let (is_little, since, column) = (*order == FieldOrder::Little, field.since, column + 1);
+        let (is_little, since, column) = (*order == FieldOrder::Little, field.since, first + column + 1);
         code.lines(
-            2,
+            depth,
             format!("{{ {column}, {offset}, {len}, {is_little}, {fill}, {null}, {since}, {{ {names} }} }},"),
         );
     }

@@ -1,29 +1,31 @@
 //! Simple Binary Encoding: the messages of an XML, as the standard of the FIX community has it (1.0).
 //!
 //! ```text
-//!  payload:  messageHeader │ block: fields at fixed places │ groups, data with lengths
-//!            type, schema    read                            named in `left_out`
+//!  payload:  messageHeader │ block: fields at fixed places │ groups of entries │ data with lengths
+//!            type, schema                                    a block each, and its own groups and data
 //! ```
 //!
-//! Names become small letters with '_'. A composite becomes a field for each member; one of a mantissa and a
-//! constant exponent becomes a number with digits behind the point.
+//! What no field shows (constants, arrays of numbers) is named in `left_out`. Names become small letters
+//! with '_'. A composite becomes a field for each member; one of a mantissa and a constant exponent becomes
+//! a number with digits behind the point.
 
+mod block;
 mod types;
 
 use crate::field::{FieldColumn, MessageField};
+use crate::parts::{GroupSchema, MessagePart, PartForm};
 use crate::text::{FieldKind, FieldOrder};
 use crate::{
     BlockHeader, Lines, MessageSchema, NumberPlace, PayloadSchema, STREAM_COLUMNS, SchemaError, TYPE_COLUMN,
     beyond, is_beyond,
 };
+use block::{BlockReader, RawBlock, RawForm, RawPart};
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 use types::{Expander, Place, RawField, Types};
 
 /// The composite before each message, unless the schema names another one.
 const HEADER_TYPE: &str = "messageHeader";
-/// The composite before each group, unless the group names another one.
-const DIMENSION_TYPE: &str = "groupSizeEncoding";
 
 /// A name as a schema of ours has it: `MDEntryPx` is `md_entry_px`.
 pub fn snake(name: &str) -> String {
@@ -98,11 +100,7 @@ fn block_header(
 ) -> Result<(NumberPlace, BlockHeader), String> {
     let mut expander = Expander::new(types);
     let len = expander.expand_named(name, "", Place::default())?;
-    let is_integer = |field: &&RawField| matches!(field.kind, FieldKind::Uint | FieldKind::Int);
-    let place = |member: &str| {
-        let found = expander.fields.iter().find(|field| field.name == member).filter(is_integer);
-        found.map(|field| NumberPlace { offset: field.offset, len: field.len, order: types.order })
-    };
+    let place = |member: &str| expander.integer(member);
     let lacks = |member: &str| format!("the composite '{name}' has no {member} that is an integer: add it");
     let number = |attribute: &str| {
         let text = root.attribute(attribute).unwrap_or("0");
@@ -157,90 +155,72 @@ fn add<'a>(
     if type_len < 8 && id >> (8 * type_len) != 0 {
         return Err(at_message(format!("its id is {id}, more than the {type_len} bytes of templateId have")));
     }
-    let mut expander = Expander::new(types);
-    let (mut next, mut tail) = (header_len, 0);
-    for node in message.children().filter(Node::is_element) {
-        let at_node = |what| wrong(node, what);
-        match node.tag_name().name() {
-            "field" => next = block_field(&mut expander, node, header_len, next).map_err(at_node)?,
-            "group" => {
-                let dimension = node.attribute("dimensionType").unwrap_or(DIMENSION_TYPE);
-                tail += types.size_of(dimension).map_err(at_node)?;
-                expander.leave_out(snake(name_of(node).map_err(at_node)?), "a repeating group");
-            }
-            "data" => {
-                let of = node.attribute("type").unwrap_or_default();
-                tail += types.size_of(of).map_err(at_node)?;
-                expander.leave_out(snake(name_of(node).map_err(at_node)?), "data of a length of its own");
-            }
-            _ => {}
-        }
-    }
-    let wanted = number::<usize>(message, "blockLength").map_err(at_message)?;
-    let fields_end = next;
-    let end = wanted.map_or(fields_end, |len| header_len.saturating_add(len));
-    if end < fields_end {
-        let (fields, wanted) = (fields_end - header_len, end - header_len);
-        return Err(at_message(format!("its fields take {fields} bytes, and blockLength is {wanted}")));
-    }
-    if is_beyond(end, tail) {
-        return Err(at_message(beyond()));
-    }
-    let Expander { fields, left_out, .. } = expander;
-    let fields = columns(schema, &name, fields).map_err(at_message)?;
+    let block = BlockReader::new(types).read(message, header_len, 0);
+    let RawBlock { fields, parts, left_out, end, tail } = block.map_err(|(node, what)| wrong(node, what))?;
+    let mut taken = BTreeSet::new();
+    let mut column = |column: FieldColumn| message_column(schema, &name, &mut taken, column);
+    let fields = fields.into_iter().map(|field| field_of(field, &mut column)).collect::<Result<_, _>>();
+    let fields = fields.map_err(at_message)?;
+    let parts = parts.into_iter().map(|part| part_of(part, &mut column)).collect::<Result<_, _>>();
+    let parts = parts.map_err(at_message)?;
     let (number, line) = (Some(id), lines.at(message.range().start));
-    let added = MessageSchema { name, number, fields, left_out, fixed_len: end, len: end + tail, line };
+    let added =
+        MessageSchema { name, number, fields, parts, left_out, fixed_len: end, len: end + tail, line };
     schema.add(added).map_err(at_message)
 }
 
-/// The end of a field in the payload, which is added.
-fn block_field<'a>(
-    expander: &mut Expander<'_, 'a>,
-    node: Node<'a, 'a>,
-    header_len: usize,
-    next: usize,
-) -> Result<usize, String> {
-    let name = snake(name_of(node)?);
-    let offset = match number::<usize>(node, "offset")? {
-        Some(offset) => header_len.saturating_add(offset),
-        None => next,
-    };
-    let place = Place {
-        offset,
-        presence: node.attribute("presence"),
-        since: number(node, "sinceVersion")?.unwrap_or(0),
-        depth: 0,
-    };
-    let of = node.attribute("type").ok_or("it has no type: give it one")?;
-    let len = expander.expand_named(of, &name, place)?;
-    if is_beyond(offset, len) {
-        return Err(beyond());
-    }
-    Ok(next.max(offset + len))
-}
-
-/// The fields with their columns: one whose name another kind of field has, is called by its message too.
-fn columns(
+/// The column of a message's field: one whose name another kind of field has, is called by its message too.
+fn message_column(
     schema: &mut PayloadSchema,
     message: &str,
-    fields: Vec<RawField>,
-) -> Result<Vec<MessageField>, String> {
-    let mut taken = BTreeSet::new();
-    let mut checked = Vec::with_capacity(fields.len());
-    for field in fields {
-        let is_own = STREAM_COLUMNS.contains(&&*field.name) || field.name == TYPE_COLUMN;
-        let first = if is_own { format!("{message}_{}", field.name) } else { field.name };
-        let first = unique(first, "2", &mut taken);
-        let of = |name: String| FieldColumn { name, kind: field.kind, decimals: field.decimals };
-        let column = match schema.column(of(first.clone())) {
-            Some(column) => Some(column),
-            None => schema.column(of(unique(format!("{message}_{first}"), "2", &mut taken))),
-        };
-        let Some(column) = column else {
-            return Err(format!("its field '{first}' has a name that two other fields have: rename one"));
-        };
-        let RawField { offset, len, kind, names, padding, order, null, absent, since, .. } = field;
-        checked.push(MessageField { column, offset, len, kind, order, padding, names, null, absent, since });
-    }
-    Ok(checked)
+    taken: &mut BTreeSet<String>,
+    column: FieldColumn,
+) -> Result<usize, String> {
+    let FieldColumn { name, kind, decimals } = column;
+    let is_own = STREAM_COLUMNS.contains(&&*name) || name == TYPE_COLUMN;
+    let first = if is_own { format!("{message}_{name}") } else { name };
+    let first = unique(first, "2", taken);
+    let of = |name: String| FieldColumn { name, kind, decimals };
+    let found = match schema.column(of(first.clone())) {
+        Some(column) => Some(column),
+        None => schema.column(of(unique(format!("{message}_{first}"), "2", taken))),
+    };
+    found.ok_or_else(|| format!("its field '{first}' has a name that two other fields have: rename one"))
+}
+
+fn field_of(
+    field: RawField,
+    column: &mut impl FnMut(FieldColumn) -> Result<usize, String>,
+) -> Result<MessageField, String> {
+    let RawField { name, offset, len, kind, decimals, names, padding, order, null, absent, since } = field;
+    let column = column(FieldColumn { name, kind, decimals })?;
+    Ok(MessageField { column, offset, len, kind, order, padding, names, null, absent, since })
+}
+
+fn part_of(
+    part: RawPart,
+    column: &mut dyn FnMut(FieldColumn) -> Result<usize, String>,
+) -> Result<MessagePart, String> {
+    let RawPart { name, since, form } = part;
+    let kind = match &form {
+        RawForm::Group(..) => FieldKind::Group,
+        RawForm::Data(place) if place.is_text => FieldKind::Utf8,
+        RawForm::Data(_) => FieldKind::Bytes,
+    };
+    let column = column(FieldColumn { name, kind, decimals: 0 })?;
+    let form = match form {
+        RawForm::Data(place) => PartForm::Data(place),
+        RawForm::Group(RawBlock { fields, parts, left_out, end, .. }, dimension) => {
+            let (mut columns, mut taken) = (Vec::new(), BTreeSet::new());
+            let mut own = |column: FieldColumn| {
+                columns.push(FieldColumn { name: unique(column.name, "2", &mut taken), ..column });
+                Ok(columns.len() - 1)
+            };
+            let fields =
+                fields.into_iter().map(|field| field_of(field, &mut own)).collect::<Result<_, _>>()?;
+            let parts = parts.into_iter().map(|part| part_of(part, &mut own)).collect::<Result<_, _>>()?;
+            PartForm::Group(GroupSchema { columns, fields, parts, left_out, block_len: end, dimension })
+        }
+    };
+    Ok(MessagePart { column, since, form })
 }

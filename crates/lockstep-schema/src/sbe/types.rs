@@ -2,7 +2,7 @@
 
 use super::{name_of, number, snake, unique};
 use crate::text::{FieldKind, FieldOrder, FieldPadding};
-use crate::{PAYLOAD_LEN_MAX, PRICE_DIGITS};
+use crate::{NumberPlace, PAYLOAD_LEN_MAX, PRICE_DIGITS};
 use roxmltree::Node;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,9 +132,10 @@ impl<'a> Types<'a> {
         Ok(Self { named, order })
     }
 
-    /// Bytes of a type, of which data takes none.
-    pub fn size_of(&self, name: &str) -> Result<usize, String> {
-        Expander::new(self).expand_named(name, "", Place::default())
+    /// A member of a composite.
+    pub fn member(&self, composite: &str, member: &str) -> Option<Node<'a, 'a>> {
+        let composite = self.named.get(composite)?;
+        composite.children().find(|node| node.attribute("name") == Some(member))
     }
 
     /// The numbers that an enum or a set is made of.
@@ -157,7 +158,28 @@ pub struct Expander<'t, 'a> {
 
 impl<'t, 'a> Expander<'t, 'a> {
     pub fn new(types: &'t Types<'a>) -> Self {
-        Self { types, steps: 0, fields: Vec::new(), left_out: Vec::new() }
+        Self::begun(types, 0)
+    }
+
+    /// One that has so many steps behind it.
+    pub fn begun(types: &'t Types<'a>, steps: usize) -> Self {
+        Self { types, steps, fields: Vec::new(), left_out: Vec::new() }
+    }
+
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// The same behind further steps.
+    pub fn going_on(self, steps: usize) -> Self {
+        Self { steps, ..self }
+    }
+
+    /// Where a field lies that is an integer.
+    pub fn integer(&self, name: &str) -> Option<NumberPlace> {
+        let is_integer = |field: &&RawField| matches!(field.kind, FieldKind::Uint | FieldKind::Int);
+        let found = self.fields.iter().find(|field| field.name == name).filter(is_integer);
+        found.map(|field| NumberPlace { offset: field.offset, len: field.len, order: field.order })
     }
 
     /// Says that no field shows this.

@@ -1,6 +1,6 @@
 //! Whatever a file or a payload is: a schema or an error, a message or a reason.
 
-use lockstep_schema::{PayloadSchema, SourceLanguage, generate, wireshark};
+use lockstep_schema::{FieldValue, PayloadSchema, SourceLanguage, generate, wireshark};
 use proptest::prelude::*;
 
 const FILLS: &str = include_str!("fills.xml");
@@ -26,6 +26,10 @@ fn look(text: &str, payloads: &[Vec<u8>]) {
         match schema.message(payload) {
             Ok(message) => message.fields().for_each(|(_, _, value)| {
                 let _ = format!("{value:?}");
+                if let Some(FieldValue::Group(group)) = value {
+                    assert!(group.count() <= payload.len() && group.entries().count() == group.count());
+                    drop(group.json());
+                }
             }),
             Err(why) => drop(why.to_string()),
         }
@@ -45,7 +49,12 @@ fn payloads() -> impl Strategy<Value = Vec<Vec<u8>>> {
     let begun = |begin: &'static [u8]| {
         prop::collection::vec(any::<u8>(), 0..90).prop_map(move |rest| [begin, &rest].concat())
     };
-    let any_begin = prop_oneof![begun(b""), begun(b"\x46\0\x2c\x01\x07\0\x02\0"), begun(b"..\x01\x02")];
+    let any_begin = prop_oneof![
+        begun(b""),
+        begun(b"\x01\0\x2e\x01\x07\0\x02\0\x31\x09\0\x01\0"),
+        begun(b"\x46\0\x2c\x01\x07\0\x02\0"),
+        begun(b"..\x01\x02")
+    ];
     prop::collection::vec(any_begin, 0..4)
 }
 

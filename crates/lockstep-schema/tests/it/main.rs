@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod any;
+mod groups;
 
 #[path = "../../../itch50/tests/it/common/samples.rs"]
 #[allow(dead_code, reason = "a part of it is used")]
@@ -117,6 +118,7 @@ fn a_field_is_read_by_its_kind_and_order_or_is_nothing() {
             FieldValue::Bool(value) => value.to_string(),
             FieldValue::Float(value) => value.to_string(),
             FieldValue::Flags(names) => names.to_string(),
+            other => format!("{other:?}"),
         })
     };
     let text = |text: &str| Some(text.to_owned());

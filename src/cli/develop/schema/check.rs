@@ -3,7 +3,8 @@
 use crate::cli::shared::shown::shown;
 use lockstep_daemon::Failure;
 use lockstep_schema::{
-    FieldKind, FieldOrder, FieldPadding, MessageField, MessageSchema, NumberPlace, PayloadSchema, shown_type,
+    FieldColumn, FieldKind, FieldOrder, FieldPadding, MessageField, MessagePart, MessageSchema, NumberPlace,
+    PartForm, PayloadSchema, shown_type,
 };
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
@@ -43,10 +44,10 @@ fn type_words(schema: &PayloadSchema, message: &MessageSchema) -> String {
 }
 
 /// The kind of a field, with what belongs to it.
-fn kind_words(schema: &PayloadSchema, field: &MessageField) -> String {
+fn kind_words(column: &FieldColumn, field: &MessageField) -> String {
     let mut words = field.kind.word().to_owned();
     if field.kind.has_decimals() {
-        words += &format!(", {} decimals", schema.columns[field.column].decimals);
+        words += &format!(", {} decimals", column.decimals);
     }
     if field.kind != FieldKind::Ascii && field.len > 1 {
         words += &format!(", {}-endian", order_word(field.order));
@@ -85,19 +86,57 @@ fn write(schema: &PayloadSchema, out: &mut impl Write) -> io::Result<()> {
         let widths = message.fields.iter().map(|field| name_of(field).len()).chain(left_out);
         let width = widths.max().unwrap_or(0);
         for field in &message.fields {
-            let (name, kind) = (name_of(field), kind_words(schema, field));
+            let (name, kind) = (name_of(field), kind_words(&schema.columns[field.column], field));
             writeln!(out, "  {name:<width$}  {:>5} {:>5}  {kind}", field.offset, field.len)?;
         }
         for (name, why) in &message.left_out {
             writeln!(out, "  {:<width$}  not shown: {why}", shown(name))?;
         }
+        write_parts(out, "  ", &schema.columns, &message.parts)?;
     }
     Ok(())
 }
 
-fn json_of(schema: &PayloadSchema) -> Value {
-    let field = |field: &MessageField| {
-        let column = &schema.columns[field.column];
+/// The words of a part, with what belongs to it.
+fn part_words(column: &FieldColumn, part: &MessagePart) -> String {
+    let mut words = match &part.form {
+        PartForm::Group(group) => format!("group, entries of {} bytes", group.block_len),
+        PartForm::Data(_) => format!("{}, behind its length", column.kind.word()),
+    };
+    if part.since > 0 {
+        words += &format!(", since version {}", part.since);
+    }
+    words
+}
+
+/// The parts behind a block; a field of a group has its place in the entry.
+fn write_parts(
+    out: &mut impl Write,
+    indent: &str,
+    columns: &[FieldColumn],
+    parts: &[MessagePart],
+) -> io::Result<()> {
+    for part in parts {
+        let column = &columns[part.column];
+        writeln!(out, "{indent}{}  {}", column.name, part_words(column, part))?;
+        let PartForm::Group(group) = &part.form else { continue };
+        let deeper = format!("{indent}  ");
+        for field in &group.fields {
+            let column = &group.columns[field.column];
+            let (name, kind) = (&column.name, kind_words(column, field));
+            writeln!(out, "{deeper}{name}  {:>5} {:>5}  {kind}", field.offset, field.len)?;
+        }
+        for (name, why) in &group.left_out {
+            writeln!(out, "{deeper}{}  not shown: {why}", shown(name))?;
+        }
+        write_parts(out, &deeper, &group.columns, &group.parts)?;
+    }
+    Ok(())
+}
+
+fn fields_json(columns: &[FieldColumn], fields: &[MessageField]) -> Vec<Value> {
+    let json = |field: &MessageField| {
+        let column = &columns[field.column];
         let mut row = json!({
             "name": column.name, "offset": field.offset, "length": field.len, "kind": field.kind.word(),
         });
@@ -113,12 +152,35 @@ fn json_of(schema: &PayloadSchema) -> Value {
         }
         row
     };
+    fields.iter().map(json).collect()
+}
+
+fn left_out_json(left_out: &[(String, String)]) -> Vec<Value> {
+    left_out.iter().map(|(name, why)| json!({ "name": name, "why": why })).collect()
+}
+
+fn parts_json(columns: &[FieldColumn], parts: &[MessagePart]) -> Vec<Value> {
+    let json = |part: &MessagePart| {
+        let column = &columns[part.column];
+        let mut row = json!({ "name": column.name, "kind": column.kind.word(), "since_version": part.since });
+        if let PartForm::Group(group) = &part.form {
+            row["length"] = group.block_len.into();
+            row["fields"] = fields_json(&group.columns, &group.fields).into();
+            row["parts"] = parts_json(&group.columns, &group.parts).into();
+            row["not_shown"] = left_out_json(&group.left_out).into();
+        }
+        row
+    };
+    parts.iter().map(json).collect()
+}
+
+fn json_of(schema: &PayloadSchema) -> Value {
     let message = |message: &MessageSchema| {
-        let left_out = message.left_out.iter().map(|(name, why)| json!({ "name": name, "why": why }));
         json!({
             "name": message.name, "type": message.number, "length": message.len, "line": message.line,
-            "fields": message.fields.iter().map(field).collect::<Vec<_>>(),
-            "not_shown": left_out.collect::<Vec<_>>(),
+            "fields": fields_json(&schema.columns, &message.fields),
+            "parts": parts_json(&schema.columns, &message.parts),
+            "not_shown": left_out_json(&message.left_out),
         })
     };
     let NumberPlace { offset, len, order } = schema.type_place();

@@ -18,7 +18,7 @@ final class Machines {
     /** Bytes of an input or of its effects for which memory is shared with the native side. */
     private static final int SHARED = 65_536;
     /** The bytes of an input's numbers. */
-    private static final int ROW = 72;
+    private static final int ROW = 88;
 
     final int version;
 
@@ -120,12 +120,17 @@ final class Machines {
         }
     }
 
+    /** The payload and the user lie in `input`. */
+    private byte[] apply() {
+        return apply(null, null);
+    }
+
     /** A payload and a user that are null lie in `input`. */
-    private byte[] apply(long machine, long address, byte[] payload, byte[] user) {
-        output.begin(address);
+    private byte[] apply(byte[] payload, byte[] user) {
+        output.begin(input.getLong(56));
         turn++;
         try {
-            machine(machine).apply(input(payload, user), output);
+            machine(input.getLong(48)).apply(input(payload, user), output);
             return null;
         } catch (Throwable error) {
             return why(error);
@@ -137,12 +142,12 @@ final class Machines {
 
     /** The input in `input`, whose row lockstep_machine_jni.c lays out. */
     private Input input(byte[] payload, byte[] user) {
-        int payloadLength = input.getInt(64);
-        int userLength = input.getInt(68);
+        int payloadLength = input.getInt(80);
+        int userLength = input.getInt(84);
         byte[] name = userLength < 0 || user != null ? user : copied(ROW + payloadLength, userLength);
-        return new Input(InputKind.of(input.getInt(48)), input.getLong(0), input.getLong(8), input.getInt(52),
-                input.getLong(16), input.getInt(56), name == null ? null : new String(name, StandardCharsets.UTF_8),
-                input.getLong(24), input.getLong(32), input.getLong(40), input.getInt(60), payload, this, payloadLength,
+        return new Input(InputKind.of(input.getInt(64)), input.getLong(0), input.getLong(8), input.getInt(68),
+                input.getLong(16), input.getInt(72), name == null ? null : new String(name, StandardCharsets.UTF_8),
+                input.getLong(24), input.getLong(32), input.getLong(40), input.getInt(76), payload, this, payloadLength,
                 turn);
     }
 

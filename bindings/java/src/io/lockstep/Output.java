@@ -16,20 +16,22 @@ public final class Output {
 
     /** Effects that the native side has not got yet. */
     private final ByteBuffer effects;
+    /** Bytes of them that are used; the native side reads it at their begin. */
+    private int used = HEAD;
     /** That of the native side; 0: none is being applied. */
     private long address;
 
     Output(ByteBuffer effects) {
         this.effects = effects;
-        effects.putLong(0, HEAD);
     }
 
     void begin(long of) {
         address = of;
-        effects.putLong(0, HEAD);
+        used = HEAD;
     }
 
     void end() {
+        effects.putLong(0, used);
         address = 0;
     }
 
@@ -110,11 +112,10 @@ public final class Output {
             throw new LockstepException(Status.CLOSED_HANDLE,
                     "the input of this output was applied before: an output takes effects within apply alone");
         }
-        int used = (int) effects.getLong(0);
         if (payload.length > effects.capacity() - ROW - used) {
-            checked(Native.outputReplay(address, effects));
-            used = HEAD;
             effects.putLong(0, used);
+            used = HEAD;
+            checked(Native.outputReplay(address, effects));
         }
         if (payload.length > effects.capacity() - ROW - used) {
             checked(Native.outputAdd(address, kind, key, at, payload));
@@ -124,8 +125,10 @@ public final class Output {
         effects.putLong(used + 8, at);
         effects.putInt(used + 16, kind);
         effects.putInt(used + 20, payload.length);
-        effects.put(used + ROW, payload);
-        effects.putLong(0, used + ROW + payload.length);
+        if (payload.length > 0) {
+            effects.put(used + ROW, payload);
+        }
+        used += ROW + payload.length;
     }
 
     private static void checked(long result) {

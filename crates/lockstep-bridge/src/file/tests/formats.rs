@@ -90,6 +90,24 @@ fn parquet_has_each_kind_of_field_of_a_schema_as_a_column_of_its_kind() {
 }
 
 #[test]
+fn parquet_has_a_group_as_json_and_data_as_text_or_bytes() {
+    let schema = PayloadSchema::parse(include_str!("../../../../lockstep-schema/tests/it/fills.xml"));
+    let mut parquet = Parquet::new(schema.ok(), false, ParquetCompression::None).expect("columns of Parquet");
+    let header = [1u16, 302, 7, 2].map(u16::to_le_bytes);
+    let basket = [
+        header.as_flattened(),
+        b"1\x09\0\0\0\x04\0\x01\0",
+        &0.5f32.to_le_bytes(),
+        b"\x02\0\xff\0\x01a",
+    ];
+    let bytes = encode(&mut parquet, &[sample(2, TIME, &basket.concat())], NONE).expect("Parquet");
+    let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).expect("a file of Parquet");
+    let row = file.get_row_iter(None).expect("rows").next().expect("a row").expect("a row").to_string();
+    assert!(row.contains("legs: \"[]\"") && row.contains("hedges: \"[{\"ratio\":0.5}]\""), "{row}");
+    assert!(row.contains("raw: [255, 0]") && row.contains("remark: \"a\""), "{row}");
+}
+
+#[test]
 fn length_prefixed_has_four_bytes_little_endian_before_each_payload() {
     let stream = [sample(2, TIME, b"abc"), sample(3, TIME, b"")];
     assert_eq!(encode(&mut LengthPrefixed, &stream, NONE).as_deref(), Ok(&b"\x03\0\0\0abc\0\0\0\0"[..]));
