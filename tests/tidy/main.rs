@@ -123,7 +123,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "crates/lockstep-operations/src/",
         &[
             "wire", "proto", "engine", "journal", "io", "process", "client", "node", "notary", "gateway",
-            "config",
+            "config", "set",
         ],
     ),
     ("values", "crates/lockstep-daemon/src/config.rs", &["config", "settings"]),
@@ -150,6 +150,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "values",
             "local",
             "operations",
+            "set",
         ],
     ),
     ("trial", "crates/lockstep-trial/src/", &["wire", "engine", "io", "process", "client", "node", "daemon"]),
@@ -179,6 +180,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "daemon",
             "operations",
             "trial",
+            "set",
         ],
     ),
     (
@@ -198,6 +200,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "values",
             "local",
             "daemon",
+            "operations",
+            "set",
             "trial",
         ],
     ),
