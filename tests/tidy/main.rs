@@ -101,7 +101,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
-    ("set", "crates/lockstep-set/src/", &["core", "wire"]),
+    ("set", "crates/lockstep-set/src/", &["wire", "engine"]),
+    ("streams", "crates/lockstep-streams/src/", &["wire", "io", "config", "client", "set"]),
     ("names", "crates/lockstep-names/src/", &["client"]),
     (
         "bridge",
@@ -174,6 +175,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "top",
             "schema",
             "names",
+            "streams",
             "config",
             "values",
             "local",

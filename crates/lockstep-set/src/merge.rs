@@ -105,6 +105,13 @@ impl MergePlace {
     }
 }
 
+impl MergePlace {
+    /// Whether its number follows from its positions.
+    pub fn is_whole(&self) -> bool {
+        self.number == number(self.home, &self.streams, self.base)
+    }
+}
+
 /// The merged number follows from the positions.
 fn number(home: Seq, streams: &[MergePlaceRow], base: u64) -> u64 {
     streams.iter().fold(home, |sum, stream| sum.wrapping_add(stream.next)).wrapping_sub(base)

@@ -197,6 +197,11 @@ impl MergedReader {
         }
     }
 
+    /// Whether an entry waits here: its subscription has delivered it, and no merged event has reported it.
+    pub fn has_waiting(&self) -> bool {
+        self.streams.values().any(|state| state.waiting.is_some())
+    }
+
     /// Delivers what has waited, if its turn has come: returns `None` if nothing has.
     pub fn deliver_waiting(
         &mut self,

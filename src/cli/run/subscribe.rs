@@ -1,11 +1,12 @@
 //! `lockstep subscribe`: the stream on stdout, and on stderr what it was: messages, gaps, digest.
 
-mod text;
+mod merged;
 
 use crate::cli::shared::fields::FieldsArgs;
 use crate::cli::shared::fields::PayloadFields;
 use crate::cli::shared::filter::Filter;
 use crate::cli::shared::filter::FilterArgs;
+use crate::cli::shared::lines::{EntryLine, Form};
 use crate::cli::shared::waiting;
 use crate::cli::shared::waiting::Stall;
 use clap::Args;
@@ -19,7 +20,7 @@ use lockstep_daemon::args::ClusterArgs;
 use lockstep_daemon::config;
 use lockstep_daemon::config::KeyUse;
 use lockstep_daemon::ended::{Again, abandoned, ended};
-use lockstep_daemon::failure::{INTEGRITY, NOT_READY};
+use lockstep_daemon::failure::{INTEGRITY, NOT_READY, USAGE};
 use lockstep_daemon::log;
 use lockstep_daemon::notary::notaries;
 use lockstep_daemon::signals;
@@ -27,13 +28,13 @@ use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::output::{self, OutputStream};
 use lockstep_names::OpenedNames;
+use lockstep_streams::MergedCursor;
 use lockstep_wire::{Nanos, Seq};
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use text::{EntryLine, Form};
 
 /// Most messages between two looks at the signals and the clock.
 const BATCH: usize = 1024;
@@ -49,7 +50,7 @@ const QUERY_ROUND: Duration = Duration::from_millis(250);
 const OUT_BYTES: usize = 64 << 10;
 
 /// Where a subscription begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Beginning {
     /// With this seq.
     Seq(Seq),
@@ -59,6 +60,8 @@ pub enum Beginning {
     Oldest,
     /// Where another subscription ended.
     Cursor(Cursor),
+    /// Where another merged subscription ended.
+    Merged(Box<MergedCursor>),
 }
 
 impl FromStr for Beginning {
@@ -68,6 +71,7 @@ impl FromStr for Beginning {
         match text {
             "live" => Ok(Self::Live),
             "oldest" => Ok(Self::Oldest),
+            _ if text.starts_with("merged:") => text.parse().map(|cursor| Self::Merged(Box::new(cursor))),
             _ if text.contains(':') => text.parse().map(Self::Cursor),
             _ => match text.parse() {
                 Ok(seq) if seq > 0 => Ok(Self::Seq(seq)),
@@ -91,6 +95,9 @@ pub struct SubscribeArgs {
     /// Delivers what a notary has signed; the file `notaries` of security.keys lists those that count
     #[arg(long, conflicts_with_all = ["stamped", "committed"])]
     pub attested: bool,
+    /// Delivers all streams of the file's set in one order, as committed; 1, live or a cursor for --from
+    #[arg(long, conflicts_with_all = ["stamped", "attested", "events", "raw"])]
+    pub merged: bool,
     /// The first seq, oldest, live, or the cursor that an earlier run printed
     #[arg(long, value_name = "SEQ|oldest|live|CURSOR", default_value = "1", env = "LOCKSTEP_FROM")]
     pub from: Beginning,
@@ -124,8 +131,22 @@ pub struct SubscribeArgs {
     pub raw: bool,
 }
 
+impl SubscribeArgs {
+    /// The form of the output.
+    fn form(&self) -> Form {
+        match (self.json, self.raw) {
+            (true, _) => Form::Json { text: self.text },
+            (_, true) => Form::Raw,
+            _ => Form::Text { names: self.names },
+        }
+    }
+}
+
 /// Prints the stream until its end, if there is one.
 pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
+    if args.merged {
+        return merged::run(args);
+    }
     let fields = PayloadFields::new(&args.fields)?;
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
@@ -137,6 +158,11 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         Beginning::Live => Start::Live,
         Beginning::Oldest => Start::Oldest,
         Beginning::Cursor(cursor) => Start::Cursor(cursor),
+        Beginning::Merged(_) => {
+            let what =
+                "the cursor is of a set's merged order: give --merged as well, or the cursor of one stream";
+            return Err(Failure::new(USAGE, what));
+        }
     };
     // Joined before the end is asked for, so that what comes in between is heard.
     let mut reader = if args.attested {
@@ -149,11 +175,11 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         args.until_end.then(|| end_of_stream(&endpoint, args.timeout.unwrap_or(END_TIMEOUT))).transpose()?;
     let timeout = args.timeout.or_else(|| end.map(|_| END_TIMEOUT));
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let (form, count, digest) = (Form::of(args), args.count, StreamDigest::new());
+    let (form, count, digest) = (args.form(), args.count, StreamDigest::new());
     let (filter, names) = (Filter::new(&args.filter), OpenedNames::default());
     let (events, pending, failed) = (args.events, None, None);
     let mut print = Print { out, form, fields, filter, names, events, pending, end, count, digest, failed };
-    if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
+    if let (Beginning::Cursor(cursor), Some(end)) = (&args.from, &mut print.end) {
         end.other_than = Some(cursor.history).filter(|history| *history != end.history);
     }
     let silence =
@@ -397,7 +423,7 @@ impl<W: Write> Print<W> {
             return Ok(()); // the end lies before it; the next look at the cursor sees that
         }
         if self.filter.has(message, &self.names) {
-            self.form.write(&mut self.out, message, &self.names, &mut self.fields)?;
+            self.form.write(&mut self.out, message, None, &self.names, &mut self.fields)?;
             self.digest.add(message);
         }
         Ok(())
@@ -439,6 +465,7 @@ mod tests {
             matches!("7".parse(), Ok(Beginning::Seq(7))) && matches!("live".parse(), Ok(Beginning::Live))
         );
         assert!(matches!("oldest".parse(), Ok(Beginning::Oldest)));
+        assert!("merged:1;".parse::<Beginning>().is_err_and(|error| error.contains("no merged cursor")));
         let cursor = "b1:7:c2".parse();
         assert!(matches!(cursor, Ok(Beginning::Cursor(Cursor { history: 0xb1, seq: 7, chain: 0xc2 }))));
         assert!("b1:7".parse::<Beginning>().is_err_and(|error| error.contains("HISTORY:SEQ:CHAIN")));

@@ -21,12 +21,12 @@ use std::time::{Duration, Instant};
 const FLOW: Duration = Duration::from_secs(20);
 
 /// A set that runs.
-struct Set {
-    file: String,
+pub struct Set {
+    pub file: String,
 }
 
 impl Set {
-    fn run(&self, args: &[&str]) -> Outcome {
+    pub fn run(&self, args: &[&str]) -> Outcome {
         let mut command = command(args);
         command.env("LOCKSTEP_CONFIG", &self.file);
         run(command, b"")
@@ -73,24 +73,24 @@ impl Set {
         }
     }
 
-    fn config(&self, stream: &str) -> Config {
+    pub fn config(&self, stream: &str) -> Config {
         Config::load(Some(Path::new(&self.file)), &[Config::choice_of_stream(stream)])
             .unwrap_or_else(|errors| panic!("{errors}"))
     }
 
-    fn endpoint(&self, stream: &str) -> Endpoint {
+    pub fn endpoint(&self, stream: &str) -> Endpoint {
         Endpoint::from_config(&self.config(stream)).unwrap_or_else(|errors| panic!("{errors}"))
     }
 
     /// The process of a coordinator.
-    fn pid(&self, id: u32) -> u32 {
+    pub fn pid(&self, id: u32) -> u32 {
         let config = self.config("s1");
         let path = Counted::path(&config.counters_folder(), config.cluster, &format!("coordinator-{id}"));
         CountersReader::open(&path).unwrap_or_else(|error| panic!("{error}")).pid()
     }
 
     /// The process of the leader of a stream.
-    fn leader(&self, stream: &str) -> (Identity, u32) {
+    pub fn leader(&self, stream: &str) -> (Identity, u32) {
         let status = await_code(0, || self.run(&["status", "--stream", stream, "--json"]));
         let status: Value = serde_json::from_str(status.out.trim()).expect("an object");
         let leader: Identity =
@@ -101,13 +101,13 @@ impl Set {
 }
 
 /// A program that publishes into a stream until it is dropped.
-struct Flow {
+pub struct Flow {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Flow {
-    fn start(endpoint: Endpoint) -> Self {
+    pub fn start(endpoint: Endpoint) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stops = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
@@ -179,7 +179,7 @@ impl CutReader {
     }
 }
 
-fn kill(pid: u32) {
+pub fn kill(pid: u32) {
     let killed = Command::new("kill").args(["-9", &pid.to_string()]).status();
     assert!(killed.expect("every host has kill").success());
 }

@@ -5,6 +5,7 @@
 mod coordinators;
 mod demo;
 mod dev;
+mod merged;
 mod orders;
 mod streams;
 mod watch;

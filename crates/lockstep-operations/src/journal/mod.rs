@@ -2,10 +2,12 @@
 
 mod import;
 mod info;
+mod merge;
 mod trim;
 
 pub use import::{ImportOrder, import};
 pub use info::{DayRow, JournalInfo, LogContent, NewestRows};
+pub use merge::{MergeJournalsError, MergedEnd, merge_journals};
 pub use trim::{TrimDone, TrimPlan, trim};
 
 use lockstep_wire::EntryKind;

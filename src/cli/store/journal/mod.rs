@@ -9,6 +9,7 @@ mod entry;
 mod import;
 mod info;
 mod ls;
+mod merge;
 mod select;
 mod trim;
 mod verify;
@@ -48,6 +49,8 @@ pub enum JournalCommand {
     Export(dump::JournalExportArgs),
     /// Compares two journals, and names the first seq at which they part; exits 3 if they do
     Diff(diff::DiffArgs),
+    /// Prints the messages of a set's streams in their merged order, out of one journal of each
+    Merge(merge::MergeArgs),
     /// Begins a new history with an exported log, perhaps of another cluster, on a replica without a journal
     Import(import::ImportArgs),
     /// Removes the oldest segments of a stopped node's journal
@@ -121,6 +124,7 @@ pub fn run(args: &JournalArgs) -> Result<u8, Failure> {
         JournalCommand::Grep(args) => dump::grep(args),
         JournalCommand::Export(args) => dump::export(args),
         JournalCommand::Diff(args) => diff::run(args),
+        JournalCommand::Merge(args) => merge::run(args),
         JournalCommand::Import(args) => import::run(args),
         JournalCommand::Trim(args) => trim::run(args),
     }

@@ -1,6 +1,5 @@
 //! How a payload looks in each of the output's forms.
 
-use super::SubscribeArgs;
 use crate::cli::shared::fields::PayloadFields;
 use crate::cli::shared::shown::shown;
 use lockstep_client::{Message, SubscriberEvent};
@@ -35,26 +34,21 @@ pub enum Form {
 }
 
 impl Form {
-    /// The one that the flags ask for.
-    pub fn of(args: &SubscribeArgs) -> Self {
-        match (args.json, args.raw) {
-            (true, _) => Self::Json { text: args.text },
-            (_, true) => Self::Raw,
-            _ => Self::Text { names: args.names },
-        }
-    }
-
-    /// Writes one message.
+    /// Writes one message; of a set's merged order with its number there and its stream's name before it.
     pub fn write(
         self,
         out: &mut impl Write,
         message: &Message<'_>,
+        merged: Option<(u64, &str)>,
         names: &OpenedNames,
         fields: &mut PayloadFields,
     ) -> io::Result<()> {
         let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
         match self {
             Self::Text { names: by_name } => {
+                if let Some((number, stream)) = merged {
+                    write!(out, "{number}\t{}\t", shown(stream))?;
+                }
                 if by_name {
                     let (publisher, destination) =
                         (names.publisher(publisher), names.destination(destination));
@@ -67,6 +61,9 @@ impl Form {
             }
             Self::Json { text } => {
                 let mut line = json_of(message, text, names);
+                if let Some((number, stream)) = merged {
+                    (line["merged"], line["stream"]) = (number.into(), stream.into());
+                }
                 fields.add_json(&mut line, payload);
                 writeln!(out, "{line}")
             }
@@ -235,7 +232,7 @@ mod tests {
         let message =
             Message { seq: 7, publisher: 1, publisher_seq: 2, destination: 3, timestamp: 4, payload };
         let mut fields = PayloadFields::default();
-        form.write(&mut out, &message, &names(), &mut fields).expect("memory takes all");
+        form.write(&mut out, &message, None, &names(), &mut fields).expect("memory takes all");
         out
     }
 
