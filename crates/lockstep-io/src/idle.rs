@@ -139,8 +139,8 @@ impl Waiter {
 }
 
 impl Waiter {
-    /// Which sockets had something to read when the last wait ended, by their places; `None` where that is not
-    /// known: it did not sleep, or its time was over.
+    /// Which sockets had something to read when the last wait ended, by their places; `None` where that is
+    /// not known: it did not sleep, or its time was over.
     pub fn readable(&self) -> Option<impl Fn(usize) -> bool + '_> {
         let Self::Park(parker) = self else { return None };
         let is_readable = |place: usize| parker.polled.get(place).is_some_and(|polled| polled.revents != 0);

@@ -40,7 +40,7 @@ pub struct CutCounts {
 /// What the home stream of a set says, as far as it was read.
 #[derive(Clone, Debug, Default)]
 pub struct SetView {
-    /// The list in force, and its seq. Where it is not retained, what the first cut that is says of it, and 0.
+    /// The list in force, and its seq. Where it is not retained, what the first cut says of it, and 0.
     pub list: Option<(SetEntry, Seq)>,
     /// The last cut that counts.
     pub last: Option<LastCut>,

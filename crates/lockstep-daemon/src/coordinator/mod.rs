@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One thread polls a handle of each stream. The process has no state of its own: it begins at the newest cut
-//! of the home stream. Any number of coordinators run, ranked: the first one publishes at once, each other one
+//! of the home stream. Any number of coordinators run, ranked: the first publishes at once, each other one
 //! when a cut is due for [`PATIENCE`] intervals more than before it.
 
 mod counts;

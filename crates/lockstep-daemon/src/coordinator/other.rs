@@ -64,8 +64,8 @@ impl OtherStream {
         self.subscriber.take().is_some()
     }
 
-    /// The list of the set has the stream or does not, as far as the home stream was read. Returns whether its
-    /// handle has changed.
+    /// The list of the set has the stream or does not, as far as the home stream was read. Returns whether
+    /// its handle has changed.
     pub fn follow(&mut self, now: Nanos, reader: &MergedReader) -> bool {
         let Some(next) = reader.next_of(self.cluster) else { return self.close() };
         if self.subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_ended()) || now < self.again {

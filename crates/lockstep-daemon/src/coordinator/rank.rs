@@ -4,8 +4,8 @@ use crate::config::{Config, CoordinatorConfig};
 use lockstep_wire::Epoch;
 use std::net::Ipv4Addr;
 
-/// How many coordinators publish a cut before the one with this number: those on the host of the home stream's
-/// leader come first, then each in the order of the numbers. All of them compute the same ranks, as the epoch
+/// How many coordinators publish a cut before the one with this number: those on the host of the home
+/// stream's leader come first, then each in the order of the numbers. All of them compute the same ranks, as the epoch
 /// names the leader.
 pub fn rank(home: &Config, coordinators: &[CoordinatorConfig], id: u32, epoch: Epoch) -> u32 {
     let leader = home.replica(epoch.leader().replica).ok().map(|replica| *replica.unicast.ip());
