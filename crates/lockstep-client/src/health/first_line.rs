@@ -7,7 +7,7 @@
 
 use super::{ClusterHealth, Health, Reason};
 use crate::conditions::ActiveCondition;
-use crate::paths::LostPath;
+use crate::paths::{LostPath, LostWay};
 use lockstep_wire::{AgreedOwner, Condition};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -93,7 +93,12 @@ impl Health {
                 (who, of_several(reason, group.len()), None)
             }
             Reason::FileHereDiffers(_) => (String::new(), of_several(reason, group.len()), None),
-            Reason::PathLost(path) => (self.names(&[path.from, path.to]), of_paths(path, group), None),
+            Reason::PathLost(path) => {
+                // Several paths to one node: it is at its port.
+                let ends = [path.to, path.from];
+                let who = self.names(if group.len() > 1 { &ends[..1] } else { &ends });
+                (who, of_paths(path, group), None)
+            }
             Reason::Condition(_, active) => {
                 let (who, says) = self.culprit(active, &numbers);
                 (who, says, group.iter().filter_map(|reason| reason.age()).max())
@@ -192,7 +197,13 @@ fn of_paths(path: &LostPath, group: &[&Reason]) -> String {
         Reason::PathLost(path) => Some(path.from.to_string()),
         _ => None,
     });
-    path.way.between(listed(&from.collect::<Vec<_>>()), path.to)
+    let from: Vec<_> = from.collect();
+    match path.way {
+        LostWay::Both | LostWay::LargeBoth if from.len() > 1 => {
+            path.way.between(path.to, format!("each of {}", listed(&from)))
+        }
+        way => way.between(listed(&from), path.to),
+    }
 }
 
 /// The first of several keys that differ, and the number of the others.
@@ -378,14 +389,19 @@ impl fmt::Display for Health {
             }
             ClusterHealth::NoQuorum => {
                 let quorum = self.quorum();
-                write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;
                 let lacks = quorum.saturating_sub(*there);
-                match super::start(silent, lacks) {
-                    Some(whom) => write!(f, ": start {whom}"),
-                    None => f.write_str(
-                        ": the leader does not receive from those that answer here; check the network",
-                    ),
+                if let Some(whom) = super::start(silent, lacks) {
+                    return write!(f, "no quorum: {there} of {listed} answer, {quorum} needed: start {whom}");
                 }
+                // Enough of them answer here; what they hold, the leader knows.
+                let begins = format!("no quorum: {there} of {listed} hold the log, {quorum} needed: ");
+                let says = match (self.names(&self.blank), self.names(&self.lacking)) {
+                    (blank, lacking) if blank.is_empty() => {
+                        format!("the leader does not receive from {lacking}; check the network")
+                    }
+                    (blank, _) => format!("nothing is at {blank} yet, and the log is copied there"),
+                };
+                write!(f, "{begins}{}", cut(&says, LINE_MAX.saturating_sub(begins.len())))
             }
             ClusterHealth::NoHistory => write!(
                 f,
