@@ -63,15 +63,29 @@ fn health_lines() -> Vec<String> {
         }
         let [silent, lacking, blank] = [silent, lacking, blank].map(<[u32]>::to_vec);
         let (answering, nodes) = (vec![3], Vec::new());
-        Health { health, listed: 3, there: 1, silent, reasons, answering, lacking, blank, nodes }.to_string()
+        let lost_leader = silent.first().copied().filter(|_| lacking.is_empty());
+        let health = Health {
+            health,
+            listed: 3,
+            there: 1,
+            silent,
+            reasons,
+            answering,
+            lacking,
+            lost_leader,
+            blank,
+            nodes,
+        };
+        health.to_string()
     };
     let away: [&[u32]; 3] = [&[1, 2], &[], &[]];
     let log_gone = ActiveCondition { condition: Condition::LogGone, age: Duration::ZERO, a: 9, b: 3 };
     let lacks_log = of(NoLeader, vec![Reason::Condition(NODE, log_gone)], away);
+    let apart = of(NoLeader, Vec::new(), [&[], &[], &[]]);
     let unreached = of(NoQuorum, Vec::new(), [&[], &[1, 2], &[]]);
     let copying = of(NoQuorum, Vec::new(), [&[], &[1, 2], &[1, 2]]);
     let away = all.into_iter().map(|health| of(health, Vec::new(), away));
-    away.chain([lacks_log, unreached, copying]).collect()
+    away.chain([lacks_log, apart, unreached, copying]).collect()
 }
 
 fn path_lost(way: LostWay) -> Reason {

@@ -207,6 +207,8 @@ pub struct Health {
     pub answering: Vec<u32>,
     /// The members that the leader does not receive or that lag, by number, if it reports lost redundancy.
     pub lacking: Vec<u32>,
+    /// The leader of the newest epoch that is known, if it does not answer and no other leads.
+    pub lost_leader: Option<u32>,
     /// The members that answer and hold nothing yet, by number.
     pub blank: Vec<u32>,
     /// The queried nodes that have a number, with their addresses.
@@ -255,8 +257,11 @@ impl Health {
             None => ClusterHealth::NoLeader,
         };
         let lacking = leader.map_or_else(Vec::new, lacking);
+        let led = source.accepted.leader();
+        let lost_leader = Some(led.replica).filter(|_| leader.is_none() && !answers(led));
+        let lost_leader = lost_leader.filter(|number| silent.contains(number));
         let (answering, nodes) = (self::answering(asked), nodes(asked));
-        Self { health, listed, there, silent, reasons, answering, lacking, blank, nodes }
+        Self { health, listed, there, silent, reasons, answering, lacking, lost_leader, blank, nodes }
     }
 
     /// As [`judge`](Self::judge), if the sealing keys of this host have this many days left: overdue keys are
@@ -287,6 +292,7 @@ impl Health {
             reasons,
             answering,
             lacking: Vec::new(),
+            lost_leader: None,
             blank: Vec::new(),
             nodes,
         }
