@@ -28,7 +28,7 @@ pub enum LostWay {
 pub struct LostPath {
     /// The kind of loss.
     pub way: LostWay,
-    /// The node that does not receive; where nobody does, the one of both that lacks more paths.
+    /// The node that does not receive; of a path that is lost in both directions, the one that lacks more.
     pub to: u32,
     /// The node that sends.
     pub from: u32,

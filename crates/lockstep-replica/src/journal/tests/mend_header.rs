@@ -13,7 +13,7 @@ use crate::journal::walk::read_header;
 
 /// What happens to a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Harm {
+enum FileChange {
     /// One bit flips at this byte.
     Flip(usize),
     /// The first bytes, so many, are zeros.
@@ -25,18 +25,18 @@ enum Harm {
     /// It is not there.
     Gone,
 }
-use Harm::{Another, Cut, Flip, Gone, Zeros};
+use FileChange::{Another, Cut, Flip, Gone, Zeros};
 
-fn harm(store: &mut MemoryStore, file: FileName, harm: Harm) {
-    let other = match harm {
+fn change(store: &mut MemoryStore, file: FileName, change: FileChange) {
+    let other = match change {
         Another(number) => store.file_mut(FileName::Segment(number)).unwrap()[..BLOCK_LEN].to_vec(),
         _ => Vec::new(),
     };
-    if harm == Gone {
+    if change == Gone {
         return store.remove(file).unwrap();
     }
     let bytes = store.file_mut(file).unwrap();
-    match harm {
+    match change {
         Flip(at) => bytes[at] ^= 0x10,
         Zeros(len) => bytes[..len].fill(0),
         Another(_) => bytes[..BLOCK_LEN].copy_from_slice(&other),
@@ -55,16 +55,16 @@ fn headers(store: &MemoryStore) -> Vec<(u64, u64, u64, LogEnd)> {
     numbers.iter().map(|number| origin(&read_header(store, *number).unwrap().unwrap())).collect()
 }
 
-/// Harms a journal while its process runs; the damage is found, and what `unmended` does not name is mended
+/// Changes a journal while its process runs; the damage is found, and what `unmended` does not name is mended
 /// to the same log.
-fn check(aside: &Aside, harms: &[(FileName, Harm)], unmended: &[u64]) {
+fn check(aside: &Aside, changes: &[(FileName, FileChange)], unmended: &[u64]) {
     let mut aside = aside.clone();
     let (log, before) = (aside.frames.clone(), headers(&aside.store));
-    for (file, what) in harms {
-        harm(&mut aside.store, *file, *what);
+    for (file, what) in changes {
+        change(&mut aside.store, *file, *what);
     }
     let events = aside.turns(700, &log);
-    let mut damaged: Vec<u64> = harms
+    let mut damaged: Vec<u64> = changes
         .iter()
         .filter_map(|(file, _)| match file {
             FileName::Segment(number) | FileName::Packed(number) => Some(*number),
@@ -73,22 +73,22 @@ fn check(aside: &Aside, harms: &[(FileName, Harm)], unmended: &[u64]) {
         .collect();
     damaged.dedup();
     for number in damaged {
-        assert_eq!(was_mended(&events, number), !unmended.contains(&number), "{harms:?}: {events:?}");
+        assert_eq!(was_mended(&events, number), !unmended.contains(&number), "{changes:?}: {events:?}");
     }
     if unmended.is_empty() {
-        assert_eq!(aside.side.damaged(), (0, 0), "{harms:?}: {events:?}");
-        assert_eq!(verify(&aside.store).unwrap().damage, [], "{harms:?}: {events:?}");
-        assert!(frames_in_segments(&aside.store, 1) == log, "{harms:?}");
-        assert_eq!(headers(&aside.store), before, "{harms:?}");
+        assert_eq!(aside.side.damaged(), (0, 0), "{changes:?}: {events:?}");
+        assert_eq!(verify(&aside.store).unwrap().damage, [], "{changes:?}: {events:?}");
+        assert!(frames_in_segments(&aside.store, 1) == log, "{changes:?}");
+        assert_eq!(headers(&aside.store), before, "{changes:?}");
         // A start without the ring reads what was mended.
-        assert_eq!(inspected(&aside.store, None, settings()).end(), end_of(&log), "{harms:?}");
+        assert_eq!(inspected(&aside.store, None, settings()).end(), end_of(&log), "{changes:?}");
     } else {
-        assert!(aside.side.damaged().0 > 0, "{harms:?}: {events:?}");
+        assert!(aside.side.damaged().0 > 0, "{changes:?}: {events:?}");
     }
 }
 
 /// Ways in which a header is damaged; only the last one takes records with it.
-const HEADER_HARMS: [Harm; 8] =
+const HEADER_CHANGES: [FileChange; 8] =
     [Flip(0), Flip(9), Flip(44), Flip(58), Zeros(512), Zeros(BLOCK_LEN), Another(4), Cut(1_000)];
 
 #[test]
@@ -97,7 +97,7 @@ fn a_damaged_header_is_mended_wherever_the_segment_lies() {
     let last = aside.side.written().number - 1;
     assert!(last >= 4, "{last}");
     for number in [1, 2, last] {
-        for what in HEADER_HARMS.into_iter().filter(|what| *what != Another(number)) {
+        for what in HEADER_CHANGES.into_iter().filter(|what| *what != Another(number)) {
             check(&aside, &[(FileName::Segment(number), what)], &[]);
         }
     }
@@ -106,7 +106,7 @@ fn a_damaged_header_is_mended_wherever_the_segment_lies() {
 #[test]
 fn a_damaged_header_is_mended_without_the_index() {
     let aside = aside(false);
-    for what in HEADER_HARMS {
+    for what in HEADER_CHANGES {
         for index in [Gone, Flip(30), Cut(20)] {
             // The length of a file that was cut is nowhere else.
             let unmended: &[u64] = if what == Cut(1_000) { &[2] } else { &[] };
@@ -120,8 +120,8 @@ fn a_damaged_header_is_mended_by_the_records_before_it_where_the_checkpoint_is_n
     let aside = aside(false);
     for checkpoint in [Gone, Flip(30), Cut(20)] {
         for more in [None, Some((FileName::Index(1), Gone)), Some((FileName::Index(2), Gone))] {
-            let harms = [(FileName::Segment(2), Zeros(BLOCK_LEN)), (FileName::Checkpoint(1), checkpoint)];
-            check(&aside, &Vec::from_iter(harms.into_iter().chain(more)), &[]);
+            let changes = [(FileName::Segment(2), Zeros(BLOCK_LEN)), (FileName::Checkpoint(1), checkpoint)];
+            check(&aside, &Vec::from_iter(changes.into_iter().chain(more)), &[]);
         }
     }
 }
@@ -151,8 +151,8 @@ fn a_damaged_header_of_a_packed_segment_is_mended() {
     let file = FileName::Packed(2);
     let unit = u64::from_ne_bytes(aside.store.clone().file_mut(file).unwrap()[40..48].try_into().unwrap());
     for index in [None, Some((FileName::Index(2), Gone)), Some((FileName::Checkpoint(1), Gone))] {
-        let harms = [(file, Flip(unit as usize + 20))];
-        check(&aside, &Vec::from_iter(harms.into_iter().chain(index)), &[]);
+        let changes = [(file, Flip(unit as usize + 20))];
+        check(&aside, &Vec::from_iter(changes.into_iter().chain(index)), &[]);
     }
 }
 
@@ -161,7 +161,7 @@ fn a_damaged_header_of_a_packed_segment_is_mended() {
 fn a_damaged_header_keeps_no_other_segment_from_being_served() {
     let mut aside = aside(false);
     let whole = aside.store.clone();
-    harm(&mut aside.store, FileName::Segment(2), Zeros(BLOCK_LEN));
+    change(&mut aside.store, FileName::Segment(2), Zeros(BLOCK_LEN));
     let written = Written { damaged: Unserved::of([2].into_iter()), ..aside.side.written() };
     let mut index = SegmentIndex::default();
     index.refresh(&aside.store, &written).unwrap();
@@ -186,9 +186,9 @@ fn a_damaged_header_behind_what_retention_removed_is_mended_by_its_checkpoint_al
         assert_eq!(journal.retain(limits, from, false).removed, [1, 2]);
         let log = journal.frames_in_segments(from);
         let before = read_header(&journal.store, 3).unwrap().unwrap();
-        harm(&mut journal.store, FileName::Segment(3), what);
+        change(&mut journal.store, FileName::Segment(3), what);
         if !base {
-            harm(&mut journal.store, FileName::Checkpoint(2), Gone);
+            change(&mut journal.store, FileName::Checkpoint(2), Gone);
         }
         let mend = Mend::begin(&journal.store, 3, Seq::MAX, 0).unwrap();
         if !base {
