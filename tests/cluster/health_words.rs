@@ -56,18 +56,36 @@ fn entries(heading: &str) -> Vec<Entry> {
 fn health_lines() -> Vec<String> {
     use ClusterHealth::{Degraded, Healthy, NoHistory, NoLeader, NoQuorum};
     let all = [Healthy, Degraded, NoLeader, NoQuorum, NoHistory];
-    let of = |health: ClusterHealth, reasons: Vec<Reason>| {
+    let of = |health: ClusterHealth, reasons: Vec<Reason>, [silent, lacking, blank]: [&[u32]; 3]| {
         // A further one is to be added above.
         match health {
             Healthy | Degraded | NoLeader | NoQuorum | NoHistory => {}
         }
-        let (silent, answering, lacking) = (vec![1, 2], vec![3], Vec::new());
-        Health { health, listed: 3, there: 1, silent, reasons, answering, lacking, nodes: Vec::new() }
-            .to_string()
+        let [silent, lacking, blank] = [silent, lacking, blank].map(<[u32]>::to_vec);
+        let (answering, nodes) = (vec![3], Vec::new());
+        let lost_leader = silent.first().copied().filter(|_| lacking.is_empty());
+        let health = Health {
+            health,
+            listed: 3,
+            there: 1,
+            silent,
+            reasons,
+            answering,
+            lacking,
+            lost_leader,
+            blank,
+            nodes,
+        };
+        health.to_string()
     };
+    let away: [&[u32]; 3] = [&[1, 2], &[], &[]];
     let log_gone = ActiveCondition { condition: Condition::LogGone, age: Duration::ZERO, a: 9, b: 3 };
-    let lacks_log = of(NoLeader, vec![Reason::Condition(NODE, log_gone)]);
-    all.into_iter().map(|health| of(health, Vec::new())).chain([lacks_log]).collect()
+    let lacks_log = of(NoLeader, vec![Reason::Condition(NODE, log_gone)], away);
+    let apart = of(NoLeader, Vec::new(), [&[], &[], &[]]);
+    let unreached = of(NoQuorum, Vec::new(), [&[], &[1, 2], &[]]);
+    let copying = of(NoQuorum, Vec::new(), [&[], &[1, 2], &[1, 2]]);
+    let away = all.into_iter().map(|health| of(health, Vec::new(), away));
+    away.chain([lacks_log, apart, unreached, copying]).collect()
 }
 
 fn path_lost(way: LostWay) -> Reason {
@@ -110,6 +128,7 @@ fn reasons() -> Vec<String> {
         path_lost(LostWay::OneWay),
         path_lost(LostWay::Both),
         path_lost(LostWay::Large),
+        path_lost(LostWay::LargeBoth),
         path_lost(LostWay::Replay),
         files_differ(&["239.77.1.3:7700", "239.77.1.4:7700", "239.77.1.3:7700"]),
         files_differ(&["239.77.1.3:7700", "239.77.1.4:7700"]),

@@ -207,6 +207,10 @@ pub struct Health {
     pub answering: Vec<u32>,
     /// The members that the leader does not receive or that lag, by number, if it reports lost redundancy.
     pub lacking: Vec<u32>,
+    /// The leader of the newest epoch that is known, if it does not answer and no other leads.
+    pub lost_leader: Option<u32>,
+    /// The members that answer and hold nothing yet, by number.
+    pub blank: Vec<u32>,
     /// The queried nodes that have a number, with their addresses.
     pub nodes: Vec<(AgreedOwner, SocketAddrV4)>,
 }
@@ -236,6 +240,12 @@ impl Health {
             .filter(|listed| !answers(listed.member.identity()))
             .map(|listed| listed.member.replica)
             .collect();
+        let is_blank = |identity: Identity| {
+            let statuses = asked.iter().filter_map(|node| node.status.as_ref());
+            statuses.filter(|status| status.identity == identity).any(|status| status.role == Role::Blank)
+        };
+        let blank = members.iter().filter(|listed| is_blank(listed.member.identity()));
+        let blank = blank.map(|listed| listed.member.replica).collect();
         let reasons = reasons(asked, source, leader.is_some());
         let quorum = listed / 2 + 1;
         let health = match leader {
@@ -247,8 +257,11 @@ impl Health {
             None => ClusterHealth::NoLeader,
         };
         let lacking = leader.map_or_else(Vec::new, lacking);
+        let led = source.accepted.leader();
+        let lost_leader = Some(led.replica).filter(|_| leader.is_none() && !answers(led));
+        let lost_leader = lost_leader.filter(|number| silent.contains(number));
         let (answering, nodes) = (self::answering(asked), nodes(asked));
-        Self { health, listed, there, silent, reasons, answering, lacking, nodes }
+        Self { health, listed, there, silent, reasons, answering, lacking, lost_leader, blank, nodes }
     }
 
     /// As [`judge`](Self::judge), if the sealing keys of this host have this many days left: overdue keys are
@@ -271,7 +284,18 @@ impl Health {
             asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
         let health = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
         let (listed, answering, nodes) = (replicas().count(), self::answering(asked), nodes(asked));
-        Self { health, listed, there, silent, reasons, answering, lacking: Vec::new(), nodes }
+        Self {
+            health,
+            listed,
+            there,
+            silent,
+            reasons,
+            answering,
+            lacking: Vec::new(),
+            lost_leader: None,
+            blank: Vec::new(),
+            nodes,
+        }
     }
 
     /// The number of members that decide: more than half of those listed.

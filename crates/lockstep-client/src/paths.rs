@@ -17,6 +17,8 @@ pub enum LostWay {
     Both,
     /// Datagrams of the size of `mtu` do not pass, shorter ones do.
     Large,
+    /// The same in both directions.
+    LargeBoth,
     /// Connections to the replay port are not established.
     Replay,
 }
@@ -26,7 +28,7 @@ pub enum LostWay {
 pub struct LostPath {
     /// The kind of loss.
     pub way: LostWay,
-    /// The node that does not receive.
+    /// The node that does not receive; of a path that is lost in both directions, the one that lacks more.
     pub to: u32,
     /// The node that sends.
     pub from: u32,
@@ -34,13 +36,14 @@ pub struct LostPath {
 
 impl LostWay {
     /// `nothing passes by unicast from 1 and 2 to 3; the reverse direction works`.
-    pub(crate) fn between(self, from: impl fmt::Display, to: u32) -> String {
+    pub(crate) fn between(self, from: impl fmt::Display, to: impl fmt::Display) -> String {
         match self {
             Self::OneWay => {
                 format!("nothing passes by unicast from {from} to {to}; the reverse direction works")
             }
             Self::Both => format!("nothing passes by unicast between {from} and {to}"),
             Self::Large => format!("datagrams of the size of mtu do not pass from {from} to {to}"),
+            Self::LargeBoth => format!("datagrams of the size of mtu do not pass between {from} and {to}"),
             Self::Replay => format!("the TCP port of {to} for replay is not reached from {from}"),
         }
     }
@@ -84,7 +87,31 @@ pub fn lost_paths(nodes: &[(u32, &[WayRow])]) -> Vec<LostPath> {
     }
     lost.sort_unstable();
     lost.dedup();
+    join_directions(&mut lost);
     lost
+}
+
+/// A fault of one port takes both directions, and those to all others: each pair is one path then, and ends
+/// at the node that has most of them.
+fn join_directions(lost: &mut Vec<LostPath>) {
+    let is_back = |path: &LostPath, other: &LostPath| {
+        (other.way, other.from, other.to) == (LostWay::Large, path.to, path.from)
+    };
+    let all = lost.clone();
+    for path in lost.iter_mut().filter(|path| all.iter().any(|other| is_back(path, other))) {
+        let (low, high) = (path.from.min(path.to), path.from.max(path.to));
+        *path = LostPath { way: LostWay::LargeBoth, from: low, to: high };
+    }
+    let all = lost.clone();
+    for path in lost.iter_mut().filter(|path| matches!(path.way, LostWay::Both | LostWay::LargeBoth)) {
+        let of_way = || all.iter().filter(|other| other.way == path.way);
+        let count = |node| of_way().filter(|other| other.from == node || other.to == node).count();
+        if count(path.from) > count(path.to) {
+            (path.from, path.to) = (path.to, path.from);
+        }
+    }
+    lost.sort_unstable();
+    lost.dedup();
 }
 
 #[cfg(test)]
@@ -131,6 +158,22 @@ mod tests {
         );
         let large = found(&[(1, 3, WayRow { large: 4, ..WELL })]);
         assert_eq!(large, ["datagrams of the size of mtu do not pass from 1 to 3"]);
+    }
+
+    /// A small MTU at the port of one host is one cause, and not six.
+    #[test]
+    fn directions_that_are_lost_together_are_one_path_that_ends_at_the_node_with_most_of_them() {
+        let small = WayRow { large: 4, ..WELL };
+        for hub in 1..=3 {
+            let pairs = [1, 2, 3].into_iter().filter(|other| *other != hub);
+            let rows: Vec<_> = pairs.clone().flat_map(|of| [(hub, of, small), (of, hub, small)]).collect();
+            let expected: Vec<_> = pairs
+                .map(|of| format!("datagrams of the size of mtu do not pass between {of} and {hub}"))
+                .collect();
+            let mut lost = found(&rows);
+            lost.sort();
+            assert_eq!(lost, expected);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use super::{ClusterHealth, Health, Reason};
 use crate::conditions::ActiveCondition;
-use crate::paths::LostPath;
+use crate::paths::{LostPath, LostWay};
 use lockstep_wire::{AgreedOwner, Condition};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -93,7 +93,12 @@ impl Health {
                 (who, of_several(reason, group.len()), None)
             }
             Reason::FileHereDiffers(_) => (String::new(), of_several(reason, group.len()), None),
-            Reason::PathLost(path) => (self.names(&[path.from, path.to]), of_paths(path, group), None),
+            Reason::PathLost(path) => {
+                // Several paths to one node: it is at its port.
+                let ends = [path.to, path.from];
+                let who = self.names(if group.len() > 1 { &ends[..1] } else { &ends });
+                (who, of_paths(path, group), None)
+            }
             Reason::Condition(_, active) => {
                 let (who, says) = self.culprit(active, &numbers);
                 (who, says, group.iter().filter_map(|reason| reason.age()).max())
@@ -192,7 +197,13 @@ fn of_paths(path: &LostPath, group: &[&Reason]) -> String {
         Reason::PathLost(path) => Some(path.from.to_string()),
         _ => None,
     });
-    path.way.between(listed(&from.collect::<Vec<_>>()), path.to)
+    let from: Vec<_> = from.collect();
+    match path.way {
+        LostWay::Both | LostWay::LargeBoth if from.len() > 1 => {
+            path.way.between(path.to, format!("each of {}", listed(&from)))
+        }
+        way => way.between(listed(&from), path.to),
+    }
 }
 
 /// The first of several keys that differ, and the number of the others.
@@ -331,7 +342,7 @@ impl Reason {
 /// [`LINE_MAX`] characters.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { health, listed, there, silent, .. } = self;
+        let Self { health, listed, there, .. } = self;
         match health {
             ClusterHealth::Healthy => {
                 let may_crash = self.may_crash();
@@ -362,36 +373,54 @@ impl fmt::Display for Health {
                 }
                 write!(f, "{begins}{}{ends}", cut(&cause, LINE_MAX - begins.len() - ends.len()))
             }
-            ClusterHealth::NoLeader => {
-                // A replica that could lead lacks entries of nodes that do not answer.
-                let Some(cause) = self.causes().into_iter().find(HealthCause::lacks_log) else {
-                    return write!(
-                        f,
-                        "no leader: {there} of {listed} members answer, and none of them leads: check the \
-                         network between them"
-                    );
-                };
-                let begins = format!("no leader: {there} of {listed} answer; ");
-                let ends = self.who_may_have_it().map_or_else(String::new, |whom| format!(": start {whom}"));
-                let left = LINE_MAX.saturating_sub(begins.len() + ends.len());
-                write!(f, "{begins}{}{ends}", cut(&cause.says, left))
-            }
-            ClusterHealth::NoQuorum => {
-                let quorum = self.quorum();
-                write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;
-                let lacks = quorum.saturating_sub(*there);
-                match super::start(silent, lacks) {
-                    Some(whom) => write!(f, ": start {whom}"),
-                    None => f.write_str(
-                        ": the leader does not receive from those that answer here; check the network",
-                    ),
-                }
-            }
+            ClusterHealth::NoLeader => self.write_no_leader(f),
+            ClusterHealth::NoQuorum => self.write_no_quorum(f),
             ClusterHealth::NoHistory => write!(
                 f,
                 "no history: {there} of {listed} replicas answer and hold none: `lockstep bootstrap`, or start those that do"
             ),
         }
+    }
+}
+
+impl Health {
+    fn write_no_leader(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { listed, there, .. } = self;
+        // A replica that could lead lacks entries of nodes that do not answer.
+        if let Some(cause) = self.causes().into_iter().find(HealthCause::lacks_log) {
+            let begins = format!("no leader: {there} of {listed} answer; ");
+            let ends = self.who_may_have_it().map_or_else(String::new, |whom| format!(": start {whom}"));
+            let left = LINE_MAX.saturating_sub(begins.len() + ends.len());
+            return write!(f, "{begins}{}{ends}", cut(&cause.says, left));
+        }
+        match self.lost_leader {
+            // The takeover takes a moment.
+            Some(number) => write!(
+                f,
+                "no leader: replica {number} led and does not answer; {there} of {listed} do: await a takeover, then \
+                 check the network"
+            ),
+            None => write!(
+                f,
+                "no leader: {there} of {listed} members answer, and none of them leads: check the network between them"
+            ),
+        }
+    }
+
+    fn write_no_quorum(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self { listed, there, .. }, quorum) = (self, self.quorum());
+        if let Some(whom) = super::start(&self.silent, quorum.saturating_sub(*there)) {
+            return write!(f, "no quorum: {there} of {listed} answer, {quorum} needed: start {whom}");
+        }
+        // Enough of them answer here; what they hold, the leader knows.
+        let begins = format!("no quorum: {there} of {listed} hold the log, {quorum} needed: ");
+        let says = match (self.names(&self.blank), self.names(&self.lacking)) {
+            (blank, lacking) if blank.is_empty() => {
+                format!("the leader does not receive from {lacking}; check the network")
+            }
+            (blank, _) => format!("nothing is at {blank} yet, and the log is copied there"),
+        };
+        write!(f, "{begins}{}", cut(&says, LINE_MAX.saturating_sub(begins.len())))
     }
 }
 

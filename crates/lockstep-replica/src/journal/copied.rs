@@ -4,17 +4,15 @@
 //! and without the marks of a journal that was written by groups. So it may begin in one node's journal and
 //! go on in another's. Index and checkpoint of a full segment are those that a journal has.
 
-use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::{Checkpoint, Contradiction};
 use crate::journal::damage::Damage;
 use crate::journal::index::Index;
-use crate::journal::layout::Geometry;
 use crate::journal::ports::{FileName, Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{DATAGRAM_LEN_MAX, FrameView, Identity, Seq};
+use lockstep_wire::{FrameView, Identity, Seq};
 
 /// The owner of a copy's segments: the journal of which it was made first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,13 +37,9 @@ impl CopiedSegment {
     /// Segment `number`, behind the log that `checkpoint` describes. `history` is that of the next frame.
     /// Returns the block with which its file begins, too.
     pub fn begin(owner: CopyOwner, number: u64, checkpoint: Checkpoint, history: u64) -> (Self, Vec<u8>) {
-        let mut header = SegmentHeader::new(number, owner.cluster, owner.identity, &checkpoint.end);
+        let (cluster, identity) = (owner.cluster, owner.identity);
+        let mut header = SegmentHeader::of_no_ring(number, cluster, identity, &checkpoint.end);
         header.history = history;
-        // Its frames have positions in no ring: no ring has the number 0.
-        header.tail_generation = 0;
-        header.record_len_max = (DATAGRAM_LEN_MAX / 8 * 8) as u32;
-        let ring_len = u64::from(header.record_len_max) * Geometry::RECORDS_MIN;
-        header.ring_len = ring_len.next_multiple_of(BLOCK_LEN as u64);
         let first_seq = checkpoint.end.next;
         let index = Index::new(number, first_seq);
         (Self { owner, number, first_seq, index, checkpoint }, header.to_block())

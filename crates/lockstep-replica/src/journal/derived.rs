@@ -7,6 +7,7 @@
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::index::Index;
+use crate::journal::meeting::end_before;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
@@ -173,10 +174,12 @@ fn computed<S: Store>(store: &S, number: u64) -> Result<Result<ComputedFiles, Da
     }
     let file = FileName::Checkpoint(number);
     let numbers = numbers(store)?;
-    let later = numbers.contains(&(number + 1)).then(|| read_header(store, number + 1)).transpose()?;
-    if let (None, Some(Ok(later))) = (present(store, file)?, later) {
+    if present(store, file)?.is_none()
+        && numbers.contains(&(number + 1))
+        && let Some(end) = end_before(store, number + 1)?
+    {
         let upto: Vec<u64> = numbers.into_iter().filter(|other| *other <= number).collect();
-        match Checkpoint::compute_without(store, &upto, later.before(), number)? {
+        match Checkpoint::compute_without(store, &upto, end, number)? {
             Ok(computed) => files.push((file, computed.to_bytes())),
             Err(damage) => return Ok(Err(damage)),
         }

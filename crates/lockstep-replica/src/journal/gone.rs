@@ -7,12 +7,13 @@
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
+use crate::journal::meeting::header_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::read::numbers;
 use crate::journal::rebuild::LogRebuild;
-use crate::journal::segment::{RECORDS_AT, SegmentHeader};
+use crate::journal::segment::RECORDS_AT;
 use crate::journal::superblock::Superblock;
-use crate::journal::walk::{Walk, WalkItem, read_header};
+use crate::journal::walk::{Walk, WalkItem};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::Seq;
 
@@ -121,7 +122,7 @@ fn end_before<S: Store>(store: &S, number: u64) -> Result<Seq, StoreError> {
         _ => {}
     }
     match header_of(store, before)? {
-        Some(header) => match end_of(store, &header) {
+        Some(header) => match end_of(store, before, header.before()) {
             Ok(end) => Ok(end.log.next),
             Err(error) if is_unreadable(&error) => Ok(0),
             Err(error) => Err(error),
@@ -130,16 +131,8 @@ fn end_before<S: Store>(store: &S, number: u64) -> Result<Seq, StoreError> {
     }
 }
 
-fn header_of<S: Store>(store: &S, number: u64) -> Result<Option<SegmentHeader>, StoreError> {
-    match read_header(store, number) {
-        Ok(header) => Ok(header.ok()),
-        Err(error) if is_unreadable(&error) => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// Whether a neighbour shows nothing because it is missing or cannot be read: that is damage of its own.
-fn is_unreadable(error: &StoreError) -> bool {
+pub(crate) fn is_unreadable(error: &StoreError) -> bool {
     matches!(error.fault, StoreFault::Missing | StoreFault::Failed)
 }
 
@@ -153,10 +146,10 @@ pub(crate) struct RecordsEnd {
     pub is_bad: bool,
 }
 
-/// Where the log ends with the records of this segment that can be read.
-pub(crate) fn end_of<S: Store>(store: &S, header: &SegmentHeader) -> Result<RecordsEnd, StoreError> {
-    let mut log = LogRebuild::from_end(header.before(), Extents::bounded(1));
-    let mut walk = Walk::new(store, header.number, RECORDS_AT);
+/// Where the log ends with the records of segment `number` that can be read; it began at `before`.
+pub(crate) fn end_of<S: Store>(store: &S, number: u64, before: LogEnd) -> Result<RecordsEnd, StoreError> {
+    let mut log = LogRebuild::from_end(before, Extents::bounded(1));
+    let mut walk = Walk::new(store, number, RECORDS_AT);
     loop {
         let offset = walk.offset();
         let is_bad = match walk.step()? {

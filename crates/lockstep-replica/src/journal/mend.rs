@@ -4,7 +4,7 @@
 //! they are. Frames of the log lay between them, and other journals hold the same frames, byte for byte.
 //! They are fetched, and each must follow the record before it by seq and chain. Then the next good record
 //! must follow the last of them, and the whole must end where the next segment begins. So no frame is
-//! trusted because of its source.
+//! trusted because of its source. Where the header is damaged, `meeting` says where the segment began.
 //!
 //! ```text
 //!  segment  │ header │ good │  hole: bad bytes   │ good │ hole │ end, as index or last group mark say
@@ -23,15 +23,16 @@ use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
+use crate::journal::meeting::{end_before, end_by_frame, end_of_records, header_of};
 use crate::journal::packed::{file_of, packed, read_segment};
-use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present, read_whole};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
 use crate::journal::read::numbers;
 use crate::journal::rebuild::LogRebuild;
 use crate::journal::record::{Record, write_lost};
-use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, write_group_mark};
-use crate::journal::walk::{Walk, read_header};
+use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, write_group_mark};
+use crate::journal::superblock::Superblock;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Chain, FrameView, Identity, Seq};
+use lockstep_wire::{Chain, FrameView, Header, Identity, Seq};
 use plan::{Hole, Signs, Step};
 
 /// Frames that a segment lacks: from this seq on, behind this chain.
@@ -51,6 +52,8 @@ pub(crate) struct Mend {
     number: u64,
     /// The journal's cluster and owner.
     owner: (u64, Identity),
+    /// Its header, where that is damaged, without the history.
+    made_header: Option<SegmentHeader>,
     /// Its bytes up to the end of its records, as far as they could be read.
     bytes: Vec<u8>,
     /// What they were before anything was mended.
@@ -66,6 +69,8 @@ pub(crate) struct Mend {
     hole: Option<Hole>,
     /// Where the next segment begins.
     after: LogEnd,
+    /// The first frame there says so: epoch and time are those of that frame.
+    is_by_frame: bool,
     /// Records behind this segment, which are on the device, replaced the log from here on.
     replaced_from: Seq,
     /// Where nothing says whether a damaged part went back in the log: whether it is taken to have done so.
@@ -87,17 +92,28 @@ impl Mend {
         replaced_from: Seq,
         tries: u32,
     ) -> Result<Result<Self, String>, StoreError> {
-        let header = match read_header(store, number)? {
-            Ok(header) => header,
-            Err(damage) => return Ok(Err(format!("nothing else says where it began: {damage}"))),
+        let whole_header = header_of(store, number)?;
+        let header = match whole_header {
+            Some(header) => header,
+            None => match end_before(store, number)? {
+                Some(before) => made_header(store, number, before)?,
+                None => {
+                    let what = "neither its header, nor the checkpoint, nor the records of the segment before it say \
+                                where it began";
+                    return Ok(Err(what.to_string()));
+                }
+            },
         };
-        let Some(later) = numbers(store)?.into_iter().find(|later| *later > number) else {
-            return Ok(Err("no later segment says where it ends".to_string()));
-        };
-        let after = match read_header(store, later)? {
-            Ok(later_header) if later == number + 1 => later_header.before(),
-            Ok(_) => return Ok(Err(format!("the segment behind it is gone as well (next is {later})"))),
-            Err(damage) => return Ok(Err(format!("the one behind it does not say where it ends: {damage}"))),
+        let (after, is_by_frame) = match end_before(store, number + 1)? {
+            Some(after) => (after, false),
+            None => match end_by_frame(store, number + 1)? {
+                Some(after) => (after, true),
+                None => {
+                    let what =
+                        "neither its checkpoint nor the segment behind it says where the log ended with it";
+                    return Ok(Err(what.to_string()));
+                }
+            },
         };
         let Some(end) = end_of_records(store, number)? else {
             return Ok(
@@ -108,6 +124,7 @@ impl Mend {
         let mut mend = Self {
             number,
             owner: (header.cluster, Identity::from_packed(header.identity)),
+            made_header: Some(header).filter(|_| whole_header.is_none()),
             signs: Signs::of(&bytes),
             bytes,
             before: header.before(),
@@ -116,6 +133,7 @@ impl Mend {
             stage_at: 0,
             hole: None,
             after,
+            is_by_frame,
             replaced_from: replaced_from.min(replaced_behind(store, number, after.next)?),
             goes_back: tries % 2 == 1,
             times_back: 0,
@@ -189,7 +207,12 @@ impl Mend {
             }
             self.at += len;
         }
-        if self.log.end != self.after {
+        let after = if self.is_by_frame {
+            LogEnd { next: self.after.next, chain: self.after.chain, ..self.log.end }
+        } else {
+            self.after
+        };
+        if self.log.end != after {
             return Err(format!(
                 "it would end at {:?}, the next one begins behind {:?}",
                 self.log.end, self.after
@@ -293,6 +316,11 @@ impl Mend {
     pub fn finish<S: Store>(mut self, store: &mut S) -> Result<Result<(), String>, StoreError> {
         let number = self.number;
         let end = self.bytes.len();
+        if let Some(header) = &mut self.made_header {
+            let (block, records) = self.bytes.split_at_mut(RECORDS_AT as usize);
+            header.history = Header::peek(records).map_or(0, |header| header.history);
+            block.copy_from_slice(&header.to_block());
+        }
         self.bytes.resize((end + GROUP_MARK_LEN).next_multiple_of(BLOCK_LEN), 0);
         let mark = GroupMark { before: end as u64, end: end as u64, blank: 0 };
         write_group_mark(&mut self.bytes, number, mark);
@@ -313,7 +341,7 @@ impl Mend {
         let sealed = present(store, FileName::Checkpoint(number))?;
         if sealed.is_some_and(|bytes| Checkpoint::from_bytes(&bytes).is_err()) {
             let older: Vec<u64> = numbers(store)?.into_iter().filter(|older| *older <= number).collect();
-            match Checkpoint::compute_without(store, &older, self.after, number)? {
+            match Checkpoint::compute_without(store, &older, self.log.end, number)? {
                 Ok(computed) => store.replace(FileName::Checkpoint(number), &computed.to_bytes())?,
                 Err(damage) => return Ok(Err(format!("its checkpoint cannot be computed: {damage}"))),
             }
@@ -322,17 +350,19 @@ impl Mend {
     }
 }
 
-/// The offset at which the records of a sealed segment end.
-fn end_of_records<S: Store>(store: &S, number: u64) -> Result<Option<u64>, StoreError> {
-    let sealed = match read_whole(store, FileName::Index(number)) {
-        Ok(bytes) => Index::from_bytes(&bytes, number).ok().map(|index| index.end_offset),
-        Err(_) => None,
+/// A header for segment `number`, which began at `before`: the owner is that of a segment beside it, or of
+/// the journal. The ring from which it was copied is not known, and nobody looks for a sealed segment there.
+fn made_header<S: Store>(store: &S, number: u64, before: LogEnd) -> Result<SegmentHeader, StoreError> {
+    let beside = match header_of(store, number + 1)? {
+        Some(header) => Some(header),
+        None => header_of(store, number.saturating_sub(1))?,
     };
-    let end = match sealed {
-        Some(end) => Some(end),
-        None => Walk::new(store, number, RECORDS_AT).last_mark()?.map(|mark| mark.end),
+    let owner = match beside {
+        Some(header) => Some((header.cluster, Identity::from_packed(header.identity))),
+        None => Superblock::load(store)?.ok().map(|copies| (copies.newest.cluster, copies.newest.identity)),
     };
-    Ok(end.filter(|end| *end >= RECORDS_AT))
+    let (cluster, identity) = owner.unwrap_or((0, Identity::from_packed(0)));
+    Ok(SegmentHeader::of_no_ring(number, cluster, identity, &before))
 }
 
 /// The lowest seq from which a sealed segment behind `number`, whose log ends before `next`, replaced the

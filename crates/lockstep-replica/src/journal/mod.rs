@@ -37,6 +37,7 @@ mod index;
 mod inspect;
 mod layout;
 mod made;
+mod meeting;
 pub mod memory;
 pub(crate) mod mend;
 mod open;

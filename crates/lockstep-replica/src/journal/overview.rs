@@ -168,7 +168,7 @@ fn overview_of<S: Store>(
     let file = file_of(store, number);
     let end = match later {
         Some(later) => later.before(),
-        None => end_of(store, header)?.log,
+        None => end_of(store, header.number, header.before())?.log,
     };
     let first = match Walk::new(store, number, RECORDS_AT).step()? {
         WalkItem::Record(_, Record::Frame(frame), _) => Some((frame.header.epoch(), frame.header.timestamp)),

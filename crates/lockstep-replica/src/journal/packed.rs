@@ -259,6 +259,14 @@ pub(crate) fn file_of<S: Store>(store: &S, number: u64) -> FileName {
     }
 }
 
+/// Bytes of the packed segment `number` before it was packed, if its table is whole.
+///
+/// # Errors
+/// The store's.
+pub(crate) fn packed_len<S: Store>(store: &S, number: u64) -> Result<Option<u64>, StoreError> {
+    Ok(Table::read(store, number)?.ok().map(|table| table.len))
+}
+
 /// Packs the sealed segment `number`; returns the bytes before and after, `None` where it is too long or was
 /// packed already.
 ///

@@ -137,7 +137,7 @@ fn find_hole<S: Store>(
             return Ok(None);
         }
         let Ok(follower) = read_header(store, next)? else { continue };
-        let end = end_of(store, &header)?;
+        let end = end_of(store, number, header.before())?;
         if end.log.next >= follower.first_seq {
             continue;
         }
@@ -176,7 +176,7 @@ pub(crate) fn known_next<S: Store>(store: &S, unwritten: &[u64]) -> Result<Seq, 
     let mut known = 0;
     for &number in unwritten {
         if let Ok(header) = read_header(store, number)? {
-            known = known.max(end_of(store, &header)?.log.next);
+            known = known.max(end_of(store, number, header.before())?.log.next);
         }
     }
     Ok(known)

@@ -16,7 +16,7 @@ use crate::journal::layout::{FORMAT_VERSION, Geometry, checksum_but_12};
 use crate::journal::ports::FileName;
 use bytemuck::{Pod, Zeroable};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Epoch, Identity};
+use lockstep_wire::{DATAGRAM_LEN_MAX, Epoch, Identity};
 
 /// Where the first record of a segment lies.
 pub const RECORDS_AT: u64 = BLOCK_LEN as u64;
@@ -80,6 +80,15 @@ impl SegmentHeader {
             timestamp: end.timestamp,
             ..Self::zeroed()
         }
+    }
+
+    /// The same with the positions of no ring, for records that were not copied from one: number 0 is
+    /// none's.
+    pub fn of_no_ring(number: u64, cluster: u64, identity: Identity, end: &LogEnd) -> Self {
+        let record_len_max = (DATAGRAM_LEN_MAX / 8 * 8) as u32;
+        let ring_len = u64::from(record_len_max) * Geometry::RECORDS_MIN;
+        let ring_len = ring_len.next_multiple_of(BLOCK_LEN as u64);
+        Self { ring_len, record_len_max, ..Self::new(number, cluster, identity, end) }
     }
 
     /// Where the log ended before this segment.

@@ -16,6 +16,7 @@
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::{FramePosition, Index};
+use crate::journal::meeting::end_before;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::read::numbers;
 use crate::journal::rebuild::LogRebuild;
@@ -268,14 +269,18 @@ impl SegmentIndex {
             self.finish(store, &mut log, rest.end_offset)?;
         }
         for &number in present.iter().filter(|number| **number > known) {
-            let header = read_header(store, number)?.map_err(SegmentIndexError::Damage)?;
-            self.firsts.insert(number, header.first_seq);
+            // A damaged header does not keep the others from being served.
+            let before = match read_header(store, number)? {
+                Ok(header) => header.before(),
+                Err(damage) => end_before(store, number)?.ok_or(SegmentIndexError::Damage(damage))?,
+            };
+            self.firsts.insert(number, before.next);
             if number < newest {
-                Index::load(store, number, header.first_seq)?.replay(&mut log.runs);
+                Index::load(store, number, before.next)?.replay(&mut log.runs);
             } else {
-                log.end = header.before();
+                log.end = before;
                 log.staging = None;
-                self.growing = Index::new(number, header.first_seq);
+                self.growing = Index::new(number, before.next);
             }
         }
         self.log = log;

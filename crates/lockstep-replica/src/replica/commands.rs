@@ -26,10 +26,15 @@ use lockstep_wire::{
 const UNAVAILABLE_TIMEOUTS: u64 = 16;
 /// ... but not before this: a thread on a shared core may wait for some dozens of milliseconds.
 const UNAVAILABLE_NS_MIN: Nanos = 250_000_000;
+/// ... and no later than this, or than two timeouts: an operator who has started a member waits for so long.
+const UNAVAILABLE_NS_MAX: Nanos = 2_000_000_000;
 
-/// How long a member may be silent, or behind, before it counts as unavailable.
+/// How long a member may be silent, or behind, before it counts as unavailable, and how long it is well
+/// before it is available again.
 pub(super) fn redundancy_patience(failure_detector: &FailureDetectorLimits) -> Nanos {
-    (UNAVAILABLE_TIMEOUTS * failure_detector.timeout_ns).max(UNAVAILABLE_NS_MIN)
+    let timeout_ns = failure_detector.timeout_ns;
+    let most = UNAVAILABLE_NS_MAX.max(2 * timeout_ns);
+    (UNAVAILABLE_TIMEOUTS * timeout_ns).clamp(UNAVAILABLE_NS_MIN, most)
 }
 
 /// A change that this leader did not make.
@@ -350,5 +355,22 @@ impl<P: Ports> Ctx<'_, P> {
         // Most often the standbys hold everything that is committed, and the ring need not be inspected.
         let exposed = has_witness && best < self.core.commit_next() && best < self.tail.oldest_seq();
         self.core.set_condition(Condition::Exposed, exposed, now, (best, 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Found by hand: with a timeout of two seconds a member that was back counted as missing for half a
+    /// minute, and one that was killed as there.
+    #[test]
+    fn a_member_is_missed_and_is_back_within_two_seconds_or_two_timeouts() {
+        let patience_ms = |timeout_ms: u64| {
+            let limits = FailureDetectorLimits { timeout_ns: timeout_ms * 1_000_000, ..Default::default() };
+            redundancy_patience(&limits) / 1_000_000
+        };
+        let found = [1, 7, 20, 125, 500, 2_000, 60_000].map(patience_ms);
+        assert_eq!(found, [250, 250, 320, 2_000, 2_000, 4_000, 120_000]);
     }
 }

@@ -38,8 +38,7 @@ pub(crate) struct Vanished {
     base: Option<(u64, bool)>,
     /// Files that are computed, with the bytes that they had.
     derived: BTreeMap<FileName, Vec<u8>>,
-    /// One of them is of a segment that the process has named as damaged: it is computed once that is mended,
-    /// and never where nothing else says where the segment began.
+    /// One of them is of a segment that the process has named as damaged: it is computed once that is mended.
     waits: bool,
     /// A copy of the superblock vanished.
     has_half: bool,

@@ -57,9 +57,9 @@ pub struct FixArgs {
 fn steps_of(look: &Look, cause: &HealthCause) -> Vec<MendStep> {
     let mut all: Vec<MendStep> = Vec::new();
     for step in cause.reasons.iter().flat_map(|reason| steps(reason, look.leader())) {
-        if !all.contains(&step) {
-            all.push(step);
-        }
+        // What several reasons need comes behind what each of them needs.
+        all.retain(|one| *one != step);
+        all.push(step);
     }
     all
 }
@@ -134,8 +134,12 @@ fn evidence(look: &Look) -> Vec<String> {
     lines
 }
 
-/// What a node gets from another one.
+/// What a node gets from another one. Of one that is down a round without an answer says nothing about the
+/// path, and is not counted.
 fn way_line(row: &WayRow) -> String {
+    if row.unanswered == 0 && !row.asks() {
+        return format!("  of {}: no sign of life: neither answers nor questions arrive", row.peer);
+    }
     let way = |rounds: u8| match rounds {
         0 => "ok".to_owned(),
         rounds if rounds < LOST_ROUNDS => format!("missed {rounds}"),
@@ -183,10 +187,11 @@ pub fn fix(args: &FixArgs) -> Result<u8, Failure> {
         }
     }
     if left_to_others > 0 {
-        writeln!(
-            out,
-            "{left_to_others} of these are yours: they are done elsewhere, or need what only you know"
-        )?;
+        let what = match left_to_others {
+            1 => "1 of these is yours: it is done elsewhere, or needs what only you know".to_owned(),
+            many => format!("{many} of these are yours: they are done elsewhere, or need what only you know"),
+        };
+        writeln!(out, "{what}")?;
     }
     if args.dry_run {
         return Ok(0);
@@ -217,4 +222,28 @@ fn start(cluster: &ClusterArgs, arguments: &[&str]) -> Result<(), Failure> {
     }
     let what = format!("`lockstep {}` ended with {status}; nothing more is done", arguments.join(" "));
     Err(Failure::new(FAILED, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_wire::ASKED_NEVER;
+
+    /// Found by hand: twenty seconds behind its death the answers of a replica were said to be ok.
+    #[test]
+    fn a_node_that_is_down_is_not_said_to_answer() {
+        let well =
+            WayRow { peer: 3, unanswered: 0, large: 0, replay: 0, answered: 7, reserved: 0, asked_ms: 20 };
+        let line = |row: WayRow| way_line(&row);
+        assert_eq!(line(well), "  of 3: answers ok, of full size ok, replay port ok; its questions arrive");
+        let down = "  of 3: no sign of life: neither answers nor questions arrive";
+        for asked_ms in [1_100, 50_000, ASKED_NEVER] {
+            assert_eq!(line(WayRow { asked_ms, ..well }), down);
+        }
+        // A path that is lost is another matter: it lives.
+        let cut = line(WayRow { unanswered: 3, asked_ms: ASKED_NEVER, ..well });
+        assert!(
+            cut.starts_with("  of 3: answers LOST (3)") && cut.ends_with("none of its questions arrives")
+        );
+    }
 }

@@ -1,7 +1,7 @@
 //! The steps that mend a cause: those of `docs/RUNBOOK.md`, with the names of this cluster.
 
 use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, Reason};
-use lockstep_wire::{Condition, Identity};
+use lockstep_wire::{AgreedOwner, Condition, Identity, KeyDifference};
 use std::fmt;
 
 /// Where a step is done.
@@ -119,8 +119,7 @@ pub fn steps(reason: &Reason, leader: Option<&NodeStatus>) -> Vec<MendStep> {
         )],
         Reason::PathLost(_) => vec![probe_both()],
         Reason::FilesDiffer(difference) if difference.has_culprits() => {
-            let culprits = difference.culprits();
-            culprits.iter().map(|owner| correct_file(owner.number, owner.is_archiver)).collect()
+            difference.culprits().iter().flat_map(|owner| correct_file(*owner, difference)).collect()
         }
         Reason::FilesDiffer(_) | Reason::FileHereDiffers(_) => vec![MendStep::here(
             "lockstep check --diff FILE",
@@ -159,17 +158,29 @@ fn probe_both() -> MendStep {
 }
 
 /// The host of a node whose file differs from the others'.
-fn correct_file(number: u32, is_archiver: bool) -> MendStep {
-    let (unit, who) = if is_archiver {
-        ("archiver", format!("archiver {number}"))
-    } else {
-        ("sequencer", format!("replica {number}"))
+/// The key gets the value that most have, and the process takes it when it starts.
+fn correct_file(owner: AgreedOwner, difference: &KeyDifference) -> [MendStep; 2] {
+    let key = &difference.key;
+    let does = match difference.usual() {
+        Some((Some(row), _)) => format!("gives {key} the value {}, which most have", row.text()),
+        _ => format!("removes {key}, which most do not have"),
     };
+    let who = owner_name(owner);
+    [MendStep::of(&who, "edit /etc/lockstep/lockstep.toml", does), restart_with_file(owner)]
+}
+
+fn restart_with_file(owner: AgreedOwner) -> MendStep {
+    let unit = if owner.is_archiver { "archiver" } else { "sequencer" };
     MendStep::of(
-        &who,
-        format!("systemctl restart lockstep-{unit}@{number}"),
+        &owner_name(owner),
+        format!("systemctl restart lockstep-{unit}@{}", owner.number),
         "once its file has the key as the others have it: the process takes the value when it starts",
     )
+}
+
+fn owner_name(owner: AgreedOwner) -> String {
+    let kind = if owner.is_archiver { "archiver" } else { "replica" };
+    format!("{kind} {}", owner.number)
 }
 
 /// A node that is formatted takes the place of the member with its number, or a place of its own.
@@ -248,7 +259,7 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
             "lockstep doctor --probe",
             "shows which group, line and direction fails: it must run on all hosts at the same time",
         )],
-        Condition::FilesDiffer => vec![correct_file(number, false)],
+        Condition::FilesDiffer => vec![restart_with_file(AgreedOwner { number, is_archiver: false })],
         Condition::WatcherGone => vec![MendStep::of(
             who,
             format!("systemctl restart lockstep-sequencer@{number}"),

@@ -94,12 +94,8 @@ fn parquet_has_a_group_as_json_and_data_as_text_or_bytes() {
     let schema = PayloadSchema::parse(include_str!("../../../../lockstep-schema/tests/it/fills.xml"));
     let mut parquet = Parquet::new(schema.ok(), false, ParquetCompression::None).expect("columns of Parquet");
     let header = [1u16, 302, 7, 2].map(u16::to_le_bytes);
-    let basket = [
-        header.as_flattened(),
-        b"1\x09\0\0\0\x04\0\x01\0",
-        &0.5f32.to_le_bytes(),
-        b"\x02\0\xff\0\x01a",
-    ];
+    let basket =
+        [header.as_flattened(), b"1\x09\0\0\0\x04\0\x01\0", &0.5f32.to_le_bytes(), b"\x02\0\xff\0\x01a"];
     let bytes = encode(&mut parquet, &[sample(2, TIME, &basket.concat())], NONE).expect("Parquet");
     let file = SerializedFileReader::new(bytes::Bytes::from(bytes)).expect("a file of Parquet");
     let row = file.get_row_iter(None).expect("rows").next().expect("a row").expect("a row").to_string();

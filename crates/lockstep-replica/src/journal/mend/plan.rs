@@ -188,11 +188,11 @@ impl Mend {
             return Ok(Vec::new());
         }
         if low <= from.unwrap_or(log.next).min(target.next) {
-            return Ok(vec![Step::Lost { from: target.next, end: target }]);
+            return Ok(vec![self.lost(target)?]);
         }
         let mut steps = vec![Step::Frames { upto: target.next.min(low) }];
         if low < target.next {
-            steps.push(Step::Lost { from: target.next, end: target });
+            steps.push(self.lost(target)?);
         }
         if let Some(from) = from {
             steps.insert(0, Step::Stage { base: self.end_at(from, end)?, epoch: target.epoch });
@@ -204,6 +204,16 @@ impl Mend {
             ));
         }
         Ok(steps)
+    }
+
+    /// A lost part up to `target`, where the log ended: its record has that end, so all of it has to be known.
+    fn lost(&self, target: LogEnd) -> Result<Step, String> {
+        if self.is_by_frame && target == self.after {
+            let what =
+                "a later exchange superseded what stood at its end, and only a frame says where that was";
+            return Err(what.to_string());
+        }
+        Ok(Step::Lost { from: target.next, end: target })
     }
 
     /// Nothing says where the log went back to in the region: it begins where the log was committed before.

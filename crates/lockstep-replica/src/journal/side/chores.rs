@@ -230,6 +230,12 @@ impl SideThread {
             Ok(Ok(())) => {
                 self.damaged.remove(&number);
                 remarks.push(SideEvent::Mended(number));
+                // What begins where it ends, or ends where it begins, may be mended by what it says now.
+                for beside in [number.saturating_sub(1), number + 1] {
+                    if let Some(wound) = self.damaged.get_mut(&beside).filter(|wound| wound.gone.is_none()) {
+                        wound.tries = 0;
+                    }
+                }
                 self.serve();
             }
             Ok(Err(why)) => self.put_off(number, now, why, remarks),

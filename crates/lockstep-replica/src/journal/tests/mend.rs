@@ -13,15 +13,16 @@ use crate::journal::{Scrub, verify};
 use std::ops::Range;
 
 /// A journal with several sealed segments, and its side thread.
-struct Aside {
-    store: MemoryStore,
+#[derive(Clone)]
+pub(super) struct Aside {
+    pub(super) store: MemoryStore,
     memory: MemoryTail,
-    side: SideThread,
+    pub(super) side: SideThread,
     now: Nanos,
-    frames: Vec<Frame>,
+    pub(super) frames: Vec<Frame>,
 }
 
-fn aside(packs: bool) -> Aside {
+pub(super) fn aside(packs: bool) -> Aside {
     // Of a packed segment one block is unpacked as a whole or not at all, the first one with its header.
     let (segment_len, count) = if packs { (256 << 10, 900) } else { (64 << 10, 260) };
     let settings = Settings { segment_len, ..settings() };
@@ -40,7 +41,7 @@ fn aside(packs: bool) -> Aside {
 
 impl Aside {
     /// Some turns, a tenth of a second apart; missing frames are fetched from `others`.
-    fn turns(&mut self, count: usize, others: &[Frame]) -> Vec<SideEvent> {
+    pub(super) fn turns(&mut self, count: usize, others: &[Frame]) -> Vec<SideEvent> {
         let mut events = Vec::new();
         for _ in 0..count {
             self.now += 100_000_000;
@@ -68,7 +69,7 @@ impl Aside {
     }
 }
 
-fn was_mended(events: &[SideEvent], number: u64) -> bool {
+pub(super) fn was_mended(events: &[SideEvent], number: u64) -> bool {
     events.contains(&SideEvent::Mended(number))
 }
 

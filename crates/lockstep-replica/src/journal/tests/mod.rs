@@ -5,6 +5,7 @@ mod beside;
 mod damage;
 mod gone;
 mod mend;
+mod mend_header;
 mod model;
 mod needs;
 mod opening;

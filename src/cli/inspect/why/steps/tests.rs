@@ -2,6 +2,7 @@ use super::*;
 use crate::cli::args::Cli;
 use clap::Parser;
 use lockstep_client::internal::ActiveCondition;
+use lockstep_wire::{AgreedRow, differences};
 use std::time::Duration;
 
 fn identity(replica: u32) -> Identity {
@@ -35,6 +36,28 @@ fn reasons() -> Vec<Reason> {
         Reason::Condition(identity(2), active)
     }));
     all
+}
+
+/// Found by hand: `fix` proposed a restart alone, which changes nothing while the file is as it was.
+#[test]
+fn the_key_and_the_value_that_a_file_is_to_get_are_a_step_of_their_own() {
+    let row = |path: &str, value: &str| AgreedRow::new(path, value).expect("a key");
+    let usual = [row("lines.1.data", "239.77.1.2:7700"), row("lines.1.mtu", "1500")];
+    let other = [row("lines.1.data", "239.77.1.9:7700"), row("lines.1.mtu", "1400")];
+    let owner = |number| AgreedOwner { number, is_archiver: false };
+    let found = differences(&[(owner(1), &usual), (owner(2), &other), (owner(3), &usual)]);
+    let steps: Vec<_> = found.into_iter().flat_map(|one| steps(&Reason::FilesDiffer(one), None)).collect();
+    let shown: Vec<_> = steps.iter().map(|step| format!("{step}: {}", step.does)).collect();
+    assert_eq!(
+        shown[0],
+        "edit /etc/lockstep/lockstep.toml: gives lines.1.data the value 239.77.1.2:7700, which most have"
+    );
+    assert_eq!(
+        shown[2],
+        "edit /etc/lockstep/lockstep.toml: gives lines.1.mtu the value 1500, which most have"
+    );
+    assert!(shown[1].starts_with("systemctl restart lockstep-sequencer@2: ") && shown[1] == shown[3]);
+    assert!(steps.iter().all(|step| step.host == StepHost::Of("replica 2".to_owned())));
 }
 
 /// An operator types them at night.
