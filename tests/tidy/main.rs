@@ -101,7 +101,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("testkit", "crates/lockstep-testkit/src/", &[]),
     ("top", "crates/lockstep-top/src/", &[]),
     ("schema", "crates/lockstep-schema/src/", &["wire"]),
-    ("set", "crates/lockstep-set/src/", &["wire"]),
+    ("set", "crates/lockstep-set/src/", &["core", "wire"]),
     ("names", "crates/lockstep-names/src/", &["client"]),
     (
         "bridge",

@@ -100,6 +100,7 @@ impl FlatEvent {
                 Self { publisher, ..at(FlatKind::GatewayHeartbeat, seq) }
             }
             E::MachineReport { seq, publisher, .. } => Self { publisher, ..at(FlatKind::MachineReport, seq) },
+            E::SetNote { seq, publisher, .. } => Self { publisher, ..at(FlatKind::SetNote, seq) },
             E::Filtered { seq, kind } => Self { detail: kind as u32, ..at(FlatKind::Filtered, seq) },
             E::Gap { from, to } => Self { value: to, ..at(FlatKind::Gap, from) },
             E::Abandoned { from, oldest, why } => {

@@ -66,6 +66,8 @@ pub enum FlatKind {
     Diverged = 24,
     /// A replica of a state machine reports to the others of that machine: `seq`, `publisher`.
     MachineReport = 25,
+    /// A coordinator or an operator writes about the streams of a set: `seq`, `publisher`.
+    SetNote = 26,
     /// A publisher's name is open: `publisher`; `publisher_seq` is the number of its next message, `value`
     /// that of its last committed one, `detail` the ticket of the call that opened it.
     NameOpened = 65,
@@ -103,7 +105,7 @@ pub enum FlatKind {
 impl FlatKind {
     /// All of them, by number.
     // Written from bindings/api.toml: all kinds of events.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Message,
         Self::Committed,
         Self::Retract,
@@ -129,6 +131,7 @@ impl FlatKind {
         Self::Lag,
         Self::Diverged,
         Self::MachineReport,
+        Self::SetNote,
         Self::NameOpened,
         Self::NameRefused,
         Self::NotAllowed,

@@ -148,6 +148,12 @@ impl<E: Reads> StreamHandle<E> {
         self.engine.subscriber_mut().report_frames();
     }
 
+    /// From now on entries below `bound` are delivered. The others are received and wait in the subscription's
+    /// buffer; what has no room there is repaired or replayed when its turn comes. `u64::MAX` lifts the bound.
+    pub fn deliver_below(&mut self, bound: Seq) {
+        self.engine.subscriber_mut().deliver_below(bound);
+    }
+
     /// The position behind the last delivered event, for [`Start::Cursor`] of a later subscription; `None`
     /// before the subscription has begun. The cursor of a `stamped` subscription may lie behind the final
     /// part of the stream, and is refused if that part did not survive.

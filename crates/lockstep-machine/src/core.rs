@@ -510,6 +510,7 @@ fn time_of(event: &SubscriberEvent<'_>) -> Option<Nanos> {
         SubscriberEvent::Opened { timestamp, .. }
         | SubscriberEvent::Closed { timestamp, .. }
         | SubscriberEvent::MachineReport { timestamp, .. }
+        | SubscriberEvent::SetNote { timestamp, .. }
         | SubscriberEvent::Day { timestamp, .. }
         | SubscriberEvent::Ordered { timestamp, .. } => Some(timestamp),
         _ => None,

@@ -1,19 +1,26 @@
 //! Which cuts of a home stream count, and which streams they speak of.
 
-use crate::payload::{CutEntry, CutRow, SetEntry};
-use lockstep_wire::{Epoch, Seq};
+use crate::payload::{CutEntry, CutPoint, CutRow, SetEntry};
+use lockstep_wire::{Epoch, Nanos, Seq};
 
 /// A stream of the set, besides the home stream.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MergedStream {
     /// The number of its cluster.
     pub stream: u64,
-    /// Its name.
-    pub name: String,
-    /// The seq from which it is merged.
-    pub from: Seq,
-    /// The epoch and the bound of its row in the last cut that counts; none and `from` before there is one.
+    /// The epoch and the bound of its row in the last cut that counts; before there is one, no epoch and the
+    /// seq from which it is merged.
     pub row: (Epoch, Seq),
+}
+
+impl MergedStream {
+    /// Whether a row falls below the last one: rows compare by epoch, then by bound. So a stream that was
+    /// founded anew below a bound goes on at once, and not when it has grown up to that bound. Before the first
+    /// cut with a row for it, a stream is not merged below the seq of the list.
+    pub(crate) fn falls(&self, row: (Epoch, Seq)) -> bool {
+        let (epoch, next) = self.row;
+        if epoch == Epoch::NONE { row.1 < next } else { row < self.row }
+    }
 }
 
 /// What the home stream says about the set, up to an entry.
@@ -22,7 +29,9 @@ pub struct Cuts {
     /// The number of the last list of streams; 0 before there is one.
     list: u64,
     streams: Vec<MergedStream>,
-    last: Seq,
+    /// As [`CutPoint::base`], up to here.
+    base: u64,
+    last: CutPoint,
     voided: u64,
 }
 
@@ -38,6 +47,11 @@ pub enum SetsEntry {
 }
 
 impl Cuts {
+    /// What is known at a place between cuts: also the list in force there and its base.
+    pub(crate) fn between(last: CutPoint, list: u64, base: u64, streams: Vec<MergedStream>) -> Self {
+        Self { list, streams, base, last, voided: 0 }
+    }
+
     /// The streams besides the home stream, in the order in which they are merged at a cut.
     pub fn streams(&self) -> &[MergedStream] {
         &self.streams
@@ -48,8 +62,13 @@ impl Cuts {
         self.list
     }
 
-    /// The seq of the last cut that counts; 0 before there is one.
-    pub fn last(&self) -> Seq {
+    /// As [`CutPoint::base`], up to here.
+    pub fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// The last cut that counts, as the next one names it.
+    pub fn last(&self) -> CutPoint {
         self.last
     }
 
@@ -58,17 +77,24 @@ impl Cuts {
         self.voided
     }
 
-    /// The next entry of the home stream that is addressed to the set's own channel.
-    pub fn on_entry(&mut self, seq: Seq, payload: &[u8]) -> SetsEntry {
+    /// The next entry of the home stream that is addressed to the set's own channel. `merged_next` returns how
+    /// far the stream with an index is merged.
+    pub(crate) fn on_entry(
+        &mut self,
+        seq: Seq,
+        payload: &[u8],
+        merged_next: impl Fn(usize) -> Seq,
+    ) -> SetsEntry {
         if SetEntry::is_meant(payload) {
-            return if self.on_list(payload) { SetsEntry::Listed } else { SetsEntry::Void };
+            let listed = self.on_list(payload, merged_next);
+            return if listed { SetsEntry::Listed } else { SetsEntry::Void };
         }
         if !CutEntry::is_meant(payload) {
             return SetsEntry::Void;
         }
         match self.counted(payload) {
             Some(cut) => {
-                self.last = seq;
+                self.last = CutPoint { seq, list: self.list, base: self.base, time: self.last.time };
                 for (stream, row) in self.streams.iter_mut().zip(&cut.rows) {
                     stream.row = (row.epoch(), row.next);
                 }
@@ -81,36 +107,42 @@ impl Cuts {
         }
     }
 
-    /// MERGE-1 (which cuts count): a cut counts if it names the last one before it that counts, has a row for
-    /// each stream of the set, and none of them falls: rows compare by epoch, then by bound. So a stream that
-    /// was founded anew below a bound goes on at once, and not when it has grown up to that bound.
+    /// The last cut that counts was delivered at this merged time.
+    pub(crate) fn on_delivered(&mut self, time: Nanos) {
+        self.last.time = time;
+    }
+
+    /// MERGE-1 (which cuts count): a cut counts if it names the last one before it that counts and where the
+    /// merged order stood there, has a row for each stream of the set, and none of them falls.
     fn counted(&self, payload: &[u8]) -> Option<CutEntry> {
         let cut = CutEntry::parse(payload).ok().filter(|cut| cut.after == self.last)?;
         let streams = self.streams.iter().map(|stream| stream.stream);
         let is_whole = cut.rows.iter().map(|row| row.stream).eq(streams);
-        let falls = |(row, stream): (&CutRow, &MergedStream)| (row.epoch(), row.next) < stream.row;
+        let falls = |(row, stream): (&CutRow, &MergedStream)| stream.falls((row.epoch(), row.next));
         (is_whole && !cut.rows.iter().zip(&self.streams).any(falls)).then_some(cut)
     }
 
     /// SET-2 (the streams of a set): the list is whole each time. A stream that it adds is merged from its
     /// `from` on, one that it lacks is merged no more.
-    fn on_list(&mut self, payload: &[u8]) -> bool {
+    fn on_list(&mut self, payload: &[u8], merged_next: impl Fn(usize) -> Seq) -> bool {
         let Some(list) = SetEntry::parse(payload).ok().filter(|list| list.number == self.list + 1) else {
             return false;
         };
         self.list = list.number;
         let known = std::mem::take(&mut self.streams);
-        let streams = list.rows.into_iter().map(|row| {
-            let stays = known.iter().find(|known| known.stream == row.stream).cloned();
-            let row_of_new = (Epoch::NONE, row.from);
-            stays.unwrap_or(MergedStream {
-                stream: row.stream,
-                name: row.name,
-                from: row.from,
-                row: row_of_new,
-            })
-        });
-        self.streams = streams.collect();
+        for (index, known) in known.iter().enumerate() {
+            if list.rows.iter().all(|row| row.stream != known.stream) {
+                self.base = self.base.wrapping_sub(merged_next(index));
+            }
+        }
+        for row in list.rows {
+            let stays = known.iter().find(|known| known.stream == row.stream).copied();
+            if stays.is_none() {
+                self.base = self.base.wrapping_add(row.from);
+            }
+            let added = MergedStream { stream: row.stream, row: (Epoch::NONE, row.from) };
+            self.streams.push(stays.unwrap_or(added));
+        }
         true
     }
 }

@@ -14,6 +14,8 @@
 //! * [`payload`] has what stands in the home stream: a [`CutEntry`], and the list of the set's streams.
 //! * [`cuts`] has the rule of which cuts count.
 //! * [`merge`] has the rules of a reader: where a row ends, whose entry is next.
+//! * [`reader`] folds the events of the streams' subscriptions into the merged order.
+//! * [`look_back`] finds where a reader may begin.
 //! * [`coordinator`] has the rules of a process that writes cuts. Any number of coordinators run; none has a
 //!   state of its own.
 //!
@@ -24,13 +26,17 @@
 
 pub mod coordinator;
 pub mod cuts;
+pub mod look_back;
 pub mod merge;
 pub mod payload;
+pub mod reader;
 
 #[cfg(test)]
 mod model;
 
-pub use coordinator::{Coordinator, CoordinatorLimits};
+pub use coordinator::{CUTS_APART_NS_MAX, Coordinator, CoordinatorLimits};
 pub use cuts::{Cuts, MergedStream, SetsEntry};
-pub use merge::{Merge, MergeEntry, MergeOutcome, MergeTurn};
-pub use payload::{CutEntry, CutRow, PayloadError, STREAMS_MAX, SetEntry, SetRow};
+pub use look_back::LookBack;
+pub use merge::{Merge, MergeEntry, MergeOutcome, MergePlace, MergePlaceRow, MergeTurn};
+pub use payload::{CutEntry, CutPoint, CutRow, PayloadError, STREAMS_MAX, SetEntry, SetRow};
+pub use reader::{MergedEvent, MergedReader};

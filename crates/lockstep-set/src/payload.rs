@@ -1,7 +1,7 @@
 //! What stands in the home stream of a set, addressed to the set's own channel. Little-endian.
 
 use bytemuck::{Pod, Zeroable};
-use lockstep_wire::{Epoch, Seq};
+use lockstep_wire::{Epoch, Nanos, Seq};
 use std::fmt;
 
 /// Most streams of a set, the home stream among them.
@@ -45,6 +45,9 @@ struct CutHead {
     magic: [u8; 8],
     after: u64,
     done: u64,
+    list: u64,
+    base: u64,
+    time: u64,
     rows: u16,
     version: u16,
     zero: u32,
@@ -73,13 +76,28 @@ impl CutRow {
     }
 }
 
-const _: () = assert!(size_of::<CutHead>() == 32 && size_of::<CutRow>() == 32);
+const _: () = assert!(size_of::<CutHead>() == 56 && size_of::<CutRow>() == 32);
 
-/// An entry of the home stream that says how far each other stream is merged there.
+/// A cut that counts, and where the merged order stood when it was delivered; all zero before the first one.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct CutPoint {
+    /// Its seq.
+    pub seq: Seq,
+    /// The number of the list of streams that was in force.
+    pub list: u64,
+    /// What is subtracted from the sum of all next seqs for the next merged number, modulo 2^64: the seqs from
+    /// which streams are merged, less those at which removed streams ended.
+    pub base: u64,
+    /// The merged time.
+    pub time: Nanos,
+}
+
+/// An entry of the home stream that says how far each other stream is merged there, and where the merged order
+/// stood at the cut before it: so a reader begins at a cut with what a later cut says of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CutEntry {
-    /// The seq of the last cut before it that counts; 0 if there is none.
-    pub after: Seq,
+    /// Where the merged order stood when the last cut before it that counts was delivered.
+    pub after: CutPoint,
     /// Each spread and move of the home stream below it has its copies below the rows of this cut.
     pub done: Seq,
     /// One row for each other stream of the set, in the order of the set's list.
@@ -97,8 +115,11 @@ impl CutEntry {
         assert!(self.rows.len() < STREAMS_MAX, "{} rows of at most {}", self.rows.len(), STREAMS_MAX - 1);
         let head = CutHead {
             magic: CUT,
-            after: self.after,
+            after: self.after.seq,
             done: self.done,
+            list: self.after.list,
+            base: self.after.base,
+            time: self.after.time,
             rows: self.rows.len() as u16,
             version: VERSION,
             zero: 0,
@@ -112,7 +133,8 @@ impl CutEntry {
     /// It is no cut that this release reads.
     pub fn parse(payload: &[u8]) -> Result<Self, PayloadError> {
         let (head, rows) = split::<CutHead, CutRow>(payload, &CUT)?;
-        let CutHead { after, done, rows: count, version, .. } = head;
+        let CutHead { after: seq, done, list, base, time, rows: count, version, .. } = head;
+        let after = CutPoint { seq, list, base, time };
         if version != VERSION {
             return Err(PayloadError::Version(version));
         }

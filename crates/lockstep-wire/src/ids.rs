@@ -74,8 +74,14 @@ pub const JOURNALS: Destination = NOTARIES - 1;
 /// The channel before it is the machines', for reports between the replicas of a state machine. Readers
 /// receive these as a separate event, never as a message; every publisher may send to it.
 pub const MACHINES: Destination = JOURNALS - 1;
+/// The channel before it is the sets', for what coordinators and operators write about the streams of a set.
+/// Readers receive these as a separate event, never as a message, and the leader accepts one under one of the
+/// [names of sets](SET_NAMES) alone.
+pub const SETS: Destination = MACHINES - 1;
+/// Prefix of the names under which coordinators and operators write about a set.
+pub const SET_NAMES: &str = "lockstep/set/";
 /// Destinations from here on are lockstep's own: an application receives no message from there.
-pub const RESERVED: Destination = MACHINES;
+pub const RESERVED: Destination = SETS;
 /// The greatest number of a channel that applications may use.
 pub const CHANNEL_NUMBER_MAX: u32 = RESERVED - CHANNELS - 1;
 /// Most members that a membership may have; a quorum of seven survives three deaths.

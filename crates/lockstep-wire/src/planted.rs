@@ -65,6 +65,7 @@ mutations! {
     RecipientsIgnored "AUTH-11" "a name is addressed by everybody, whatever its rule says",
     RightsIgnored "AUTH-5" "a key publishes under every name, to every destination",
     AnyoneAttests "AUTH-8" "any key opens a notary's name and publishes to the channel of notaries",
+    AnyoneRelates "AUTH-12" "any key opens a set's name, and any name publishes to the channel of sets",
     SignatureUnchecked "AUTH-9" "an order whose signature does not hold is carried out",
     AnyRingIsOwn "S9" "any tail of this boot and identity is taken for the last one",
     OlderNotSynced "S9" "only the newest segment is brought to the device",

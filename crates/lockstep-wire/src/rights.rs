@@ -17,7 +17,8 @@
 //! `names` has only such patterns, all other names are allowed.
 
 use crate::{
-    CHANNELS, Destination, EVERYBODY, JOURNALS, MACHINES, OperatorOrder, PublicKey, PublisherId, is_publisher,
+    CHANNELS, Destination, EVERYBODY, JOURNALS, MACHINES, OperatorOrder, PublicKey, PublisherId, SET_NAMES,
+    SETS, is_publisher,
 };
 use std::fmt;
 
@@ -204,6 +205,14 @@ impl KeyRights {
         self.names.as_ref().is_none_or(|names| names.has(name))
     }
 
+    /// AUTH-12 (sets): whether the key lists this name of a set: by a pattern that itself begins as these names
+    /// do. A key that may open every name lists none.
+    pub fn lists_set(&self, name: &str) -> bool {
+        let Some(names) = &self.names else { return false };
+        let lists = |pattern: &NamePattern| pattern.begin.starts_with(SET_NAMES) && pattern.matches(name);
+        names.allowed.iter().any(lists) && names.has(name)
+    }
+
     /// The same rights without the names of `patterns`, written as in a right `names=`. A key that may open
     /// only certain names stays as it is.
     ///
@@ -228,7 +237,7 @@ impl KeyRights {
         name: impl Fn(PublisherId) -> Option<&'a str>,
     ) -> bool {
         let Some(reached) = &self.to else { return true };
-        if [JOURNALS, MACHINES].contains(&destination) {
+        if [JOURNALS, MACHINES, SETS].contains(&destination) {
             return true;
         }
         reached.iter().any(|reach| match reach {
@@ -368,8 +377,27 @@ mod tests {
         assert_eq!(reached(&rights("to=channel:0-7")), [CHANNELS, CHANNELS + 7]);
         assert_eq!(reached(&rights("")).len(), 8);
         let narrow = rights("to=client/*");
-        assert!([JOURNALS, MACHINES].iter().all(|own| narrow.may_reach(*own, name)), "what lockstep writes");
+        let own = [JOURNALS, MACHINES, SETS];
+        assert!(own.iter().all(|own| narrow.may_reach(*own, name)), "what lockstep writes");
         assert!(!narrow.may_reach(crate::NOTARIES, name));
+    }
+
+    #[test]
+    fn auth_12_a_set_is_listed_by_its_own_names_and_by_no_pattern_for_all() {
+        // AUTH-12
+        let name = "lockstep/set/1/cut/2";
+        for (words, lists) in [
+            ("", false),
+            ("names=*", false),
+            ("names=lockstep/*", false),
+            ("names=!orders", false),
+            ("names=lockstep/set/*", true),
+            ("names=lockstep/set/1/cut/2", true),
+            ("names=lockstep/set/1/cut/3", false),
+            ("names=lockstep/set/*,!lockstep/set/1/cut/2", false),
+        ] {
+            assert_eq!(rights(words).lists_set(name), lists, "{words}");
+        }
     }
 
     #[test]

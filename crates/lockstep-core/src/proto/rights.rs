@@ -11,7 +11,7 @@ use super::publishers::Publishers;
 use lockstep_wire::{
     CALENDAR, CommandReject, Destination, Entries, Entry, EntryKind, Header, KeyClass, KeyHolder, Keyring,
     NOTARIES, NOTARY_NAMES, Nanos, OpenView, OperatorOrder, OrderProof, OrderStatement, OrderView,
-    PublisherId, RecipientRules, Reject, is_publisher,
+    PublisherId, RecipientRules, Reject, SET_NAMES, SETS, is_publisher,
 };
 use std::sync::Arc;
 
@@ -43,6 +43,9 @@ impl Submitter {
         if name.starts_with(NOTARY_NAMES) {
             return self.may_attest();
         }
+        if name.starts_with(SET_NAMES) {
+            return self.may_relate(name);
+        }
         if name == CALENDAR {
             return self.operator(OperatorOrder::Day).is_ok();
         }
@@ -58,7 +61,7 @@ impl Submitter {
         publisher: PublisherId,
         destination: Option<Destination>,
     ) -> bool {
-        if destination == Some(NOTARIES) && !self.may_attest() {
+        if destination.is_some_and(|to| to >= SETS && !self.may_reach_own(publishers, publisher, to)) {
             return false;
         }
         if publisher == publishers.calendar() {
@@ -108,6 +111,29 @@ impl Submitter {
     fn may_attest(&self) -> bool {
         KeyClass::of(self.key_id).is_none_or(|class| class == KeyClass::Replica)
             || planted(Mutation::AnyoneAttests)
+    }
+
+    /// AUTH-12 (sets): a set's names are opened by a replica's key, and by one that lists them. Readers believe
+    /// what is written there, and a right to all names is given too easily.
+    #[cold]
+    fn may_relate(&self, name: &str) -> bool {
+        KeyClass::of(self.key_id).is_none_or(|class| class == KeyClass::Replica)
+            || self.key.as_ref().is_some_and(|key| key.rights.lists_set(name))
+            || planted(Mutation::AnyoneRelates)
+    }
+
+    /// Whether a message may go to one of lockstep's own channels, as far as those have rules: the notaries' by
+    /// AUTH-8, and the sets' by AUTH-12, under one of the names of sets alone.
+    #[cold]
+    fn may_reach_own(&self, publishers: &Publishers, publisher: PublisherId, to: Destination) -> bool {
+        match to {
+            NOTARIES => self.may_attest(),
+            SETS => {
+                let name = publishers.name(publisher).filter(|name| name.starts_with(SET_NAMES));
+                name.is_some_and(|name| self.may_relate(name)) || planted(Mutation::AnyoneRelates)
+            }
+            _ => true,
+        }
     }
 
     /// The operator who gives this order, if it may; nobody in particular where a replica's key sealed it, or

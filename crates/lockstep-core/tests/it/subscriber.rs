@@ -116,6 +116,48 @@ fn an_application_that_stops_in_the_middle_of_a_frame_gets_the_rest_at_the_next_
 }
 
 #[test]
+fn entries_from_a_bound_on_wait_while_the_stream_is_received() {
+    for delivery in [Delivery::Stamped, Delivery::Committed] {
+        let mut log = Log::begun(3);
+        let mut reader = begun(delivery, &log);
+        reader.subscriber.core.deliver_below(4);
+        let frames = [log.push(&["a", "b", "c"]), log.push(&["d"]), log.push(&["e"])];
+        reader.hear(&log.ack(2, 8));
+        reader.hear(&frames[0]);
+        reader.hear(&frames[1]);
+        assert_eq!(reader.messages(), ["a"], "{delivery:?}: in the middle of a frame");
+        assert!(!reader.subscriber.core.has_deliverable(), "such a turn is an idle one");
+        reader.subscriber.core.deliver_below(7);
+        reader.poll();
+        assert_eq!(reader.messages(), ["a", "b", "c", "d"], "{delivery:?}: out of memory");
+        reader.subscriber.core.deliver_below(Seq::MAX);
+        reader.hear(&frames[2]);
+        assert_eq!(reader.messages(), ["a", "b", "c", "d", "e"], "{delivery:?}");
+    }
+}
+
+#[test]
+fn what_has_no_room_behind_a_bound_is_repaired_when_its_turn_comes() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(Delivery::Stamped, &log);
+    reader.subscriber.core.deliver_below(3);
+    let payload = "x".repeat(1_000);
+    let frames: Vec<_> = (0..20_000).map(|_| log.push(&[payload.as_str()])).collect();
+    for frame in &frames {
+        reader.hear(frame);
+    }
+    assert!(reader.messages().is_empty());
+    reader.subscriber.core.deliver_below(Seq::MAX);
+    reader.poll();
+    let held = reader.messages().len();
+    assert!(held > 0 && held < frames.len(), "{held} had room");
+    reader.hear(&log.heartbeat());
+    let missing = held as Seq + 3;
+    reader.repair(log.repair(held + 2, 2, missing + 1));
+    assert_eq!(reader.messages().len(), held + 1, "it asks for the rest");
+}
+
+#[test]
 fn a_poll_delivers_no_more_than_its_limit() {
     let mut log = Log::begun(3);
     let mut reader = begun(Delivery::Stamped, &log);

@@ -116,6 +116,7 @@ const BY_TEST: &[(Mutation, fn())] = &[
         Mutation::AnyoneAttests,
         crate::rights::auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries_do,
     ),
+    (Mutation::AnyoneRelates, crate::rights::auth_12_a_set_is_written_about_under_its_names_by_keys_that_list_them),
     (Mutation::BaseAboveCommit, crate::install::s6_a_checkpoint_is_offered_only_where_it_is_committed),
     (
         Mutation::BaseNotPromised,

@@ -175,6 +175,26 @@ pub fn auth_8_no_publishers_key_opens_a_notarys_name_or_publishes_where_notaries
 }
 
 #[test]
+pub fn auth_12_a_set_is_written_about_under_its_names_by_keys_that_list_them() {
+    // AUTH-12
+    let mut leader = Leader::new("names=lockstep/set/*");
+    let (name, nonce) = ("lockstep/set/1/cut/1", [8, 9]);
+    let (stamped, notices) = leader.submit(FREE, open_submission(name, nonce, 0));
+    assert_eq!(
+        (stamped, notices),
+        (vec![], vec![(0, nonce[0], NOT_ALLOWED)]),
+        "all names list none of a set"
+    );
+    assert_eq!(leader.submit(LIMITED, open_submission(name, nonce, 0)).0, [(1, 0)]);
+    assert_eq!(leader.submit(LIMITED, message(1, 1, SETS)).0, [(1, 1)]);
+    let (stamped, notices) = leader.submit(FREE, message(1, 2, SETS));
+    assert_eq!((stamped, notices), (vec![], vec![(1, 2, NOT_ALLOWED)]), "another key");
+    assert_eq!(leader.submit(FREE, open_submission("orders", nonce, 0)).0, [(2, 0)]);
+    let (stamped, notices) = leader.submit(FREE, message(2, 1, SETS));
+    assert_eq!((stamped, notices), (vec![], vec![(2, 1, NOT_ALLOWED)]), "another name");
+}
+
+#[test]
 fn auth_4_a_message_that_waits_for_an_earlier_one_is_judged_when_it_comes() {
     // AUTH-4
     let mut leader = Leader::new("names=orders");

@@ -115,6 +115,7 @@ impl EventJudge {
             | SubscriberEvent::Closed { .. }
             | SubscriberEvent::GatewayHeartbeat { .. }
             | SubscriberEvent::MachineReport { .. }
+            | SubscriberEvent::SetNote { .. }
             | SubscriberEvent::Ordered { .. }
             | SubscriberEvent::Filtered { .. }
             | SubscriberEvent::Day { .. } => {

@@ -166,6 +166,9 @@ impl EntryLine {
             SubscriberEvent::MachineReport { seq, publisher, .. } => {
                 ("reported", seq, json!({ "publisher": publisher }))
             }
+            SubscriberEvent::SetNote { seq, publisher, .. } => {
+                ("set note", seq, json!({ "publisher": publisher }))
+            }
             SubscriberEvent::Filtered { seq, kind } => {
                 let what = if kind == EntryKind::Message { "part" } else { "cluster" };
                 ("passed", seq, json!({ "what": what }))

@@ -9,12 +9,12 @@ use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, Identity, MACHINES,
-    MembershipView, Nanos, OpenView, OrderView, RESERVED, Seq,
+    MembershipView, Nanos, OpenView, OrderView, RESERVED, SETS, Seq,
 };
 use std::ops::ControlFlow;
 
 /// Where delivery stands.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct DeliveryCursor {
     /// The next seq to deliver; what lies before is skipped.
     pub next: Seq,
@@ -27,6 +27,23 @@ pub(super) struct DeliveryCursor {
     pub stopped: bool,
     /// Each frame is reported behind its entries.
     pub with_frames: bool,
+    /// Entries from here on wait.
+    pub held_from: Seq,
+}
+
+impl Default for DeliveryCursor {
+    /// At the beginning, where nothing is held.
+    fn default() -> Self {
+        Self {
+            next: 0,
+            delivered_next: 0,
+            chain: None,
+            left: 0,
+            stopped: false,
+            with_frames: false,
+            held_from: Seq::MAX,
+        }
+    }
 }
 
 impl SubscriberCore {
@@ -137,7 +154,7 @@ fn deliver(
     }
     let skipped = cursor.next.saturating_sub(first);
     for (seq, entry) in (first..).zip(frame.entries()).skip(skipped as usize) {
-        if cursor.stopped {
+        if cursor.stopped || seq >= cursor.held_from {
             return false;
         }
         let delivered = deliver_entry(seq, frame.header, &entry, parts, f);
@@ -248,6 +265,7 @@ fn of_lockstep<'a>(seq: Seq, timestamp: Nanos, entry: &Entry<'a>) -> SubscriberE
     match entry.header.destination {
         GATEWAYS => SubscriberEvent::GatewayHeartbeat { seq, timestamp, publisher, payload },
         MACHINES => SubscriberEvent::MachineReport { seq, timestamp, publisher, payload },
+        SETS => SubscriberEvent::SetNote { seq, timestamp, publisher, payload },
         _ => SubscriberEvent::Filtered { seq, kind: EntryKind::Message },
     }
 }
@@ -322,6 +340,11 @@ impl FrameDelivery {
     /// The next seq to be delivered.
     pub fn next(&self) -> Seq {
         self.cursor.next
+    }
+
+    /// From now on entries below `bound` are delivered, and the others wait.
+    pub fn deliver_below(&mut self, bound: Seq) {
+        self.cursor.held_from = bound;
     }
 
     /// Delivers what is left of `frame`, at most `limit` messages; the next frame is the one behind it.

@@ -120,6 +120,18 @@ pub enum SubscriberEvent<'a> {
         /// The report.
         payload: &'a [u8],
     },
+    /// A coordinator or an operator has written about the streams of a set: how far they are merged, or which
+    /// they are. Nothing that an application answers.
+    SetNote {
+        /// The seq of the entry.
+        seq: Seq,
+        /// When it was stamped, as a message's.
+        timestamp: Nanos,
+        /// Under whose name.
+        publisher: PublisherId,
+        /// The note.
+        payload: &'a [u8],
+    },
     /// The frame whose last entry was reported before, as it is stored everywhere (readers that asked for
     /// frames only).
     Frame {
@@ -266,6 +278,7 @@ impl SubscriberEvent<'_> {
             | Self::Closed { seq, .. }
             | Self::GatewayHeartbeat { seq, .. }
             | Self::MachineReport { seq, .. }
+            | Self::SetNote { seq, .. }
             | Self::Filtered { seq, .. }
             | Self::Ordered { seq, .. }
             | Self::Day { seq, .. } => Some(seq),

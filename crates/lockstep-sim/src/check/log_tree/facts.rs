@@ -5,7 +5,7 @@ use crate::check::digest;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{
     Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MACHINES, MembershipView, Nanos,
-    OpenView, OrderBody, OrderView, PublisherId, PublisherSeq, RESERVED, Seq,
+    OpenView, OrderBody, OrderView, PublisherId, PublisherSeq, RESERVED, SETS, Seq,
 };
 
 /// The fact that an entry reports to a reader, texts by their digests.
@@ -41,7 +41,7 @@ impl Fact {
         let at = frame_time + u64::from(header.time_or_incarnation);
         match entry.kind() {
             EntryKind::Message if header.destination == GATEWAYS => Self::Alive(header.publisher),
-            EntryKind::Message if header.destination == MACHINES => {
+            EntryKind::Message if matches!(header.destination, MACHINES | SETS) => {
                 Self::Report(header.publisher, digest(entry.payload), at)
             }
             EntryKind::Message if header.destination >= RESERVED => Self::Passed(EntryKind::Message),
@@ -92,7 +92,8 @@ impl Fact {
                 Some(Self::Closed(publisher, digest(reason), timestamp))
             }
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => Some(Self::Alive(publisher)),
-            SubscriberEvent::MachineReport { timestamp, publisher, payload, .. } => {
+            SubscriberEvent::MachineReport { timestamp, publisher, payload, .. }
+            | SubscriberEvent::SetNote { timestamp, publisher, payload, .. } => {
                 Some(Self::Report(publisher, digest(payload), timestamp))
             }
             SubscriberEvent::Filtered { kind, .. } => Some(Self::Passed(kind)),

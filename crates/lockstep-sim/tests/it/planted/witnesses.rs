@@ -56,6 +56,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::OthersDoNotCount, Test("year::a_rotation_of_keys_that_loses_something_is_found")),
     (Mutation::RecipientsIgnored, Test("it/rights.rs")),
     (Mutation::RightsIgnored, Test("one seed in five thousand; it/rights.rs")),
+    (Mutation::AnyoneRelates, Test("no set is written about in a world of one stream; it/rights.rs")),
     (Mutation::AnyoneAttests, Test("nobody poses as a notary in the simulator; it/rights.rs")),
     (
         Mutation::SignatureUnchecked,
