@@ -61,8 +61,8 @@ impl Host {
     }
 }
 
-/// What a room has at nodes, by node number. It is looked at many times in each step: the numbers are small, so
-/// a table finds the place, and all lie one behind the other.
+/// The things of a room by node number. They are looked at many times in each step: the numbers are small,
+/// so a table finds the place, and all lie one behind the other.
 #[derive(Clone)]
 pub(crate) struct ByNode<T> {
     /// The place of each node's in `all`.

@@ -159,8 +159,8 @@ impl<'s, S: Store> Walk<'s, S> {
     }
 }
 
-/// The bytes that a buffer needs for one read of segment `number` from `start` on. A short file asks for few: most
-/// walks are of one, and the buffer is overwritten before it is used.
+/// The bytes that a buffer needs for one read of segment `number` from `start` on. A short file needs few,
+/// and zeroing the others costs more than reading it.
 fn chunk_len<S: Store>(store: &S, number: u64, start: u64) -> usize {
     // The length of a packed segment is another one than that of its file.
     let len = store.len(FileName::Segment(number)).map_or(u64::MAX, |len| len.saturating_sub(start));
