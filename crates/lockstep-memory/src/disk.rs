@@ -361,7 +361,7 @@ impl Inode {
             let stale = self.device.entry(sector).or_insert_with(|| {
                 let at = (sector as usize * SECTOR).min(bytes.len());
                 let old = &bytes[at..bytes.len().min(at + SECTOR)];
-                let old = (!old.iter().all(|byte| *byte == 0)).then(|| old.into());
+                let old = (*old != [0; SECTOR][..old.len()]).then(|| old.into());
                 Stale { old, dropped: false }
             });
             stale.dropped = false;

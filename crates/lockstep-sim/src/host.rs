@@ -61,6 +61,53 @@ impl Host {
     }
 }
 
+/// The things of a room by node number. They are looked at many times in each step: the numbers are small,
+/// so a table finds the place, and all lie one behind the other.
+#[derive(Clone)]
+pub(crate) struct ByNode<T> {
+    /// The place of each node's in `all`.
+    places: Vec<Option<usize>>,
+    all: Vec<(usize, T)>,
+}
+
+impl<T> Default for ByNode<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), all: Vec::new() }
+    }
+}
+
+impl<T> ByNode<T> {
+    /// One more, at a node above all that have one.
+    ///
+    /// # Panics
+    /// The node is not above them.
+    pub(crate) fn add(&mut self, node: usize, one: T) {
+        assert!(self.places.len() <= node, "nodes are added in their order: {node}");
+        self.places.resize(node, None);
+        self.places.push(Some(self.all.len()));
+        self.all.push((node, one));
+    }
+
+    fn place(&self, node: usize) -> Option<usize> {
+        self.places.get(node).copied().flatten()
+    }
+
+    /// That of a node.
+    pub(crate) fn get(&self, node: usize) -> Option<&T> {
+        self.place(node).map(|place| &self.all[place].1)
+    }
+
+    /// That of a node.
+    pub(crate) fn get_mut(&mut self, node: usize) -> Option<&mut T> {
+        self.place(node).map(|place| &mut self.all[place].1)
+    }
+
+    /// All of them with their nodes, in the order of these.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &T)> {
+        self.all.iter().map(|(node, one)| (*node, one))
+    }
+}
+
 /// The process of a host: of a replica, a client, the edge. What only some kinds have is nothing for others.
 pub(crate) trait SimProcess {
     /// Its host.

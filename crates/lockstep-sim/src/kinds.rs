@@ -30,7 +30,7 @@ impl SimClock {
         if self.ppm == 0 || now == Nanos::MAX {
             return now;
         }
-        (i128::from(now) * (PPM_ONE + i128::from(self.ppm)) / PPM_ONE) as Nanos
+        scaled(now, PPM_ONE + i128::from(self.ppm), PPM_ONE) as Nanos
     }
 
     /// The time of the run at which it reads `shown`, or a moment later.
@@ -38,7 +38,7 @@ impl SimClock {
         if self.ppm == 0 || shown == Nanos::MAX {
             return shown;
         }
-        let now = i128::from(shown) * PPM_ONE / (PPM_ONE + i128::from(self.ppm)) + 1;
+        let now = scaled(shown, PPM_ONE, PPM_ONE + i128::from(self.ppm)) + 1;
         Nanos::try_from(now).unwrap_or(Nanos::MAX)
     }
 
@@ -50,6 +50,15 @@ impl SimClock {
     /// Whether it runs at the run's rate.
     pub(crate) fn is_exact(self) -> bool {
         self.ppm == 0
+    }
+}
+
+/// A time by a fraction, rounded down. Divisions of 128 bits are slow, and most times need 64.
+fn scaled(at: Nanos, by: i128, over: i128) -> i128 {
+    let product = i128::from(at) * by;
+    match (i64::try_from(product), i64::try_from(over)) {
+        (Ok(product), Ok(over)) => i128::from(product / over),
+        _ => product / over,
     }
 }
 

@@ -91,6 +91,11 @@ impl SimProcess for SecondProcess {
 }
 
 impl SecondProcess {
+    /// The time of its next turn, and its node.
+    pub(crate) fn ready(&self) -> (Nanos, usize) {
+        (self.ready_at(), self.node)
+    }
+
     /// None yet; its node is `node`, where the plan has one.
     pub(crate) fn new(ctx: &RunContext, node: usize) -> Self {
         Self { host: Host::new(&ctx.plan, ctx.now), node, second: None }

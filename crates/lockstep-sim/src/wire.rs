@@ -5,7 +5,8 @@ use crate::coverage::{Coverage, Event};
 use crate::rng::Rng;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::Header;
-use std::collections::{BTreeMap, VecDeque};
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, VecDeque};
 
 /// The network model: the faults of datagrams, in chances per million and nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -122,6 +123,41 @@ pub struct SimPacket {
     pub bytes: Vec<u8>,
 }
 
+/// A copy under way, ordered by the time at which it arrives, and its place among those of the same time.
+#[derive(Clone, Debug)]
+struct UnderWay {
+    due: (u64, u64),
+    letter: SimPacket,
+}
+
+impl Ord for UnderWay {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.due.cmp(&other.due)
+    }
+}
+
+impl PartialOrd for UnderWay {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for UnderWay {
+    fn eq(&self, other: &Self) -> bool {
+        self.due == other.due
+    }
+}
+
+impl Eq for UnderWay {}
+
+/// A table's value at `index`; the table grows up to it.
+fn at<T: Default + Clone>(table: &mut Vec<T>, index: usize) -> &mut T {
+    if table.len() <= index {
+        table.resize(index + 1, T::default());
+    }
+    &mut table[index]
+}
+
 /// Old packets that are stored for later.
 const OLD_PACKETS_MAX: usize = 64;
 
@@ -129,10 +165,11 @@ const OLD_PACKETS_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub struct SimNetwork {
     rng: Rng,
-    under_way: BTreeMap<(u64, u64), SimPacket>,
+    under_way: BinaryHeap<Reverse<UnderWay>>,
     key: u64,
     number: u64,
-    last_arrived: BTreeMap<(usize, usize), u64>,
+    /// The greatest number that has arrived, by sender and receiver.
+    last_arrived: Vec<Vec<u64>>,
     broken: Vec<Broken>,
     tampered: Vec<Tampered>,
     old_packets: VecDeque<SimPacket>,
@@ -143,10 +180,10 @@ impl SimNetwork {
     pub fn new(rng: Rng) -> Self {
         Self {
             rng,
-            under_way: BTreeMap::new(),
+            under_way: BinaryHeap::new(),
             key: 0,
             number: 0,
-            last_arrived: BTreeMap::new(),
+            last_arrived: Vec::new(),
             broken: Vec::new(),
             tampered: Vec::new(),
             old_packets: VecDeque::new(),
@@ -218,8 +255,9 @@ impl SimNetwork {
                 Tampering::Repeat(within) => {
                     let letter =
                         SimPacket { route, number: self.number, sent_at: now, bytes: bytes.to_vec() };
-                    self.under_way.insert((now + self.rng.below(within), self.key + 1), letter);
                     self.key += 1;
+                    let due = (now + self.rng.below(within), self.key);
+                    self.under_way.push(Reverse(UnderWay { due, letter }));
                 }
             }
         }
@@ -259,7 +297,7 @@ impl SimNetwork {
     pub fn post(&mut self, at: u64, letter: SimPacket) {
         // Ties arrive in the order of sending.
         self.key += 1;
-        self.under_way.insert((at, self.key), letter);
+        self.under_way.push(Reverse(UnderWay { due: (at, self.key), letter }));
     }
 
     fn keep(&mut self, letter: SimPacket) {
@@ -288,10 +326,10 @@ impl SimNetwork {
 
     /// The next copy that has arrived by `now`.
     pub fn arrive(&mut self, now: u64, coverage: &mut Coverage) -> Option<SimPacket> {
-        let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
-        let letter = entry.remove();
+        self.under_way.peek().filter(|first| first.0.due.0 <= now)?;
+        let Reverse(UnderWay { letter, .. }) = self.under_way.pop()?;
         coverage.count(Event::Delivered);
-        let last = self.last_arrived.entry((letter.route.from, letter.route.to)).or_default();
+        let last = at(at(&mut self.last_arrived, letter.route.from), letter.route.to);
         if letter.number < *last {
             coverage.count(Event::Reordered);
         }
@@ -301,6 +339,6 @@ impl SimNetwork {
 
     /// The arrival of the next copy.
     pub fn next_arrival(&self) -> Option<u64> {
-        self.under_way.first_key_value().map(|(key, _)| key.0)
+        self.under_way.peek().map(|first| first.0.due.0)
     }
 }

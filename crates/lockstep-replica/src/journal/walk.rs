@@ -3,7 +3,7 @@
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
 use crate::journal::packed::{SegmentReader, read_segment};
-use crate::journal::ports::{Store, StoreError};
+use crate::journal::ports::{FileName, Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, group_mark};
 use lockstep_wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
@@ -72,8 +72,9 @@ impl<'s, S: Store> Walk<'s, S> {
         if have < DATAGRAM_LEN_MAX as u64 {
             // Reads start at a block too: a file may be open with O_DIRECT.
             let start = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
-            if self.chunk.is_empty() {
-                self.chunk = vec![0; CHUNK_LEN];
+            let wanted = chunk_len(self.store, self.number, start);
+            if self.chunk.len() < wanted {
+                self.chunk.resize(wanted, 0);
             }
             let read = self.reader.read(self.store, self.number, start, &mut self.chunk)?;
             let taken = *read.as_ref().unwrap_or(&0);
@@ -142,7 +143,8 @@ impl<'s, S: Store> Walk<'s, S> {
     pub fn last_mark(&self) -> Result<Option<GroupMark>, StoreError> {
         let mut best: Option<GroupMark> = None;
         let mut at = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
-        let (mut reader, mut chunk) = (SegmentReader::default(), vec![0; CHUNK_LEN]);
+        let (mut reader, mut chunk) =
+            (SegmentReader::default(), vec![0; chunk_len(self.store, self.number, at)]);
         loop {
             let Ok(taken) = reader.read(self.store, self.number, at, &mut chunk)? else {
                 return Ok(best);
@@ -155,6 +157,14 @@ impl<'s, S: Store> Walk<'s, S> {
             at += taken as u64;
         }
     }
+}
+
+/// The bytes that a buffer needs for one read of segment `number` from `start` on. A short file needs few,
+/// and zeroing the others costs more than reading it.
+fn chunk_len<S: Store>(store: &S, number: u64, start: u64) -> usize {
+    // The length of a packed segment is another one than that of its file.
+    let len = store.len(FileName::Segment(number)).map_or(u64::MAX, |len| len.saturating_sub(start));
+    (len.min(CHUNK_LEN as u64) as usize).next_multiple_of(BLOCK_LEN)
 }
 
 /// Whether nothing was written from here to the end of the block: zeros and perhaps a group's mark. The

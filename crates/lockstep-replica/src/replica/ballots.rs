@@ -13,11 +13,8 @@ use lockstep_wire::{
 impl<P: Ports> Ctx<'_, P> {
     pub(super) fn send_ballot(&mut self, net: &mut P::Net, kind: Kind, ballot: Epoch, about: Epoch) {
         self.core.outbox.number += 1;
-        let process_nonce = if planted(Mutation::NonceRedrawn) {
-            self.core.limits.process_nonce ^ self.core.outbox.number
-        } else {
-            self.core.limits.process_nonce
-        };
+        let redrawn = if planted(Mutation::NonceRedrawn) { self.core.outbox.number } else { 0 };
+        let process_nonce = self.core.limits.process_nonce ^ redrawn;
         let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_ballot(&mut out, self.core.keys(), self.header(kind), body);

@@ -63,13 +63,10 @@ impl Leading {
         let credit = ctx.core.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
         self.refused = std::mem::take(&mut self.refusing);
         let credit_entries = if self.refused { 0 } else { credit };
+        let base = ctx.core.followed.epochs.base();
         let body = HeartbeatBody {
             membership_seq: ctx.core.log.membership.seq,
-            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) {
-                1
-            } else {
-                ctx.core.followed.epochs.base()
-            },
+            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) { 1 } else { base },
             process_nonce: ctx.core.limits.process_nonce,
             oldest_seq: ctx.tail.oldest_seq(),
             credit_entries,

@@ -24,16 +24,13 @@ pub(super) fn write_status_to<P: Ports>(
     let (is, leading) = (role.role(), role.leading());
     let suspected = ctx.core.suspicion();
     let rejected = leading.and_then(|leading| leading.rejected_command);
+    let promised = ctx.core.acceptor.promised();
     let body = StatusBody {
         token: asked.token,
         process_nonce: ctx.core.limits.process_nonce,
         leader: ctx.core.present_leader(role).map_or(0, Identity::packed),
         epoch_since: ctx.core.epoch_since().0,
-        promised: if planted(Mutation::StatusOfPromise) {
-            ctx.tail.end().epoch.0
-        } else {
-            ctx.core.acceptor.promised().0
-        },
+        promised: if planted(Mutation::StatusOfPromise) { ctx.tail.end().epoch.0 } else { promised.0 },
         membership_seq: ctx.core.log.membership.seq,
         suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
         suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),

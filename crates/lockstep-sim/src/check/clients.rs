@@ -5,7 +5,7 @@ mod lineage;
 use super::facts::{Founded, OracleFacts};
 use super::log_tree::{Stamped, Tree, TreeNode};
 use super::reference_model::ReferenceModel;
-use super::{Check, MessageKey, Violation, digest};
+use super::{MessageKey, Violation, digest};
 use crate::clients::payload::{self, PART_LEN};
 use crate::coverage::Event;
 use lockstep_core::engine::publisher::PublisherEvent;
@@ -54,8 +54,7 @@ impl ReaderModel {
     /// same seq has another message.
     fn may_read(&self, model: &ReferenceModel, tree: &Tree, commit_next: Seq) -> bool {
         let mut news = self.delivered[self.compared..].iter().take_while(|(seq, _)| *seq < commit_next);
-        model.check_claim(tree, "it", commit_next, None).is_ok()
-            && news.all(|(seq, key)| model.message(*seq) == Some(*key))
+        model.allows(tree, commit_next, None) && news.all(|(seq, key)| model.message(*seq) == Some(*key))
     }
 }
 
@@ -360,7 +359,6 @@ impl ClientCheck {
             ));
         }
         reader.commit_next = commit_next;
-        let claimant = format!("subscriber {who}");
         // A journal of the new history sends what lies below the founding as final, also to a reader that has
         // not read the founding yet.
         let is_in_ancestor = |founding: &Founded| {
@@ -371,7 +369,7 @@ impl ClientCheck {
             Some(founding) if is_in_ancestor(founding) => founding.ancestor(),
             _ => &facts.reference,
         };
-        reference_model.check_claim(&facts.tree, &claimant, commit_next, None)?;
+        reference_model.check_claim(&facts.tree, format_args!("subscriber {who}"), commit_next, None)?;
         while let Some((seq, key)) = reader.delivered.get(reader.compared)
             && *seq < commit_next
         {
@@ -393,7 +391,7 @@ impl ClientCheck {
         who: usize,
         commit_next: Seq,
     ) -> Result<(), Violation> {
-        facts.check_claim(&format!("publisher {who}"), commit_next, None)
+        facts.check_claim(format_args!("publisher {who}"), commit_next, None)
     }
 
     /// The end of its subscription was reported to a subscriber.
@@ -429,8 +427,6 @@ impl ClientCheck {
         reader.delivered.last().map(|(seq, _)| seq + 1).or(reader.from)
     }
 }
-
-impl Check for ClientCheck {}
 
 /// The frames with `message` whose logs have it behind what the reader delivered before: no message that
 /// began at `from` or later lies between `after`, where the reader was, and the message.

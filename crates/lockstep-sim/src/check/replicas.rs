@@ -1,9 +1,9 @@
 //! The logs and the promises of replicas.
 
+use super::Violation;
 use super::clocks::ClockJudge;
 use super::facts::{OracleFacts, ReplicaModel};
 use super::log_tree::{TreeNode, frame_seal, needs_both};
-use super::{Check, Violation};
 use crate::coverage::Event;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
@@ -242,7 +242,7 @@ impl LogCheck {
                 ));
             }
             now.commit_next = commit_next;
-            facts.check_claim(&format!("replica {who}"), commit_next, Some(now.tip))?;
+            facts.check_claim(format_args!("replica {who}"), commit_next, Some(now.tip))?;
         }
         facts.replicas.insert(who, now);
         Ok(())
@@ -533,5 +533,3 @@ impl LogCheck {
         above(before.tip) + above(tip) >= ring_bytes / 2
     }
 }
-
-impl Check for LogCheck {}

@@ -11,7 +11,7 @@ use crate::clients::sleeper::SleepOutcome;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::engines::{named, subscriber};
-use crate::host::{Host, SimProcess};
+use crate::host::{ByNode, Host, SimProcess};
 use crate::kinds::SimClock;
 use crate::machines::reader::SimReplaySource;
 use crate::net::SimNet;
@@ -24,7 +24,6 @@ use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
 use opening::{participant, publisher};
-use std::collections::BTreeMap;
 
 /// The number to which the remaining messages are reduced when the faults have ended.
 const LEFT_MAX: u64 = 10;
@@ -236,8 +235,7 @@ pub(crate) struct ClientTurn {
 #[derive(Clone)]
 pub(crate) struct Clients {
     rng: Rng,
-    /// By node number.
-    nodes: BTreeMap<usize, ClientNode>,
+    nodes: ByNode<ClientNode>,
     /// Rivals that were started.
     fences: usize,
 }
@@ -245,37 +243,37 @@ pub(crate) struct Clients {
 impl Clients {
     /// None yet, with random numbers of their own.
     pub(crate) fn new(rng: Rng) -> Self {
-        Self { rng, nodes: BTreeMap::new(), fences: 0 }
+        Self { rng, nodes: ByNode::default(), fences: 0 }
     }
 
     /// A client more, on a host of its own.
     pub(crate) fn add(&mut self, ctx: &RunContext, node: usize, process: ClientProcess) {
-        self.nodes.insert(node, ClientNode { host: Host::new(&ctx.plan, ctx.now), process });
+        self.nodes.add(node, ClientNode { host: Host::new(&ctx.plan, ctx.now), process });
     }
 
     /// The client at a node, on its host.
     pub(crate) fn node(&self, index: usize) -> Option<&ClientNode> {
-        self.nodes.get(&index)
+        self.nodes.get(index)
     }
 
     /// The time of each client's next turn, and its node.
     pub(crate) fn ready(&self) -> impl Iterator<Item = (Nanos, usize)> {
-        self.nodes.iter().map(|(index, node)| (node.ready_at(), *index))
+        self.nodes.iter().map(|(index, node)| (node.ready_at(), index))
     }
 
     /// The client at a node, on its host.
     pub(crate) fn node_mut(&mut self, index: usize) -> Option<&mut ClientNode> {
-        self.nodes.get_mut(&index)
+        self.nodes.get_mut(index)
     }
 
     /// The client at a node, if there is one.
     pub(crate) fn get(&self, index: usize) -> Option<&ClientProcess> {
-        self.nodes.get(&index).map(|node| &node.process)
+        self.nodes.get(index).map(|node| &node.process)
     }
 
     /// The client at a node, if there is one.
     pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut ClientProcess> {
-        self.nodes.get_mut(&index).map(|node| &mut node.process)
+        self.nodes.get_mut(index).map(|node| &mut node.process)
     }
 
     /// Whether the client at a node reads the stream.
@@ -328,7 +326,7 @@ impl Clients {
 
     /// Checks the state of a client after its turn.
     pub(crate) fn check(&self, ctx: &mut RunContext, index: usize, looks: bool) -> Result<(), Violation> {
-        let Some(node) = self.nodes.get(&index) else { return Ok(()) };
+        let Some(node) = self.nodes.get(index) else { return Ok(()) };
         if looks {
             node.invariants();
         }
@@ -370,7 +368,7 @@ impl Clients {
     /// A publisher's or subscriber's process starts.
     pub(crate) fn start(&mut self, ctx: &mut RunContext, node: usize) {
         let rng = &mut self.rng;
-        let Some(ClientNode { process, host }) = self.nodes.get_mut(&node) else { return };
+        let Some(ClientNode { process, host }) = self.nodes.get_mut(node) else { return };
         let keys = &host.keys;
         match process {
             ClientProcess::Publisher(process, work) => {
@@ -411,7 +409,7 @@ impl Clients {
             }
             _ => false,
         };
-        let opening = self.nodes.values().filter(opens).count();
+        let opening = self.nodes.iter().map(|(_, node)| node).filter(opens).count();
         (0..opening).for_each(|_| ctx.count(Event::OpensInterrupted));
     }
 

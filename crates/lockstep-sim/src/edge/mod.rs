@@ -38,7 +38,7 @@ pub(super) use turn::EdgeTurn;
 use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
-use crate::host::{Host, SimProcess};
+use crate::host::{ByNode, Host, SimProcess};
 use crate::machines::Machines;
 use crate::rng::Rng;
 use crate::story::Happening;
@@ -61,9 +61,9 @@ pub(super) struct Edges {
     /// The first node of the edge.
     first: usize,
     /// Its processes, by node number, ...
-    nodes: BTreeMap<usize, EdgeNode>,
+    nodes: ByNode<EdgeNode>,
     /// ... and the nodes of their second handles.
-    handles: BTreeMap<usize, HandleNode>,
+    handles: ByNode<HandleNode>,
     traders: Vec<Trader>,
     fix_traders: Vec<FixTrader>,
     links: BTreeMap<u64, Link>,
@@ -83,11 +83,11 @@ pub(super) struct Edges {
 const LEFT_MAX: u64 = 3;
 
 /// The nodes of an edge, those of second handles, and the names of all of them.
-type Placed = (BTreeMap<usize, EdgeNode>, BTreeMap<usize, HandleNode>, Vec<String>);
+type Placed = (ByNode<EdgeNode>, ByNode<HandleNode>, Vec<String>);
 
 /// The nodes of the edge from `first` on.
 fn placed(ctx: &RunContext, plan: &EdgePlan, first: usize, rng: &mut Rng) -> Placed {
-    let (mut nodes, mut handles, mut names) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+    let (mut nodes, mut handles, mut names) = (ByNode::default(), ByNode::default(), Vec::new());
     let host = || Host::new(&ctx.plan, ctx.now);
     let gateways = plan.gateway_nodes() / HANDLES;
     let now = ctx.now;
@@ -104,15 +104,15 @@ fn placed(ctx: &RunContext, plan: &EdgePlan, first: usize, rng: &mut Rng) -> Pla
             }
             _ => now,
         };
-        nodes.insert(node, EdgeNode::new(host(), what, at));
+        nodes.add(node, EdgeNode::new(host(), what, at));
         names.push(format!("{what:?}"));
         if !matches!(what, What::Feed(_)) {
-            handles.insert(node + 1, HandleNode { host: host(), owner: node });
+            handles.add(node + 1, HandleNode { host: host(), owner: node });
             names.push(format!("{what:?}, its reader"));
         }
     }
     for _ in 0..CALENDARS {
-        nodes.insert(first + names.len(), EdgeNode::new(host(), What::Calendar, Nanos::MAX));
+        nodes.add(first + names.len(), EdgeNode::new(host(), What::Calendar, Nanos::MAX));
         names.push("calendar".to_string());
     }
     (nodes, handles, names)
@@ -160,35 +160,34 @@ impl Edges {
 
     /// The process at a node, or the node of its second handle.
     pub(crate) fn node(&self, index: usize) -> Option<&dyn SimProcess> {
-        let handle = self.handles.get(&index).map(|node| node as &dyn SimProcess);
-        self.nodes.get(&index).map(|node| node as &dyn SimProcess).or(handle)
+        let handle = self.handles.get(index).map(|node| node as &dyn SimProcess);
+        self.nodes.get(index).map(|node| node as &dyn SimProcess).or(handle)
     }
 
-    /// The time of the next turn at each node, and the node.
+    /// The time of the next turn at each node, and the node. Second handles have none of their own.
     pub(crate) fn ready(&self) -> impl Iterator<Item = (Nanos, usize)> {
-        let handles = self.handles.iter().map(|(index, node)| (node.ready_at(), *index));
-        self.nodes.iter().map(|(index, node)| (node.ready_at(), *index)).chain(handles)
+        self.nodes.iter().map(|(index, node)| (node.ready_at(), index))
     }
 
     /// The process at a node, or the node of its second handle.
     pub(crate) fn node_mut(&mut self, index: usize) -> Option<&mut dyn SimProcess> {
-        let handle = self.handles.get_mut(&index).map(|node| node as &mut dyn SimProcess);
-        self.nodes.get_mut(&index).map(|node| node as &mut dyn SimProcess).or(handle)
+        let handle = self.handles.get_mut(index).map(|node| node as &mut dyn SimProcess);
+        self.nodes.get_mut(index).map(|node| node as &mut dyn SimProcess).or(handle)
     }
 
     /// The node of the process whose second handle is at `index`.
     pub(crate) fn owner(&self, index: usize) -> Option<usize> {
-        self.handles.get(&index).map(|node| node.owner)
+        self.handles.get(index).map(|node| node.owner)
     }
 
     /// Whether a process waits for the stream's beginning, which was removed.
     pub(crate) fn lacks_beginning(&self) -> bool {
-        self.nodes.values().any(EdgeNode::lacks_beginning)
+        self.nodes.iter().any(|(_, node)| node.lacks_beginning())
     }
 
     /// The state of the process at a node, in words.
     pub(crate) fn described(&self, index: usize) -> Option<String> {
-        self.nodes.get(&index).map(EdgeNode::to_string)
+        self.nodes.get(index).map(EdgeNode::to_string)
     }
 
     /// The time of the next action of a client or a receiver.
@@ -252,7 +251,7 @@ impl Edges {
 
     fn edge(&mut self, place: EdgePlace) -> Option<(usize, &mut EdgeNode)> {
         let node = self.first + place;
-        self.nodes.get_mut(&node).map(|edge| (node, edge))
+        self.nodes.get_mut(node).map(|edge| (node, edge))
     }
 
     /// A fault strikes the edge.
@@ -325,7 +324,7 @@ impl Edges {
         let now = ctx.now;
         for number in 0..if twice { CALENDARS } else { 1 } {
             let late = if number == 0 { 0 } else { ctx.rng.below(4_000_000) };
-            if let Some(edge) = self.nodes.get_mut(&(calendars + number))
+            if let Some(edge) = self.nodes.get_mut(calendars + number)
                 && edge.process.is_none()
             {
                 (edge.order, edge.restart_at) = (Some(order.clone()), now + late);
@@ -336,7 +335,7 @@ impl Edges {
 
     /// The process at `node` has ended; the next one starts then.
     fn end_process(&mut self, now: Nanos, node: usize, restart_at: Nanos) {
-        let Some(edge) = self.nodes.get_mut(&node) else { return };
+        let Some(edge) = self.nodes.get_mut(node) else { return };
         edge.process = None;
         edge.restart_at = restart_at;
         let run = edge.run;
@@ -349,7 +348,7 @@ impl Edges {
 
     /// A process of the edge starts.
     pub(crate) fn start(&mut self, ctx: &mut RunContext, node: usize) {
-        let Some(edge) = self.nodes.get_mut(&node) else { return };
+        let Some(edge) = self.nodes.get_mut(node) else { return };
         // A day's name is used once: a late command, and a repeated one, has another.
         if let Some(Some(name)) = &mut edge.order {
             self.days += 1;
@@ -382,7 +381,7 @@ impl Edges {
         let now = ctx.now;
         for node in first..first + nodes {
             let is_healthy = healthy >> node & 1 == 1;
-            let Some(edge) = self.nodes.get_mut(&node) else { continue };
+            let Some(edge) = self.nodes.get_mut(node) else { continue };
             match (is_healthy, edge.what) {
                 (false, _) => self.end_process(now, node, Nanos::MAX),
                 (true, What::Calendar) => {}
@@ -399,7 +398,7 @@ impl Edges {
         let mut healthy = 0;
         let (mut gateway, mut copy) = (false, false);
         for node in first..first + nodes {
-            let bit = match self.nodes.get(&node) {
+            let bit = match self.nodes.get(node) {
                 Some(edge) => {
                     let is_first = match edge.what {
                         What::Gateway(_) => !std::mem::replace(&mut gateway, true),
@@ -447,7 +446,7 @@ impl Edges {
             (self.books.open_day().is_none(), self.first + self.plan.nodes() - CALENDARS);
         // The last command of the fault phase may end a day.
         let is_idle = |node: usize| {
-            self.nodes.get(&node).is_none_or(|edge| edge.process.is_none() && edge.restart_at == Nanos::MAX)
+            self.nodes.get(node).is_none_or(|edge| edge.process.is_none() && edge.restart_at == Nanos::MAX)
         };
         if needs_day && (calendars..calendars + CALENDARS).all(is_idle) {
             self.mark_day(ctx, false);
@@ -465,11 +464,11 @@ impl Edges {
         let is_healthy = |node: usize| healthy >> node & 1 == 1;
         let walls = machines.nodes.iter().enumerate().filter(|(node, _)| is_healthy(*node));
         let behind = walls.map(|(_, node)| node.machine.wall(ctx.now)).min().unwrap_or(0);
-        let pending = |(_, edge): (&usize, &EdgeNode)| match &edge.process {
+        let pending = |(_, edge): (usize, &EdgeNode)| match &edge.process {
             Some(EdgeProcess::Copy(process)) => process.copy.next_timer().filter(|due| *due < behind),
             _ => None,
         };
-        let due = self.nodes.iter().filter(|(node, _)| is_healthy(**node)).find_map(pending)?;
+        let due = self.nodes.iter().filter(|(node, _)| is_healthy(*node)).find_map(pending)?;
         Some(format!("a timer that is due at {due} has not fired"))
     }
 
@@ -490,7 +489,7 @@ impl Edges {
         }
         let (first, gateways) = (self.first, self.plan.gateway_nodes());
         let is_ready = |edge: &EdgeNode| matches!(&edge.process, Some(EdgeProcess::Gateway(gateway)) if gateway.core.is_ready());
-        let runs = |node: &usize| healthy >> node & 1 == 1 && self.nodes.get(node).is_some_and(is_ready);
+        let runs = |node: &usize| healthy >> node & 1 == 1 && self.nodes.get(*node).is_some_and(is_ready);
         let running: Vec<_> = (first..first + gateways).filter(runs).collect();
         if let [one, .., _] = running[..] {
             self.end_process(now, one, Nanos::MAX);

@@ -11,13 +11,13 @@ use crate::check::Violation;
 use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::engines::plain_publisher;
+use crate::host::ByNode;
 use crate::machines::Machines;
 use crate::story::Happening;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_gateway::gateway::core::GatewayError;
 use lockstep_wire::{Nanos, Wall};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::ControlFlow;
 
@@ -38,7 +38,7 @@ impl Edges {
     /// Retention has removed the range with which the process at `node` was to begin: it ends, and its
     /// successor requests no whole stream.
     fn ends_without_beginning(&mut self, ctx: &mut RunContext, node: usize) -> EdgeTurn {
-        if let Some(edge) = self.nodes.get_mut(&node) {
+        if let Some(edge) = self.nodes.get_mut(node) {
             edge.lacks_beginning = true;
             if matches!(edge.what, What::Gateway(_)) {
                 ctx.count(Event::GatewaysLate);
@@ -55,7 +55,7 @@ impl Edges {
         node: usize,
         draws: [u64; 2],
     ) -> Result<EdgeTurn, Violation> {
-        let Some(edge) = self.nodes.get_mut(&node) else { return Ok(EdgeTurn::On(0)) };
+        let Some(edge) = self.nodes.get_mut(node) else { return Ok(EdgeTurn::On(0)) };
         let (run, mut process) = (edge.run, edge.process.take());
         let turned = match &mut process {
             Some(EdgeProcess::Gateway(process)) => {
@@ -74,7 +74,7 @@ impl Edges {
             }
             None => Ok(EdgeTurn::On(0)),
         };
-        if let Some(edge) = self.nodes.get_mut(&node) {
+        if let Some(edge) = self.nodes.get_mut(node) {
             edge.process = process;
         }
         turned
@@ -83,7 +83,7 @@ impl Edges {
     /// A process has ended by itself: its supervisor starts it again.
     pub(crate) fn on_ended(&mut self, ctx: &mut RunContext, node: usize, why: String) {
         let (now, is_calm) = (ctx.now, ctx.is_calm());
-        let Some(edge) = self.nodes.get_mut(&node) else { return };
+        let Some(edge) = self.nodes.get_mut(node) else { return };
         let again = match edge.what {
             What::Calendar => {
                 let is_marked = !why.contains("Unknown");
@@ -305,7 +305,7 @@ impl Edges {
         if is_lost {
             // Its state goes on with a new handle.
             ctx.count(Event::PublishersLost);
-            if let Some(edge) = self.nodes.get(&node) {
+            if let Some(edge) = self.nodes.get(node) {
                 *publisher = plain_publisher(&ctx.plan, node, &edge.host.keys.publisher, rng);
             }
             copy.begin_open(&mut publisher.core, [rng.next_u64(), rng.next_u64()]);
@@ -327,7 +327,7 @@ impl Edges {
     /// A copy stores a snapshot on its disk, if it may.
     fn store_snapshot(&mut self, ctx: &mut RunContext, node: usize, process: &mut CopyProcess) {
         if let Some(snapshot) = process.snapshot()
-            && let Some(edge) = self.nodes.get_mut(&node)
+            && let Some(edge) = self.nodes.get_mut(node)
         {
             if let Some(from) = edge.store(snapshot) {
                 process.copy.needs_from(from);
@@ -341,7 +341,7 @@ impl Edges {
         match end {
             CopyEnd::Broken(violation) => Err(violation),
             CopyEnd::Stream(why) => {
-                if let Some(edge) = self.nodes.get_mut(&node) {
+                if let Some(edge) = self.nodes.get_mut(node) {
                     edge.snapshots.clear();
                 }
                 Ok(why)
@@ -415,8 +415,8 @@ impl Edges {
     }
 
     /// The number of the gateway's process at this node, if it takes connections.
-    fn serving_run(nodes: &BTreeMap<usize, EdgeNode>, now: Nanos, node: usize) -> Option<u64> {
-        let edge = nodes.get(&node)?;
+    fn serving_run(nodes: &ByNode<EdgeNode>, now: Nanos, node: usize) -> Option<u64> {
+        let edge = nodes.get(node)?;
         match &edge.process {
             Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
             _ => None,
@@ -538,7 +538,7 @@ impl Edges {
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
         let node = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
         let reaches = is_calm || !rng.chance(plan.loss);
-        let Some(edge) = nodes.get_mut(&node) else { return Ok(()) };
+        let Some(edge) = nodes.get_mut(node) else { return Ok(()) };
         if let Some(EdgeProcess::Feed(process)) = &mut edge.process
             && reaches
         {

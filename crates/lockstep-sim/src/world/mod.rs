@@ -175,10 +175,9 @@ impl World {
     fn next_ready(&self) -> (usize, Nanos) {
         let machines = self.machines.nodes.iter().enumerate().map(|(index, node)| (node.ready_at(), index));
         let edge = self.edge.iter().flat_map(|edge| edge.ready());
-        let second = self.rooms.iter().position(|room| *room == Room::SecondProcess);
-        let second = second.map(|index| (self.second_process.ready_at(), index));
-        let first = machines.chain(self.clients.ready()).chain(edge).chain(second).min();
-        first.map_or((0, Nanos::MAX), |(at, index)| (index, at))
+        let all = machines.chain(self.clients.ready()).chain(edge);
+        let (at, index) = all.fold(self.second_process.ready(), Ord::min);
+        (index, at)
     }
 
     /// The clients and receivers of the edge have their turns.
