@@ -14,12 +14,13 @@ fn said<'a>(outcome: &'a Outcome, word: &str) -> &'a str {
 
 /// The number and the stream of each line.
 fn places(outcome: &Outcome) -> Vec<(u64, &str)> {
-    let place = |line: &'_ str| {
-        let mut parts = line.split('\t');
-        let number = parts.next().and_then(|number| number.parse().ok()).expect("a number");
-        (number, line.split('\t').nth(1).expect("a stream"))
-    };
     outcome.out.lines().map(place).collect()
+}
+
+fn place(line: &str) -> (u64, &str) {
+    let mut parts = line.split('\t');
+    let number = parts.next().and_then(|number| number.parse().ok()).expect("a number");
+    (number, parts.next().expect("a stream"))
 }
 
 #[test]
