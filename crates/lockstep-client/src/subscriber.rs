@@ -148,8 +148,9 @@ impl<E: Reads> StreamHandle<E> {
         self.engine.subscriber_mut().report_frames();
     }
 
-    /// From now on entries below `bound` are delivered. The others are received and wait in the subscription's
-    /// buffer; what has no room there is repaired or replayed when its turn comes. `u64::MAX` lifts the bound.
+    /// From now on entries below `bound` are delivered. The others are received and wait in the
+    /// subscription's buffer; what has no room there is repaired or replayed when its turn comes. `u64::MAX`
+    /// lifts the bound.
     pub fn deliver_below(&mut self, bound: Seq) {
         self.engine.subscriber_mut().deliver_below(bound);
     }

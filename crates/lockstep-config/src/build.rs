@@ -6,7 +6,6 @@
 use super::choices::{HostNames, InterfaceSetting, Scheduling};
 use super::layers::{Item, Layers};
 use super::schema;
-use super::set_place::SetPlace;
 use super::tables::*;
 use super::value::Value;
 use super::{Config, Origin};

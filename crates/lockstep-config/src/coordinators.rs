@@ -2,7 +2,7 @@
 
 use super::layers::{At, Layers, labels, tables};
 use super::problem::Code;
-use super::schema::{COORDINATORS_MAX, MS, US};
+use super::schema::{COORDINATORS_MAX, US};
 use super::topology;
 use super::value::Value;
 use std::collections::BTreeSet;
@@ -12,8 +12,6 @@ use toml::de::DeTable;
 const OF_ALL: [&str; 2] = ["set", "coordinators"];
 /// The key of the time between two cuts.
 const INTERVAL: &str = "set.cut_interval";
-/// The longest time between two cuts.
-pub(super) const INTERVAL_NS_MAX: u64 = 10 * MS;
 /// The time between two cuts where none is written.
 const INTERVAL_NS: u64 = 50 * US;
 

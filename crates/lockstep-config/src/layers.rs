@@ -6,7 +6,7 @@
 
 use super::problem::{Code, ConfigError};
 use super::schema::{self, Key, Preset};
-use super::set_place::SetStream;
+use super::set_stream::SetStream;
 use super::value::{Complaint, Raw, Value, nearest};
 use super::{Origin, Override, Profile};
 use lockstep_core::engine::networks::Networks;

@@ -31,7 +31,7 @@ mod relations;
 mod schema;
 mod security;
 mod set;
-mod set_place;
+mod set_stream;
 mod tables;
 mod topology;
 mod units;
@@ -48,11 +48,11 @@ pub use environment::{
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use security::KeyUse;
-pub use set_place::{SetPlace, SetStream};
+pub use set_stream::SetStream;
 pub use tables::{
     Archiver, Channel, CoordinatorConfig, FaultInjection, FeedConfig, GatewayConfig, JournalSection,
     LineConfig, LogConfig, MetricsConfig, NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig,
-    RuntimeConfig, SecurityConfig, StreamConfig, SubscriberConfig, TimingConfig,
+    RuntimeConfig, SecurityConfig, SetPlace, StreamConfig, SubscriberConfig, TimingConfig,
 };
 
 pub use relations::PACKED_LEN_MAX;

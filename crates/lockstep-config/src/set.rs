@@ -16,7 +16,7 @@
 use super::layers::{At, Cell, Layers, Span, labels, nodes};
 use super::problem::Code;
 use super::schema;
-use super::set_place::SetStream;
+use super::set_stream::SetStream;
 use super::value::{Kind, Value, nearest, number_of};
 use super::{Origin, Override};
 use std::collections::BTreeMap;

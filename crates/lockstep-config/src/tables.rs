@@ -11,11 +11,12 @@ use super::choices::{
     Compression, Delivery, Durability, Gso, HostNames, Idle, InterfaceSetting, LogFormat, LogLevel, Profile,
     Rejoin, Role, Scheduling as SchedulingClass, SecurityMode, Transport, XdpMode,
 };
-use super::coordinators::INTERVAL_NS_MAX;
 use super::schema::Preset::{self, *};
 use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
+use super::set_stream::SetStream;
 use super::value::Kind::{self, *};
 use lockstep_core::engine::networks::Networks as NetworkList;
+use lockstep_wire::SET_NAMES;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
@@ -188,7 +189,7 @@ tables! {
 
     /// What concerns all streams of a set.
     pub struct SetTable in "set" {
-        cut_interval_ns: u64 = "cut_interval", Duration(0, INTERVAL_NS_MAX), Derived("50us in a set"), Restart,
+        cut_interval_ns: u64 = "cut_interval", Duration(0, 10 * MS), Derived("50us in a set"), Restart,
             "Least time between two cuts of the home stream, and so what the merged order waits under load; each cut costs an entry.";
     }
 
@@ -378,5 +379,51 @@ tables! {
             "Address of the page, `0.0.0.0` for every address of the host; each daemon of a host needs one of its own, like LOCKSTEP_METRICS_LISTEN in its service's unit.";
         hosts: Option<HostNames> = "hosts", Hosts, Absent("none"), Reload,
             "Names by which the page may be asked for, beside addresses, localhost and this host's own name; requests by other names are refused.";
+    }
+}
+
+/// Which stream of which set a configuration describes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SetPlace {
+    /// The place of this stream in `streams`.
+    pub index: usize,
+    /// All streams of the set in the order of the file. The first one is the home stream.
+    pub streams: Vec<SetStream>,
+    /// Least time between two cuts of the home stream.
+    pub cut_interval_ns: u64,
+    /// The coordinators of the set, in the order of the file.
+    pub coordinators: Vec<CoordinatorConfig>,
+}
+
+impl SetPlace {
+    /// The stream that the configuration describes.
+    pub fn stream(&self) -> &SetStream {
+        &self.streams[self.index]
+    }
+
+    /// The stream that carries what relates the streams of the set to each other.
+    pub fn home(&self) -> &SetStream {
+        &self.streams[0]
+    }
+
+    /// The coordinator with this number.
+    pub fn coordinator(&self, id: u32) -> Option<&CoordinatorConfig> {
+        self.coordinators.iter().find(|coordinator| coordinator.id == id)
+    }
+
+    /// The name under which a coordinator publishes cuts into the home stream. The set has the number of its
+    /// home stream's cluster.
+    pub fn cut_name(&self, id: u32) -> String {
+        format!("{}/cut-{id}", self.name_prefix())
+    }
+
+    /// The name under which operators publish the list of the set's streams into the home stream.
+    pub fn list_name(&self) -> String {
+        format!("{}/list", self.name_prefix())
+    }
+
+    fn name_prefix(&self) -> String {
+        format!("{SET_NAMES}{}", self.home().cluster)
     }
 }

@@ -6,8 +6,8 @@ use crate::merge::{Merge, MergeTurn};
 use crate::payload::{CutEntry, CutPoint, CutRow};
 use lockstep_wire::{Epoch, Nanos, Seq};
 
-/// While the home stream moves there is a cut within this time, so that a reader that begins does not look far
-/// back for one.
+/// While the home stream moves there is a cut within this time, so that a reader that begins does not look
+/// far back for one.
 pub const CUTS_APART_NS_MAX: Nanos = 1_000_000_000;
 
 /// When a coordinator publishes a cut.
@@ -40,8 +40,8 @@ impl Coordinator {
         Self { limits, due_since: None, last: (CutPoint::default(), 0), wanted: None, under_way: None }
     }
 
-    /// From now on a cut is due for so many intervals before this coordinator publishes it: the home stream is
-    /// led from another host.
+    /// From now on a cut is due for so many intervals before this coordinator publishes it: the home stream
+    /// is led from another host.
     pub fn set_patience(&mut self, patience: u32) {
         self.limits.patience = patience;
     }
@@ -56,10 +56,10 @@ impl Coordinator {
         self.under_way = None;
     }
 
-    /// MERGE-4 (what a coordinator writes): the cut that is to be published now, if one is. `merge` is how far
-    /// it has read the merged order, and `committed` returns the epoch and the end of the last whole frame of a
-    /// stream that it knows to be committed. Rows are such ends, and never below those of the last cut that
-    /// counts. One cut is under way at a time.
+    /// MERGE-4 (what a coordinator writes): the cut that is to be published now, if one is. `merge` is how
+    /// far it has read the merged order, and `committed` returns the epoch and the end of the last whole
+    /// frame of a stream that it knows to be committed. Rows are such ends, and never below those of the last
+    /// cut that counts. One cut is under way at a time.
     pub fn cut(
         &mut self,
         now: Nanos,

@@ -15,8 +15,8 @@ pub struct MergedStream {
 
 impl MergedStream {
     /// Whether a row falls below the last one: rows compare by epoch, then by bound. So a stream that was
-    /// founded anew below a bound goes on at once, and not when it has grown up to that bound. Before the first
-    /// cut with a row for it, a stream is not merged below the seq of the list.
+    /// founded anew below a bound goes on at once, and not when it has grown up to that bound. Before the
+    /// first cut with a row for it, a stream is not merged below the seq of the list.
     pub(crate) fn falls(&self, row: (Epoch, Seq)) -> bool {
         let (epoch, next) = self.row;
         if epoch == Epoch::NONE { row.1 < next } else { row < self.row }
@@ -47,7 +47,7 @@ pub enum SetsEntry {
 }
 
 impl Cuts {
-    /// What is known at a place between cuts: also the list in force there and its base.
+    /// The state at a place between cuts, with the list in force there and its base.
     pub(crate) fn between(last: CutPoint, list: u64, base: u64, streams: Vec<MergedStream>) -> Self {
         Self { list, streams, base, last, voided: 0 }
     }
@@ -77,8 +77,8 @@ impl Cuts {
         self.voided
     }
 
-    /// The next entry of the home stream that is addressed to the set's own channel. `merged_next` returns how
-    /// far the stream with an index is merged.
+    /// The next entry of the home stream that is addressed to the set's own channel. `merged_next` returns
+    /// how far the stream with an index is merged.
     pub(crate) fn on_entry(
         &mut self,
         seq: Seq,

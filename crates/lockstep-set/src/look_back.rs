@@ -25,9 +25,9 @@ impl LookBack {
         self.cuts.insert(seq, cut.rows);
     }
 
-    /// The place behind the newest cut that a later one names. A reader begins there if the row of each stream
-    /// has ended at its bound: the entry before [`next`](crate::MergePlaceRow::next) is of no higher epoch than
-    /// the row.
+    /// The place behind the newest cut that a later one names. A reader begins there if the row of each
+    /// stream has ended at its bound: the entry before [`next`](crate::MergePlaceRow::next) is of no higher
+    /// epoch than the row.
     pub fn found(&self) -> Option<&MergePlace> {
         self.found.as_ref()
     }

@@ -90,9 +90,9 @@ impl MergePlace {
         Self { number: 1, time: 0, home: 1, last, list: 0, base: 0, streams: Vec::new() }
     }
 
-    /// MERGE-5 (where a reader may begin): behind a cut that a later one names, with what that one says of it.
-    /// The row of each stream must have ended at its bound: the entry before it is of no higher epoch than the
-    /// row.
+    /// MERGE-5 (where a reader may begin): behind a cut that a later one names, with what that one says of
+    /// it. The row of each stream must have ended at its bound: the entry before it is of no higher epoch
+    /// than the row.
     pub fn behind(point: CutPoint, rows: &[CutRow]) -> Self {
         let streams = rows.iter().map(|row| {
             let (stream, epoch, next) = (row.stream, row.epoch(), row.next);
@@ -125,8 +125,8 @@ pub struct Merge {
     home: Seq,
     /// Of each other stream, in the order of the list.
     merged: Vec<Merged>,
-    /// A cut that counts is reached: the entries below its rows are merged first, now those of the stream with
-    /// this index.
+    /// A cut that counts is reached: the entries below its rows are merged first, now those of the stream
+    /// with this index.
     reached: Option<usize>,
     /// The number of the next merged entry.
     number: u64,
@@ -289,8 +289,8 @@ impl Merge {
         }
     }
 
-    /// MERGE-3 (the order): at a cut the first stream from `at` on whose row has not ended is next; behind the
-    /// last one the home stream is.
+    /// MERGE-3 (the order): at a cut the first stream from `at` on whose row has not ended is next; behind
+    /// the last one the home stream is.
     fn pass_ended_rows(&mut self, at: usize) {
         let streams = self.cuts.streams();
         let is_left = |index: &usize| {

@@ -85,15 +85,15 @@ pub struct CutPoint {
     pub seq: Seq,
     /// The number of the list of streams that was in force.
     pub list: u64,
-    /// What is subtracted from the sum of all next seqs for the next merged number, modulo 2^64: the seqs from
-    /// which streams are merged, less those at which removed streams ended.
+    /// The sum of all next seqs, less this, is the next merged number, modulo 2^64: the seqs from which
+    /// streams are merged, less those at which removed streams ended.
     pub base: u64,
     /// The merged time.
     pub time: Nanos,
 }
 
-/// An entry of the home stream that says how far each other stream is merged there, and where the merged order
-/// stood at the cut before it: so a reader begins at a cut with what a later cut says of it.
+/// An entry of the home stream that says how far each other stream is merged there, and where the merged
+/// order stood at the cut before it: so a reader begins at a cut with what a later cut says of it.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct CutEntry {
     /// Where the merged order stood when the last cut before it that counts was delivered.

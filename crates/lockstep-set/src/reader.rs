@@ -5,8 +5,8 @@
 //!  the subscription's events ─▶ on_event ─▶ merged events     deliver_waiting: what its turn has come for
 //! ```
 //!
-//! Of each stream one entry may wait here: a cut for the rows that it names, or the start of an epoch that ends
-//! a row. All others wait in the memory of their subscription.
+//! Of each stream one entry may wait here: a cut for the rows that it names, or the start of an epoch that
+//! ends a row. All others wait in the memory of their subscription.
 
 use crate::merge::{Merge, MergeEntry, MergeOutcome, MergePlace, MergeTurn};
 use lockstep_core::engine::subscriber::SubscriberEvent;
@@ -17,8 +17,8 @@ use std::ops::ControlFlow;
 /// An event of one of the streams, at its place in the merged order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MergedEvent<'a> {
-    /// The merged number of the entry, from 1 without holes; `None` of an event that stands for no entry. What
-    /// one entry says in several events has one number.
+    /// The merged number of the entry, from 1 without holes; `None` of an event that stands for no entry.
+    /// What one entry says in several events has one number.
     pub number: Option<u64>,
     /// The merged time: the greatest timestamp so far, nanoseconds since the Unix epoch. It never falls.
     pub timestamp: Nanos,
@@ -45,7 +45,7 @@ struct Start {
     members: Option<usize>,
 }
 
-/// What is known of one stream beside its place.
+/// The state of one stream beside its place.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct StreamState {
     waiting: Option<Waiting>,

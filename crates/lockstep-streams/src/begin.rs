@@ -1,7 +1,7 @@
 //! MERGE-5: where a reader begins that wants what comes from now on.
 //!
-//! The home stream is read from some entries before its end, in growing steps, until a cut is found there that
-//! a later one names; then the entry before each row is read, whose epoch must not be above the row's.
+//! The home stream is read from some entries before its end, in growing steps, until a cut is found there
+//! that a later one names; then the entry before each row is read, whose epoch must not be above the row's.
 
 use crate::set::StreamSet;
 use lockstep_client::{Delivery, Endpoint, Seq, Start, Subscriber, SubscriberEvent};
@@ -59,8 +59,8 @@ pub(crate) fn newest_place(set: &StreamSet, timeout: Duration) -> Result<MergePl
     }
 }
 
-/// The place behind the newest cut in `from..end` of the home stream that a later one names. Cuts behind `end`
-/// are read as well, if they arrive meanwhile.
+/// The place behind the newest cut in `from..end` of the home stream that a later one names. Cuts behind
+/// `end` are read as well, if they arrive meanwhile.
 fn look_back(
     home: &Endpoint,
     from: Seq,

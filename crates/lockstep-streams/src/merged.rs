@@ -29,8 +29,8 @@ pub enum MergedStart {
 }
 
 /// Delivers the streams of a set in the merged order, as committed: each entry has a number there, from 1
-/// without holes, which is the same for all readers. Each stream's own order is kept. No clock is compared, and
-/// a stream that is idle or stalled holds up no other one.
+/// without holes, which is the same for all readers. Each stream's own order is kept. No clock is compared,
+/// and a stream that is idle or stalled holds up no other one.
 ///
 /// ```no_run
 /// use lockstep_client::SubscriberEvent;

@@ -205,8 +205,8 @@ impl KeyRights {
         self.names.as_ref().is_none_or(|names| names.has(name))
     }
 
-    /// AUTH-12 (sets): whether the key lists this name of a set: by a pattern that itself begins as these names
-    /// do. A key that may open every name lists none.
+    /// Whether the key lists this name of a set, by a pattern that itself begins as these names do. A key
+    /// that may open every name lists none.
     pub fn lists_set(&self, name: &str) -> bool {
         let Some(names) = &self.names else { return false };
         let lists = |pattern: &NamePattern| pattern.begin.starts_with(SET_NAMES) && pattern.matches(name);

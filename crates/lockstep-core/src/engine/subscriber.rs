@@ -263,17 +263,6 @@ impl SubscriberCore {
         self.cursor.with_frames = true;
     }
 
-    /// From now on entries below `bound` are delivered. The others are received and wait in memory, so far as
-    /// that has room; what has none is repaired or replayed when its turn comes.
-    pub fn deliver_below(&mut self, bound: Seq) {
-        self.cursor.held_from = bound;
-    }
-
-    /// Whether the next entry waits for a higher bound.
-    fn is_held(&self) -> bool {
-        self.cursor.next >= self.cursor.held_from
-    }
-
     /// Whether a leader is followed: one was received within `leaderless_ns_max`.
     pub fn is_connected(&self) -> bool {
         !self.ended && self.leader_contact.follows()
@@ -387,7 +376,7 @@ impl SubscriberCore {
 
     /// Whether the next turn delivers something although nothing arrives: what an earlier one left.
     pub fn has_deliverable(&self) -> bool {
-        !self.ended && !self.is_held() && self.rx.frames.front(self.bound()).is_some()
+        !self.ended && !self.is_at_bound() && self.rx.frames.front(self.bound()).is_some()
     }
 
     /// Whether nothing more is delivered in this turn: the application has what it takes.

@@ -113,8 +113,8 @@ impl Submitter {
             || planted(Mutation::AnyoneAttests)
     }
 
-    /// AUTH-12 (sets): a set's names are opened by a replica's key, and by one that lists them. Readers believe
-    /// what is written there, and a right to all names is given too easily.
+    /// AUTH-12 (sets): a set's names are opened by a replica's key, and by one that lists them. Readers
+    /// believe what is written there, and a right to all names is given too easily.
     #[cold]
     fn may_relate(&self, name: &str) -> bool {
         KeyClass::of(self.key_id).is_none_or(|class| class == KeyClass::Replica)
@@ -122,8 +122,8 @@ impl Submitter {
             || planted(Mutation::AnyoneRelates)
     }
 
-    /// Whether a message may go to one of lockstep's own channels, as far as those have rules: the notaries' by
-    /// AUTH-8, and the sets' by AUTH-12, under one of the names of sets alone.
+    /// Whether a message may go to one of lockstep's own channels, as far as those have rules: the
+    /// notaries' by AUTH-8, and the sets' by AUTH-12, under one of the names of sets alone.
     #[cold]
     fn may_reach_own(&self, publishers: &Publishers, publisher: PublisherId, to: Destination) -> bool {
         match to {

@@ -149,12 +149,12 @@ fn what_has_no_room_behind_a_bound_is_repaired_when_its_turn_comes() {
     assert!(reader.messages().is_empty());
     reader.subscriber.core.deliver_below(Seq::MAX);
     reader.poll();
-    let held = reader.messages().len();
-    assert!(held > 0 && held < frames.len(), "{held} had room");
+    let buffered = reader.messages().len();
+    assert!(buffered > 0 && buffered < frames.len(), "{buffered} had room");
     reader.hear(&log.heartbeat());
-    let missing = held as Seq + 3;
-    reader.repair(log.repair(held + 2, 2, missing + 1));
-    assert_eq!(reader.messages().len(), held + 1, "it asks for the rest");
+    let missing = buffered as Seq + 3;
+    reader.repair(log.repair(buffered + 2, 2, missing + 1));
+    assert_eq!(reader.messages().len(), buffered + 1, "it asks for the rest");
 }
 
 #[test]

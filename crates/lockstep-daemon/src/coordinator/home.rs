@@ -205,7 +205,7 @@ impl HomeStream {
     /// Whether all that is committed was read, by the word of the leader.
     fn is_at_end(&self) -> bool {
         let (next, commit_next) = (self.participant.deliver_next(), self.participant.commit_next());
-        // What is replayed is as old as what it says of the commit.
+        // A replayed frame is as old as its word of the commit.
         self.participant.is_connected() && next >= self.end && commit_next <= next
     }
 
@@ -352,7 +352,7 @@ impl HomeState {
         if !std::mem::replace(&mut self.is_refusal_reported, true) {
             tracing::error!(
                 "the leader of the home stream {what}: this process needs coordinator.keys in security.keys of the home stream, \
-                 whose key lists {} (`lockstep keys show` on a replica's host); it goes on trying",
+                 whose key lists {} (`lockstep keys show` on a replica's host); it tries again",
                 self.name
             );
         }

@@ -93,7 +93,7 @@ impl OtherStream {
     }
 
     /// The epoch that is followed, and what is committed by the word of its leader: all entries below are
-    /// final, and none of them is of a higher epoch. None before a leader has said what lies behind the
+    /// final, and none of them is of a higher epoch. None before a leader has announced what lies behind the
     /// entries that are merged.
     pub fn committed(&self, merged_next: Seq) -> Option<(Epoch, Seq)> {
         let subscriber = self.subscriber.as_ref().filter(|subscriber| subscriber.is_connected())?;

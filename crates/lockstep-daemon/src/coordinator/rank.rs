@@ -5,8 +5,8 @@ use lockstep_wire::Epoch;
 use std::net::Ipv4Addr;
 
 /// How many coordinators publish a cut before the one with this number: those on the host of the home
-/// stream's leader come first, then each in the order of the numbers. All of them compute the same ranks, as the epoch
-/// names the leader.
+/// stream's leader come first, then each in the order of the numbers. All of them compute the same ranks, as
+/// the epoch names the leader.
 pub fn rank(home: &Config, coordinators: &[CoordinatorConfig], id: u32, epoch: Epoch) -> u32 {
     let leader = home.replica(epoch.leader().replica).ok().map(|replica| *replica.unicast.ip());
     let is_beside = |host: Ipv4Addr| leader.is_some_and(|leader| leader == host || leader.is_loopback());

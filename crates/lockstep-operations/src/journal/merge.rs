@@ -66,8 +66,8 @@ pub struct MergedEnd {
     pub next: u64,
     /// Cuts that did not count.
     pub voided: u64,
-    /// Of each stream, the home stream first: its cluster, how far it is merged, and how far its journal has it
-    /// as committed.
+    /// Of each stream, the home stream first: its cluster, how far it is merged, and how far its journal has
+    /// it as committed.
     pub streams: Vec<(u64, Seq, Seq)>,
 }
 
@@ -82,9 +82,9 @@ struct Source {
     delivery: Option<FrameDelivery>,
 }
 
-/// Passes on the merged order of these journals, of which the first is the home stream's, from the beginning up
-/// to where one of them ends: what they say is committed, each in one order with what the others have. It is
-/// what readers of the live streams deliver, by the same rules.
+/// Passes on the merged order of these journals, of which the first is the home stream's, from the beginning
+/// up to where one of them ends: what they say is committed, each in one order with what the others have. It
+/// is what readers of the live streams deliver, by the same rules.
 ///
 /// # Errors
 /// A journal is damaged, begins too late, or is missing; and those of `f`.

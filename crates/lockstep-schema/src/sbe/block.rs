@@ -36,7 +36,7 @@ pub enum RawForm {
     Data(DataPlace),
 }
 
-/// What is wrong, and where.
+/// The error, and its place.
 pub type Wrong<'a> = (Node<'a, 'a>, String);
 
 /// Reads blocks. All of one message have a limit of steps in common.

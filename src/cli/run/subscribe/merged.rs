@@ -89,14 +89,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
         merged.wait(PAUSE)?;
     }
     let flushed = print.out.flush();
-    eprintln!(
-        "messages {}, merged below {}, digest {}",
-        print.digest.messages(),
-        merged.next_number(),
-        print.digest.hex()
-    );
-    print.fields.report();
-    eprintln!("cursor {}", merged.cursor());
+    print.report(&merged);
     outcome?;
     flushed?;
     Ok(0)
@@ -135,6 +128,14 @@ struct Print<W: Write> {
 }
 
 impl<W: Write> Print<W> {
+    /// What was printed, and where a later run goes on.
+    fn report(&self, merged: &MergedSubscriber) {
+        let (messages, next, digest) = (self.digest.messages(), merged.next_number(), self.digest.hex());
+        eprintln!("messages {messages}, merged below {next}, digest {digest}");
+        self.fields.report();
+        eprintln!("cursor {}", merged.cursor());
+    }
+
     fn is_enough(&self) -> bool {
         self.failed.is_some() || self.count.is_some_and(|count| self.digest.messages() >= count)
     }

@@ -28,7 +28,7 @@ pub(super) struct DeliveryCursor {
     /// Each frame is reported behind its entries.
     pub with_frames: bool,
     /// Entries from here on wait.
-    pub held_from: Seq,
+    pub deliver_bound: Seq,
 }
 
 impl Default for DeliveryCursor {
@@ -41,12 +41,23 @@ impl Default for DeliveryCursor {
             left: 0,
             stopped: false,
             with_frames: false,
-            held_from: Seq::MAX,
+            deliver_bound: Seq::MAX,
         }
     }
 }
 
 impl SubscriberCore {
+    /// From now on entries below `bound` are delivered. The others are received and wait in memory, so far as
+    /// that has room; what has none is repaired or replayed when its turn comes.
+    pub fn deliver_below(&mut self, bound: Seq) {
+        self.cursor.deliver_bound = bound;
+    }
+
+    /// Whether the next entry waits for a higher bound.
+    pub(super) fn is_at_bound(&self) -> bool {
+        self.cursor.next >= self.cursor.deliver_bound
+    }
+
     /// A live subscription begins where the log ended when it was first announced.
     pub(super) fn begin_live(&mut self) {
         if let (0, Some(end)) = (self.cursor.next, self.followed.end()) {
@@ -154,7 +165,7 @@ fn deliver(
     }
     let skipped = cursor.next.saturating_sub(first);
     for (seq, entry) in (first..).zip(frame.entries()).skip(skipped as usize) {
-        if cursor.stopped || seq >= cursor.held_from {
+        if cursor.stopped || seq >= cursor.deliver_bound {
             return false;
         }
         let delivered = deliver_entry(seq, frame.header, &entry, parts, f);
@@ -344,7 +355,7 @@ impl FrameDelivery {
 
     /// From now on entries below `bound` are delivered, and the others wait.
     pub fn deliver_below(&mut self, bound: Seq) {
-        self.cursor.held_from = bound;
+        self.cursor.deliver_bound = bound;
     }
 
     /// Delivers what is left of `frame`, at most `limit` messages; the next frame is the one behind it.

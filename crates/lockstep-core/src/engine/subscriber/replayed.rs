@@ -72,7 +72,7 @@ impl SubscriberCore {
         mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
         let mut at = 0;
-        while !self.cursor.stopped && !self.is_held() && !self.ended && self.replay.is_active() {
+        while !self.cursor.stopped && !self.is_at_bound() && !self.ended && self.replay.is_active() {
             match piece(&bytes[at..], &self.limits.receiver.keys) {
                 Ok(None) => break,
                 Ok(Some((piece, len))) => {

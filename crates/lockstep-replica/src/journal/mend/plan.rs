@@ -206,7 +206,8 @@ impl Mend {
         Ok(steps)
     }
 
-    /// A lost part up to `target`, where the log ended: its record has that end, so all of it has to be known.
+    /// A lost part up to `target`, where the log ended: its record has that end, so all of it has to be
+    /// known.
     fn lost(&self, target: LogEnd) -> Result<Step, String> {
         if self.is_by_frame && target == self.after {
             let what =
