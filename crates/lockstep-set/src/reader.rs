@@ -91,10 +91,15 @@ impl MergedReader {
         std::iter::once(self.home).chain(others)
     }
 
-    /// The seq from which the subscription of `stream` reads on; `None` of a stream that is not merged. An
-    /// entry that waits here is behind that seq.
+    /// The next seq of `stream` that is merged; `None` of a stream that is not merged.
     pub fn next_of(&self, stream: u64) -> Option<Seq> {
         Some(self.merge.next_of(self.turn_of(stream)?))
+    }
+
+    /// The next seq that the subscription of `stream` is to deliver: behind an entry that waits here.
+    pub fn read_next(&self, stream: u64) -> Option<Seq> {
+        let waits = self.streams.get(&stream).is_some_and(|state| state.waiting.is_some());
+        Some(self.next_of(stream)? + u64::from(waits))
     }
 
     /// The exclusive bound below which the subscription of `stream` may deliver now.
@@ -184,7 +189,10 @@ impl MergedReader {
             },
             SubscriberEvent::SetNote { seq, timestamp, publisher, payload } if stream == self.home => {
                 match self.merge.judge(turn, seq, timestamp, MergeEntry::Sets(payload)) {
-                    MergeOutcome::Deliver { .. } => self.deliver(turn, stream, timestamp, event, f),
+                    MergeOutcome::Deliver { .. } => {
+                        self.forget_unlisted();
+                        self.deliver(turn, stream, timestamp, event, f)
+                    }
                     MergeOutcome::Hold => {
                         let payload = payload.to_vec();
                         let note = Waiting::Note { seq, timestamp, publisher, payload };
@@ -200,6 +208,13 @@ impl MergedReader {
     /// Whether an entry waits here: its subscription has delivered it, and no merged event has reported it.
     pub fn has_waiting(&self) -> bool {
         self.streams.values().any(|state| state.waiting.is_some())
+    }
+
+    /// A stream that was taken out of the list, and comes back, begins anew.
+    fn forget_unlisted(&mut self) {
+        let Self { home, merge, streams } = self;
+        let listed = merge.cuts().streams();
+        streams.retain(|stream, _| stream == home || listed.iter().any(|one| one.stream == *stream));
     }
 
     /// Delivers what has waited, if its turn has come: returns `None` if nothing has.

@@ -232,9 +232,15 @@ impl MergedSubscriber {
     /// Opens the subscriptions of streams that are merged from now on, and closes those of the others.
     fn open_streams(&mut self) -> Result<(), IoError> {
         let Self { set, reader, subscriptions, .. } = self;
-        if reader.streams().eq(subscriptions.iter().map(|(stream, _)| *stream)) {
+        // A stream that a list takes in again may be merged from further back.
+        let goes_on = |(stream, one): &(u64, Subscriber)| {
+            reader.read_next(*stream).is_some_and(|next| one.deliver_next() <= next)
+        };
+        let same = reader.streams().eq(subscriptions.iter().map(|(stream, _)| *stream));
+        if same && subscriptions.iter().all(goes_on) {
             return Ok(());
         }
+        subscriptions.retain(goes_on);
         let mut known = std::mem::take(subscriptions);
         for stream in reader.streams() {
             if let Some(at) = known.iter().position(|(known, _)| *known == stream) {

@@ -32,7 +32,7 @@ impl Set {
         run(command, b"")
     }
 
-    fn publish(&self, stream: &str, text: &str) {
+    pub fn publish(&self, stream: &str, text: &str) {
         let mut command = command(&["publish", "--stream", stream, "--name", "p"]);
         command.env("LOCKSTEP_CONFIG", &self.file);
         run(command, text.as_bytes()).with_code(0);

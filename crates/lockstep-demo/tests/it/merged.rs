@@ -2,12 +2,12 @@
 
 use crate::coordinators::{Flow, Set, kill};
 use crate::dev::Dev;
-use lockstep_testkit::processes::Outcome;
+use lockstep_testkit::processes::{Outcome, await_code};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// The line of a reader's end with this word, behind it.
-fn said<'a>(outcome: &'a Outcome, word: &str) -> &'a str {
+fn line_after<'a>(outcome: &'a Outcome, word: &str) -> &'a str {
     let line = outcome.err.lines().find_map(|line| line.strip_prefix(word));
     line.unwrap_or_else(|| panic!("no line with {word}: {}", outcome.err))
 }
@@ -81,20 +81,32 @@ fn a_set_has_one_order_for_each_reader_and_for_its_journals_alone_whatever_dies(
     let common = joined.lines().count().min(whole.out.lines().count());
     assert!(common >= all.len() && joined.lines().take(common).eq(whole.out.lines().take(common)));
 
-    // Without a cluster, out of the journals.
+    // Out of the journals alone. Of its last entries a journal learns by the next ones that they are committed.
     let folders: Vec<PathBuf> =
         ["s1", "s2", "s3"].iter().map(|name| set.config(name).replicas[0].journal.clone()).collect();
-    dev.end();
     let mut merge = vec!["journal", "merge"];
     merge.extend(folders.iter().map(|folder| folder.to_str().expect("UTF-8")));
-    let journals = set.run(&merge).with_code(0);
-    let of_journals = places(&journals).into_iter().map(|(number, _)| number);
-    assert!(of_journals.take(all.len()).eq(all.iter().map(|(number, _)| *number)), "{}", journals.err);
+    let journals = await_code(0, || {
+        for stream in ["s2", "s3", "s1"] {
+            set.publish(stream, "one more\n");
+        }
+        let journals = set.run(&merge).with_code(0);
+        let is_whole = journals.out.lines().count() >= all.len();
+        Outcome { code: Some(i32::from(!is_whole)), ..journals }
+    });
+    // Journals know the clusters of their streams, and no names.
+    let entry = |line: &str| {
+        let (number, rest) = line.split_once('\t').expect("a number");
+        (number.to_owned(), rest.split_once('\t').expect("a stream").1.to_owned())
+    };
+    let of_journals = journals.out.lines().take(all.len()).map(entry);
+    assert!(of_journals.eq(whole.out.lines().map(entry)), "{}", journals.err);
 
     let swapped = set.run(&["journal", "merge", merge[3], merge[3]]).with_code(2);
     assert!(swapped.err.contains("are both of cluster"), "{}", swapped.err);
     let missing = set.run(&["journal", "merge", merge[2]]).with_code(2);
     assert!(missing.err.contains("no journal of it was given"), "{}", missing.err);
+    dev.end();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use lockstep_wire::{FrameView, Seq};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, Scope};
 
 /// Frames that wait between the thread that reads a journal and the one that merges.
 const FRAMES: usize = 256;
@@ -108,48 +108,60 @@ pub fn merge_journals<E: From<MergeJournalsError>>(
     };
     let mut reader = MergedReader::new(home, &MergePlace::beginning());
     thread::scope(|scope| {
-        let mut failed = None;
-        let mut is_done = false;
-        while !is_done {
-            let mut take = |event: MergedEvent<'_>| match f(&event) {
-                Ok(flow) => {
-                    is_done |= flow.is_break();
-                    flow
-                }
-                Err(error) => {
-                    failed = Some(error);
-                    ControlFlow::Break(())
-                }
-            };
-            _ = reader.deliver_waiting(&mut take);
-            let cluster = reader.turn();
-            let at = sources.iter().position(|source| source.cluster == cluster);
-            let at = at.ok_or(MergeJournalsError::Missing(cluster))?;
-            let source = &mut sources[at];
-            let next = reader.next_of(cluster).expect("a stream at its turn is merged");
-            if source.frames.is_none() {
-                let (send, receive) = sync_channel(FRAMES);
-                source.begin(next, receive)?;
-                let (journal, to_next) = (&journals[at], source.commit_next);
-                scope.spawn(move || send_frames(journal, next, to_next, &send));
+        let mut turn = || merge_turn(scope, journals, &mut sources, &mut reader, &mut f);
+        let merged = loop {
+            match turn() {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
             }
-            let more = source
-                .deliver(reader.bound_of(cluster), |event| reader.on_event(cluster, event, &mut take))?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
-            is_done |= !more;
-        }
-        let merged = |source: &Source| {
-            let next = reader.next_of(source.cluster)?;
-            Some((source.cluster, next, source.commit_next))
         };
-        let merge = reader.merge();
-        let streams = sources.iter().filter_map(merged).collect();
-        // Threads that still send find nobody who receives.
+        // Threads that still send find nobody who receives, and end.
         sources.iter_mut().for_each(|source| source.frames = None);
-        Ok(MergedEnd { next: merge.next_number(), voided: merge.cuts().voided(), streams })
-    })
+        merged
+    })?;
+    let merged = |source: &Source| {
+        let next = reader.next_of(source.cluster)?;
+        Some((source.cluster, next, source.commit_next))
+    };
+    let merge = reader.merge();
+    let streams = sources.iter().filter_map(merged).collect();
+    Ok(MergedEnd { next: merge.next_number(), voided: merge.cuts().voided(), streams })
+}
+
+/// Delivers what is left of a frame of the stream whose turn it is. Returns whether the order goes on.
+fn merge_turn<'scope, E: From<MergeJournalsError>>(
+    scope: &'scope Scope<'scope, '_>,
+    journals: &'scope [JournalReader],
+    sources: &mut [Source],
+    reader: &mut MergedReader,
+    f: &mut impl FnMut(&MergedEvent<'_>) -> Result<ControlFlow<()>, E>,
+) -> Result<bool, E> {
+    let mut outcome = Ok(true);
+    let mut take = |event: MergedEvent<'_>| {
+        let flow = f(&event);
+        let goes_on = matches!(flow, Ok(ControlFlow::Continue(())));
+        if !goes_on {
+            outcome = flow.map(|_| false);
+        }
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    };
+    _ = reader.deliver_waiting(&mut take);
+    let cluster = reader.turn();
+    let at = sources.iter().position(|source| source.cluster == cluster);
+    let at = at.ok_or(MergeJournalsError::Missing(cluster))?;
+    let source = &mut sources[at];
+    let next = reader.read_next(cluster).expect("a stream at its turn is merged");
+    // A stream that a list takes in again may be merged from further back.
+    if source.delivery.as_ref().is_none_or(|delivery| delivery.next() > next) {
+        let (send, receive) = sync_channel(FRAMES);
+        source.begin(next, receive)?;
+        let (journal, to_next) = (&journals[at], source.commit_next);
+        scope.spawn(move || send_frames(journal, next, to_next, &send));
+    }
+    let bound = reader.bound_of(cluster);
+    let more = source.deliver(bound, |event| reader.on_event(cluster, event, &mut take))?;
+    Ok(outcome? && more)
 }
 
 impl Source {
@@ -174,7 +186,7 @@ impl Source {
             let (journal, oldest) = (self.journal.clone(), self.oldest);
             return Err(MergeJournalsError::TooNew { journal, needed: next, oldest });
         }
-        self.frames = Some(frames);
+        (self.frames, self.frame) = (Some(frames), None);
         self.delivery = Some(FrameDelivery::new(next, PartsLimits::default()));
         Ok(())
     }
