@@ -156,6 +156,8 @@ enum lockstep_event_kind
     LOCKSTEP_EVENT_KIND_DIVERGED = 24,
     // A replica of a state machine reports to the others of that machine: `seq`, `publisher`.
     LOCKSTEP_EVENT_KIND_MACHINE_REPORT = 25,
+    // A coordinator or an operator writes about the streams of a set: `seq`, `publisher`.
+    LOCKSTEP_EVENT_KIND_SET_NOTE = 26,
     // A publisher's name is open: `publisher`; `publisher_seq` is the number of its next message, `value`
     // that of its last committed one, `detail` the ticket of the call that opened it.
     LOCKSTEP_EVENT_KIND_NAME_OPENED = 65,

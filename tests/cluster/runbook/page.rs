@@ -83,14 +83,24 @@ impl Page {
             let words: Vec<_> = ["help"].into_iter().chain(word.split(' ').skip(1)).collect();
             run(command(&words), b"").with_code(0);
         }
+        let mut page = Self { name, host: &[], commands, has_run: BTreeSet::new() };
+        page.leave_out(elsewhere);
+        assert!(page.commands.len() > 20, "{}: {:?}", page.name, page.commands);
+        page
+    }
+
+    /// These commands run in other tests.
+    ///
+    /// # Panics
+    /// The document has one of them no more, or it has no test.
+    pub fn leave_out(&mut self, elsewhere: &[Elsewhere]) {
+        let Self { name, commands, .. } = self;
         for Elsewhere { command, file, test } in elsewhere {
             let before = commands.len();
             commands.retain(|known| !known.starts_with(command));
             assert!(commands.len() < before, "{name} has no `{command}` any more");
-            assert!(self::text(file).contains(&format!("fn {test}(")), "{file} has no {test}");
+            assert!(text(file).contains(&format!("fn {test}(")), "{file} has no {test}");
         }
-        assert!(commands.len() > 20, "{name}: {commands:?}");
-        Self { name, host: &[], commands, has_run: BTreeSet::new() }
     }
 
     /// Runs a command of the document as it stands there.

@@ -292,7 +292,7 @@ refused! {
         "LS0113: channels.#2.id: 7 is used by channels.7.id already; give each channel its own id (c.toml:20:6)";
 
     a_channel_beyond_the_last_is_refused: SHARED, ["[stream]" => "[[channels]]\nid = 2147483647\n[stream]"];
-        "LS0107: channels.2147483647.id: 2147483647 is out of range; write a value from 0 to 2147483643 \
+        "LS0107: channels.2147483647.id: 2147483647 is out of range; write a value from 0 to 2147483642 \
          (c.toml:18:6)";
 
     a_channel_without_a_number_is_told_how_to_write_it: SHARED,

@@ -223,6 +223,23 @@ fn a_set_has_a_list_and_cuts_at_once_and_streams_that_are_idle_cost_no_entry() {
 }
 
 #[test]
+fn what_the_runbook_asks_of_a_set_is_answered() {
+    let mut dev = Dev::start(&["--streams", "2"]);
+    let set = Set { file: dev.after("export LOCKSTEP_CONFIG=") };
+    dev.after("streams show");
+    for (args, word) in [
+        (&["streams", "show"][..], "s2"),
+        (&["counters", "coordinator-1", "--stream", "s1"], "cuts_written"),
+        (&["status", "--stream", "s2"], "healthy: 3 of 3 members"),
+        (&["keys", "show", "--stream", "s1"], "coordinator"),
+    ] {
+        let shown = await_code(0, || set.run(args));
+        assert!(shown.out.contains(word), "{args:?}: {}", shown.out);
+    }
+    dev.end();
+}
+
+#[test]
 fn another_coordinator_takes_the_place_of_one_that_is_killed_and_a_leader_that_dies_stops_one_stream() {
     let mut dev = Dev::start(&["--streams", "2"]);
     let set = Set { file: dev.after("export LOCKSTEP_CONFIG=") };

@@ -41,7 +41,7 @@ fn a_leader_without_a_quorum_is_a_leader_and_no_quorum() {
     let found = judge(&cluster(3, &[3]), "quorum", None, None).expect("two of three");
     assert!(found.ends_with("; 2 of 3 members"), "{found}");
     let missing = judge(&cluster(3, &[1]), "leader", None, None).expect_err("the leader is silent");
-    assert!(missing.starts_with("no leader: 2 of 3"), "{missing}");
+    assert!(missing.starts_with("no leader: replica 1 led and does not answer; 2 of 3 do"), "{missing}");
 }
 
 #[test]
