@@ -229,7 +229,7 @@ fn what_the_runbook_asks_of_a_set_is_answered() {
     dev.after("streams show");
     for (args, word) in [
         (&["streams", "show"][..], "s2"),
-        (&["counters", "coordinator-1", "--stream", "s1"], "cuts_written"),
+        (&["counters", "coordinator-1", "--stream", "s1"], "coordinator_list"),
         (&["status", "--stream", "s2"], "healthy: 3 of 3 members"),
         (&["keys", "show", "--stream", "s1"], "coordinator"),
     ] {
