@@ -202,6 +202,8 @@ struct World {
     in_flight: Vec<Vec<u8>>,
     /// How many lists were given.
     lists: u64,
+    /// The greatest seq from which a list has merged each of the other streams.
+    listed_from: [Seq; 2],
     now: Nanos,
 }
 
@@ -222,6 +224,7 @@ impl World {
             readers: (0..3).map(reader).collect(),
             in_flight: Vec::new(),
             lists: 1,
+            listed_from: [1; 2],
             now: 0,
         }
     }
@@ -284,6 +287,10 @@ impl World {
             }
             Step::List(listed) => {
                 self.lists += 1;
+                for index in &listed {
+                    let from = self.others[*index].committed as Seq + 1;
+                    self.listed_from[*index] = self.listed_from[*index].max(from);
+                }
                 let row = |index: &usize| SetRow {
                     stream: OTHERS[*index],
                     from: self.others[*index].committed as Seq + 1,
@@ -398,6 +405,13 @@ proptest! {
         let mut world = World::new();
         for step in steps {
             world.act(step);
+        }
+        // A list may merge a stream from where a founding has taken it back behind: it is merged once it has
+        // grown that far again.
+        for (log, from) in world.others.iter_mut().zip(world.listed_from) {
+            while (log.entries.len() as Seq) < from {
+                log.entries.push((Entry::Plain(0), 0));
+            }
         }
         for _ in 0..4 {
             for stream in 0..3 {

@@ -46,7 +46,7 @@ pub(crate) fn newest_place(set: &StreamSet, timeout: Duration) -> Result<MergePl
         match place {
             Some(place) if has_ended(set, &place, &deadline)? => return Ok(place),
             // A takeover ended a row early: the next cut is behind it.
-            Some(_) => std::thread::sleep(PAUSE),
+            Some(_) => {}
             None if from == 1 => return Ok(MergePlace::beginning()),
             None => step *= GROWTH,
         }
