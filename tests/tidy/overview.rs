@@ -7,7 +7,7 @@ use super::prose::all_sources;
 use super::ratchets::package_of;
 use super::source::test_parts;
 use super::{circles, giants, none, room_of};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lines of code that are equal in two places are printed from this many on.
 const COPY_PRINTED: usize = 12;
@@ -77,7 +77,7 @@ type CopyOf = (usize, String, usize, String, usize);
 /// Lines of code that stand in two places, the longest copy first.
 fn copies(sources: &[(String, String)]) -> Vec<CopyOf> {
     let files: Vec<_> = sources.iter().map(|(_, text)| code_lines(text)).collect();
-    let mut places: HashMap<Vec<&str>, Vec<(usize, usize)>> = HashMap::new();
+    let mut places: BTreeMap<Vec<&str>, Vec<(usize, usize)>> = BTreeMap::new();
     for (file, lines) in files.iter().enumerate() {
         for (at, window) in lines.windows(COPY_PRINTED).enumerate() {
             let window = window.iter().map(|(_, line)| *line).collect();

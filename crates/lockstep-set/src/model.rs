@@ -108,8 +108,8 @@ fn read_events(home: &Log, others: &[Log]) -> Vec<Delivered> {
         let stream = reader.turn();
         let log = OTHERS.iter().position(|other| *other == stream).map_or(home, |index| &others[index]);
         let next = next.get_mut(&stream).expect("a stream of the set");
-        // A subscription begins where the reader says.
-        *next = (*next).max(reader.next_of(stream).expect("its turn has come"));
+        // A subscription begins where the reader says, also where a list takes its stream in again.
+        *next = reader.read_next(stream).expect("its turn has come");
         let mut flow = ControlFlow::Continue(());
         while flow.is_continue() && *next < reader.bound_of(stream) {
             let Some((entry, timestamp)) = log.entries[..log.committed].get(*next as usize - 1) else {
