@@ -30,8 +30,9 @@ pub struct Coordinator {
     last: (CutPoint, Nanos),
     /// When the cut that is due is to be published.
     wanted: Option<Nanos>,
-    /// Our own cut is under way behind this one. It ends with the next cut that counts.
-    under_way: Option<CutPoint>,
+    /// Our own cut is under way behind this one, under the list of this number. It ends with the next cut that
+    /// counts, or with the next list: a cut that is stamped behind that has rows of another one, and is void.
+    under_way: Option<(CutPoint, u64)>,
 }
 
 impl Coordinator {
@@ -71,7 +72,8 @@ impl Coordinator {
         if self.last.0.seq != point.seq {
             self.last = (point, now);
         }
-        self.under_way = self.under_way.filter(|after| *after == point);
+        let behind = (point, cuts.list());
+        self.under_way = self.under_way.filter(|under_way| *under_way == behind);
         let row =
             |one: &MergedStream| committed(one.stream).filter(|end| !one.falls(*end)).unwrap_or(one.row);
         let is_ahead = cuts.streams().iter().any(|one| row(one) != one.row);
@@ -87,7 +89,7 @@ impl Coordinator {
             let (epoch, next) = row(one);
             CutRow { stream: one.stream, next, epoch: epoch.0, copies: 0, routes: 0 }
         });
-        (self.wanted, self.under_way) = (None, Some(point));
+        (self.wanted, self.under_way) = (None, Some(behind));
         Some(CutEntry { after: point, done: home, rows: rows.collect() })
     }
 
@@ -173,6 +175,21 @@ mod tests {
         );
         let next = first.cut(9 * MS, &merge, twelve).expect("it is due");
         assert_eq!(next.after, CutPoint { seq: 3, list: 1, base: 1, time: 0 });
+    }
+
+    /// Otherwise no coordinator would publish again.
+    #[test]
+    fn a_cut_that_a_list_has_made_void_is_under_way_no_more() {
+        let (mut coordinator, mut merge) = (with_patience(0), listed());
+        let nine = |_| Some((Epoch(1), 9));
+        let cut = coordinator.cut(MS, &merge, nine).expect("it is due");
+        let rows = vec![SetRow { stream: 30, from: 1, name: "b".to_owned() }];
+        let list = SetEntry { number: 2, rows }.to_bytes();
+        read(&mut merge, MergeTurn::Home, MergeEntry::Sets(&list));
+        read(&mut merge, MergeTurn::Home, MergeEntry::Sets(&cut.to_bytes()));
+        assert_eq!((merge.cuts().voided(), merge.cuts().last().seq), (1, 0), "its rows are of another list");
+        let next = coordinator.cut(2 * MS, &merge, nine).expect("another one is published");
+        assert_eq!(next.rows[0].stream, 30);
     }
 
     #[test]

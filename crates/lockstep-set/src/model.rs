@@ -41,13 +41,19 @@ impl Log {
         log
     }
 
-    /// A new leader begins behind entry `stays`.
-    fn take_over(&mut self, stays: usize) {
-        self.entries.truncate(stays);
+    /// A new leader begins behind entry `stays`. Returns the notes that it takes back: their publishers send
+    /// them again.
+    fn take_over(&mut self, stays: usize) -> Vec<Vec<u8>> {
+        let taken_back = self.entries.split_off(stays.min(self.entries.len()));
         self.committed = self.committed.min(stays);
         self.round += 1;
         let leader = Identity { replica: 1, incarnation: 1 };
         self.entries.push((Entry::Epoch(Epoch::new(self.round, leader)), 0));
+        let note = |(entry, _)| match entry {
+            Entry::Sets(payload) => Some(payload),
+            _ => None,
+        };
+        taken_back.into_iter().filter_map(note).collect()
     }
 
     fn epoch_at(&self, next: Seq) -> Epoch {
@@ -247,7 +253,8 @@ impl World {
             Step::TakeOver(stream, stays) => {
                 let log = self.log(stream);
                 let stays = (log.committed + stays).min(log.entries.len());
-                log.take_over(stays);
+                let again = log.take_over(stays);
+                self.in_flight.extend(again);
             }
             Step::Found(stream, lost) => self.found(stream - 1, lost),
             Step::Look(writer) => self.look(writer),
@@ -317,12 +324,7 @@ impl World {
 
     fn look(&mut self, writer: usize) {
         let Self { home, others, writers, .. } = self;
-        let Writer { rules, merge } = &mut writers[writer];
-        read(merge, home, others, &mut Vec::new());
-        // What it published may be lost on its way: it may publish again.
-        if self.in_flight.is_empty() {
-            rules.on_refused();
-        }
+        read(&mut writers[writer].merge, home, others, &mut Vec::new());
     }
 
     fn read(&mut self, reader: usize) {
@@ -418,7 +420,10 @@ proptest! {
                 let log = world.log(stream);
                 log.committed = log.entries.len();
             }
-            world.in_flight.clear();
+            while !world.in_flight.is_empty() {
+                world.act(Step::Arrive(0));
+            }
+            world.home.committed = world.home.entries.len();
             world.look(0);
             world.act(Step::Publish(0));
             world.act(Step::Arrive(0));
