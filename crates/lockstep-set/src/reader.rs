@@ -102,6 +102,12 @@ impl MergedReader {
         Some(self.next_of(stream)? + u64::from(waits))
     }
 
+    /// Whether the subscription of `stream`, which delivers `next` as its next seq, can go on. Another one is
+    /// to begin at [`MergedReader::read_next`] where a list has taken the stream in again, from further back.
+    pub fn goes_on_at(&self, stream: u64, next: Seq) -> bool {
+        self.read_next(stream).is_some_and(|wanted| next <= wanted)
+    }
+
     /// The exclusive bound below which the subscription of `stream` may deliver now.
     pub fn bound_of(&self, stream: u64) -> Seq {
         let Some(turn) = self.turn_of(stream) else { return 0 };

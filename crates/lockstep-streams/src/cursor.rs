@@ -76,11 +76,17 @@ fn parse(text: &str) -> Option<MergedCursor> {
     let last = CutPoint { seq, list: cut_list, base: cut_base, time: cut_time };
     let (home, cursor) = split_cursor(parts.next()?)?;
     let home: Seq = home.parse().ok().filter(|home| *home > 0)?;
+    // A subscription that began behind its place would leave entries out.
+    let is_behind = |cursor: Option<Cursor>, next: Seq| cursor.is_some_and(|cursor| cursor.seq > next);
+    if is_behind(cursor, home) {
+        return None;
+    }
     let (mut streams, mut cursors) = (Vec::new(), vec![cursor]);
     for part in parts {
         let (row, cursor) = split_cursor(part)?;
         let [stream, row_epoch, row_next, next, epoch] = numbers(row, [10, 16, 10, 10, 16])?;
-        if streams.iter().any(|other: &MergePlaceRow| other.stream == stream) || row_next == 0 || next == 0 {
+        let is_twice = streams.iter().any(|other: &MergePlaceRow| other.stream == stream);
+        if is_twice || row_next == 0 || next == 0 || is_behind(cursor, next) {
             return None;
         }
         streams.push(MergePlaceRow { stream, row: (Epoch(row_epoch), row_next), next, epoch: Epoch(epoch) });
@@ -121,6 +127,14 @@ mod tests {
         let merged = MergedCursor { number: 20, place, cursors: vec![Some(cursor), None, Some(cursor)] };
         let text = merged.to_string();
         assert_eq!(text.parse(), Ok(merged));
+        for (at, from) in ["home", "stream"].iter().zip([text.find('@'), text.rfind('@')]) {
+            let (begin, end) = text.split_at(from.expect("a cursor"));
+            let behind = format!("{begin}{}", end.replacen(":5:", ":6:", 1));
+            assert!(
+                behind.parse::<MergedCursor>().is_err(),
+                "a cursor behind its place, of the {at}: {behind}"
+            );
+        }
         for wrong in
             ["", "1:2:3", "merged:1;", &text[..text.len() - 1].replace("@", "@@"), &format!("{text};x")]
         {

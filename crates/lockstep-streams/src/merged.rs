@@ -232,10 +232,7 @@ impl MergedSubscriber {
     /// Opens the subscriptions of streams that are merged from now on, and closes those of the others.
     fn open_streams(&mut self) -> Result<(), IoError> {
         let Self { set, reader, subscriptions, .. } = self;
-        // A stream that a list takes in again may be merged from further back.
-        let goes_on = |(stream, one): &(u64, Subscriber)| {
-            reader.read_next(*stream).is_some_and(|next| one.deliver_next() <= next)
-        };
+        let goes_on = |(stream, one): &(u64, Subscriber)| reader.goes_on_at(*stream, one.deliver_next());
         let same = reader.streams().eq(subscriptions.iter().map(|(stream, _)| *stream));
         if same && subscriptions.iter().all(goes_on) {
             return Ok(());

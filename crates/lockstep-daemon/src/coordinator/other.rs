@@ -67,8 +67,11 @@ impl OtherStream {
     /// The list of the set has the stream or does not, as far as the home stream was read. Returns whether
     /// its handle has changed.
     pub fn follow(&mut self, now: Nanos, reader: &MergedReader) -> bool {
-        let Some(next) = reader.next_of(self.cluster) else { return self.close() };
-        if self.subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_ended()) || now < self.again {
+        let Some(next) = reader.read_next(self.cluster) else { return self.close() };
+        let goes_on = |one: &Subscriber| reader.goes_on_at(self.cluster, one.deliver_next());
+        let has_closed = self.subscriber.as_ref().is_some_and(|one| !goes_on(one)) && self.close();
+        let is_read = self.subscriber.as_ref().is_some_and(|subscriber| !subscriber.is_ended());
+        if is_read || now < self.again && !has_closed {
             return false;
         }
         self.again = now + AGAIN_NS;
@@ -82,7 +85,7 @@ impl OtherStream {
             }
             Err(error) => {
                 tracing::warn!(stream = self.name, "{error}; it is tried again");
-                false
+                has_closed
             }
         }
     }

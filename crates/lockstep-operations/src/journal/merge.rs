@@ -151,9 +151,8 @@ fn merge_turn<'scope, E: From<MergeJournalsError>>(
     let at = sources.iter().position(|source| source.cluster == cluster);
     let at = at.ok_or(MergeJournalsError::Missing(cluster))?;
     let source = &mut sources[at];
-    let next = reader.read_next(cluster).expect("a stream at its turn is merged");
-    // A stream that a list takes in again may be merged from further back.
-    if source.delivery.as_ref().is_none_or(|delivery| delivery.next() > next) {
+    if source.delivery.as_ref().is_none_or(|delivery| !reader.goes_on_at(cluster, delivery.next())) {
+        let next = reader.read_next(cluster).expect("a stream at its turn is merged");
         let (send, receive) = sync_channel(FRAMES);
         source.begin(next, receive)?;
         let (journal, to_next) = (&journals[at], source.commit_next);
