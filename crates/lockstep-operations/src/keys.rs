@@ -160,10 +160,12 @@ fn places(config: &Config, file: &KeyFile) -> Result<Vec<PathBuf>, OperationErro
         return Ok(present);
     }
     let is_of = |key| file.publisher(key) == Some(number);
-    let path = in_folder(match () {
-        () if is_of(GATEWAY_KEY) => GATEWAY_FILE,
-        () if is_of(COORDINATOR_KEY) => COORDINATOR_FILE,
-        () => PUBLISHER_FILE,
+    let path = in_folder(if is_of(GATEWAY_KEY) {
+        GATEWAY_FILE
+    } else if is_of(COORDINATOR_KEY) {
+        COORDINATOR_FILE
+    } else {
+        PUBLISHER_FILE
     });
     if path.symlink_metadata().is_ok() {
         return Err(refused(format!(

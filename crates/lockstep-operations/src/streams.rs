@@ -295,8 +295,8 @@ fn publish(
             PublisherEvent::Fenced { .. } => outcome = Some(Err(fenced())),
             PublisherEvent::NotAllowed { .. } => {
                 outcome = Some(Err(OperationError::failed(
-                    "the leader refused the list: this needs a replica's key (replica.keys), or a key that lists its name and \
-                     `sets`; `lockstep keys show` on a replica's host lists what each key allows",
+                    "the leader refused the list: this needs a replica's key (replica.keys), or a key that lists its name; \
+                     `lockstep keys show` on a replica's host lists what each key allows",
                 )));
             }
             _ => {}
