@@ -6,8 +6,8 @@ use lockstep_client::{
 };
 use lockstep_config::{Config, SetPlace};
 use lockstep_io::clock::Clock;
-use lockstep_set::{CutEntry, CutPoint, CutRow, SetEntry, SetRow};
-use lockstep_wire::{Nanos, PublisherId, SET_NAMES, SETS, Seq};
+use lockstep_set::{CutEntry, CutPoint, CutRow, Cuts, MergedStream, SetEntry, SetRow, SetsEntry};
+use lockstep_wire::{Epoch, Nanos, PublisherId, SET_NAMES, SETS, Seq};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -48,6 +48,8 @@ pub struct SetView {
     pub coordinators: BTreeMap<PublisherId, CutCounts>,
     /// Names of publishers of the set, as far as their opens were read.
     pub names: BTreeMap<PublisherId, String>,
+    /// Which cuts count.
+    cuts: Cuts,
     /// Whether the stream was read from its beginning: the first list and cut that are read count otherwise.
     is_whole: bool,
     /// The names of the streams in the file.
@@ -86,40 +88,45 @@ impl SetView {
                 self.names.insert(publisher, name.to_owned());
             }
             SubscriberEvent::SetNote { seq, timestamp, publisher, payload } => {
-                if let Ok(list) = SetEntry::parse(payload) {
-                    self.on_list(seq, list);
-                } else if let Ok(cut) = CutEntry::parse(payload) {
-                    let last = LastCut { seq, timestamp, publisher, rows: cut.rows };
-                    self.on_cut(cut.after, last);
+                if !self.is_whole {
+                    self.begin(payload);
+                }
+                match (self.cuts.on_home_entry(seq, payload), SetEntry::parse(payload)) {
+                    (SetsEntry::Listed, Ok(list)) => self.list = Some((list, seq)),
+                    (SetsEntry::Counts(cut), _) => {
+                        self.coordinators.entry(publisher).or_default().counted += 1;
+                        self.last = Some(LastCut { seq, timestamp, publisher, rows: cut.rows });
+                        if let Some((inferred, 0)) = &mut self.list {
+                            inferred.number = self.cuts.list();
+                        }
+                    }
+                    _ if CutEntry::is_meant(payload) => {
+                        self.coordinators.entry(publisher).or_default().voided += 1;
+                    }
+                    _ => {}
                 }
             }
             _ => {}
         }
     }
 
-    fn on_list(&mut self, seq: Seq, list: SetEntry) {
-        let is_next = list.number == self.number() + 1;
-        if is_next || !self.is_whole && self.list.is_none() {
-            self.list = Some((list, seq));
+    /// In the midst of a stream the first list is in force, and the first cut counts, whatever they follow.
+    fn begin(&mut self, payload: &[u8]) {
+        if let (Ok(list), None) = (SetEntry::parse(payload), &self.list) {
+            let before = list.number.saturating_sub(1);
+            self.cuts = Cuts::between(CutPoint::default(), before, 0, Vec::new());
         }
-    }
-
-    fn on_cut(&mut self, after: CutPoint, cut: LastCut) {
+        let (Ok(cut), None) = (CutEntry::parse(payload), &self.last) else { return };
         if self.list.is_none() {
             let name =
                 |number| self.in_file.get(&number).cloned().unwrap_or_else(|| format!("cluster-{number}"));
             let rows = cut.rows.iter();
             let rows = rows.map(|row| SetRow { stream: row.stream, from: row.next, name: name(row.stream) });
-            self.list = Some((SetEntry { number: after.list, rows: rows.collect() }, 0));
+            self.list = Some((SetEntry { number: cut.after.list, rows: rows.collect() }, 0));
         }
-        let is_next = after.seq == self.last.as_ref().map_or(0, |last| last.seq);
-        let counts = self.coordinators.entry(cut.publisher).or_default();
-        if is_next || !self.is_whole && self.last.is_none() {
-            counts.counted += 1;
-            self.last = Some(cut);
-        } else {
-            counts.voided += 1;
-        }
+        let streams = self.rows().iter();
+        let streams = streams.map(|row| MergedStream { stream: row.stream, row: (Epoch::NONE, 1) });
+        self.cuts = Cuts::between(cut.after, self.number(), cut.after.base, streams.collect());
     }
 }
 
@@ -327,4 +334,51 @@ pub fn end_of(endpoint: &Endpoint, timeout: Duration) -> Result<Seq, OperationEr
     let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::Live)?;
     subscriber.begin(timeout, |_| ControlFlow::Continue(()))?;
     Ok(subscriber.deliver_next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(view: &mut SetView, seq: Seq, payload: &[u8]) {
+        view.on_event(&SubscriberEvent::SetNote { seq, timestamp: 5, publisher: 7, payload });
+    }
+
+    fn list(number: u64, streams: &[u64]) -> Vec<u8> {
+        let row = |stream: &u64| SetRow { stream: *stream, from: 1, name: format!("s{stream}") };
+        SetEntry { number, rows: streams.iter().map(row).collect() }.to_bytes()
+    }
+
+    fn cut(after: Seq, list: u64, streams: &[u64], next: Seq) -> Vec<u8> {
+        let row = |stream: &u64| CutRow { stream: *stream, next, epoch: 1, ..CutRow::default() };
+        let after = CutPoint { seq: after, list, base: 9, time: 3 };
+        CutEntry { after, done: 0, rows: streams.iter().map(row).collect() }.to_bytes()
+    }
+
+    /// What `seqs` have counted and what not, and the seq of the last cut.
+    fn read(is_whole: bool, notes: &[(Seq, Vec<u8>)]) -> (u64, u64, Seq, u64) {
+        let mut view = SetView { is_whole, ..SetView::default() };
+        for (seq, payload) in notes {
+            note(&mut view, *seq, payload);
+        }
+        let counts = view.coordinators.get(&7).copied().unwrap_or_default();
+        (counts.counted, counts.voided, view.last.as_ref().map_or(0, |last| last.seq), view.number())
+    }
+
+    #[test]
+    fn a_cut_is_shown_as_void_wherever_readers_of_the_merged_order_take_it_as_void() {
+        let notes = [
+            (2, list(1, &[20, 30])),
+            (3, cut(0, 0, &[20, 30], 5)),
+            (4, cut(0, 0, &[20, 30], 6)),
+            (6, list(2, &[30])),
+            (7, cut(3, 1, &[20, 30], 7)),
+            (8, cut(3, 1, &[30], 7)),
+            (9, cut(8, 2, &[30], 6)),
+            (10, cut(8, 2, &[30], 9)),
+        ];
+        assert_eq!(read(true, &notes), (3, 3, 10, 2), "another was first, other rows, a row that falls");
+        assert_eq!(read(false, &notes[5..]), (2, 1, 10, 2), "from a cut on");
+        assert_eq!(read(false, &notes[3..]), (2, 2, 10, 2), "from a list on");
+    }
 }

@@ -48,7 +48,7 @@ pub enum SetsEntry {
 
 impl Cuts {
     /// The state at a place between cuts, with the list in force there and its base.
-    pub(crate) fn between(last: CutPoint, list: u64, base: u64, streams: Vec<MergedStream>) -> Self {
+    pub fn between(last: CutPoint, list: u64, base: u64, streams: Vec<MergedStream>) -> Self {
         Self { list, streams, base, last, voided: 0 }
     }
 
@@ -75,6 +75,19 @@ impl Cuts {
     /// Cuts that did not count.
     pub fn voided(&self) -> u64 {
         self.voided
+    }
+
+    /// The next entry of the home stream, for a reader of that stream alone: it does not know how far others are
+    /// merged, and believes what a cut says of the point that it names.
+    pub fn on_home_entry(&mut self, seq: Seq, payload: &[u8]) -> SetsEntry {
+        if let Ok(cut) = CutEntry::parse(payload)
+            && cut.after.seq == self.last.seq
+        {
+            self.last = cut.after;
+            // A reader that began in the midst may not have read the list.
+            self.list = self.list.max(cut.after.list);
+        }
+        self.on_entry(seq, payload, |_| 0)
     }
 
     /// The next entry of the home stream that is addressed to the set's own channel. `merged_next` returns
