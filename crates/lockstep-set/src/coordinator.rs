@@ -30,8 +30,9 @@ pub struct Coordinator {
     last: (CutPoint, Nanos),
     /// When the cut that is due is to be published.
     wanted: Option<Nanos>,
-    /// Our own cut is under way behind this one, under the list of this number. It ends with the next cut that
-    /// counts, or with the next list: a cut that is stamped behind that has rows of another one, and is void.
+    /// Our own cut is under way behind this one, under the list of this number. It ends with the next cut
+    /// that counts, or with the next list: a cut that is stamped behind that has rows of another one, and is
+    /// void.
     under_way: Option<(CutPoint, u64)>,
 }
 

@@ -77,8 +77,8 @@ impl Cuts {
         self.voided
     }
 
-    /// The next entry of the home stream, for a reader of that stream alone: it does not know how far others are
-    /// merged, and believes what a cut says of the point that it names.
+    /// The next entry of the home stream, for a reader of that stream alone: it does not know how far others
+    /// are merged, and believes what a cut says of the point that it names.
     pub fn on_home_entry(&mut self, seq: Seq, payload: &[u8]) -> SetsEntry {
         if let Ok(cut) = CutEntry::parse(payload)
             && cut.after.seq == self.last.seq
