@@ -15,10 +15,13 @@ const QUIET_PART: u64 = 20;
 
 /// The last part of the flow, which thins out while leaders or gateways are still to be taken away.
 const THIN_PART: u64 = 4;
-/// Its last part, which is sent behind that alone.
+/// Its last part, which thins out further.
 const LAST_PART: u64 = 40;
 /// How long a thinned rest would take at the rate of its first moment.
 const THIN_NS: Nanos = 8_000_000_000;
+/// As [`THIN_NS`], in the last part. The flow never stops: a takeover is over, and a client is served, with the
+/// first message behind it.
+const LAST_NS: Nanos = 200_000_000_000;
 
 /// The first orders of a flow are sent at a low rate, so that the latency of a quiet stream stands beside
 /// that of the loaded one. None where the flow is hardly faster.
@@ -55,14 +58,21 @@ pub struct Share {
     taken: u64,
     /// Whether somebody is still to be taken away while orders flow.
     lasts: bool,
+    /// The last of our orders in the flow: it waits for [`Share::finish`].
+    last: u64,
+    /// While it lasts, the next order is not due before.
+    held_until: Nanos,
 }
 
 impl Share {
     /// The share of `publisher` in a flow of so many messages at this rate.
     pub fn new(messages: u64, rate: u64, publisher: u16) -> Result<Self, Failure> {
         let flow = OrderFlow::recorded().map_err(|error| Failure::new(FAILED, error))?;
+        let is_ours = |index: &u64| flow.publisher(*index, PUBLISHERS) == publisher;
+        let last = (0..messages).rev().find(is_ours).unwrap_or(0);
+        let (began, index, taken, lasts, held_until) = (None, 0, 0, false, 0);
         let mut share =
-            Self { flow, messages, rate, publisher, began: None, index: 0, taken: 0, lasts: false };
+            Self { flow, messages, rate, publisher, began, index, taken, lasts, last, held_until };
         share.skip();
         Ok(share)
     }
@@ -95,10 +105,11 @@ impl Share {
 
     /// When the next order is due; at rate 0 at once.
     pub fn due(&self) -> Nanos {
-        if self.lasts && self.left() <= self.messages / LAST_PART {
-            return Nanos::MAX;
+        match self.lasts {
+            true if self.index >= self.last => Nanos::MAX,
+            true => self.due_by_rate().max(self.held_until),
+            false => self.due_by_rate(),
         }
-        self.due_by_rate()
     }
 
     fn due_by_rate(&self) -> Nanos {
@@ -131,6 +142,9 @@ impl Share {
         if self.lasts && self.left() <= self.messages / THIN_PART {
             let thinned = now + THIN_NS / self.left().max(1);
             self.delay(thinned.saturating_sub(self.due_by_rate()));
+        }
+        if self.lasts && self.left() <= self.messages / LAST_PART {
+            self.held_until = now + LAST_NS / self.left().max(1);
         }
     }
 
@@ -186,10 +200,13 @@ mod tests {
             let gaps: Vec<_> = due.windows(2).map(|pair| pair[1] - pair[0]).collect();
             assert!(gaps[gaps.len() - 10..].iter().all(|gap| *gap > 30_000_000), "{gaps:?}");
             let last = due[due.len() - 1];
-            assert!(last > 3_000_000_000, "the last quarter takes seconds: {last}");
+            let (early, late) = (due[due.len() * 39 / 40], last);
+            assert!(early > 3_000_000_000, "the last quarter takes seconds: {early}");
+            assert!(late > 60_000_000_000, "the last part takes a minute: {late}");
+            assert!(gaps.iter().all(|gap| *gap < 100_000_000_000), "it never stops: {gaps:?}");
             share.finish();
             while !share.is_over() {
-                assert!(share.due() < last + 1_000_000_000, "the rest comes as its rate says");
+                assert!(share.due() < last + 5_000_000_000, "the rest comes as its rate says");
                 share.take(share.due());
             }
         }

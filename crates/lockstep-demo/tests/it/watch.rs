@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 /// Names what is planted in the machine of a process that is a program of `dev`; set: this process is one.
 const PLANTED: &str = "WATCHED_MACHINE_HAS";
+/// A machine's line once it runs.
+const FOLLOWS: &str = "has read the stream up to its end";
 const AN_HOUR: u64 = 3_600_000_000_000;
 
 /// Adds up the bytes of messages.
@@ -91,17 +93,19 @@ fn a_version_that_does_the_same_takes_over_and_another_one_is_shown_and_waits_fo
     let path = version(&folder, TEST, "nothing");
     let mut dev = Dev::start(&["--watch", "--app", &path]);
     let file = dev.after("export LOCKSTEP_CONFIG=");
-    dev.process.await_log("has read the stream up to its end");
+    dev.process.await_log(FOLLOWS);
     publish(&file, &[b"2", b"3", b"4"], b"sum 9");
 
     version(&folder, TEST, "nothing-new");
     dev.process.await_log("dev: app does the same with 4 inputs of the stream: it takes over");
-    dev.pid_of("app", 2);
+    // The shell has read its file by then: what is written there now is the next version.
+    dev.process.await_log_times(FOLLOWS, 2);
 
     version(&folder, TEST, "state");
     dev.process.await_log(
         "app does the same with 4 inputs of the stream, though the state has another digest from seq ",
     );
+    dev.process.await_log_times(FOLLOWS, 3);
     let runs = dev.pid_of("app", 3);
 
     version(&folder, TEST, "output");
@@ -148,7 +152,7 @@ fn a_version_that_differs_takes_over_without_a_word_where_that_is_wanted() {
     let path = version(&folder, TEST, "nothing");
     let mut dev = Dev::start(&["--watch", "--watch-differs", "take", "--app", &path]);
     let file = dev.after("export LOCKSTEP_CONFIG=");
-    dev.process.await_log("has read the stream up to its end");
+    dev.process.await_log(FOLLOWS);
     publish(&file, &[b"2", b"3"], b"sum 5");
     version(&folder, TEST, "output");
     dev.process.await_log("     new |     publishes \"SUM 5\" to everybody");
