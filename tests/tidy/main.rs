@@ -75,7 +75,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     (
         "app",
         "crates/lockstep-app/src/",
-        &["wire", "proto", "engine", "journal", "io", "process", "client", "machine", "metrics"],
+        &["wire", "proto", "engine", "journal", "io", "process", "client", "machine", "metrics", "streams"],
     ),
     ("memory", "crates/lockstep-memory/src/", &["wire", "proto", "engine", "journal", "replica"]),
     (

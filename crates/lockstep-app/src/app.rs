@@ -1,16 +1,14 @@
 //! A replica of an application on its handles.
 
 use crate::counters::{AppCounts, ROWS, values};
-use crate::debug::{debug, debug_is_asked, note_machine};
 use crate::error::AppError;
-use crate::pace::Pace;
 use crate::peers::{NoneWillDo, Peers, fetched, restored};
+use crate::reading::{Reading, Source, hand_over, next_of};
 use crate::serve::{Asked, Served, serve};
 use crate::settings::{AppSettings, SnapshotMode};
 use crate::store::{self, SnapshotStore, StoredSnapshot};
-use crate::words::print_without_a_logger;
 use crate::writing::Writing;
-use lockstep_client::{Counted, Endpoint, IoError, OpenError, Publisher, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Counted, Endpoint, IoError, OpenError, Publisher};
 use lockstep_io::clock::random_u64;
 use lockstep_machine::{
     Acknowledger, Input, MachineCore, MachineFault, MachineReplica, Output, Seq, SnapshotHead,
@@ -18,15 +16,12 @@ use lockstep_machine::{
 };
 use lockstep_metrics::ShownProcess;
 use lockstep_process::page::PageAnswer;
-use lockstep_process::stop::Stop;
 use std::fmt::Display;
 use std::fs;
 use std::io;
 use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// The most messages of one turn.
@@ -38,14 +33,16 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A replica of an application: handles, machine, snapshots. See [`run`].
 pub struct App<M> {
+    /// Of the stream into which it publishes.
     endpoint: Endpoint,
+    source: Source,
     settings: AppSettings,
     /// Makes a machine at the stream's beginning.
     new: Box<dyn Fn() -> M>,
     /// Called while its names are opened, which may take long: whether to continue.
     goes_on: Box<dyn Fn() -> bool>,
     publisher: Publisher,
-    subscriber: Subscriber,
+    reading: Reading,
     replica: MachineReplica<M>,
     store: Option<SnapshotStore>,
     /// The exclusive bound of the newest snapshot.
@@ -66,7 +63,7 @@ pub struct App<M> {
 /// The parts that a replica makes anew at its start and at each roll-back.
 struct Begun<M> {
     publisher: Publisher,
-    subscriber: Subscriber,
+    reading: Reading,
     replica: MachineReplica<M>,
 }
 
@@ -74,7 +71,7 @@ impl<M: StateMachine> Begun<M> {
     /// The newest sound snapshot, of this replica or of a peer, or `new` at the stream's beginning; and
     /// handles that continue there.
     fn at_newest(
-        endpoint: &Endpoint,
+        (endpoint, source): (&Endpoint, &Source),
         settings: &AppSettings,
         (store, distrusted): (Option<&SnapshotStore>, &[SocketAddrV4]),
         new: &dyn Fn() -> M,
@@ -82,13 +79,13 @@ impl<M: StateMachine> Begun<M> {
         let from = Peers { endpoint, settings, distrusted };
         let machine = new();
         let restored = store.map(|store| restored(&from, store, &machine)).transpose()?.flatten();
-        let (core, start, unproven) =
-            restored.unwrap_or_else(|| (MachineCore::new(settings.machine(), machine), Start::From(1), None));
-        let subscriber = Subscriber::connect(endpoint, settings.delivery, start)?;
+        let (core, cursor, unproven) =
+            restored.unwrap_or_else(|| (MachineCore::new(settings.machine(), machine), None, None));
+        let reading = Reading::begin((endpoint, source), settings, cursor)?;
         let publisher = Publisher::connect(endpoint)?;
         let mut replica = MachineReplica::new(settings.replica(), core);
         unproven.into_iter().for_each(|served| replica.begin_unproven(served));
-        Ok(Self { publisher, subscriber, replica })
+        Ok(Self { publisher, reading, replica })
     }
 }
 
@@ -132,12 +129,38 @@ impl<M: StateMachine> App<M> {
         new: impl Fn() -> M + 'static,
         goes_on: impl Fn() -> bool + 'static,
     ) -> Result<Self, AppError> {
+        Self::connect_to((endpoint, Source::Stream), settings, new, goes_on)
+    }
+
+    /// As [`connect_while`](Self::connect_while), over the merged order of a set. The machine publishes into
+    /// the home stream; a publisher's id has the number of its stream ([`stream_of`](crate::stream_of)). The
+    /// key must allow its names in each stream: there `NAME/replica/N` publishes what the journals must
+    /// retain.
+    ///
+    /// # Errors
+    /// As [`connect_while`](Self::connect_while); the settings want another delivery than `Committed`.
+    #[cfg(feature = "streams")]
+    pub fn connect_set_while(
+        set: &lockstep_streams::StreamSet,
+        settings: AppSettings,
+        new: impl Fn() -> M + 'static,
+        goes_on: impl Fn() -> bool + 'static,
+    ) -> Result<Self, AppError> {
+        Self::connect_to((set.home_endpoint(), Source::Set(set.clone())), settings, new, goes_on)
+    }
+
+    pub(crate) fn connect_to(
+        (endpoint, source): (&Endpoint, Source),
+        settings: AppSettings,
+        new: impl Fn() -> M + 'static,
+        goes_on: impl Fn() -> bool + 'static,
+    ) -> Result<Self, AppError> {
         let has_store = settings.snapshot_mode != SnapshotMode::Never;
         let store = has_store.then(|| settings.store()).transpose()?;
-        let begun = Begun::at_newest(endpoint, &settings, (store.as_ref(), &[]), &new)?;
-        let Begun { mut publisher, mut subscriber, replica } = begun;
+        let begun = Begun::at_newest((endpoint, &source), &settings, (store.as_ref(), &[]), &new)?;
+        let Begun { mut publisher, mut reading, replica } = begun;
         let process = format!("{}-{}", settings.name.replace('/', "-"), settings.number);
-        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), Some(&mut subscriber))?;
+        let counted = Counted::create(endpoint, &process, ROWS, Some(&mut publisher), reading.counted_mut())?;
         let shown = ShownProcess::default();
         let (process, path) = counted.place();
         shown.show(process, path);
@@ -145,6 +168,7 @@ impl<M: StateMachine> App<M> {
         let server = settings.serve.map(serve).transpose()?;
         let mut app = Self {
             endpoint: endpoint.clone(),
+            source,
             saved_next: replica.next(),
             distrusted: Vec::new(),
             unproven: replica.unproven().map(|served| served.next),
@@ -153,7 +177,7 @@ impl<M: StateMachine> App<M> {
             new: Box::new(new),
             goes_on: Box::new(goes_on),
             publisher,
-            subscriber,
+            reading,
             replica,
             store,
             writing: None,
@@ -173,12 +197,12 @@ impl<M: StateMachine> App<M> {
         }
         self.read_unproven = None;
         let from = (self.store.as_ref(), &*self.distrusted);
-        let begun = Begun::at_newest(&self.endpoint, &self.settings, from, &self.new)?;
-        let Begun { mut publisher, mut subscriber, replica } = begun;
-        Counted::measure(Some(&mut publisher), Some(&mut subscriber));
+        let begun = Begun::at_newest((&self.endpoint, &self.source), &self.settings, from, &self.new)?;
+        let Begun { mut publisher, mut reading, replica } = begun;
+        Counted::measure(Some(&mut publisher), reading.counted_mut());
         self.saved_next = replica.next();
         self.unproven = replica.unproven().map(|served| served.next);
-        (self.publisher, self.subscriber, self.replica) = (publisher, subscriber, replica);
+        (self.publisher, self.reading, self.replica) = (publisher, reading, replica);
         self.open()
     }
 
@@ -187,12 +211,16 @@ impl<M: StateMachine> App<M> {
     ///
     /// # Errors
     /// No peer has one.
-    fn go_on_with_a_peers(&mut self, fault: MachineFault, oldest: Seq) -> Result<(), AppError> {
-        let reaches = |head: &SnapshotHead| match head.cursor.seq {
-            seq if seq >= oldest => Ok(()),
-            seq => {
+    fn go_on_with_a_peers(
+        &mut self,
+        fault: MachineFault,
+        (stream, oldest): (Option<u64>, Seq),
+    ) -> Result<(), AppError> {
+        let reaches = |head: &SnapshotHead| match next_of(&head.cursor, stream) {
+            Some(seq) if seq < oldest => {
                 Err(format!("the stream after its snapshot is gone as well: reading continues at seq {seq}"))
             }
+            _ => Ok(()),
         };
         let from = Peers { endpoint: &self.endpoint, settings: &self.settings, distrusted: &self.distrusted };
         match self.store.as_ref().map(|store| fetched(&from, (store, self.version()), reaches)) {
@@ -235,17 +263,18 @@ impl<M: StateMachine> App<M> {
     /// The stream cannot be read further, the machine has failed or cannot publish, or its state is not that
     /// of most replicas.
     pub fn turn(&mut self, mut observe: impl FnMut(&Input<'_>, &Output)) -> Result<usize, AppError> {
-        let Self { subscriber, replica, .. } = self;
-        let (now, mut fault) = (subscriber.now(), None);
-        let mut work = subscriber.poll(replica.limit(BATCH), |event: SubscriberEvent<'_>| {
-            match replica.on_event(now, &event, &mut observe) {
+        let Self { reading, replica, publisher, .. } = self;
+        let (now, mut fault, mut faulty) = (publisher.now(), None, None);
+        let mut work = reading.poll(replica.limit(BATCH), |(place, event)| {
+            match hand_over(replica, now, (place, event), &mut observe) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(wrong) => {
                     fault.get_or_insert(wrong);
+                    faulty = place.filter(|place| !place.is_home).map(|place| place.stream);
                     ControlFlow::Break(())
                 }
             }
-        });
+        })?;
         match fault {
             None => {}
             Some(fault @ MachineFault::Retracted(_)) => {
@@ -255,7 +284,7 @@ impl<M: StateMachine> App<M> {
                 return Ok(1);
             }
             Some(fault @ MachineFault::Abandoned { oldest, .. }) => {
-                return self.go_on_with_a_peers(fault, oldest).map(|()| 1);
+                return self.go_on_with_a_peers(fault, (faulty, oldest)).map(|()| 1);
             }
             // The stream has other outputs than an unproven state.
             Some(MachineFault::Output(why)) if self.unproven.is_some() => {
@@ -273,11 +302,11 @@ impl<M: StateMachine> App<M> {
         }
         work += self.answer_requests();
         self.see_to_snapshots()?;
-        let now = self.subscriber.now();
+        let now = self.publisher.now();
         if self.counted.is_due(now) {
             self.counts.take_overs_refused = self.server.as_ref().map_or(0, Served::refused);
             let values = values(&self.replica, self.counts);
-            self.counted.publish(now, &values, Some(&self.publisher), Some(&self.subscriber));
+            self.counted.publish(now, &values, Some(&self.publisher), self.reading.counted());
         }
         Ok(work)
     }
@@ -415,11 +444,11 @@ impl<M: StateMachine> App<M> {
             }
             return Ok(());
         }
-        let Some(cursor) = self.subscriber.cursor() else { return Ok(()) };
-        let (core, deliver_next) = (&self.replica.core, self.subscriber.deliver_next());
+        let Some((cursor, deliver_next)) = self.reading.place() else { return Ok(()) };
+        let core = &self.replica.core;
         self.saved_next = next;
         let was_final = next <= self.replica.final_next();
-        let save = |out: &mut _| core.save(cursor, deliver_next, out);
+        let save = |out: &mut _| core.save(cursor.clone(), deliver_next, out);
         match Writing::begin(&store, self.settings.snapshot_mode, (next, was_final), save) {
             Ok(writing) => self.writing = Some(writing),
             Err(error) => self.on_written(next, Err(error))?,
@@ -461,8 +490,9 @@ impl<M: StateMachine> App<M> {
     /// Publishes to the journals that they must retain the log behind the oldest snapshot.
     fn tell_need(&mut self) -> Result<(), AppError> {
         let oldest = self.store.as_ref().map(SnapshotStore::oldest_to_stay).transpose()?.flatten();
-        if let Some(head) = oldest {
-            self.replica.needs_from(head.cursor.seq);
+        if let Some(SnapshotHead { cursor, .. }) = oldest {
+            next_of(&cursor, None).into_iter().for_each(|from| self.replica.needs_from(from));
+            self.reading.need(&cursor)?;
         }
         Ok(())
     }
@@ -484,22 +514,26 @@ impl<M: StateMachine> App<M> {
     /// # Errors
     /// No file descriptor is left.
     pub fn wait(&mut self, timeout: Duration) -> Result<(), AppError> {
-        self.subscriber.wait(timeout.min(self.due()))?;
-        Ok(())
+        Ok(self.reading.wait(timeout.min(self.due()))?)
     }
 
     /// The time until the next turn is due, even if nothing arrives.
     pub fn due(&self) -> Duration {
-        let due = self.publisher.due().min(self.subscriber.due());
+        let due = self.publisher.due().min(self.reading.due());
         match self.replica.tick_due() {
-            Some(tick) => due.min(Duration::from_nanos(tick.saturating_sub(self.subscriber.now()))),
+            Some(tick) => due.min(Duration::from_nanos(tick.saturating_sub(self.publisher.now()))),
             None => due,
         }
     }
 
     /// The sockets of the handles, for a program that waits by itself.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
-        self.publisher.net().sockets().into_iter().chain(self.subscriber.net().sockets()).collect()
+        self.publisher.net().sockets().into_iter().chain(self.reading.sockets().1).collect()
+    }
+
+    /// How often [`sockets`](Self::sockets) have changed: never, except over a set.
+    pub fn socket_changes(&self) -> u64 {
+        self.reading.sockets().0
     }
 
     /// The replica: machine, outputs, divergences.
@@ -522,42 +556,4 @@ impl<M: StateMachine> App<M> {
     pub fn is_drained(&self) -> bool {
         self.replica.is_drained() && self.publisher.is_drained()
     }
-}
-
-/// Runs a replica of an application until SIGTERM or SIGINT. If the program has installed no subscriber of
-/// `tracing`, its lines go to stderr: where it begins, when it has read the stream up to its end, snapshots.
-/// If the environment has [`DEBUG_VARIABLE`](crate::DEBUG_VARIABLE), it opens [`debug`](crate::debug())
-/// instead.
-///
-/// # Errors
-/// As [`App::connect`] and [`App::turn`].
-pub fn run<M: StateMachine>(
-    endpoint: &Endpoint,
-    settings: AppSettings,
-    new: impl Fn() -> M + 'static,
-) -> Result<(), AppError> {
-    print_without_a_logger();
-    if debug_is_asked() {
-        return debug(endpoint, &settings, new);
-    }
-    note_machine(&settings);
-    let stop = Stop::by_signals()?;
-    let flag = Arc::clone(stop.flag());
-    let goes_on = move || !flag.load(Ordering::Acquire);
-    let mut app = match App::connect_while(endpoint, settings, new, goes_on) {
-        Err(AppError::Stopped(_)) => return Ok(()),
-        connected => connected?,
-    };
-    let mut pace = Pace::begin(&app)?;
-    while !stop.flag().load(Ordering::Acquire) {
-        let work = match app.turn(|_, _| {}) {
-            Err(AppError::Stopped(_)) => break,
-            done => done?,
-        };
-        if work == 0 {
-            pace.wait(&app);
-        }
-    }
-    tracing::info!("{} stops behind seq {}, at a signal", app.in_words(), app.replica().next() - 1);
-    Ok(())
 }

@@ -28,6 +28,7 @@
 //!
 //! # Features
 //!
+//! * `streams`: [`run_set`] runs the same machine over the merged order of a set of streams.
 //! * `testing`: `testing::DevCluster` is a cluster for tests of a program, by `lockstep dev`.
 
 #![forbid(unsafe_code)]
@@ -41,7 +42,11 @@ mod debug;
 mod error;
 mod pace;
 mod peers;
+mod reading;
+mod run;
 mod serve;
+#[cfg(feature = "streams")]
+mod set_reading;
 mod settings;
 mod store;
 mod take_over;
@@ -51,14 +56,19 @@ pub mod testing;
 mod words;
 mod writing;
 
-pub use app::{App, run};
+pub use app::App;
 pub use bisect::bisect;
 pub use cost::{apply_ns, counter_ns};
 pub use debug::{DEBUG_VARIABLE, MACHINE_FILE_VARIABLE, debug, debug_is_asked, note_machine};
 pub use error::{AppError, ended};
 pub use lockstep_client::{Delivery, Endpoint, EndpointError};
 pub use lockstep_machine::*;
+#[cfg(feature = "streams")]
+pub use lockstep_streams::StreamSet;
 pub use pace::Pace;
+pub use run::run;
+#[cfg(feature = "streams")]
+pub use run::run_set;
 pub use serve::{fetch_snapshot, query, take_over};
 pub use settings::{AppSettings, SnapshotMode};
 pub use store::{SnapshotStore, StoredSnapshot};

@@ -12,6 +12,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// The pauses of a loop over a replica, and the lines that report its progress.
 pub struct Pace {
     idle: Waiter,
+    /// As [`App::socket_changes`], when the waiter was made.
+    socket_changes: u64,
     has_caught_up: bool,
 }
 
@@ -22,12 +24,20 @@ impl Pace {
     /// File descriptors are used up.
     pub fn begin<M: StateMachine>(app: &App<M>) -> Result<Self, AppError> {
         tracing::info!("{} begins at seq {}", app.in_words(), app.replica().next());
-        Ok(Self { idle: app.endpoint().idle().waiter(&app.sockets())?, has_caught_up: false })
+        let idle = app.endpoint().idle().waiter(&app.sockets())?;
+        Ok(Self { idle, socket_changes: app.socket_changes(), has_caught_up: false })
     }
 
     /// Waits after a turn without work as the endpoint is configured, at most a millisecond. It prints once
     /// that the stream is read up to its end.
     pub fn wait<M: StateMachine>(&mut self, app: &App<M>) {
+        let changes = app.socket_changes();
+        // Without a descriptor for another waiter it looks each millisecond, and tries again.
+        if self.socket_changes != changes
+            && let Ok(idle) = app.endpoint().idle().waiter(&app.sockets())
+        {
+            (self.idle, self.socket_changes) = (idle, changes);
+        }
         let next = app.replica().next();
         if !self.has_caught_up && app.replica().is_caught_up() {
             self.has_caught_up = true;

@@ -1,12 +1,13 @@
 //! The state with which a replica begins: its own newest snapshot, or a peer's, which the stream announces.
 
 use crate::error::AppError;
-use crate::serve::fetch_snapshot;
+use crate::serve::fetch_announced;
 use crate::settings::AppSettings;
 use crate::store::{self, SnapshotStore, StoredSnapshot};
 use lockstep_client::{Delivery, Endpoint, IoError, Start, Subscriber, SubscriberEvent};
 use lockstep_machine::{
-    EVERYBODY, MachineCore, ReplicaReport, Seq, ServedSnapshot, SnapshotHead, SnapshotNotice, StateMachine,
+    EVERYBODY, MachineCore, ReplicaReport, Seq, ServedSnapshot, SnapshotCursor, SnapshotHead, SnapshotNotice,
+    StateMachine,
 };
 use std::io;
 use std::net::SocketAddrV4;
@@ -28,11 +29,11 @@ pub(crate) struct Peers<'a> {
     pub distrusted: &'a [SocketAddrV4],
 }
 
-/// The announcements of snapshots below `next` in the stream, as far as it can be read in some seconds.
-/// Announcements follow the snapshot.
-fn announced(endpoint: &Endpoint, next: Seq) -> Vec<SnapshotNotice> {
+/// The announcements of snapshots below `next` in the stream from `from` on, as far as it can be read in some
+/// seconds. Announcements follow the snapshot.
+fn announced(endpoint: &Endpoint, next: Seq, from: Seq) -> Vec<SnapshotNotice> {
     let mut found = Vec::new();
-    let Ok(mut subscriber) = Subscriber::connect(endpoint, Delivery::Committed, Start::From(next)) else {
+    let Ok(mut subscriber) = Subscriber::connect(endpoint, Delivery::Committed, Start::From(from)) else {
         return found;
     };
     let (begun, mut is_over) = (Instant::now(), false);
@@ -89,7 +90,7 @@ pub(crate) fn fetched(
         }
     };
     for peer in from.settings.peers.iter().copied().filter(|peer| !from.distrusted.contains(peer)) {
-        match fetch_snapshot(peer, store, |next| announced(from.endpoint, next), judge) {
+        match fetch_announced(peer, store, |next, behind| announced(from.endpoint, next, behind), judge) {
             Ok(Some(stored)) => {
                 tracing::info!("fetched the snapshot below seq {} from {peer}", stored.next);
                 return Ok(stored);
@@ -107,8 +108,8 @@ pub(crate) fn fetched(
     Err(NoneWillDo { peers: wrong.join("; "), may_change })
 }
 
-/// A state, the start of its subscription, and the snapshot that needs a proof, if any.
-pub(crate) type Restored<M> = (MachineCore<M>, Start, Option<ServedSnapshot>);
+/// A state, where the reading continues, and the snapshot that needs a proof, if any.
+pub(crate) type Restored<M> = (MachineCore<M>, Option<SnapshotCursor>, Option<ServedSnapshot>);
 
 /// The newest sound snapshot of the version of `machine`, of this replica or of a peer, restored as a machine
 /// of its kind.
@@ -132,7 +133,7 @@ pub(crate) fn restored<M: StateMachine>(
     };
     let doing = || format!("restore the snapshot {}", stored.path.display());
     let mut file = store::reader(&stored.path).map_err(|error| IoError::new(doing(), error))?;
-    match MachineCore::restore_another(settings.machine(), machine, &mut file) {
+    match MachineCore::restore_anywhere(settings.machine(), machine, &mut file) {
         Ok((core, cursor)) => {
             let judge = |_| {
                 let head = store::head(&stored.path).map_err(|error| io::Error::other(error.to_string()))?;
@@ -140,7 +141,7 @@ pub(crate) fn restored<M: StateMachine>(
             };
             let unproven = store.unproven(stored.next).map(judge).transpose();
             let unproven = unproven.map_err(|error| IoError::new(doing(), error))?;
-            Ok(Some((core, Start::Cursor(cursor), unproven)))
+            Ok(Some((core, Some(cursor), unproven)))
         }
         Err(error) => Err(IoError::because(doing(), io::ErrorKind::InvalidData, error.to_string()).into()),
     }

@@ -2,11 +2,12 @@
 //! snapshots, `GET /snapshots/NEXT` sends one, or a range of it. `POST /query` asks the machine, and `POST
 //! /take-over` puts this replica's version in force, with a proof of the right to do so.
 
+use crate::reading::next_of;
 use crate::settings::AppSettings;
-use crate::store::{SnapshotStore, StoredSnapshot, served, verify};
+use crate::store::{SnapshotStore, StoredSnapshot, head, served, verify};
 use crate::take_over::{TakeOverGate, TakeOverKey};
 use lockstep_io::IoError;
-use lockstep_machine::{Seq, SnapshotHead, SnapshotNotice};
+use lockstep_machine::{Seq, SnapshotCursor, SnapshotHead, SnapshotNotice};
 use lockstep_metrics::ShownProcess;
 use lockstep_metrics::page::{self, PATHS};
 use lockstep_process::page::{PageAnswer, PageRequest, PageServer, PageSettings, fetch};
@@ -113,8 +114,14 @@ fn answer(request: &PageRequest<'_>, pages: &Pages) -> PageAnswer {
         },
         ("GET", "/snapshots") => match store.list_proven() {
             Ok(all) => {
+                // A set's snapshot also has the seq of the home stream behind which it was announced.
                 let line = |next: Seq, path: &std::path::Path| {
-                    Some(format!("{next} {}\n", fs::metadata(path).ok()?.len()))
+                    let len = fs::metadata(path).ok()?.len();
+                    let behind = match head(path).ok()?.cursor {
+                        SnapshotCursor::Stream(_) => String::new(),
+                        cursor @ SnapshotCursor::Set(_) => format!(" {}", next_of(&cursor, None)?),
+                    };
+                    Some(format!("{next} {len}{behind}\n"))
                 };
                 let lines = all.iter().filter_map(|stored| line(stored.next, &stored.path)).collect();
                 PageAnswer::text("200 OK", lines)
@@ -211,16 +218,28 @@ pub fn fetch_snapshot(
     announced: impl FnOnce(Seq) -> Vec<SnapshotNotice>,
     is_wanted: impl FnOnce(&SnapshotHead) -> Result<(), String>,
 ) -> Result<Option<StoredSnapshot>, IoError> {
+    fetch_announced(peer, store, |next, _| announced(next), is_wanted)
+}
+
+/// As [`fetch_snapshot`]: `announced` is also given the seq of the machine's stream from which on
+/// announcements stand.
+pub(crate) fn fetch_announced(
+    peer: SocketAddrV4,
+    store: &SnapshotStore,
+    announced: impl FnOnce(Seq, Seq) -> Vec<SnapshotNotice>,
+    is_wanted: impl FnOnce(&SnapshotHead) -> Result<(), String>,
+) -> Result<Option<StoredSnapshot>, IoError> {
     let doing = || format!("fetch a snapshot from {peer}");
     let refused = |why: String| IoError::because(doing(), ErrorKind::InvalidData, why);
     let list = fetch((peer.into(), "/snapshots"), ("", None), (PIECE_WAIT, QUERY_MAX))?;
     let text = String::from_utf8_lossy(&list.content).into_owned();
     let row = |line: &str| {
-        let (next, len) = line.split_once(' ')?;
-        Some((next.parse::<Seq>().ok()?, len.parse::<u64>().ok()?))
+        let mut numbers = line.split(' ').map(|number| number.parse::<u64>().ok());
+        let (next, len) = (numbers.next()??, numbers.next()??);
+        Some((next, len, numbers.next().unwrap_or(Some(next))?))
     };
-    let Some((next, len)) = text.lines().filter_map(row).max() else { return Ok(None) };
-    let announced = announced(next);
+    let Some((next, len, behind)) = text.lines().filter_map(row).max() else { return Ok(None) };
+    let announced = announced(next, behind);
     let most = announced.iter().map(|notice| notice.bytes).max();
     if len > most.unwrap_or(UNANNOUNCED_MAX) {
         let says =

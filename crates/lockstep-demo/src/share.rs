@@ -19,8 +19,8 @@ const THIN_PART: u64 = 4;
 const LAST_PART: u64 = 40;
 /// How long a thinned rest would take at the rate of its first moment.
 const THIN_NS: Nanos = 8_000_000_000;
-/// As [`THIN_NS`], in the last part. The flow never stops: a takeover is over, and a client is served, with the
-/// first message behind it.
+/// As [`THIN_NS`], in the last part. The flow never stops: a takeover is over, and a client is served, with
+/// the first message behind it.
 const LAST_NS: Nanos = 200_000_000_000;
 
 /// The first orders of a flow are sent at a low rate, so that the latency of a quiet stream stands beside
@@ -61,7 +61,7 @@ pub struct Share {
     /// The last of our orders in the flow: it waits for [`Share::finish`].
     last: u64,
     /// While it lasts, the next order is not due before.
-    held_until: Nanos,
+    waits_until: Nanos,
 }
 
 impl Share {
@@ -70,9 +70,9 @@ impl Share {
         let flow = OrderFlow::recorded().map_err(|error| Failure::new(FAILED, error))?;
         let is_ours = |index: &u64| flow.publisher(*index, PUBLISHERS) == publisher;
         let last = (0..messages).rev().find(is_ours).unwrap_or(0);
-        let (began, index, taken, lasts, held_until) = (None, 0, 0, false, 0);
+        let (began, index, taken, lasts, waits_until) = (None, 0, 0, false, 0);
         let mut share =
-            Self { flow, messages, rate, publisher, began, index, taken, lasts, last, held_until };
+            Self { flow, messages, rate, publisher, began, index, taken, lasts, last, waits_until };
         share.skip();
         Ok(share)
     }
@@ -107,7 +107,7 @@ impl Share {
     pub fn due(&self) -> Nanos {
         match self.lasts {
             true if self.index >= self.last => Nanos::MAX,
-            true => self.due_by_rate().max(self.held_until),
+            true => self.due_by_rate().max(self.waits_until),
             false => self.due_by_rate(),
         }
     }
@@ -144,7 +144,7 @@ impl Share {
             self.delay(thinned.saturating_sub(self.due_by_rate()));
         }
         if self.lasts && self.left() <= self.messages / LAST_PART {
-            self.held_until = now + LAST_NS / self.left().max(1);
+            self.waits_until = now + LAST_NS / self.left().max(1);
         }
     }
 

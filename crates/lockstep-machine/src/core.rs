@@ -1,23 +1,28 @@
 //! A machine on the stream: every event of a committed subscription becomes inputs, in order; every effect
 //! becomes an output or a timer.
 
+mod fault;
+mod of_set;
 #[cfg(test)]
 mod tests;
+
+pub use fault::MachineFault;
+pub use of_set::{MergedInput, stream_of};
 
 use crate::agreement::{Agreement, Parting};
 use crate::digest::StateDigest;
 use crate::machine::{Input, InputEvent, StateMachine};
 use crate::output::{Effect, Output};
 use crate::report::{CopySettings, ReplicaReport};
-use crate::snapshot::{self, SnapshotError, SnapshotHead};
+use crate::snapshot::{self, SnapshotCursor, SnapshotError, SnapshotHead, SnapshotParts};
 use crate::timers::Timers;
 use lockstep_core::engine::clients::{Clients, GatewayClientEvent};
 use lockstep_core::engine::outputs::{Divergence, Outputs};
 use lockstep_core::engine::saved::{take, take_u32};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
+use of_set::{OtherStreams, id_of};
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::io::{self, Read, Write};
 
 /// The settings that all copies of a machine share.
@@ -28,76 +33,6 @@ pub struct MachineSettings {
     /// Entries from one digest of the state to the next.
     pub digest_every: Seq,
 }
-
-/// Why a copy cannot continue.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum MachineFault {
-    /// The stream has another output than this state.
-    Output(Divergence),
-    /// Its state differs from that of most replicas, or of half of them.
-    Odd(Option<Parting>),
-    /// A reader of the stamped stream has applied entries from this one on that did not survive a takeover:
-    /// the owner restores the state from a snapshot, and continues.
-    Retracted(Seq),
-    /// No journal has the stream from `from` on any more; the oldest available entry is `oldest`. A snapshot
-    /// of a peer may begin there.
-    Abandoned {
-        /// The first seq that is missing.
-        from: Seq,
-        /// The oldest available seq.
-        oldest: Seq,
-    },
-    /// The machine has failed, for this reason: its state after the last input is invalid.
-    Machine(String),
-    /// The stream cannot be read further, for this reason.
-    Stream(String),
-    /// It began with other settings than the first copy of its version, and has published nothing.
-    Settings {
-        /// Its own.
-        own: CopySettings,
-        /// The number of the first copy.
-        replica: u8,
-        /// Its settings.
-        first: CopySettings,
-    },
-    /// Its outputs or reports cannot be published any more, for this reason.
-    Publish(String),
-}
-
-impl fmt::Display for MachineFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Output(divergence) => divergence.fmt(f),
-            Self::Odd(parting) => {
-                f.write_str("this replica's state differs from that of most replicas, and it stops; ")?;
-                match parting {
-                    Some(parting) => parting.fmt(f),
-                    None => f.write_str("the others report the same"),
-                }
-            }
-            Self::Retracted(from) => write!(
-                f,
-                "entries from seq {from} on did not survive a takeover, and were applied: the state is restored from a \
-                 snapshot"
-            ),
-            Self::Abandoned { from, oldest } => write!(
-                f,
-                "seq {from} is no longer available, the oldest is {oldest}: give this replica a snapshot of \
-                 a peer (peers), or read from an archiver that has it"
-            ),
-            Self::Settings { own, replica, first } => write!(
-                f,
-                "this replica's settings are {own}, and replica {replica}, the first of this version, began with {first}: start \
-                 it with the same settings; to change them, raise the machine's VERSION, or make them inputs"
-            ),
-            Self::Machine(why) => write!(f, "the machine has failed: {why}"),
-            Self::Stream(why) | Self::Publish(why) => f.write_str(why),
-        }
-    }
-}
-
-impl std::error::Error for MachineFault {}
 
 /// The notices to a replica, beside inputs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -128,7 +63,10 @@ pub struct MachineCore<M> {
     machine: M,
     /// The outputs that it publishes.
     pub outputs: Outputs,
+    /// Those of the machine's own stream.
     clients: Clients,
+    /// The other streams of a set; none of a machine that reads one stream.
+    others: OtherStreams,
     timers: Timers,
     agreement: Agreement,
     /// The version in force, once one has taken over.
@@ -156,6 +94,7 @@ impl<M: StateMachine> MachineCore<M> {
             settings,
             outputs,
             clients: Clients::default(),
+            others: OtherStreams::default(),
             timers: Timers::default(),
             agreement: Agreement::new(machine.version()),
             machine,
@@ -240,48 +179,114 @@ impl<M: StateMachine> MachineCore<M> {
     /// # Errors
     /// The stream has other outputs than this state.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>, observe: Observe<'_>) -> Result<(), Divergence> {
-        if !self.outputs.on_event(event)? {
+        let Some(seq) = event.seq() else { return Ok(()) };
+        if !self.outputs.on_entry(seq, event)? {
             return Ok(()); // the snapshot has it
         }
-        let Some(seq) = event.seq() else { return Ok(()) };
         self.pass_boundary(seq);
         let set_back_to = set_back_to(event);
         if let Some(time) = time_of(event).filter(|_| set_back_to.is_none()) {
             self.time = self.time.max(time);
         }
         self.fire_timers(seq, observe);
-        // Taken out, because the inputs borrow a user's name from them.
-        let mut clients = std::mem::take(&mut self.clients);
-        match clients.on_event(event) {
-            Some(GatewayClientEvent::Connected { user, publisher }) => {
-                self.apply(seq, InputEvent::Connected { user, publisher }, observe);
-            }
-            Some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels }) => {
-                self.apply(seq, InputEvent::Disconnected { user, publisher, reason, cancels }, observe);
-            }
-            None => match set_back_to {
-                Some(time) => self.on_set_back(seq, time, observe),
-                None => self.on_other(seq, event, &clients, observe),
-            },
+        match set_back_to {
+            Some(time) => self.on_set_back(seq, time, observe),
+            None => self.take_event((seq, 0), event, observe),
         }
-        self.clients = clients;
         self.next = seq + 1;
         Ok(())
     }
 
+    /// As [`on_event`](Self::on_event), of the streams of a set in their merged order. Trading days and the
+    /// membership are inputs where they are the home stream's; the merged time is never set back.
+    ///
+    /// # Errors
+    /// The home stream has other outputs than this state. More streams were merged than have numbers.
+    pub fn on_merged(
+        &mut self,
+        place: MergedInput,
+        event: &SubscriberEvent<'_>,
+        observe: Observe<'_>,
+    ) -> Result<(), MachineFault> {
+        let Some(seq) = place.number else { return Ok(()) };
+        let is_news = match place.is_home {
+            true => self.outputs.on_entry(seq, event).map_err(MachineFault::Output)?,
+            false => self.outputs.on_foreign_entry(seq),
+        };
+        if !is_news {
+            return Ok(());
+        }
+        self.pass_boundary(seq);
+        self.time = self.time.max(place.time);
+        self.fire_timers(seq, observe);
+        let number = match place.is_home {
+            true => 0,
+            false => self.number_of(seq, place.stream, observe)?,
+        };
+        self.take_event((seq, number), event, observe);
+        self.next = seq + 1;
+        Ok(())
+    }
+
+    /// The number of another stream: at its first entry it gets one.
+    fn number_of(&mut self, seq: Seq, cluster: u64, observe: Observe<'_>) -> Result<usize, MachineFault> {
+        let Some((number, is_new)) = self.others.number(cluster) else {
+            let why = "more streams were merged, one after the other, than a machine over a set can number";
+            return Err(MachineFault::Stream(why.into()));
+        };
+        if is_new {
+            self.apply(seq, InputEvent::Stream { number: number as u8, cluster }, observe);
+        }
+        Ok(number)
+    }
+
+    /// Makes inputs of an event of the stream with this number: 0 is the own stream.
+    fn take_event(&mut self, at: (Seq, usize), event: &SubscriberEvent<'_>, observe: Observe<'_>) {
+        let (seq, number) = at;
+        let known = match number {
+            0 => &mut self.clients,
+            other => self.others.clients(other),
+        };
+        // Taken out, because the inputs borrow a user's name from them.
+        let mut clients = std::mem::take(known);
+        match clients.on_event(event) {
+            Some(GatewayClientEvent::Connected { user, publisher }) => {
+                let publisher = id_of(number, publisher);
+                self.apply(seq, InputEvent::Connected { user, publisher }, observe);
+            }
+            Some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels }) => {
+                let publisher = id_of(number, publisher);
+                self.apply(seq, InputEvent::Disconnected { user, publisher, reason, cancels }, observe);
+            }
+            None => self.on_other(at, event, &clients, observe),
+        }
+        match number {
+            0 => self.clients = clients,
+            other => *self.others.clients(other) = clients,
+        }
+    }
+
     /// Handles an event that does not concern a client's connection.
-    fn on_other(&mut self, seq: Seq, event: &SubscriberEvent<'_>, clients: &Clients, observe: Observe<'_>) {
+    fn on_other(
+        &mut self,
+        (seq, number): (Seq, usize),
+        event: &SubscriberEvent<'_>,
+        clients: &Clients,
+        observe: Observe<'_>,
+    ) {
         let is_client = |publisher| clients.get(publisher).is_some();
         match *event {
-            SubscriberEvent::Message(message) => self.on_message(&message, clients, observe),
-            SubscriberEvent::MachineReport { publisher, payload, .. } => {
-                self.on_replica(seq, publisher, payload, observe);
-            }
+            SubscriberEvent::Message(message) => self.on_message((seq, number), &message, clients, observe),
             SubscriberEvent::Opened { publisher, incarnation, name, .. } if !is_client(publisher) => {
-                self.on_opened(seq, (publisher, incarnation, name), observe);
+                self.on_opened((seq, number), (publisher, incarnation, name), observe);
             }
             SubscriberEvent::Closed { publisher, .. } if !is_client(publisher) => {
+                let publisher = id_of(number, publisher);
                 self.apply(seq, InputEvent::Closed { publisher }, observe);
+            }
+            _ if number != 0 => {}
+            SubscriberEvent::MachineReport { publisher, payload, .. } => {
+                self.on_replica(seq, publisher, payload, observe);
             }
             SubscriberEvent::Day { mark, .. } if mark.is_start => {
                 self.apply(seq, InputEvent::DayStart { name: mark.name }, observe);
@@ -305,7 +310,7 @@ impl<M: StateMachine> MachineCore<M> {
     /// A name is opened that is not a gateway's client. The machine's own names are not inputs.
     fn on_opened(
         &mut self,
-        seq: Seq,
+        (seq, stream): (Seq, usize),
         (publisher, incarnation, name): (PublisherId, u32, &str),
         observe: Observe<'_>,
     ) {
@@ -313,19 +318,29 @@ impl<M: StateMachine> MachineCore<M> {
             Some("") => {}
             Some(rest) if rest.starts_with("/replica/") => {
                 let number = rest["/replica/".len()..].parse().ok();
-                self.replicas.extend(number.map(|number| (publisher, number)));
+                self.replicas.extend(number.filter(|_| stream == 0).map(|number| (publisher, number)));
             }
-            _ => self.apply(seq, InputEvent::Opened { publisher, incarnation, name }, observe),
+            _ => {
+                let publisher = id_of(stream, publisher);
+                self.apply(seq, InputEvent::Opened { publisher, incarnation, name }, observe);
+            }
         }
     }
 
-    fn on_message(&mut self, message: &Message<'_>, clients: &Clients, observe: Observe<'_>) {
-        let Message { seq, publisher, publisher_seq, destination, payload, .. } = *message;
-        if self.replicas.contains_key(&publisher) {
+    fn on_message(
+        &mut self,
+        (seq, number): (Seq, usize),
+        message: &Message<'_>,
+        clients: &Clients,
+        observe: Observe<'_>,
+    ) {
+        let Message { publisher, publisher_seq, destination, payload, .. } = *message;
+        if number == 0 && self.replicas.contains_key(&publisher) {
             // Replicas of earlier releases address their reports to the machine.
             self.on_replica(seq, publisher, payload, observe);
-        } else if !self.outputs.is_own(message) {
+        } else if number != 0 || !self.outputs.is_own(message) {
             let user = clients.get(publisher).map(|client| client.user.as_str());
+            let publisher = id_of(number, publisher);
             let event = InputEvent::Message { publisher, publisher_seq, destination, user, payload };
             self.apply(seq, event, observe);
         }
@@ -405,7 +420,13 @@ impl<M: StateMachine> MachineCore<M> {
     ///
     /// # Errors
     /// Those of `out` and of the machine.
-    pub fn save(&self, cursor: Cursor, deliver_next: Seq, out: &mut impl Write) -> io::Result<()> {
+    pub fn save(
+        &self,
+        cursor: impl Into<SnapshotCursor>,
+        deliver_next: Seq,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let cursor = cursor.into();
         let mut parts = Vec::new();
         self.outputs.save(deliver_next, &mut parts);
         self.clients.save(&mut parts);
@@ -417,6 +438,9 @@ impl<M: StateMachine> MachineCore<M> {
         for (publisher, replica) in &self.replicas {
             parts.extend_from_slice(&publisher.to_le_bytes());
             parts.push(*replica);
+        }
+        if cursor.stream().is_none() {
+            self.others.save(&mut parts);
         }
         // It is last, and absent if no copy has settings, so that an earlier release reads these snapshots.
         if let Some((replica, settings)) = self.first_settings.clone() {
@@ -439,10 +463,10 @@ impl<M: StateMachine> MachineCore<M> {
     /// [`verify_snapshot`](crate::verify_snapshot) before.
     ///
     /// # Errors
-    /// It is no snapshot of this machine and version, it is damaged, or the restored state is not the saved
-    /// one.
+    /// It is no snapshot of this machine and version, or of a machine that reads one stream; it is damaged,
+    /// or the restored state is not the saved one.
     pub fn restore(settings: MachineSettings, from: &mut impl Read) -> Result<(Self, Cursor), SnapshotError> {
-        Self::restore_by(settings, (M::VERSION, |from| M::restore(from)), from)
+        of_one_stream(Self::restore_by(settings, (M::VERSION, |from| M::restore(from)), from)?)
     }
 
     /// As [`restore`](Self::restore), for a machine of the same kind as `machine`.
@@ -454,6 +478,19 @@ impl<M: StateMachine> MachineCore<M> {
         machine: &M,
         from: &mut impl Read,
     ) -> Result<(Self, Cursor), SnapshotError> {
+        of_one_stream(Self::restore_anywhere(settings, machine, from)?)
+    }
+
+    /// As [`restore_another`](Self::restore_another), of a machine that reads one stream or a set: the cursor
+    /// shows which.
+    ///
+    /// # Errors
+    /// As [`restore`](Self::restore).
+    pub fn restore_anywhere(
+        settings: MachineSettings,
+        machine: &M,
+        from: &mut impl Read,
+    ) -> Result<(Self, SnapshotCursor), SnapshotError> {
         Self::restore_by(settings, (machine.version(), |from| machine.restore_another(from)), from)
     }
 
@@ -461,11 +498,11 @@ impl<M: StateMachine> MachineCore<M> {
         settings: MachineSettings,
         (version, restore): (u32, impl FnOnce(&mut &mut dyn Read) -> io::Result<M>),
         from: &mut impl Read,
-    ) -> Result<(Self, Cursor), SnapshotError> {
+    ) -> Result<(Self, SnapshotCursor), SnapshotError> {
         let (head, parts, machine) =
             snapshot::read(from, (&settings.name, version), |mut from| restore(&mut from))?;
         let mut core = Self::new(settings, machine);
-        core.restore_parts(&parts.bytes, parts.has_relative_timers).ok_or(SnapshotError::Damaged)?;
+        core.restore_parts(&parts, &head.cursor).ok_or(SnapshotError::Damaged)?;
         (core.next, core.time) = (head.next, head.time);
         match core.digest() {
             restored if restored == head.digest => Ok((core, head.cursor)),
@@ -473,12 +510,12 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    fn restore_parts(&mut self, parts: &[u8], has_relative_timers: bool) -> Option<()> {
-        let (outputs, mut rest) = Outputs::restore(&self.settings.name, parts)?;
+    fn restore_parts(&mut self, parts: &SnapshotParts, cursor: &SnapshotCursor) -> Option<()> {
+        let (outputs, mut rest) = Outputs::restore(&self.settings.name, &parts.bytes)?;
         let rest = &mut rest;
         self.outputs = outputs;
         self.clients = Clients::restore(rest)?;
-        self.timers = Timers::restore(rest, has_relative_timers)?;
+        self.timers = Timers::restore(rest, parts.has_relative_timers)?;
         self.agreement = Agreement::restore(self.machine.version(), rest)?;
         let [has_taken_over] = take(rest)?;
         self.in_force = Some(take_u32(rest)?).filter(|_| has_taken_over == 1);
@@ -487,12 +524,21 @@ impl<M: StateMachine> MachineCore<M> {
             let [replica] = take(rest)?;
             self.replicas.insert(publisher, replica);
         }
+        if cursor.stream().is_none() {
+            self.others = OtherStreams::restore(rest)?;
+        }
         if let Some((replica, report)) = rest.split_first() {
             let ReplicaReport::Settings { settings, .. } = ReplicaReport::parse(report)? else { return None };
             self.first_settings = Some((*replica, settings));
         }
         Some(())
     }
+}
+
+fn of_one_stream<M>(
+    (core, cursor): (MachineCore<M>, SnapshotCursor),
+) -> Result<(MachineCore<M>, Cursor), SnapshotError> {
+    Ok((core, cursor.stream().ok_or(SnapshotError::OtherReading)?))
 }
 
 /// The time to which an event sets the stream's time back, if it is that order (CLOCK-2).

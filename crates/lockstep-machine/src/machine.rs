@@ -84,6 +84,7 @@ pub trait StateMachine: Sized {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Input<'a> {
     /// The seq of its entry; for a timer, the seq of the first entry whose time is at or above the timer's.
+    /// For a machine over a set it is the number in the merged order.
     pub seq: Seq,
     /// The stream's time: when the leader stamped that entry, in nanoseconds since the Unix epoch. It
     /// decreases only at an [`InputEvent::TimeSetBack`].
@@ -169,5 +170,12 @@ pub enum InputEvent<'a> {
     Membership {
         /// The number of members from here on.
         members: usize,
+    },
+    /// The first entry of another stream of the set follows: for a machine over a set alone.
+    Stream {
+        /// Its number, from 1, as [`stream_of`](crate::stream_of) returns it for its publishers.
+        number: u8,
+        /// The number of its cluster.
+        cluster: u64,
     },
 }

@@ -15,7 +15,7 @@
 //! nothing until the stream has a report of its version: the first one binds all copies.
 
 use crate::agreement::Parting;
-use crate::core::{MachineCore, MachineFault, MachineNotice, Observe};
+use crate::core::{MachineCore, MachineFault, MachineNotice, MergedInput, Observe};
 use crate::machine::StateMachine;
 use crate::report::{CopySettings, ReplicaReport, SnapshotNotice};
 use lockstep_core::engine::outputs::OutputsEnd;
@@ -233,16 +233,54 @@ impl<M: StateMachine> MachineReplica<M> {
         self.see_to_settings()?;
         let time = self.core.time();
         self.core.on_event(event, observe).map_err(MachineFault::Output)?;
+        self.see_to_core(now, time)?;
+        self.on_end_or_bound(event)
+    }
+
+    /// As [`on_event`](Self::on_event), of the streams of a set in their merged order.
+    ///
+    /// # Errors
+    /// As [`on_event`](Self::on_event), and [`MachineCore::on_merged`].
+    pub fn on_merged(
+        &mut self,
+        now: Nanos,
+        place: MergedInput,
+        event: &SubscriberEvent<'_>,
+        observe: Observe<'_>,
+    ) -> Result<(), MachineFault> {
+        self.see_to_settings()?;
+        let time = self.core.time();
+        self.core.on_merged(place, event, observe)?;
+        self.see_to_core(now, time)?;
+        // The order is read up to its end where the home stream is.
+        if matches!(event, SubscriberEvent::CaughtUp { .. }) && !place.is_home {
+            return Ok(());
+        }
+        match self.on_end_or_bound(event) {
+            Err(MachineFault::Stream(why)) => {
+                Err(MachineFault::Stream(format!("the stream of cluster {}: {why}", place.stream)))
+            }
+            done => done,
+        }
+    }
+
+    /// After an event: its notices, where the time was `before`.
+    fn see_to_core(&mut self, now: Nanos, before: Nanos) -> Result<(), MachineFault> {
         if let Some(why) = self.core.machine().fault() {
             return Err(MachineFault::Machine(why.to_owned()));
         }
         self.see_to_settings()?;
-        if self.core.time() != time {
+        if self.core.time() != before {
             self.read_at = now;
         }
         while let Some(notice) = self.core.next_notice() {
             self.on_notice(now, notice)?;
         }
+        Ok(())
+    }
+
+    /// An event of the subscription that is no input: it ends, or says how far the stream is read.
+    fn on_end_or_bound(&mut self, event: &SubscriberEvent<'_>) -> Result<(), MachineFault> {
         match *event {
             SubscriberEvent::Abandoned { from, oldest, .. } => Err(MachineFault::Abandoned { from, oldest }),
             SubscriberEvent::Refused { why, next } => Err(MachineFault::Stream(format!(

@@ -29,6 +29,40 @@ pub struct SnapshotParts {
     pub has_relative_timers: bool,
 }
 
+/// Where the reading continues behind a snapshot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum SnapshotCursor {
+    /// In one stream.
+    Stream(Cursor),
+    /// In the merged order of a set: the text of a merged cursor.
+    Set(String),
+}
+
+impl SnapshotCursor {
+    /// That in one stream; `None` of a set's.
+    pub fn stream(&self) -> Option<Cursor> {
+        match self {
+            Self::Stream(cursor) => Some(*cursor),
+            Self::Set(_) => None,
+        }
+    }
+}
+
+impl From<Cursor> for SnapshotCursor {
+    fn from(cursor: Cursor) -> Self {
+        Self::Stream(cursor)
+    }
+}
+
+impl fmt::Display for SnapshotCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(cursor) => cursor.fmt(f),
+            Self::Set(cursor) => cursor.fmt(f),
+        }
+    }
+}
+
 /// The beginning of a snapshot.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SnapshotHead {
@@ -37,7 +71,7 @@ pub struct SnapshotHead {
     /// Its version.
     pub version: u32,
     /// Where the subscription continues.
-    pub cursor: Cursor,
+    pub cursor: SnapshotCursor,
     /// The exclusive bound of its entries.
     pub next: Seq,
     /// The stream's time at that bound.
@@ -71,6 +105,8 @@ pub enum SnapshotError {
     Name(String),
     /// It is of another version of the machine.
     Version(u32),
+    /// It is of a machine that reads one stream, and this one reads a set; or the other way round.
+    OtherReading,
     /// The machine refuses it.
     Machine(io::Error),
     /// The restored state has another digest than the saved one: a field is missing in the snapshot, or the
@@ -93,6 +129,10 @@ impl fmt::Display for SnapshotError {
             Self::Version(version) => write!(
                 f,
                 "it is of version {version} of the machine: start that version, or replay the stream from its beginning"
+            ),
+            Self::OtherReading => f.write_str(
+                "it is of a machine that reads one stream, and this one reads a set, or the other way round: give each \
+                 a folder of its own",
             ),
             Self::Machine(error) => write!(f, "the machine refuses it: {error}"),
             Self::Digest { saved, restored } => write!(
@@ -270,7 +310,12 @@ fn part(from: &mut impl Read) -> Result<Vec<u8>, SnapshotError> {
 
 fn parsed(rest: &mut &[u8]) -> Option<SnapshotHead> {
     let (name, version) = (take_text(rest)?, take_u32(rest)?);
-    let cursor = std::str::from_utf8(take_bytes(rest)?).ok()?.parse().ok()?;
+    let cursor = std::str::from_utf8(take_bytes(rest)?).ok()?;
+    let cursor = match cursor.parse() {
+        Ok(cursor) => SnapshotCursor::Stream(cursor),
+        Err(_) if cursor.starts_with("merged:") => SnapshotCursor::Set(cursor.to_owned()),
+        Err(_) => return None,
+    };
     let [next, time, digest] = [take_u64(rest)?, take_u64(rest)?, take_u64(rest)?];
     rest.is_empty().then_some(SnapshotHead { name, version, cursor, next, time, digest })
 }

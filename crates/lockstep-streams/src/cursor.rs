@@ -22,6 +22,19 @@ pub struct MergedCursor {
 }
 
 impl MergedCursor {
+    /// The seq at which the home stream is taken up.
+    pub fn home_next(&self) -> Seq {
+        self.cursors.first().copied().flatten().map_or(self.place.home, |cursor| cursor.seq)
+    }
+
+    /// The cluster of each other stream that is merged, with the seq at which it is taken up.
+    pub fn others(&self) -> impl Iterator<Item = (u64, Seq)> {
+        self.place.streams.iter().enumerate().map(|(at, row)| {
+            let cursor = self.cursors.get(at + 1).copied().flatten();
+            (row.stream, cursor.map_or(row.next, |cursor| cursor.seq))
+        })
+    }
+
     /// The cursor of a stream that goes on at the seq `next`, if this place is there.
     pub(crate) fn cursor_at(&self, stream: u64, next: Seq) -> Option<Cursor> {
         let at = match self.place.streams.iter().position(|row| row.stream == stream) {

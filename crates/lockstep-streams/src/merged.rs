@@ -10,6 +10,7 @@ use lockstep_io::idle::Parker;
 use lockstep_set::{MergePlace, MergedEvent, MergedReader};
 use lockstep_wire::Nanos;
 use std::ops::ControlFlow;
+use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 /// While entries wait, a place from which another reader can begin is taken this often.
@@ -67,6 +68,8 @@ pub struct MergedSubscriber {
     clock: Clock,
     /// Made at the first sleep behind a change of the streams.
     parker: Option<Parker>,
+    /// How often the subscriptions have changed.
+    changes: u64,
 }
 
 impl MergedSubscriber {
@@ -94,6 +97,7 @@ impl MergedSubscriber {
             resumable: (cursor, 0),
             clock: Clock::start(),
             parker: None,
+            changes: 0,
         };
         merged.open_streams()?;
         Ok(merged)
@@ -160,7 +164,7 @@ impl MergedSubscriber {
     /// # Errors
     /// No file descriptor is left.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
-        let due = self.subscriptions.iter().map(|(_, one)| one.due()).min().unwrap_or(timeout).min(timeout);
+        let due = self.due().min(timeout);
         if due.is_zero() {
             return Ok(false);
         }
@@ -172,6 +176,22 @@ impl MergedSubscriber {
             }
         };
         Ok(parker.park(due.as_nanos() as Nanos))
+    }
+
+    /// The time until something of one of the streams is due, even if nothing arrives.
+    pub fn due(&self) -> Duration {
+        self.subscriptions.iter().map(|(_, one)| one.due()).min().unwrap_or(Duration::MAX)
+    }
+
+    /// The sockets of the subscriptions, for a program that waits by itself. They are others once
+    /// [`changes`](Self::changes) is another number.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.subscriptions.iter().flat_map(|(_, one)| one.sockets()).collect()
+    }
+
+    /// How often the subscriptions have changed: the set's list has taken a stream in or out.
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The set, with the names of its streams.
@@ -254,6 +274,7 @@ impl MergedSubscriber {
             subscriptions.push((stream, Subscriber::connect(endpoint, Delivery::Committed, start)?));
         }
         self.parker = None;
+        self.changes += 1;
         Ok(())
     }
 }

@@ -62,13 +62,18 @@ impl StreamSet {
     }
 
     /// The endpoint of the home stream.
-    pub(crate) fn home_endpoint(&self) -> &Endpoint {
+    pub fn home_endpoint(&self) -> &Endpoint {
         &self.streams[0].1
     }
 
     /// The name of the stream of a cluster; empty if the set has none.
     pub fn name_of(&self, cluster: u64) -> &str {
         self.of_cluster(cluster).map_or("", |(name, _)| name)
+    }
+
+    /// The endpoint of the stream of a cluster; `None`: the set has none.
+    pub fn endpoint_of(&self, cluster: u64) -> Option<&Endpoint> {
+        self.of_cluster(cluster).map(|(_, endpoint)| endpoint)
     }
 
     /// The name and the endpoint of the stream of a cluster.

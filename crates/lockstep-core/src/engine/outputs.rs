@@ -223,11 +223,21 @@ impl Outputs {
     /// # Errors
     /// The stream has other outputs than this state.
     pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Result<bool, Divergence> {
-        if let Some(seq) = event.seq() {
-            if seq < self.taken_next {
-                return Ok(false);
-            }
-            self.at = seq;
+        match event.seq() {
+            Some(seq) => self.on_entry(seq, event),
+            None => Ok(true),
+        }
+    }
+
+    /// As [`Outputs::on_event`], of an entry of the stream into which the outputs go, where the state reads
+    /// several streams in one order: `at` is the entry's number in that order. Where this describes entries
+    /// by seqs, these are then such numbers.
+    ///
+    /// # Errors
+    /// As [`Outputs::on_event`].
+    pub fn on_entry(&mut self, at: Seq, event: &SubscriberEvent<'_>) -> Result<bool, Divergence> {
+        if !self.on_foreign_entry(at) {
+            return Ok(false);
         }
         match *event {
             SubscriberEvent::Opened { publisher, name, last, .. } if name == self.name => {
@@ -242,9 +252,18 @@ impl Outputs {
         Ok(true)
     }
 
+    /// As [`Outputs::on_entry`], of an entry of another stream of that order.
+    pub fn on_foreign_entry(&mut self, at: Seq) -> bool {
+        let is_news = at >= self.taken_next;
+        if is_news {
+            self.at = at;
+        }
+        is_news
+    }
+
     /// A message of the application's name. Behind one that is in doubt nothing is compared.
     fn on_own(&mut self, message: &Message<'_>) -> Result<(), Divergence> {
-        let (seq, output) = (message.seq, self.count + 1);
+        let (seq, output) = (self.at, self.count + 1);
         if self.doubt.is_some() {
             return Ok(());
         }

@@ -7,5 +7,6 @@ mod demo;
 mod dev;
 mod merged;
 mod orders;
+mod set_machine;
 mod streams;
 mod watch;

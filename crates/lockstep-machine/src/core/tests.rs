@@ -141,3 +141,142 @@ fn a_copy_that_continues_from_a_snapshot_sets_its_timers_back_alike() {
     assert_eq!(restored.next_timer(), Some(RIGHT + 10 * SECOND));
     assert_eq!((restored.digest(), restored.time()), (live.digest(), live.time()));
 }
+
+/// It remembers its inputs in words, and answers each message.
+#[derive(Default, PartialEq, Debug)]
+struct Witness(Vec<String>);
+
+impl StateMachine for Witness {
+    const VERSION: u32 = 1;
+
+    fn apply(&mut self, input: &Input<'_>, output: &mut Output) {
+        let Input { seq, time, event } = *input;
+        let event = match event {
+            InputEvent::Message { publisher, payload, .. } => {
+                output.publish(publisher, payload);
+                output.timer_after(1, 5, b"");
+                format!("{} by {publisher:x}", String::from_utf8_lossy(payload))
+            }
+            other => format!("{other:?}"),
+        };
+        self.0.push(format!("{seq} at {time}: {event}"));
+    }
+
+    fn snapshot(&self, out: &mut impl Write) -> io::Result<()> {
+        write!(out, "{}", self.0.join("\n"))
+    }
+
+    fn restore(from: &mut impl Read) -> io::Result<Self> {
+        let mut text = String::new();
+        from.read_to_string(&mut text)?;
+        Ok(Self(text.lines().map(str::to_owned).collect()))
+    }
+}
+
+const HOME: u64 = 10;
+
+fn witness_settings() -> MachineSettings {
+    MachineSettings { name: "witness".into(), digest_every: 1_000 }
+}
+
+/// The events of two streams in their merged order: the cluster, the merged number, the time, the event.
+fn merged_events() -> Vec<(u64, Seq, Nanos, SubscriberEvent<'static>)> {
+    let opened = |publisher, name| SubscriberEvent::Opened {
+        seq: 1,
+        timestamp: 1,
+        publisher,
+        incarnation: 1,
+        nonce: [0; 2],
+        last: 0,
+        name,
+    };
+    let message = |publisher, publisher_seq, payload| {
+        let (seq, destination, timestamp) = (7, 0, 1);
+        SubscriberEvent::Message(Message { seq, publisher, publisher_seq, destination, timestamp, payload })
+    };
+    let day = SubscriberEvent::Day {
+        seq: 9,
+        timestamp: 1,
+        mark: lockstep_wire::DayMark { is_start: false, name: "" },
+    };
+    vec![
+        (HOME, 1, 100, opened(1, "witness")),
+        (HOME, 2, 100, opened(2, "orders")),
+        (HOME, 3, 100, message(2, 1, b"of home")),
+        // Its own output, and a message of another stream whose publisher has the same id there.
+        (
+            HOME,
+            4,
+            101,
+            SubscriberEvent::Message(Message {
+                seq: 4,
+                publisher: 1,
+                publisher_seq: 1,
+                destination: 2,
+                timestamp: 101,
+                payload: b"of home",
+            }),
+        ),
+        (20, 5, 101, opened(1, "witness/replica/1")),
+        (20, 6, 101, message(1, 1, b"of another")),
+        (20, 7, 101, opened(2, "client/alice")),
+        (20, 8, 101, day),
+        (HOME, 9, 106, day),
+        (30, 10, 106, message(2, 1, b"of a third")),
+    ]
+}
+
+fn read(core: &mut MachineCore<Witness>, from: Seq) {
+    for (stream, number, time, event) in merged_events() {
+        let place = MergedInput { stream, is_home: stream == HOME, number: Some(number), time };
+        if number >= from {
+            core.on_merged(place, &event, &mut |_, _| {}).expect("its own outputs come back");
+        }
+    }
+}
+
+#[test]
+fn a_machine_over_a_set_has_one_order_one_time_and_one_space_of_publishers() {
+    let mut core = MachineCore::new(witness_settings(), Witness::default());
+    read(&mut core, 1);
+    let expected = [
+        "2 at 100: Opened { publisher: 2, incarnation: 1, name: \"orders\" }",
+        "3 at 100: of home by 2",
+        "5 at 101: Stream { number: 1, cluster: 20 }",
+        "6 at 101: of another by 1000001",
+        "7 at 101: Opened { publisher: 16777218, incarnation: 1, name: \"client/alice\" }",
+        "9 at 106: Timer { key: 1, due: 106, payload: [] }",
+        "9 at 106: DayEnd",
+        "10 at 106: Stream { number: 2, cluster: 30 }",
+        "10 at 106: of a third by 2000002",
+    ];
+    assert_eq!(core.machine().0, expected);
+    assert_eq!([2, 0x100_0001, 0x200_0002].map(stream_of), [0, 1, 2]);
+    assert_eq!((core.next(), core.outputs.produced()), (11, 3));
+}
+
+#[test]
+fn a_machine_over_a_set_goes_on_from_a_snapshot_at_any_entry_with_the_numbers_of_its_streams() {
+    let mut whole = MachineCore::new(witness_settings(), Witness::default());
+    read(&mut whole, 1);
+    for at in 1..=merged_events().len() {
+        let mut core = MachineCore::new(witness_settings(), Witness::default());
+        for (stream, number, time, event) in merged_events().into_iter().take(at) {
+            let place = MergedInput { stream, is_home: stream == HOME, number: Some(number), time };
+            core.on_merged(place, &event, &mut |_, _| {}).expect("its own outputs come back");
+        }
+        let mut file = Vec::new();
+        let cursor = SnapshotCursor::Set("merged:1;x".into());
+        core.save(cursor.clone(), core.next(), &mut file).expect("memory");
+        let refused = MachineCore::<Witness>::restore(witness_settings(), &mut &file[..]);
+        assert!(matches!(refused, Err(SnapshotError::OtherReading)), "behind {at}");
+        let machine = Witness::default();
+        let (mut core, found) =
+            MachineCore::restore_anywhere(witness_settings(), &machine, &mut &file[..]).expect("a snapshot");
+        assert_eq!(found, cursor);
+        // What the snapshot has may be read again.
+        read(&mut core, 1);
+        assert_eq!(core.machine(), whole.machine(), "behind {at}");
+        assert_eq!(core.digest(), whole.digest(), "behind {at}");
+    }
+}

@@ -452,7 +452,7 @@ impl EdgeNode {
         }
         self.snapshots.push_back(snapshot);
         let head = SnapshotHead::read(&mut &self.snapshots.front()?[..]);
-        head.map(|head| head.cursor.seq).ok()
+        Some(head.ok()?.cursor.stream()?.seq)
     }
 }
 
