@@ -244,7 +244,7 @@ fn a_machine_over_a_set_has_one_order_one_time_and_one_space_of_publishers() {
         "3 at 100: of home by 2",
         "5 at 101: Stream { number: 1, cluster: 20 }",
         "6 at 101: of another by 1000001",
-        "7 at 101: Opened { publisher: 16777218, incarnation: 1, name: \"client/alice\" }",
+        "7 at 101: Connected { user: \"alice\", publisher: 16777218 }",
         "9 at 106: Timer { key: 1, due: 106, payload: [] }",
         "9 at 106: DayEnd",
         "10 at 106: Stream { number: 2, cluster: 30 }",
