@@ -61,6 +61,7 @@ func TestMisuses(t *testing.T) {
 	_, err = publisher.PollBatch(-1)
 	answer("negative-limit", err)
 	cursorFiles(t)
+	merged(t)
 	requests(t, endpoint)
 	publisher.Close()
 	_, err = publisher.Publish(id, nil, Everybody)
@@ -148,6 +149,34 @@ func cursorFiles(t *testing.T) {
 	answer("file-closed", file.Save(Cursor{}))
 }
 
+// merged misuses a merged subscriber of the file of one cluster, which is a set of one stream.
+func merged(t *testing.T) {
+	_, err := ConnectMergedSubscriber("", "here", time.Second)
+	answer("merged-start", err)
+	_, err = ConnectMergedSubscriber("", "live", -time.Millisecond)
+	answer("merged-negative-connect", err)
+	merged, err := ConnectMergedSubscriber("", "beginning", 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer("merged-negative-wait", merged.Wait(-time.Millisecond))
+	_, err = merged.PollBatch(-1)
+	answer("merged-negative-limit", err)
+	answer("merged-two-threads", beside(merged.Wait, func() error {
+		_, err := merged.NextNumber()
+		return err
+	}))
+	merged.Close()
+	_, err = merged.PollBatch(64)
+	answer("merged-closed", err)
+	_, name := merged.StreamName(1)
+	if name == nil || name.Error() != err.Error() {
+		t.Fatal(name)
+	}
+	merged.Close()
+	answer("merged-close-twice", nil)
+}
+
 func connect(endpoint *Endpoint, seq uint64) error {
 	subscriber, err := ConnectSubscriber(endpoint, From(seq), Committed)
 	if err == nil {
@@ -158,17 +187,25 @@ func connect(endpoint *Endpoint, seq uint64) error {
 
 // twoThreads calls the handle while another goroutine is in a call with it.
 func twoThreads(publisher *Publisher) error {
+	return beside(publisher.Wait, func() error {
+		_, err := publisher.IsDrained()
+		return err
+	})
+}
+
+// beside makes a call while another goroutine waits with the same handle.
+func beside(wait func(time.Duration) error, ask func() error) error {
 	isOver, done := int32(0), make(chan struct{})
 	go func() {
 		defer close(done)
 		for atomic.LoadInt32(&isOver) == 0 {
-			publisher.Wait(200 * time.Millisecond)
+			wait(200 * time.Millisecond)
 		}
 	}()
 	var err error
 	for tries := 0; tries < 1000 && err == nil; tries++ {
 		time.Sleep(time.Millisecond)
-		_, err = publisher.IsDrained()
+		err = ask()
 	}
 	atomic.StoreInt32(&isOver, 1)
 	<-done

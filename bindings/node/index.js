@@ -9,6 +9,7 @@ const native = require('./lockstep.node');
 
 const EVERYBODY = 0;
 const ROW = 64;
+const PLACE = 24;
 
 /** The events of one poll, in the order of the stream. Nothing changes them later. */
 class Batch {
@@ -42,6 +43,27 @@ class Batch {
 
   * [Symbol.iterator]() {
     for (let index = 0; index < this.length; index++) yield this.event(index);
+  }
+}
+
+/** The events of one poll in the merged order of a set. Nothing changes them later. */
+class MergedBatch extends Batch {
+  constructor([work, rows, payloads, places]) {
+    super([work, rows, payloads]);
+    this.places = places;
+  }
+
+  /**
+   * An event as an object, and its place in the order: its merged `number` (0n of an event that stands for no entry), the
+   * merged `time`, and its `stream`, the number of the cluster; all of type BigInt.
+   */
+  event(index) {
+    const event = super.event(index);
+    const at = index * PLACE;
+    event.number = this.places.readBigUInt64LE(at);
+    event.time = this.places.readBigUInt64LE(at + 8);
+    event.stream = this.places.readBigUInt64LE(at + 16);
+    return event;
   }
 }
 
@@ -204,6 +226,63 @@ class Participant extends Reading(Publishing(StreamHandle)) {
 }
 
 /**
+ * Delivers the streams of a set in their merged order, as committed: each entry has a number there, from 1 without holes,
+ * which is the same for all readers. Each stream's own order is kept, and a stream that is idle or stalled holds up no other
+ * one. A program that reads one stream uses a Subscriber.
+ */
+class MergedSubscriber {
+  #handle;
+
+  constructor(handle) {
+    this.#handle = handle;
+  }
+
+  /**
+   * Reads the set of the file at `path` (null: the one that LOCKSTEP_CONFIG names, or /etc/lockstep/lockstep.toml), and opens
+   * the streams that are merged at `start`: 'live', a moment ago, which is looked for at most for `timeoutMs`; 'beginning', at
+   * the first entry of the home stream; or what cursor() of an earlier handle has returned.
+   */
+  static connect({ path = null, start = 'live', timeoutMs = Default.TIMEOUT_MS } = {}) {
+    return new MergedSubscriber(native.connectMerged(path, start, timeoutMs));
+  }
+
+  /** One turn: receives from each stream, and returns at most `limit` messages and every other event. Never blocks. */
+  pollBatch(limit = Default.BATCH_LIMIT) {
+    return new MergedBatch(native.mergedPollBatch(this.#handle, limit));
+  }
+
+  /** Blocks this thread until there is something to poll for. */
+  wait(timeoutMs) {
+    return native.mergedWait(this.#handle, timeoutMs) === 1;
+  }
+
+  /** The place behind the last event as a text, for the start of a later handle. */
+  cursor() {
+    return native.mergedCursor(this.#handle);
+  }
+
+  /** The number that the next merged entry gets, a BigInt. */
+  nextNumber() {
+    return native.mergedNextNumber(this.#handle);
+  }
+
+  /** Whether the subscription of a stream has ended, and the merged order with it: the event before gave the reason. */
+  isEnded() {
+    return native.mergedIsEnded(this.#handle) === 1;
+  }
+
+  /** The name of the stream of a cluster in the set's file; empty if the set has none. */
+  streamName(stream) {
+    return native.mergedStreamName(this.#handle, stream);
+  }
+
+  /** Frees it and closes its sockets. */
+  close() {
+    native.close(this.#handle);
+  }
+}
+
+/**
  * The file in which a program stores the cursor behind what it has processed, for its next start. Each save replaces it as
  * a whole, and one process has it at a time, by a lock on the file beside it whose name ends with `.lock`. What a program
  * had processed since the last save comes again after a crash.
@@ -258,6 +337,8 @@ module.exports = {
   EVERYBODY,
   Endpoint,
   Kind,
+  MergedBatch,
+  MergedSubscriber,
   Participant,
   Publisher,
   Status,

@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER, PARTICIPANT, CURSOR_FILE };
+enum kind { ENDPOINT, PUBLISHER, SUBSCRIBER, PARTICIPANT, MERGED_SUBSCRIBER, CURSOR_FILE };
 
 struct handle {
     enum kind kind;
     union {
         lockstep_endpoint *endpoint;
         lockstep_participant *participant; /* of all three kinds */
+        lockstep_merged_subscriber *merged_subscriber;
         lockstep_cursor_file *cursor_file;
     } of;
 };
@@ -114,6 +115,7 @@ static void close_handle(struct handle *handle) {
     case PUBLISHER:
     case SUBSCRIBER:
     case PARTICIPANT: lockstep_participant_close(&handle->of.participant); break;
+    case MERGED_SUBSCRIBER: lockstep_merged_subscriber_close(&handle->of.merged_subscriber); break;
     case CURSOR_FILE: lockstep_cursor_file_close(&handle->of.cursor_file); break;
     }
 }
@@ -313,24 +315,35 @@ static napi_value request(napi_env env, napi_callback_info info) {
     return status == LOCKSTEP_STATUS_OK ? NULL : fail_last(env, status);
 }
 
-/* (handle, limit) -> [work, rows, payloads]: new Buffers, which nothing changes later. */
+/* Appends a new Buffer with these bytes to an array. */
+static bool push(napi_env env, napi_value array, const void *bytes, size_t len) {
+    napi_value part;
+    uint32_t at;
+    return napi_create_buffer_copy(env, len, bytes, NULL, &part) == napi_ok &&
+           napi_get_array_length(env, array, &at) == napi_ok && napi_set_element(env, array, at, part) == napi_ok;
+}
+
+/* [work, rows, payloads]: new Buffers, which nothing changes later. */
+static napi_value of_batch(napi_env env, int64_t work, const lockstep_batch *batch) {
+    napi_value result;
+    if (work < 0) return fail_last(env, (lockstep_status)-work);
+    if (napi_create_array(env, &result) != napi_ok ||
+        napi_set_element(env, result, 0, of_int64(env, work)) != napi_ok ||
+        !push(env, result, batch->events, batch->len * sizeof *batch->events) ||
+        !push(env, result, batch->bytes, batch->bytes_len))
+        return NULL;
+    return result;
+}
+
+/* (handle, limit) -> [work, rows, payloads]. */
 static napi_value poll_batch(napi_env env, napi_callback_info info) {
-    napi_value values[ARGUMENTS_MAX], result, part;
+    napi_value values[ARGUMENTS_MAX];
     uint32_t limit;
     if (!arguments(env, info, 2, values)) return NULL;
     const struct handle *handle = stream_of(env, values[0]);
     if (handle == NULL || !uint32_of(env, values[1], "the limit is no number of 32 bits", &limit)) return NULL;
     lockstep_batch batch = {0};
-    int64_t work = lockstep_participant_poll_batch(handle->of.participant, limit, &batch);
-    if (work < 0) return fail_last(env, (lockstep_status)-work);
-    if (napi_create_array_with_length(env, 3, &result) != napi_ok ||
-        napi_set_element(env, result, 0, of_int64(env, work)) != napi_ok ||
-        napi_create_buffer_copy(env, batch.len * sizeof *batch.events, batch.events, NULL, &part) != napi_ok ||
-        napi_set_element(env, result, 1, part) != napi_ok ||
-        napi_create_buffer_copy(env, batch.bytes_len, batch.bytes, NULL, &part) != napi_ok ||
-        napi_set_element(env, result, 2, part) != napi_ok)
-        return NULL;
-    return result;
+    return of_batch(env, lockstep_participant_poll_batch(handle->of.participant, limit, &batch), &batch);
 }
 
 /* (handle, milliseconds) -> 1 if a datagram has arrived. */
@@ -437,6 +450,106 @@ static napi_value cursor_file_save(napi_env env, napi_callback_info info) {
     return status == LOCKSTEP_STATUS_OK ? NULL : fail_last(env, status);
 }
 
+/* ------------------------------------------------------------------------ the merged order of a set */
+
+/* (path or null, start, milliseconds). */
+static napi_value connect_merged(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    napi_valuetype type;
+    uint32_t timeout;
+    if (!arguments(env, info, 3, values) || napi_typeof(env, values[0], &type) != napi_ok ||
+        !uint32_of(env, values[2], "the timeout is no number of milliseconds", &timeout))
+        return NULL;
+    bool has_path = type != napi_null && type != napi_undefined;
+    char *path = has_path ? text_of(env, values[0], LOCKSTEP_STATUS_ARGUMENT, "the path is no text") : NULL;
+    if (has_path && path == NULL) return NULL;
+    char *start = text_of(env, values[1], LOCKSTEP_STATUS_ARGUMENT, "the start is no text");
+    if (start == NULL) {
+        free(path);
+        return NULL;
+    }
+    struct handle handle = {.kind = MERGED_SUBSCRIBER};
+    lockstep_status status =
+        lockstep_merged_subscriber_connect(path, start, nanos(timeout), &handle.of.merged_subscriber);
+    free(path);
+    free(start);
+    return of_handle(env, status, handle);
+}
+
+/* The merged subscriber that is the first argument; NULL: an error is thrown. */
+static const struct handle *merged_of(napi_env env, napi_callback_info info, size_t wanted, napi_value *values) {
+    return arguments(env, info, wanted, values) ? handle_of(env, values[0], MERGED_SUBSCRIBER) : NULL;
+}
+
+/* (merged subscriber, limit) -> [work, rows, payloads, places]. */
+static napi_value merged_poll_batch(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    uint32_t limit;
+    const struct handle *handle = merged_of(env, info, 2, values);
+    if (handle == NULL || !uint32_of(env, values[1], "the limit is no number of 32 bits", &limit)) return NULL;
+    lockstep_merged_batch merged = {0};
+    int64_t work = lockstep_merged_subscriber_poll_batch(handle->of.merged_subscriber, limit, &merged);
+    napi_value result = of_batch(env, work, &merged.batch);
+    if (result == NULL || !push(env, result, merged.places, merged.batch.len * sizeof *merged.places)) return NULL;
+    return result;
+}
+
+/* (merged subscriber, milliseconds) -> 1 if a datagram has arrived. */
+static napi_value merged_wait(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    uint32_t timeout;
+    const struct handle *handle = merged_of(env, info, 2, values);
+    if (handle == NULL || !uint32_of(env, values[1], "the timeout is no number of milliseconds", &timeout)) return NULL;
+    return number_or_fail(env, lockstep_merged_subscriber_wait(handle->of.merged_subscriber, nanos(timeout)));
+}
+
+/* (merged subscriber) -> a text. */
+static napi_value merged_cursor(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX], result = NULL;
+    const struct handle *handle = merged_of(env, info, 1, values);
+    if (handle == NULL) return NULL;
+    const char *text = NULL;
+    lockstep_status status = lockstep_merged_subscriber_cursor(handle->of.merged_subscriber, &text);
+    if (status != LOCKSTEP_STATUS_OK) return fail_last(env, status);
+    napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &result);
+    return result;
+}
+
+/* (merged subscriber) -> a BigInt. */
+static napi_value merged_next_number(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX], result = NULL;
+    const struct handle *handle = merged_of(env, info, 1, values);
+    if (handle == NULL) return NULL;
+    int64_t next = lockstep_merged_subscriber_next_number(handle->of.merged_subscriber);
+    if (next < 0) return fail_last(env, (lockstep_status)-next);
+    napi_create_bigint_uint64(env, (uint64_t)next, &result);
+    return result;
+}
+
+static napi_value merged_is_ended(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX];
+    const struct handle *handle = merged_of(env, info, 1, values);
+    return handle == NULL ? NULL
+                          : number_or_fail(env, lockstep_merged_subscriber_is_ended(handle->of.merged_subscriber));
+}
+
+/* (merged subscriber, cluster as a BigInt) -> a text. */
+static napi_value merged_stream_name(napi_env env, napi_callback_info info) {
+    napi_value values[ARGUMENTS_MAX], result = NULL;
+    uint64_t stream = 0;
+    bool is_whole = false;
+    const struct handle *handle = merged_of(env, info, 2, values);
+    if (handle == NULL) return NULL;
+    if (napi_get_value_bigint_uint64(env, values[1], &stream, &is_whole) != napi_ok || !is_whole)
+        return fail_argument(env, "the stream is no BigInt of 64 bits");
+    /* The failure of every call behind close. */
+    if (handle->of.merged_subscriber == NULL)
+        return number_or_fail(env, lockstep_merged_subscriber_next_number(NULL));
+    const char *name = lockstep_merged_subscriber_stream_name(handle->of.merged_subscriber, stream);
+    napi_create_string_utf8(env, name, NAPI_AUTO_LENGTH, &result);
+    return result;
+}
+
 static napi_value version(napi_env env, napi_callback_info info) {
     (void)info;
     napi_value result = NULL;
@@ -469,6 +582,13 @@ static const struct {
     {"cursorFileOpen", cursor_file_open},
     {"cursorFileCursor", cursor_file_cursor},
     {"cursorFileSave", cursor_file_save},
+    {"connectMerged", connect_merged},
+    {"mergedPollBatch", merged_poll_batch},
+    {"mergedWait", merged_wait},
+    {"mergedCursor", merged_cursor},
+    {"mergedNextNumber", merged_next_number},
+    {"mergedIsEnded", merged_is_ended},
+    {"mergedStreamName", merged_stream_name},
     {"version", version},
 };
 

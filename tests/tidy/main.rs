@@ -110,14 +110,14 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "crates/lockstep-bridge/src/",
         &["wire", "client", "names", "config", "io", "schema", "moldudp64"],
     ),
-    ("flat", "bindings/flat/src/", &["client"]),
-    ("c", "bindings/c/src/", &["process", "client", "app", "sim", "flat"]),
+    ("flat", "bindings/flat/src/", &["client", "streams"]),
+    ("c", "bindings/c/src/", &["process", "client", "streams", "app", "sim", "flat"]),
     (
         "python",
         "bindings/python/src/",
         &[
-            "wire", "engine", "io", "config", "node", "client", "machine", "app", "sim", "metrics", "flat",
-            "schema",
+            "wire", "engine", "io", "config", "node", "client", "streams", "machine", "app", "sim",
+            "metrics", "flat", "schema",
         ],
     ),
     (

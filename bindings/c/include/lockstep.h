@@ -335,6 +335,11 @@ typedef struct lockstep_cursor_file lockstep_cursor_file;
 // need it afterwards.
 typedef struct lockstep_endpoint lockstep_endpoint;
 
+// Delivers the streams of a set in their merged order, as committed: each entry has a number there, from 1
+// without holes, which is the same for all readers. Each stream's own order is kept, and a stream that is
+// idle or stalled holds up no other one. A program that reads one stream uses a `lockstep_subscriber`.
+typedef struct lockstep_merged_subscriber lockstep_merged_subscriber;
+
 // Collects the effects of an input while it is applied.
 typedef struct lockstep_output lockstep_output;
 
@@ -450,6 +455,35 @@ typedef lockstep_participant lockstep_publisher;
 
 // Delivers the stream: a `lockstep_participant` that only reads.
 typedef lockstep_participant lockstep_subscriber;
+
+// The place of an event in the merged order of a set. Little-endian, without padding.
+typedef struct {
+    // The merged number of the entry, from 1 without holes; 0 of an event that stands for no entry. What one
+    // entry says in several events has one number.
+    uint64_t number;
+    // The merged time: the greatest timestamp so far, nanoseconds since the Unix epoch. It never falls.
+    uint64_t time;
+    // The number of the stream's cluster.
+    uint64_t stream;
+} lockstep_place;
+
+// Receives one event of the merged order with its place there. `payload` has `event->payload_len` bytes; all
+// of it is valid until the call returns. Returns true to go on, false to leave what follows for the next poll.
+// It may close the handle whose poll runs it: then it is freed when the poll has ended. All else with that
+// handle is refused with `LOCKSTEP_STATUS_IN_USE`, but `…_stream_name`. It does not leave by an exception or
+// `longjmp`.
+typedef bool (*lockstep_on_merged)(void *context,
+                                   const lockstep_place *place,
+                                   const lockstep_event *event,
+                                   const uint8_t *payload);
+
+// Events of one poll in the merged order. All of it is valid until the next call with the handle.
+typedef struct {
+    // The events.
+    lockstep_batch batch;
+    // The place of each; NULL without one.
+    const lockstep_place *places;
+} lockstep_merged_batch;
 
 // The settings of a replica. `lockstep_app_settings_init` fills them with the defaults; what differs is
 // changed behind it. Texts belong to the caller, until the call that is given the settings returns.
@@ -1194,6 +1228,87 @@ lockstep_status lockstep_cursor_file_save(lockstep_cursor_file *file, const lock
 // # Safety
 // `*file` is NULL or a handle that is not closed.
 void lockstep_cursor_file_close(lockstep_cursor_file **file);
+
+// Reads the set of the file at `path` (NULL: the one that `LOCKSTEP_CONFIG` names, or
+// `/etc/lockstep/lockstep.toml`), and opens the streams that are merged at `start`. A file without
+// `[[streams]]` is a set of one stream. Variables `LOCKSTEP_…` replace single keys, except `LOCKSTEP_STREAM`.
+//
+// `start` is `live` (NULL: that), behind the newest cut of which it is certain that it counts, which is looked
+// for at most for `timeout_ns`; `beginning`, at the first entry of the home stream; or the text of a
+// `lockstep_merged_subscriber_cursor`.
+//
+// # Safety
+// `path` and `start` are NULL, or end with 0; `out` may be written to.
+lockstep_status lockstep_merged_subscriber_connect(const char *path,
+                                                   const char *start,
+                                                   uint64_t timeout_ns,
+                                                   lockstep_merged_subscriber **out);
+
+// Frees the handle, closes its sockets, and sets `*merged_subscriber` to NULL.
+//
+// # Safety
+// `*merged_subscriber` is NULL or a handle that is not closed.
+void lockstep_merged_subscriber_close(lockstep_merged_subscriber **merged_subscriber);
+
+// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram of
+// one of the streams has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed.
+int64_t lockstep_merged_subscriber_wait(lockstep_merged_subscriber *merged_subscriber,
+                                        uint64_t timeout_ns);
+
+// One turn: receives from each stream, and calls `on_event` for at most `limit` messages and for every other
+// event, in the merged order. Never blocks. Returns the work done (0: an idle turn), or a failure as a
+// negative `lockstep_status`: a list names a stream that this program's file does not have, or its device
+// cannot be opened.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed.
+int64_t lockstep_merged_subscriber_poll(lockstep_merged_subscriber *merged_subscriber,
+                                        size_t limit,
+                                        lockstep_on_merged on_event,
+                                        void *context);
+
+// One turn as `lockstep_merged_subscriber_poll`, whose events are stored in memory of the handle: `*out`
+// describes it, until the next call with this handle. A batch has at most `limit` messages, and is full with
+// 256 KiB of payloads. Where a turn has brought events before it failed, they are stored, and the next turn
+// fails.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed; `out` may be written to.
+int64_t lockstep_merged_subscriber_poll_batch(lockstep_merged_subscriber *merged_subscriber,
+                                              size_t limit,
+                                              lockstep_merged_batch *out);
+
+// Stores at `out` the place behind the last delivered event as a text of a few hundred characters, in memory
+// of the handle, until the next call with it. A later handle that begins there delivers what this one has not.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed; `out` may be written to.
+lockstep_status lockstep_merged_subscriber_cursor(lockstep_merged_subscriber *merged_subscriber,
+                                                  const char **out);
+
+// The number that the next merged entry gets; a failure is a negative `lockstep_status`.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed.
+int64_t lockstep_merged_subscriber_next_number(lockstep_merged_subscriber *merged_subscriber);
+
+// 1 if the subscription of a stream has ended (the event before gave the reason), and the merged order with
+// it, 0 if not, or a failure as a negative `lockstep_status`.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed.
+int64_t lockstep_merged_subscriber_is_ended(lockstep_merged_subscriber *merged_subscriber);
+
+// The name of the stream of a cluster in the set's file, valid until the handle is freed; empty if the set has
+// none, or for NULL. A callback of this handle may call it.
+//
+// # Safety
+// `merged_subscriber` is NULL or a handle that is not closed.
+const char *lockstep_merged_subscriber_stream_name(const lockstep_merged_subscriber *merged_subscriber,
+                                                   uint64_t stream);
 
 // Publishes a message to a destination: `LOCKSTEP_EVERYBODY`, a publisher, or a channel. It is in the stream
 // once, whichever copies of the machine run.

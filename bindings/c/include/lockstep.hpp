@@ -153,9 +153,30 @@ struct event {
     bool is(lockstep_event_kind kind) const noexcept { return row.kind == static_cast<std::uint32_t>(kind); }
 };
 
+/// An event of the merged order of a set, and its place there.
+struct merged_event : event {
+    const lockstep_place& place;
+};
+
+/// The events of a batch, one by one.
+template <class B>
+class batch_iterator {
+public:
+    batch_iterator(const B* owner, std::size_t at) noexcept : owner_(owner), at_(at) {}
+    auto operator*() const noexcept { return (*owner_)[at_]; }
+    batch_iterator& operator++() noexcept { return ++at_, *this; }
+    bool operator!=(const batch_iterator& other) const noexcept { return at_ != other.at_; }
+
+private:
+    const B* owner_;
+    std::size_t at_;
+};
+
 /// Events of one poll, until the next call with the handle.
 class batch {
 public:
+    using iterator = batch_iterator<batch>;
+
     batch() noexcept : batch_{} {}
     explicit batch(const lockstep_batch& batch) noexcept : batch_(batch) {}
 
@@ -169,23 +190,33 @@ public:
         return {row, {batch_.bytes + row.payload_at, row.payload_len}};
     }
 
-    class iterator {
-    public:
-        iterator(const batch* owner, std::size_t at) noexcept : owner_(owner), at_(at) {}
-        event operator*() const noexcept { return (*owner_)[at_]; }
-        iterator& operator++() noexcept { return ++at_, *this; }
-        bool operator!=(const iterator& other) const noexcept { return at_ != other.at_; }
-
-    private:
-        const batch* owner_;
-        std::size_t at_;
-    };
-
     iterator begin() const noexcept { return {this, 0}; }
     iterator end() const noexcept { return {this, size()}; }
 
 private:
     lockstep_batch batch_;
+};
+
+/// Events of one poll in the merged order of a set, until the next call with the handle.
+class merged_batch {
+public:
+    using iterator = batch_iterator<merged_batch>;
+
+    merged_batch() noexcept : batch_{} {}
+    explicit merged_batch(const lockstep_merged_batch& batch) noexcept : batch_(batch) {}
+
+    std::size_t size() const noexcept { return batch_.batch.len; }
+    bool empty() const noexcept { return batch_.batch.len == 0; }
+    batch events() const noexcept { return batch(batch_.batch); }
+    span<lockstep_place> places() const noexcept { return {batch_.places, batch_.batch.len}; }
+
+    merged_event operator[](std::size_t at) const noexcept { return {events()[at], batch_.places[at]}; }
+
+    iterator begin() const noexcept { return {this, 0}; }
+    iterator end() const noexcept { return {this, size()}; }
+
+private:
+    lockstep_merged_batch batch_;
 };
 
 /// A position in a stream.
@@ -268,17 +299,25 @@ inline result<> done(lockstep_status status) {
 }
 
 /// A callback of C++ behind one of C: its exception waits until the poll has ended.
-template <class F>
+template <class F, class E = event>
 struct caller {
     F& callback;
     std::exception_ptr thrown = nullptr;
 
     static bool on_event(void* context, const lockstep_event* row, const std::uint8_t* payload) noexcept {
+        return give(context, {*row, {payload, row->payload_len}});
+    }
+
+    static bool on_merged(void* context, const lockstep_place* place, const lockstep_event* row,
+                          const std::uint8_t* payload) noexcept {
+        return give(context, {{*row, {payload, row->payload_len}}, *place});
+    }
+
+    static bool give(void* context, const E& event) noexcept {
         auto& self = *static_cast<caller*>(context);
         if (self.thrown) return false;
         try {
-            const event event{*row, {payload, row->payload_len}};
-            if constexpr (std::is_convertible_v<std::invoke_result_t<F&, const lockstep::event&>, bool>) {
+            if constexpr (std::is_convertible_v<std::invoke_result_t<F&, const E&>, bool>) {
                 return std::invoke(self.callback, event);
             } else {
                 std::invoke(self.callback, event);
@@ -709,6 +748,98 @@ public:
     auto request(std::uint32_t id, bytes payload, C&& callback) {
         return request(id, payload, LOCKSTEP_EVERYBODY, default_timeout, callback);
     }
+};
+
+/// Delivers the streams of a set in their merged order, as committed: each entry has a number there, from 1 without holes,
+/// which is the same for all readers. Each stream's own order is kept, and a stream that is idle or stalled holds up no other
+/// one. A program that reads one stream uses a `subscriber`.
+class merged_subscriber {
+public:
+    /// Reads the set of the file at `path` (nullptr: the one that LOCKSTEP_CONFIG names, or /etc/lockstep/lockstep.toml), and
+    /// opens the streams that are merged at `start`: `live`, a moment ago, which is looked for at most for `timeout`;
+    /// `beginning`, at the first entry of the home stream; or what `cursor` of an earlier handle has returned.
+    static result<merged_subscriber> connect(const char* path = nullptr, const std::string& start = "live",
+                                             std::chrono::nanoseconds timeout = default_timeout) {
+        if (start.find('\0') != start.npos) return failure(LOCKSTEP_STATUS_ARGUMENT, "the start has the character 0 in it");
+        return detail::within(timeout, [&](std::uint64_t most) -> result<merged_subscriber> {
+            merged_subscriber connected;
+            const lockstep_status status =
+                lockstep_merged_subscriber_connect(path, start.c_str(), most, &connected.raw_);
+            if (status != LOCKSTEP_STATUS_OK) return failure(status);
+            return connected;
+        });
+    }
+
+    merged_subscriber(const merged_subscriber&) = delete;
+    merged_subscriber& operator=(const merged_subscriber&) = delete;
+    merged_subscriber(merged_subscriber&& other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    merged_subscriber& operator=(merged_subscriber&& other) noexcept {
+        std::swap(raw_, other.raw_);
+        return *this;
+    }
+    ~merged_subscriber() { close(); }
+
+    /// Frees it; every later call fails with LOCKSTEP_STATUS_CLOSED_HANDLE.
+    void close() noexcept { lockstep_merged_subscriber_close(&raw_); }
+
+    /// The handle of C.
+    lockstep_merged_subscriber* get() const noexcept { return raw_; }
+
+    /// Whether something arrived before `timeout` had elapsed. Poll in either case.
+    result<std::size_t> wait(std::chrono::nanoseconds timeout) {
+        return detail::within(
+            timeout, [&](std::uint64_t most) { return detail::number(lockstep_merged_subscriber_wait(raw_, most)); });
+    }
+
+    /// One turn with at most `limit` messages; `callback` takes a `const merged_event&` and returns whether to go on, or
+    /// nothing. It may close this handle; all else is refused with `LOCKSTEP_STATUS_IN_USE`, but `stream_name`. Returns the
+    /// work done.
+    template <class C>
+    result<std::size_t> poll(std::size_t limit, C&& callback) {
+        detail::caller<std::remove_reference_t<C>, merged_event> called{callback};
+        const std::int64_t work =
+            lockstep_merged_subscriber_poll(raw_, limit, &decltype(called)::on_merged, &called);
+        called.rethrow();
+        return detail::number(work);
+    }
+
+    template <class C>
+    result<std::size_t> poll(C&& callback) {
+        return poll(default_limit, callback);
+    }
+
+    /// One turn, whose events `out` shows until the next call.
+    result<std::size_t> poll_batch(std::size_t limit, merged_batch& out) {
+        lockstep_merged_batch raw{};
+        const std::int64_t work = lockstep_merged_subscriber_poll_batch(raw_, limit, &raw);
+        out = merged_batch(raw);
+        return detail::number(work);
+    }
+
+    result<std::size_t> poll_batch(merged_batch& out) { return poll_batch(default_batch_limit, out); }
+
+    /// The place behind the last delivered event, for `connect` of a later handle.
+    result<std::string> cursor() const {
+        const char* text = nullptr;
+        const lockstep_status status = lockstep_merged_subscriber_cursor(raw_, &text);
+        if (status != LOCKSTEP_STATUS_OK) return failure(status);
+        return std::string(text);
+    }
+
+    /// The number that the next merged entry gets.
+    result<std::size_t> next_number() const { return detail::number(lockstep_merged_subscriber_next_number(raw_)); }
+
+    /// Whether the subscription of a stream has ended, and the merged order with it: the event before gave the reason.
+    result<bool> is_ended() const { return detail::truth(lockstep_merged_subscriber_is_ended(raw_)); }
+
+    /// The name of the stream of a cluster in the set's file; empty if the set has none.
+    const char* stream_name(std::uint64_t stream) const noexcept {
+        return lockstep_merged_subscriber_stream_name(raw_, stream);
+    }
+
+private:
+    merged_subscriber() noexcept = default;
+    lockstep_merged_subscriber* raw_ = nullptr;
 };
 
 } // namespace lockstep

@@ -13,13 +13,13 @@ fn the_header_in_the_repository_is_that_of_the_sources() {
     {
         builder = builder.with_src(folder.join(source));
     }
-    for source in ["src/publisher.rs", "src/subscriber.rs", "src/cursor_file.rs"] {
+    for source in ["src/publisher.rs", "src/subscriber.rs", "src/cursor_file.rs", "src/merged.rs"] {
         builder = builder.with_src(folder.join(source));
     }
     for source in ["src/machine.rs", "src/app.rs", "src/trial.rs"] {
         builder = builder.with_src(folder.join(source));
     }
-    for source in ["kind.rs", "event.rs", "input.rs"] {
+    for source in ["kind.rs", "event.rs", "merged.rs", "input.rs"] {
         builder = builder.with_src(folder.join("../flat/src").join(source));
     }
     let mut written = Vec::new();

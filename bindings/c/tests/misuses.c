@@ -302,6 +302,73 @@ static void closes(struct user *user) {
     refused("close-twice", LOCKSTEP_STATUS_OK);
 }
 
+/* What the callback of a merged handle does and sees. */
+struct merged_user {
+    lockstep_merged_subscriber *merged;
+    bool polls, closes;
+    int64_t nested;
+    atomic_bool is_over;
+};
+
+static bool on_merged(void *context, const lockstep_place *place, const lockstep_event *event, const uint8_t *payload) {
+    struct merged_user *user = context;
+    (void)event;
+    (void)payload;
+    CHECK(*lockstep_merged_subscriber_stream_name(user->merged, place->stream) == 0);
+    if (user->polls) user->nested = lockstep_merged_subscriber_poll(user->merged, 1, NULL, NULL);
+    user->polls = false;
+    if (user->closes) lockstep_merged_subscriber_close(&user->merged);
+    return true;
+}
+
+static void *waits_merged(void *context) {
+    struct merged_user *user = context;
+    while (!atomic_load(&user->is_over)) lockstep_merged_subscriber_wait(user->merged, SECOND / 5);
+    return NULL;
+}
+
+static void merged_two_threads(struct merged_user *user) {
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, waits_merged, user) == 0);
+    const struct timespec pause = {.tv_nsec = 1000000};
+    int64_t result = 0;
+    for (int tries = 0; tries < 1000 && result != -LOCKSTEP_STATUS_IN_USE; tries++) {
+        nanosleep(&pause, NULL);
+        result = lockstep_merged_subscriber_next_number(user->merged);
+    }
+    atomic_store(&user->is_over, true);
+    CHECK(pthread_join(thread, NULL) == 0);
+    answered("merged-two-threads", result);
+}
+
+/* Of the file of one cluster, which is a set of one stream. */
+static void merged(void) {
+    struct merged_user user = {.polls = true, .nested = 1};
+    refused("merged-start", lockstep_merged_subscriber_connect(NULL, "here", SECOND, &user.merged));
+    CHECK(user.merged == NULL);
+    CHECK(lockstep_merged_subscriber_connect(NULL, "beginning", 10 * SECOND, &user.merged) == LOCKSTEP_STATUS_OK);
+    merged_two_threads(&user);
+    while (user.polls) {
+        CHECK(lockstep_merged_subscriber_wait(user.merged, SECOND / 1000) >= 0);
+        CHECK(lockstep_merged_subscriber_poll(user.merged, 64, on_merged, &user) >= 0);
+    }
+    answered("merged-poll-in-callback", user.nested);
+    if (is_child("merged-fork")) _exit((int)-lockstep_merged_subscriber_poll(user.merged, 64, on_merged, &user));
+    const char *cursor = NULL;
+    CHECK(lockstep_merged_subscriber_cursor(user.merged, &cursor) == LOCKSTEP_STATUS_OK);
+    CHECK(strncmp(cursor, "merged:1;", 9) == 0 && lockstep_merged_subscriber_is_ended(user.merged) == 0);
+    lockstep_merged_subscriber_close(&user.merged);
+    CHECK(lockstep_merged_subscriber_connect(NULL, "beginning", 10 * SECOND, &user.merged) == LOCKSTEP_STATUS_OK);
+    user.closes = true;
+    int64_t result = 0;
+    while (user.merged != NULL && result >= 0) result = lockstep_merged_subscriber_poll(user.merged, 1, on_merged, &user);
+    answered("merged-close-in-callback", result);
+    lockstep_merged_batch batch;
+    answered("merged-closed", lockstep_merged_subscriber_poll_batch(user.merged, 64, &batch));
+    lockstep_merged_subscriber_close(&user.merged);
+    refused("merged-close-twice", LOCKSTEP_STATUS_OK);
+}
+
 int main(int count, char **values) {
     CHECK(count == 2);
     lockstep_endpoint *endpoint = NULL;
@@ -310,6 +377,7 @@ int main(int count, char **values) {
     in_callbacks(&user);
     fork_with(&user);
     cursor_files();
+    merged();
     two_threads(&user);
     arguments(endpoint, &user);
     absent_half(endpoint);

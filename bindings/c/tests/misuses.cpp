@@ -190,6 +190,49 @@ void requests(const lockstep::endpoint& endpoint, user& user) {
     answer("request-ended", elsewhere.request(nobody, "ask", patience, none));
 }
 
+/// Of the file of one cluster, which is a set of one stream.
+void merged() {
+    const auto connect = [] { return lockstep::merged_subscriber::connect(nullptr, "beginning").value(); };
+    answer("merged-start", lockstep::merged_subscriber::connect(nullptr, "here"));
+    answer("merged-negative-connect", lockstep::merged_subscriber::connect(nullptr, "live", -pause));
+    auto merged = connect();
+    answer("merged-negative-wait", merged.wait(-pause));
+    std::atomic<bool> is_over(false);
+    std::thread thread([&] {
+        while (!is_over) (void)merged.wait(std::chrono::milliseconds(200));
+    });
+    lockstep::result<std::size_t> beside(0);
+    for (int tries = 0; tries < 1000 && beside; tries++) {
+        std::this_thread::sleep_for(pause);
+        beside = merged.next_number();
+    }
+    is_over = true;
+    thread.join();
+    answer("merged-two-threads", beside);
+    lockstep::result<std::size_t> nested(0);
+    while (nested) {
+        merged.wait(pause).value();
+        merged.poll(1, [&](const lockstep::merged_event&) { nested = merged.poll([](const lockstep::merged_event&) {}); }).value();
+    }
+    answer("merged-poll-in-callback", nested);
+    answer_in_child("merged-fork", [&] { return merged.poll([](const lockstep::merged_event&) {}); });
+    auto closing = connect();
+    lockstep::merged_batch batch;
+    while (batch.empty()) {
+        closing.wait(pause).value();
+        closing.poll_batch(1, batch).value();
+    }
+    for (const auto event : batch) CHECK(event.place.stream > 0);
+    lockstep::result<std::size_t> result(0);
+    while (closing.get() != nullptr && result) {
+        result = closing.poll(1, [&](const lockstep::merged_event&) { closing.close(); });
+    }
+    answer("merged-close-in-callback", result);
+    answer("merged-closed", closing.poll_batch(batch));
+    closing.close();
+    answer("merged-close-twice", lockstep_status_name(LOCKSTEP_STATUS_OK));
+}
+
 void closes(user& user) {
     const std::uint64_t asked = user.ask();
     bool is_closed = false;
@@ -216,6 +259,7 @@ int main(int count, char** values) {
     in_callbacks(user);
     answer_in_child("fork", [&] { return user.participant.publish(user.id, "child"); });
     cursor_files();
+    merged();
     two_threads(user);
     arguments(endpoint, user);
     unwritten_claim(user);

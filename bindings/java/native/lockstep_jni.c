@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 3
+#define INTERFACE_VERSION 4
 
 /* Bytes of a message of an array that are copied by way of the stack. */
 #define STACK_BYTES 2048
@@ -520,4 +520,107 @@ JNIEXPORT jlong JNICALL Java_io_lockstep_Native_cursor(JNIEnv *env, jclass type,
     jlong result = lockstep_participant_cursor(handle->of, &cursor);
     if (result == 1) set_cursor(env, out, &cursor);
     return result;
+}
+
+/* ------------------------------------------------------------------------ the merged order of a set */
+
+struct merged {
+    lockstep_merged_subscriber *of;
+    struct handle memory;         /* of the rows and payloads alone */
+    const lockstep_place *places; /* of the last poll */
+    uint8_t *java_places;         /* Java's: as many as rows */
+};
+
+_Static_assert(sizeof(lockstep_place) == 24, "class MergedEvent reads places of 24 bytes");
+
+static void store_merged(const struct merged *merged) {
+    size_t count = merged->memory.batch.len;
+    store(&merged->memory);
+    if (count == 0 || (count + 1) * sizeof(lockstep_event) > merged->memory.rows_size) return;
+    memcpy(merged->java_places, merged->places, count * sizeof *merged->places);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_mergedConnect(JNIEnv *env, jclass type, jbyteArray path,
+                                                              jbyteArray start, jlong timeout) {
+    (void)type;
+    struct merged *merged = calloc(1, sizeof *merged);
+    char *name = path == NULL ? NULL : text_of(env, path);
+    char *begin = text_of(env, start);
+    lockstep_status status = LOCKSTEP_STATUS_OK;
+    bool has_memory = merged != NULL && begin != NULL && (path == NULL || name != NULL);
+    if (has_memory) status = lockstep_merged_subscriber_connect(name, begin, (uint64_t)timeout, &merged->of);
+    free(name);
+    free(begin);
+    if (has_memory && status == LOCKSTEP_STATUS_OK) return of_pointer(merged);
+    if (merged == NULL && !(*env)->ExceptionCheck(env)) {
+        jclass error = (*env)->FindClass(env, "java/lang/OutOfMemoryError");
+        if (error != NULL) (*env)->ThrowNew(env, error, "a handle in native memory");
+    }
+    free(merged);
+    return failure(status);
+}
+
+JNIEXPORT void JNICALL Java_io_lockstep_Native_mergedClose(JNIEnv *env, jclass type, jlong address) {
+    (void)env;
+    (void)type;
+    struct merged *merged = (struct merged *)address;
+    lockstep_merged_subscriber_close(&merged->of);
+    free(merged);
+}
+
+JNIEXPORT void JNICALL Java_io_lockstep_Native_mergedSetMemory(JNIEnv *env, jclass type, jlong address, jobject rows,
+                                                               jobject bytes, jobject places) {
+    (void)type;
+    struct merged *merged = (struct merged *)address;
+    merged->memory.rows = (*env)->GetDirectBufferAddress(env, rows);
+    merged->memory.rows_size = (size_t)(*env)->GetDirectBufferCapacity(env, rows);
+    merged->memory.bytes = (*env)->GetDirectBufferAddress(env, bytes);
+    merged->memory.bytes_size = (size_t)(*env)->GetDirectBufferCapacity(env, bytes);
+    merged->java_places = (*env)->GetDirectBufferAddress(env, places);
+    store_merged(merged);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_mergedPoll(JNIEnv *env, jclass type, jlong address, jlong limit) {
+    (void)env;
+    (void)type;
+    struct merged *merged = (struct merged *)address;
+    lockstep_merged_batch batch = {0};
+    jlong work = lockstep_merged_subscriber_poll_batch(merged->of, (size_t)limit, &batch);
+    merged->memory.batch = batch.batch;
+    merged->places = batch.places;
+    if (work >= 0) store_merged(merged);
+    return work;
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_mergedAwait(JNIEnv *env, jclass type, jlong address, jlong timeout) {
+    (void)env;
+    (void)type;
+    return lockstep_merged_subscriber_wait(((struct merged *)address)->of, (uint64_t)timeout);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_mergedCursor(JNIEnv *env, jclass type, jlong address,
+                                                             jobjectArray out) {
+    (void)type;
+    const char *text = NULL;
+    lockstep_status status = lockstep_merged_subscriber_cursor(((struct merged *)address)->of, &text);
+    if (status == LOCKSTEP_STATUS_OK) (*env)->SetObjectArrayElement(env, out, 0, new_text(env, text));
+    return failure(status);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_mergedNextNumber(JNIEnv *env, jclass type, jlong address) {
+    (void)env;
+    (void)type;
+    return lockstep_merged_subscriber_next_number(((struct merged *)address)->of);
+}
+
+JNIEXPORT jlong JNICALL Java_io_lockstep_Native_mergedIsEnded(JNIEnv *env, jclass type, jlong address) {
+    (void)env;
+    (void)type;
+    return lockstep_merged_subscriber_is_ended(((struct merged *)address)->of);
+}
+
+JNIEXPORT jbyteArray JNICALL Java_io_lockstep_Native_mergedStreamName(JNIEnv *env, jclass type, jlong address,
+                                                                      jlong stream) {
+    (void)type;
+    return new_text(env, lockstep_merged_subscriber_stream_name(((struct merged *)address)->of, (uint64_t)stream));
 }

@@ -5,6 +5,7 @@ import io.lockstep.Event;
 import io.lockstep.EventHandler;
 import io.lockstep.Kind;
 import io.lockstep.LockstepException;
+import io.lockstep.MergedSubscriber;
 import io.lockstep.Participant;
 import io.lockstep.Publisher;
 import io.lockstep.Start;
@@ -109,22 +110,51 @@ final class Misuses {
         answer("publish-in-callback", delivered);
     }
 
-    private void twoThreads() throws InterruptedException {
+    /** The word of a call while another thread is in one. */
+    private static String beside(Runnable waits, Runnable call) throws InterruptedException {
         AtomicBoolean isOver = new AtomicBoolean();
         Thread thread = new Thread(() -> {
             while (!isOver.get()) {
-                word(() -> participant.await(200 * MILLISECOND));
+                word(waits);
             }
         });
         thread.start();
         String word = "OK";
         for (int tries = 0; word.equals("OK") && tries < 1000; tries++) {
             Thread.sleep(1);
-            word = word(participant::isDrained);
+            word = word(call);
         }
         isOver.set(true);
         thread.join();
-        answer("two-threads", word);
+        return word;
+    }
+
+    /** Of the file of one cluster, which is a set of one stream. */
+    private static void merged() throws InterruptedException {
+        answer("merged-start", () -> MergedSubscriber.connect("here").close());
+        answer("merged-negative-connect", () -> MergedSubscriber.connect(null, "live", NEGATIVE).close());
+        MergedSubscriber merged = MergedSubscriber.connect("beginning");
+        answer("merged-negative-wait", () -> merged.await(-1));
+        answer("merged-negative-limit", () -> merged.pollBatch(-1));
+        answer("merged-two-threads", beside(() -> merged.await(200 * MILLISECOND), merged::nextNumber));
+        String[] nested = new String[1];
+        while (nested[0] == null) {
+            merged.await(MILLISECOND);
+            merged.poll(1, event -> nested[0] = word(() -> merged.poll(inner -> { })));
+        }
+        answer("merged-poll-in-callback", nested[0]);
+        boolean[] isClosed = new boolean[1];
+        answer("merged-close-in-callback", () -> {
+            while (!isClosed[0]) {
+                merged.await(MILLISECOND);
+                merged.poll(1, event -> {
+                    merged.close();
+                    isClosed[0] = true;
+                });
+            }
+        });
+        answer("merged-closed", merged::pollBatch);
+        answer("merged-close-twice", merged::close);
     }
 
     private void arguments() {
@@ -203,7 +233,8 @@ final class Misuses {
 
     private void run() throws InterruptedException, IOException {
         inHandlers();
-        twoThreads();
+        answer("two-threads", beside(() -> participant.await(200 * MILLISECOND), participant::isDrained));
+        merged();
         arguments();
         cursorFiles();
         long[] number = new long[1];

@@ -6,7 +6,7 @@
 const fs = require('fs');
 const os = require('os');
 const path = require('path');
-const { CursorFile, EVERYBODY, Endpoint, Kind, Status } = require('lockstep');
+const { CursorFile, EVERYBODY, Endpoint, Kind, MergedSubscriber, Status } = require('lockstep');
 
 const NAMES = new Map(Object.entries(Status).map(([name, number]) => [number, name]));
 
@@ -84,6 +84,17 @@ answer('file-nowhere', () => file.save('0000000000000001:0:0000000000000000'));
 file.close();
 answer('file-closed', () => file.save('0000000000000001:1:0000000000000000'));
 fs.rmSync(folder, { recursive: true });
+
+// Of the file of one cluster, which is a set of one stream.
+answer('merged-start', () => MergedSubscriber.connect({ start: 'here' }));
+answer('merged-negative-connect', () => MergedSubscriber.connect({ timeoutMs: -1 }));
+const merged = MergedSubscriber.connect({ start: 'beginning' });
+answer('merged-negative-wait', () => merged.wait(-1));
+answer('merged-negative-limit', () => merged.pollBatch(-1));
+if (typeof structuredClone(merged).pollBatch === 'function') console.log('merged-two-threads\tOK');
+merged.close();
+answer('merged-closed', () => merged.pollBatch());
+answer('merged-close-twice', () => merged.close());
 
 publisher.close();
 answer('use-after-close', () => publisher.publish(id, Buffer.from('x')));

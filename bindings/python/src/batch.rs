@@ -62,10 +62,25 @@ impl Batch {
 
     /// The row with this index; a negative one counts from the end.
     fn row(&self, index: isize) -> PyResult<&FlatEvent> {
-        let rows = self.inner.rows();
-        let from_start = if index < 0 { index.saturating_add(rows.len() as isize) } else { index };
-        let place = usize::try_from(from_start).ok().and_then(|place| rows.get(place));
-        place.ok_or_else(|| PyIndexError::new_err(format!("row {index} of a batch of {}", rows.len())))
+        Ok(&self.inner.rows()[self.place_of(index)?])
+    }
+
+    /// The place of a row from the start; a negative index counts from the end.
+    pub(crate) fn place_of(&self, index: isize) -> PyResult<usize> {
+        let len = self.len();
+        let from_start = if index < 0 { index.saturating_add(len as isize) } else { index };
+        let place = usize::try_from(from_start).ok().filter(|place| *place < len);
+        place.ok_or_else(|| PyIndexError::new_err(format!("row {index} of a batch of {len}")))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.inner.rows().len()
+    }
+
+    /// The event of a row that is there.
+    pub(crate) fn event(&self, py: Python<'_>, place: usize) -> Event {
+        let row = self.inner.rows()[place];
+        Event::new(py, row, self.inner.payload(&row))
     }
 }
 
@@ -76,10 +91,10 @@ impl Drop for Batch {
 }
 
 /// A buffer of bytes that nobody writes to, to be described in a `Py_buffer`.
-struct Exported<'a> {
-    bytes: &'a [u8],
-    item_len: isize,
-    format: &'static CStr,
+pub(crate) struct Exported<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) item_len: isize,
+    pub(crate) format: &'static CStr,
 }
 
 impl Exported<'_> {
@@ -87,7 +102,7 @@ impl Exported<'_> {
     ///
     /// # Safety
     /// `view` is NULL or may be written to, `owner` owns the bytes, which do not move while it lives.
-    unsafe fn describe(
+    pub(crate) unsafe fn describe(
         &self,
         owner: Bound<'_, PyAny>,
         view: *mut ffi::Py_buffer,
@@ -128,7 +143,7 @@ impl Exported<'_> {
     ///
     /// # Safety
     /// `view` was filled in by `describe`, and is released once.
-    unsafe fn free(view: *mut ffi::Py_buffer) {
+    pub(crate) unsafe fn free(view: *mut ffi::Py_buffer) {
         // SAFETY: as the caller promises.
         let Some(view) = (unsafe { view.as_mut() }) else { return };
         let shape = std::mem::replace(&mut view.internal, std::ptr::null_mut()).cast::<[isize; 2]>();
@@ -142,12 +157,11 @@ impl Exported<'_> {
 #[pymethods]
 impl Batch {
     fn __len__(&self) -> usize {
-        self.inner.rows().len()
+        self.len()
     }
 
     fn __getitem__(&self, py: Python<'_>, index: isize) -> PyResult<Event> {
-        let row = self.row(index)?;
-        Ok(Event::new(py, *row, self.inner.payload(row)))
+        Ok(self.event(py, self.place_of(index)?))
     }
 
     fn __iter__(slf: Bound<'_, Self>) -> BatchEvents {

@@ -3,6 +3,7 @@
 //! ```text
 //!  Subscriber, Publisher, Participant ─▶ Polled (events that wait, cursor) ─▶ lockstep-client
 //!                                          └─ Batch: rows and payloads as buffers
+//!  MergedSubscriber ─▶ MergedPolled (the same of a set) ─▶ lockstep-streams
 //!  CursorFile ─▶ lockstep-client
 //!  Journal ─▶ a thread that reads ahead ─▶ lockstep-node
 //!  App, run ─▶ PyMachine (an object as a StateMachine) ─▶ lockstep-app
@@ -25,6 +26,8 @@ mod handle;
 mod input;
 mod journal;
 mod machine;
+mod merged;
+mod merged_event;
 mod metrics;
 mod outcomes;
 mod participant;
@@ -59,6 +62,10 @@ mod _native {
     use super::input::{Input, Output};
     #[pymodule_export]
     use super::journal::Journal;
+    #[pymodule_export]
+    use super::merged::MergedSubscriber;
+    #[pymodule_export]
+    use super::merged_event::{MergedBatch, MergedBatchEvents, MergedEvent};
     #[pymodule_export]
     use super::metrics::{metrics, metrics_text};
     #[pymodule_export]

@@ -40,7 +40,7 @@ def in_child(call: Callable[[], object]) -> str:
         return pipe.read()
 
 
-def beside_a_thread(participant: lockstep.Participant) -> str:
+def beside_a_thread(poll: Callable[[], object], call: Callable[[], object]) -> str:
     """The word of a call while another thread is in one."""
 
     is_over = threading.Event()
@@ -48,7 +48,7 @@ def beside_a_thread(participant: lockstep.Participant) -> str:
     def waits() -> None:
         while not is_over.is_set():
             try:
-                participant.poll_batch(timeout=0.2)
+                poll()
             except lockstep.InUseError:
                 pass  # the other one was first
 
@@ -57,7 +57,7 @@ def beside_a_thread(participant: lockstep.Participant) -> str:
     word, tries = "OK", 0
     while word == "OK" and tries < 1000:
         time.sleep(0.001)
-        word, tries = word_of(participant.flush), tries + 1
+        word, tries = word_of(call), tries + 1
     is_over.set()
     thread.join()
     return word
@@ -91,6 +91,20 @@ def requests(endpoint: lockstep.Endpoint, participant: lockstep.Participant, ord
         answer("request-ended", lambda: request(elsewhere, orders, TIMEOUT_S))
 
 
+def merged_order() -> None:
+    """Of the file of one cluster, which is a set of one stream."""
+    answer("merged-start", lambda: lockstep.MergedSubscriber(start="here"))
+    answer("merged-negative-connect", lambda: lockstep.MergedSubscriber(timeout=-0.001))
+    with lockstep.MergedSubscriber(start="beginning") as merged:
+        print(f"merged-fork\t{in_child(merged.poll_batch)}", flush=True)
+        word = beside_a_thread(lambda: merged.wait(0.2), lambda: merged.next_number)
+        print(f"merged-two-threads\t{word}", flush=True)
+        answer("merged-negative-wait", lambda: merged.wait(-0.001))
+        answer("merged-negative-limit", lambda: merged.events(-1))
+    answer("merged-closed", merged.poll_batch)
+    answer("merged-close-twice", merged.close)
+
+
 def main() -> None:
     endpoint = lockstep.Endpoint.from_env()
     participant = lockstep.Participant(endpoint)
@@ -98,7 +112,8 @@ def main() -> None:
     orders = participant.open("misuses-python", TIMEOUT_S)
     untyped: Any = lockstep.Subscriber
     print(f"fork\t{in_child(lambda: participant.publish(orders, b'child'))}", flush=True)
-    print(f"two-threads\t{beside_a_thread(participant)}", flush=True)
+    word = beside_a_thread(lambda: participant.poll_batch(timeout=0.2), participant.flush)
+    print(f"two-threads\t{word}", flush=True)
     answer("unknown-id", lambda: participant.publish(12345, b"x"))
     too_long = bytes(endpoint.message_len_max() + 1)
     answer("too-long", lambda: participant.publish(orders, too_long))
@@ -114,6 +129,7 @@ def main() -> None:
     answer("negative-open", lambda: participant.open("another", -0.001))
     answer("negative-limit", lambda: participant.events(-1))
     requests(endpoint, participant, orders)
+    merged_order()
     with tempfile.TemporaryDirectory() as folder:
         cursor_files(Path(folder))
     participant.close()

@@ -23,8 +23,7 @@ impl Config {
     /// # Errors
     /// All problems at once, with the lines of the file. A misspelt variable is one of them.
     pub fn from_env() -> Result<Self, ConfigErrors> {
-        let path = std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from);
-        Self::load(Some(&path), &from_this_process())
+        Self::load(Some(&file_of_this_process()), &from_this_process())
     }
 
     /// The configuration in the file at `path`, with the variables `LOCKSTEP_…` of this process laid over it
@@ -35,6 +34,11 @@ impl Config {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigErrors> {
         Self::load(Some(path.as_ref()), &from_this_process())
     }
+}
+
+/// The file that `LOCKSTEP_CONFIG` names, else `/etc/lockstep/lockstep.toml`.
+pub fn file_of_this_process() -> PathBuf {
+    std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from)
 }
 
 /// The overrides of this process's environment.

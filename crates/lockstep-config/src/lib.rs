@@ -43,7 +43,8 @@ pub use choices::{
     Rejoin, Role, Scheduling, SecurityMode, Transport, XdpMode,
 };
 pub use environment::{
-    from_environment, from_this_process, is_service_link, left_out_of_this_process, variable,
+    file_of_this_process, from_environment, from_this_process, is_service_link, left_out_of_this_process,
+    variable,
 };
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};

@@ -7,10 +7,12 @@ use lockstep_client::{Cursor, Delivery, Start, Subscriber, SubscriberEvent};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Parker;
+use lockstep_io::made_in::Own;
 use lockstep_set::{MergePlace, MergedEvent, MergedReader};
 use lockstep_wire::Nanos;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// While entries wait, a place from which another reader can begin is taken this often.
@@ -27,6 +29,25 @@ pub enum MergedStart {
     Live,
     /// Where another merged subscription has ended.
     Cursor(MergedCursor),
+}
+
+impl FromStr for MergedStart {
+    type Err = String;
+
+    /// `live`, `beginning`, or what a merged cursor prints.
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "live" => Ok(Self::Live),
+            "beginning" => Ok(Self::Beginning),
+            _ => match text.parse() {
+                Ok(cursor) => Ok(Self::Cursor(cursor)),
+                Err(why) if text.starts_with("merged:") => Err(why),
+                Err(_) => {
+                    Err(format!("start '{text}' is invalid: write live, beginning, or a merged cursor"))
+                }
+            },
+        }
+    }
 }
 
 /// Delivers the streams of a set in the merged order, as committed: each entry has a number there, from 1
@@ -60,7 +81,7 @@ pub struct MergedSubscriber {
     set: StreamSet,
     reader: MergedReader,
     /// One for each stream that is merged now, with the number of its cluster.
-    subscriptions: Vec<(u64, Subscriber)>,
+    subscriptions: Own<Vec<(u64, Subscriber)>>,
     /// Entries below this number were delivered to an earlier reader.
     deliver_from: u64,
     /// A place at which nothing has waited, and when it was taken.
@@ -92,7 +113,7 @@ impl MergedSubscriber {
         let mut merged = Self {
             reader: MergedReader::new(set.home(), &cursor.place),
             set,
-            subscriptions: Vec::new(),
+            subscriptions: Own::new(Vec::new()),
             deliver_from: cursor.number,
             resumable: (cursor, 0),
             clock: Clock::start(),
@@ -108,12 +129,14 @@ impl MergedSubscriber {
     /// `ControlFlow::Break(())` leaves the rest for the next poll. Returns the work done: 0 is an idle turn.
     ///
     /// # Errors
-    /// A list names a stream that this program's set does not have, or its device cannot be opened.
+    /// A list names a stream that this program's set does not have, or its device cannot be opened. Or this is a
+    /// child of the process that has connected it.
     pub fn poll(
         &mut self,
         limit: usize,
         mut f: impl FnMut(MergedEvent<'_>) -> ControlFlow<()>,
     ) -> Result<usize, IoError> {
+        self.subscriptions.check("poll the merged order")?;
         let (mut work, mut left, mut stopped) = (0, limit, limit == 0);
         let deliver_from = self.deliver_from;
         let mut deliver = |event: MergedEvent<'_>, left: &mut usize, stopped: &mut bool| {
@@ -162,8 +185,9 @@ impl MergedSubscriber {
     /// Returns whether something can be read; poll in either case.
     ///
     /// # Errors
-    /// No file descriptor is left.
+    /// No file descriptor is left. Or this is a child of the process that has connected it.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
+        self.subscriptions.check("wait for the merged order")?;
         let due = self.due().min(timeout);
         if due.is_zero() {
             return Ok(false);
@@ -178,7 +202,7 @@ impl MergedSubscriber {
         Ok(parker.park(due.as_nanos() as Nanos))
     }
 
-    /// The time until something of one of the streams is due, even if nothing arrives.
+    /// The time until it must be polled, although nothing arrives.
     pub fn due(&self) -> Duration {
         self.subscriptions.iter().map(|(_, one)| one.due()).min().unwrap_or(Duration::MAX)
     }
@@ -258,7 +282,7 @@ impl MergedSubscriber {
             return Ok(());
         }
         subscriptions.retain(goes_on);
-        let mut known = std::mem::take(subscriptions);
+        let mut known = std::mem::take(&mut **subscriptions);
         for stream in reader.streams() {
             if let Some(at) = known.iter().position(|(known, _)| *known == stream) {
                 subscriptions.push(known.swap_remove(at));
@@ -276,5 +300,25 @@ impl MergedSubscriber {
         self.parker = None;
         self.changes += 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_is_read_from_its_word_or_a_cursor_and_from_nothing_else() {
+        assert_eq!("live".parse(), Ok(MergedStart::Live));
+        assert_eq!("beginning".parse(), Ok(MergedStart::Beginning));
+        let place = MergePlace::beginning();
+        let cursor = MergedCursor { number: place.number, place, cursors: vec![None] };
+        assert_eq!(cursor.to_string().parse(), Ok(MergedStart::Cursor(cursor)));
+        for (wrong, words) in
+            [("here", "write live, beginning"), ("", "write live"), ("merged:1;", "printed it")]
+        {
+            let refused = wrong.parse::<MergedStart>().unwrap_err();
+            assert!(refused.contains(words), "{refused}");
+        }
     }
 }

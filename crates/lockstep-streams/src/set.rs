@@ -32,6 +32,16 @@ impl StreamSet {
         Ok(Self { streams })
     }
 
+    /// The streams of the file that `LOCKSTEP_CONFIG` names, or of `/etc/lockstep/lockstep.toml`, as by
+    /// [`StreamSet::from_file`].
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "config")]
+    pub fn from_env() -> Result<Self, lockstep_client::ConfigErrors> {
+        Self::from_file(lockstep_config::file_of_this_process())
+    }
+
     /// The streams of the set's file at `path`, in its order; of a file without `[[streams]]` its cluster.
     /// `LOCKSTEP_` variables apply, except `LOCKSTEP_STREAM`.
     ///

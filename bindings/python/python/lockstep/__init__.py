@@ -8,6 +8,8 @@ call: `numpy.frombuffer(batch, dtype=lockstep.EVENT_DTYPE)` reads their rows in 
 
 `CursorFile` stores how far a program has read, for its next start; `request` publishes a message and awaits its answer.
 
+`MergedSubscriber` reads the streams of a set in their one order.
+
 `Machine` is the base of replicated state machines: `run` runs a copy of one on a cluster, `App` the same without a loop;
 `debug` steps one along the stream, `trial` and `twice` judge one.
 
@@ -45,7 +47,7 @@ from lockstep._errors import (
     TrialError,
     UnansweredError,
 )
-from lockstep._kinds import ENDING_KINDS, EVENT_DTYPE, Delivery, DisconnectReason, InputKind, Kind
+from lockstep._kinds import ENDING_KINDS, EVENT_DTYPE, PLACE_DTYPE, Delivery, DisconnectReason, InputKind, Kind
 from lockstep._machine import Machine
 from lockstep._messages import messages
 from lockstep._native import (
@@ -59,6 +61,9 @@ from lockstep._native import (
     Event,
     Input,
     Journal,
+    MergedBatch,
+    MergedEvent,
+    MergedSubscriber,
     Outcomes,
     Output,
     Participant,
@@ -82,6 +87,7 @@ __all__ = [
     "ENDING_KINDS",
     "EVENT_DTYPE",
     "EVERYBODY",
+    "PLACE_DTYPE",
     "AheadOfNumberError",
     "App",
     "ArgumentError",
@@ -106,6 +112,9 @@ __all__ = [
     "Kind",
     "LockstepError",
     "Machine",
+    "MergedBatch",
+    "MergedEvent",
+    "MergedSubscriber",
     "NameRefusedError",
     "NotAllowedError",
     "NotOpenError",

@@ -247,3 +247,6 @@ EVENT_DTYPE = [
     ("detail", "<u4"),
 ]
 """The fields of a row of 64 bytes, for numpy.frombuffer(batch, dtype=EVENT_DTYPE)."""
+
+PLACE_DTYPE = [("number", "<u8"), ("time", "<u8"), ("stream", "<u8")]
+"""The fields of a place of 24 bytes, for numpy.frombuffer(merged_batch, dtype=PLACE_DTYPE)."""

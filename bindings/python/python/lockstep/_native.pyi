@@ -296,6 +296,90 @@ class Subscriber(_Handle):
     def __next__(self) -> Event: ...
 
 @final
+class MergedEvent:
+    """An event, and its place in the merged order of a set."""
+
+    @property
+    def number(self) -> int:
+        """The merged number of the entry, from 1 without holes; 0 of an event that stands for no entry. What one entry
+        says in several events has one number."""
+    @property
+    def time(self) -> int:
+        """The merged time: the greatest timestamp so far, nanoseconds since the Unix epoch. It never falls."""
+    @property
+    def stream(self) -> int:
+        """The number of the stream's cluster."""
+    @property
+    def event(self) -> Event:
+        """The event, as the stream's own subscription reports it."""
+
+@final
+class MergedBatchEvents:
+    """The events of a batch, one by one."""
+
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> MergedEvent: ...
+
+@final
+class MergedBatch:
+    """Events of a poll in the merged order: a sequence of MergedEvent, and a buffer of places of 24 bytes, which
+    numpy.frombuffer(batch, dtype=PLACE_DTYPE) reads in place. Those of `batch` are the rows of the events. It never changes;
+    its memory is there as long as it or a view of it is."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> MergedEvent: ...
+    def __iter__(self) -> Iterator[MergedEvent]: ...
+    @property
+    def batch(self) -> Batch:
+        """The rows of the events, and their payloads."""
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+
+@final
+class MergedSubscriber:
+    """Reads the streams of a set in their merged order, as committed: each entry has a number there, from 1 without holes,
+    which is the same for all readers. Each stream's own order is kept, and a stream that is idle or stalled holds up no
+    other one. A program that reads one stream uses a Subscriber. A handle belongs to one thread at a time.
+
+    The set is that of the file at `path`, by default the one that LOCKSTEP_CONFIG names, or /etc/lockstep/lockstep.toml. It
+    begins `live`, a moment ago, which is looked for at most for the timeout in seconds; at the `beginning`, the first entry
+    of the home stream; or at the `cursor` of an earlier handle."""
+
+    def __new__(
+        cls, path: str | PathLike[str] | None = None, start: str = "live", timeout: float | None = 10.0
+    ) -> Self: ...
+    def events(self, limit: int = 256) -> list[MergedEvent]:
+        """Events that are there, as a list; never blocks. At most so many."""
+    def poll_batch(self, limit: int = 4096, timeout: float | None = 0.0) -> MergedBatch:
+        """Events in a batch, at most so many: those that are there, or the first ones until the timeout in seconds. Without
+        events it is empty."""
+    def next_event(self, timeout: float | None = None) -> MergedEvent | None:
+        """The next event, once there is one; None when the timeout in seconds is over, or the order has ended."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleeps until there is something to poll for, or until the timeout in seconds; returns whether there is."""
+    @property
+    def cursor(self) -> str:
+        """The place behind the last event that the program has received, as start of a later handle: a text of a few hundred
+        characters."""
+    @property
+    def next_number(self) -> int:
+        """The number that the next merged entry gets."""
+    @property
+    def is_ended(self) -> bool:
+        """Whether the subscription of a stream has ended, and the merged order with it: the event before gave the reason."""
+    def stream_name(self, stream: int) -> str:
+        """The name of the stream of a cluster in the set's file; empty if the set has none."""
+    def close(self) -> None:
+        """Closes the sockets. Calls after it are refused; to close again does nothing."""
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed."""
+    def __iter__(self) -> Self: ...
+    def __next__(self) -> MergedEvent: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
 class Publisher(_Publishing):
     """Publishes messages into the stream of a cluster; its events are outcomes. A handle belongs to one thread at a
     time."""

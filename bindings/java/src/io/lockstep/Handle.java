@@ -1,14 +1,8 @@
 package io.lockstep;
 
-import java.lang.invoke.MethodHandles;
-import java.lang.invoke.VarHandle;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.CharBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
-import java.util.Locale;
 import java.util.Objects;
 import java.util.Optional;
 import java.util.function.LongUnaryOperator;
@@ -23,23 +17,7 @@ import java.util.function.LongUnaryOperator;
  * <p>{@link #close} frees the handle and closes its sockets; without it they stay until the process ends. A call after
  * it is refused with {@link Status#CLOSED_HANDLE}. Events that were polled before can still be read.
  */
-public abstract sealed class Handle implements AutoCloseable permits Publisher, Subscriber, Participant {
-    private static final VarHandle USER;
-
-    static {
-        try {
-            USER = MethodHandles.lookup().findVarHandle(Handle.class, "user", Thread.class);
-        } catch (ReflectiveOperationException error) {
-            throw new ExceptionInInitializerError(error);
-        }
-    }
-
-    private long handle;
-    private final Batch batch = new Batch();
-
-    /** The thread that is in a call with this handle. */
-    private Thread user;
-
+public abstract sealed class Handle extends PolledHandle implements AutoCloseable permits Publisher, Subscriber, Participant {
     /** Where claimed messages are written, once there was one; in the order little-endian. */
     private ByteBuffer claims;
 
@@ -53,87 +31,10 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** Whether the receiver has closed the handle, which ends with the call. */
     private boolean isClosing;
 
-    /** Whether a poll calls a handler, and whether it has left events because that has thrown. */
-    private boolean isDelivering;
-    private boolean hasLeft;
-
-    /** The work of a poll whose events are not stored yet, for want of memory; -1: there is none. */
-    private long unstored = -1;
-
     Handle(Endpoint endpoint, int kind, Start start, Delivery delivery) {
         Objects.requireNonNull(delivery, "delivery");
         handle = endpoint.connect(kind, Objects.requireNonNull(start, "start"), delivery);
-        Native.setMemory(handle, batch.rows, batch.bytes);
-    }
-
-    // ------------------------------------------------------------------------ one thread at a time
-
-    private void acquire() {
-        Thread current = Thread.currentThread();
-        Thread other = (Thread) USER.compareAndExchangeAcquire(this, (Thread) null, current);
-        if (other == current) {
-            throw new LockstepException(Status.IN_USE,
-                    "a handler of open, begin or a request may close its own handle, and must not call it otherwise");
-        }
-        if (other != null) {
-            throw new LockstepException(Status.IN_USE, "the handle is in use by the thread '" + other.getName()
-                    + "', and called by '" + current.getName() + "': use one handle for each thread");
-        }
-    }
-
-    private void release() {
-        USER.setRelease(this, (Thread) null);
-    }
-
-    /** Begins a call; {@link #release} ends it. */
-    private long enter() {
-        acquire();
-        if (handle == 0) {
-            release();
-            String what = getClass().getSimpleName().toLowerCase(Locale.ROOT);
-            throw new LockstepException(Status.CLOSED_HANDLE, "the " + what + " is closed");
-        }
-        return handle;
-    }
-
-    private static long checked(long result) {
-        if (result < 0) {
-            throw LockstepException.last(result);
-        }
-        return result;
-    }
-
-    /** The refusal of an argument. */
-    private static LockstepException wrong(String message) {
-        return new LockstepException(Status.ARGUMENT, message);
-    }
-
-    /** The text as the native side takes it: UTF-8 with a 0 at its end. */
-    static byte[] text(String what, String text) {
-        if (text.indexOf('\0') >= 0) {
-            throw wrong(what + " has the character 0 in it");
-        }
-        try {
-            CharBuffer whole = CharBuffer.wrap(text + "\0");
-            ByteBuffer encoded = StandardCharsets.UTF_8.newEncoder().encode(whole);
-            byte[] bytes = new byte[encoded.remaining()];
-            encoded.get(bytes);
-            return bytes;
-        } catch (CharacterCodingException error) {
-            throw wrong(what + " has half of a surrogate pair in it");
-        }
-    }
-
-    /** Nanoseconds; for ever is 292 years. */
-    private static long nanos(Duration timeout) {
-        if (timeout.isNegative()) {
-            throw wrong("the timeout is negative: " + timeout);
-        }
-        try {
-            return timeout.toNanos();
-        } catch (ArithmeticException tooLong) {
-            return Long.MAX_VALUE;
-        }
+        setMemory();
     }
 
     // ------------------------------------------------------------------------ all handles
@@ -146,7 +47,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
      */
     @Override
     public final void close() {
-        if (USER.getAcquire(this) == Thread.currentThread()) {
+        if (isMine()) {
             isClosing = true;
             return;
         }
@@ -158,13 +59,30 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
         }
     }
 
-    private void free() {
+    @Override
+    void free() {
         isClosing = false;
-        if (handle != 0) {
-            Native.close(handle);
-            handle = 0;
-            hasLeft = false;
-        }
+        super.free();
+    }
+
+    @Override
+    void closeNative() {
+        Native.close(handle);
+    }
+
+    @Override
+    long pollNative(int limit) {
+        return Native.poll(handle, limit);
+    }
+
+    @Override
+    void setMemory() {
+        Native.setMemory(handle, batch.rows, batch.bytes);
+    }
+
+    @Override
+    void give(Object handler) {
+        ((EventHandler) handler).onEvent(batch.take());
     }
 
     /**
@@ -176,12 +94,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
      * @return the events, valid until the next poll of this handle; the same object each time
      */
     public final Batch pollBatch(int limit) {
-        if (hasLeft) {
-            refuseWithin();
-            hasLeft = false;
-        } else {
-            fill(limit);
-        }
+        turn(limit);
         return batch;
     }
 
@@ -214,56 +127,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
      * @return the work done; 0 is an idle turn
      */
     public final long poll(int limit, EventHandler handler) {
-        Objects.requireNonNull(handler, "handler");
-        if (hasLeft) {
-            refuseWithin();
-        } else {
-            fill(limit);
-        }
-        hasLeft = true;
-        isDelivering = true;
-        try {
-            while (batch.size() > 0 && handle != 0) {
-                handler.onEvent(batch.take());
-            }
-        } finally {
-            isDelivering = false;
-            hasLeft = batch.size() > 0 && handle != 0;
-        }
-        return batch.work();
-    }
-
-    private void refuseWithin() {
-        if (isDelivering) {
-            throw new LockstepException(Status.IN_USE, "a handler of poll must not poll its own handle, open a name or"
-                    + " ask for its cursor: do that when the poll has returned");
-        }
-    }
-
-    private void fill(int limit) {
-        if (limit < 0) {
-            throw wrong("the limit is negative: " + limit);
-        }
-        refuseWithin();
-        long current = enter();
-        try {
-            if (unstored < 0) {
-                batch.clear();
-                unstored = Native.poll(current, limit);
-                checked(unstored);
-            }
-            store(unstored);
-            unstored = -1;
-        } finally {
-            release();
-        }
-    }
-
-    private void store(long work) {
-        if (!batch.isStored()) {
-            Native.setMemory(handle, batch.rows, batch.bytes);
-        }
-        batch.show(work);
+        return deliver(limit, handler);
     }
 
     /**
@@ -336,7 +200,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     /** Calls {@code open}, {@code begin} or {@code request}, while events go to {@code handler}. */
     private long receiving(AnswerHandler<?> handler, LongUnaryOperator call) {
         refuseWithin();
-        if (hasLeft || unstored >= 0) {
+        if (hasLeftEvents()) {
             throw new LockstepException(Status.IN_USE,
                     "a poll has left events: poll before you open a name, begin or make a request");
         }
@@ -610,11 +474,7 @@ public abstract sealed class Handle implements AutoCloseable permits Publisher, 
     }
 
     final Optional<Cursor> doCursor() {
-        refuseWithin();
-        if (hasLeft || unstored >= 0) {
-            throw new LockstepException(Status.IN_USE,
-                    "a poll has left events, and the cursor is behind them: poll first");
-        }
+        refuseBehindEvents();
         long[] numbers = new long[3];
         long current = enter();
         try {

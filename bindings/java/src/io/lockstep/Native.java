@@ -14,7 +14,7 @@ import java.nio.file.attribute.PosixFilePermissions;
  */
 final class Native {
     /** Rises with each change of these functions, here and in lockstep_jni.c. */
-    static final int VERSION = 3;
+    static final int VERSION = 4;
 
     static final int PUBLISHER = 0;
     static final int SUBSCRIBER = 1;
@@ -203,6 +203,27 @@ final class Native {
     static native long isEnded(long handle);
 
     static native long cursor(long handle, long[] cursor);
+
+    /** The merged subscriber of a set, as an address. Without a path the environment names its file. */
+    static native long mergedConnect(byte[] path, byte[] start, long timeout);
+
+    static native void mergedClose(long handle);
+
+    /** Says where events and their places are stored, and stores those of the last poll there. */
+    static native void mergedSetMemory(long handle, ByteBuffer rows, ByteBuffer bytes, ByteBuffer places);
+
+    static native long mergedPoll(long handle, long limit);
+
+    static native long mergedAwait(long handle, long timeout);
+
+    /** Stores the text in the array. */
+    static native long mergedCursor(long handle, byte[][] text);
+
+    static native long mergedNextNumber(long handle);
+
+    static native long mergedIsEnded(long handle);
+
+    static native byte[] mergedStreamName(long handle, long stream);
 
     /** Hands on the effects in the buffer of {@link Output}. */
     static native long outputReplay(long output, ByteBuffer effects);
