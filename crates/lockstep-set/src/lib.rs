@@ -36,7 +36,7 @@ mod model;
 
 pub use coordinator::{CUTS_APART_NS_MAX, Coordinator, CoordinatorLimits};
 pub use cuts::{Cuts, MergedStream, SetsEntry};
-pub use look_back::LookBack;
+pub use look_back::{BackSteps, LookBack, LookBackNext};
 pub use merge::{Merge, MergeEntry, MergeOutcome, MergePlace, MergePlaceRow, MergeTurn};
 pub use payload::{CutEntry, CutPoint, CutRow, PayloadError, STREAMS_MAX, SetEntry, SetRow};
 pub use reader::{MergedEvent, MergedReader};

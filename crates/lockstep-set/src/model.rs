@@ -4,8 +4,8 @@
 
 use crate::reader::{MergedEvent, MergedReader};
 use crate::{
-    Coordinator, CoordinatorLimits, CutEntry, CutPoint, CutRow, Merge, MergeEntry, MergeOutcome, MergePlace,
-    MergeTurn, SetEntry, SetRow,
+    Coordinator, CoordinatorLimits, CutEntry, CutPoint, CutRow, LookBack, LookBackNext, Merge, MergeEntry,
+    MergeOutcome, MergePlace, MergePlaceRow, MergeTurn, SetEntry, SetRow,
 };
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{Epoch, Identity, Nanos, Seq};
@@ -363,6 +363,35 @@ fn beginnings(home: &Log, others: &[Log]) -> Vec<MergePlace> {
     may.map(|(point, cut)| MergePlace::behind(point, &cut.rows)).collect()
 }
 
+/// Where a reader or a coordinator begins that looks back from the end of what is committed of the home
+/// stream, of which entries below `oldest` are gone; none where it has to wait for a cut.
+fn look_back(home: &Log, others: &[Log], oldest: Seq) -> Option<MergePlace> {
+    let mut look = LookBack::new(home.committed as Seq + 1);
+    look.on_gone(oldest);
+    loop {
+        for seq in look.from()..look.end() {
+            if let Entry::Sets(payload) = &home.entries[seq as usize - 1].0 {
+                look.on_note(seq, payload);
+            }
+        }
+        let place = match look.at_end() {
+            LookBackNext::Place(place) => place,
+            LookBackNext::Farther => continue,
+            LookBackNext::Wait => return None,
+        };
+        // Each frame has one entry.
+        let has_ended = |row: &MergePlaceRow| {
+            let log = &others[OTHERS.iter().position(|cluster| *cluster == row.stream)?];
+            let last = row.last_covered()?;
+            row.ended_at_bound(last..last + 1, log.epoch_at(row.next))
+        };
+        if place.streams.iter().all(|row| has_ended(row) != Some(false)) {
+            return Some(place);
+        }
+        look.on_early_row();
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(250))]
 
@@ -390,6 +419,12 @@ proptest! {
             let mut behind = Vec::new();
             read(&mut Merge::at(&place), &world.home, &world.others, &mut behind);
             prop_assert_eq!(&behind[..], &whole[place.number as usize - 1..], "from {:?}", place);
+        }
+        for oldest in 1..=world.home.committed as Seq {
+            let Some(place) = look_back(&world.home, &world.others, oldest) else { continue };
+            let mut behind = Vec::new();
+            read(&mut Merge::at(&place), &world.home, &world.others, &mut behind);
+            prop_assert_eq!(&behind[..], &whole[place.number as usize - 1..], "looks back to {}: {:?}", oldest, place);
         }
         let numbers = whole.iter().map(|(number, ..)| *number);
         prop_assert!(numbers.eq(1..=whole.len() as u64), "without holes");

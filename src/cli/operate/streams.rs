@@ -9,7 +9,9 @@ use lockstep_daemon::coordinator::{place, streams_of};
 use lockstep_daemon::failure::USAGE;
 use lockstep_io::clock::Utc;
 use lockstep_operations::OperationError;
-use lockstep_operations::streams::{ListChange, SetReader, SetView, change_list, end_of};
+use lockstep_operations::streams::{
+    ListChange, ListInForce, ReadBack, SetReader, SetView, change_list, end_of,
+};
 use lockstep_set::SetRow;
 use lockstep_wire::Seq;
 use serde_json::{Value, json};
@@ -97,7 +99,7 @@ pub fn run(args: &StreamsArgs) -> Result<u8, Failure> {
 
 fn show(operator: &OperatorArgs) -> Result<u8, Failure> {
     let configs = streams_of(&operator.cluster)?;
-    let mut reader = SetReader::new(&configs[0])?;
+    let mut reader = SetReader::new(&configs[0], ReadBack::AsFarAsNeeded)?;
     reader.read(0, operator.timeout)?;
     let (view, place) = (&reader.view, place(&configs[0]));
     let text = if operator.json { format!("{}\n", as_json(view, place)) } else { as_text(view, place) };
@@ -105,63 +107,88 @@ fn show(operator: &OperatorArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// What is known of the list, and why it holds.
+fn list_line(view: &SetView, list: &ListInForce, home: &str) -> String {
+    let number = list.number;
+    match list.at {
+        Some(at) if view.is_certain() => format!("list {number} of {home}, at seq {at}"),
+        Some(at) => format!(
+            "list {number} of {home}, at seq {at}; whether it is in force, and whether the cut below counts, is not known: no cut \
+             from seq {} on, the oldest that is retained, names another one",
+            view.from
+        ),
+        None if view.is_from_oldest => format!(
+            "list {number} of {home}, which is no longer retained (the oldest entry is seq {}): its streams are those of the last \
+             cut, which counts, with the names of the file",
+            view.from
+        ),
+        None => format!(
+            "list {number} of {home}, which stands before seq {}: its streams are those of the last cut, which counts, with the names \
+             of the file",
+            view.from
+        ),
+    }
+}
+
 fn as_text(view: &SetView, place: &SetPlace) -> String {
     let home = &place.home().name;
-    let Some((list, at)) = &view.list else {
+    let Some(list) = view.list() else {
+        if !view.is_certain() {
+            return format!(
+                "{home} is retained from seq {} on, and no cut there names another one: which streams are merged is not known \
+                 until a coordinator publishes two cuts\n",
+                view.from
+            );
+        }
         return format!(
             "{home} has no list of streams: `lockstep streams add --all` makes their merged order begin\n"
         );
     };
-    let mut out = String::new();
-    let at = match at {
-        0 => "which journals do not retain".to_owned(),
-        seq => format!("at seq {seq}"),
-    };
+    let mut out = list_line(view, &list, home) + "\n";
     // Writing into a string cannot fail.
-    let _ = writeln!(out, "list {} of {home}, {at}", list.number);
     match &view.last {
         Some(last) => {
-            let (time, name) = (Utc(last.timestamp), name_of(view, last.publisher));
+            let (time, name) = (Utc(last.timestamp), view.name_of(last.publisher));
             let _ = writeln!(out, "last cut at seq {} of {home}, {time}, by {name}", last.seq);
         }
         None => _ = writeln!(out, "no cut so far: `lockstep coordinator` publishes them"),
     }
     let wide = list.rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     for SetRow { stream, from, name } in &list.rows {
+        let from = if *from == 0 { String::new() } else { format!("from seq {from}, ") };
         let merged = match view.covered(*stream) {
             None => "nothing merged so far".to_owned(),
             Some(row) => format!("merged up to seq {}, epoch {}", row.next.saturating_sub(1), row.epoch()),
         };
-        let _ = writeln!(out, "  {name:<wide$}  from seq {from}, {merged}");
+        let _ = writeln!(out, "  {name:<wide$}  {from}{merged}");
     }
     for (publisher, counts) in &view.coordinators {
-        let (name, counted, voided) = (name_of(view, *publisher), counts.counted, counts.voided);
-        let _ = writeln!(out, "{name}: {counted} cuts counted, {voided} did not");
+        let (name, counted, voided) = (view.name_of(*publisher), counts.counted, counts.voided);
+        let _ = writeln!(out, "{name}: {counted} cuts counted, {voided} did not, from seq {} on", view.from);
     }
     out
 }
 
-fn name_of(view: &SetView, publisher: u32) -> String {
-    view.names.get(&publisher).cloned().unwrap_or_else(|| format!("publisher {publisher}"))
-}
-
 fn as_json(view: &SetView, place: &SetPlace) -> Value {
-    let rows = view.rows().iter().map(|row| {
+    let list = view.list();
+    let rows = list.iter().flat_map(|list| &list.rows).map(|row| {
         let covered = view.covered(row.stream);
         let (next, epoch) = (covered.map(|row| row.next), covered.map(|row| row.epoch().to_string()));
         json!({ "name": row.name, "cluster": row.stream, "from": row.from, "next": next, "epoch": epoch })
     });
     let coordinators = view.coordinators.iter().map(|(publisher, counts)| {
-        json!({ "name": name_of(view, *publisher), "counted": counts.counted, "void": counts.voided })
+        json!({ "name": view.name_of(*publisher), "counted": counts.counted, "void": counts.voided })
     });
     let last = view.last.as_ref().map(
-        |last| json!({ "seq": last.seq, "timestamp": last.timestamp, "by": name_of(view, last.publisher) }),
+        |last| json!({ "seq": last.seq, "timestamp": last.timestamp, "by": view.name_of(last.publisher) }),
     );
     json!({
         "schema": SCHEMA,
         "home": place.home().name,
-        "list": view.number(),
-        "listed_at": view.listed_at(),
+        "list": list.as_ref().map_or(0, |list| list.number),
+        "listed_at": list.as_ref().and_then(|list| list.at).unwrap_or(0),
+        "read_from": view.from,
+        "certain": view.is_certain(),
         "last_cut": last,
         "streams": rows.collect::<Vec<_>>(),
         "coordinators": coordinators.collect::<Vec<_>>(),
@@ -183,7 +210,7 @@ fn add(args: &AddStreamArgs) -> Result<u8, Failure> {
         ));
     }
     change(&configs, &args.operator, |view| {
-        let mut rows = view.rows().to_vec();
+        let mut rows = view.rows();
         let known = rows.len();
         for config in &wanted {
             let stream = place_of(config);
@@ -225,7 +252,7 @@ fn remove(args: &RemoveStreamArgs) -> Result<u8, Failure> {
         stream_of(&configs, &args.name)?;
     }
     change(&configs, &args.operator, |view| {
-        let mut rows = view.rows().to_vec();
+        let mut rows = view.rows();
         let known = rows.len();
         rows.retain(|row| row.name != args.name);
         Ok((rows.len() < known).then_some(rows))
@@ -240,9 +267,9 @@ fn change(
 ) -> Result<u8, Failure> {
     let (home, place) = (&configs[0], place(&configs[0]));
     let (change, view) = change_list(home, place, operator.timeout, wanted)?;
-    let names: Vec<_> = view.rows().iter().map(|row| row.name.as_str()).collect();
+    let names: Vec<_> = view.rows().into_iter().map(|row| row.name).collect();
     let (number, seq) = match change {
-        ListChange::Same => (view.number(), view.listed_at()),
+        ListChange::Same => (view.number(), view.list().and_then(|list| list.at).unwrap_or(0)),
         ListChange::Listed { number, seq } => (number, seq),
     };
     let is_new = change != ListChange::Same;

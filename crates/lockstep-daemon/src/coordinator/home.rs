@@ -8,16 +8,12 @@ use lockstep_client::{
     Delivery, Endpoint, Participant, ParticipantEvent, PublishError, PublisherEvent, Start, SubscriberEvent,
 };
 use lockstep_io::clock::random_u64;
-use lockstep_set::{CutEntry, LookBack, MergePlace, MergeTurn, MergedEvent, MergedReader};
+use lockstep_set::{CutEntry, LookBack, LookBackNext, MergePlace, MergeTurn, MergedEvent, MergedReader};
 use lockstep_wire::{Epoch, Nanos, PublisherId, SETS, Seq};
 use std::ops::ControlFlow;
 
 /// The most entries of one turn.
 const BATCH: usize = 1024;
-/// How far the first look back reaches behind the end of the stream, in entries; each next one reaches
-/// [`FARTHER`] times as far.
-const LOOK_BACK: Seq = 1 << 16;
-const FARTHER: Seq = 16;
 /// How long a name that was refused is not asked for again.
 const AGAIN_NS: Nanos = 5_000_000_000;
 
@@ -29,8 +25,8 @@ pub struct HomeStream {
     look: Option<Look>,
     /// Where it ended when it was looked for.
     end: Seq,
-    /// How far behind its end the present look reaches.
-    look_back: Seq,
+    /// How its present place was found: that is looked for anew if a row of it has ended early.
+    looked: Option<LookBack>,
     /// How often it began to read.
     begun: u64,
 }
@@ -40,8 +36,8 @@ pub struct HomeStream {
 enum Look {
     /// For the end of the stream.
     End,
-    /// For cuts, from an entry in the midst of the stream on; whether that is the oldest one that there is.
-    Back { found: LookBack, start: Seq, is_oldest: bool },
+    /// For cuts, from an entry in the midst of the stream on.
+    Back(LookBack),
 }
 
 /// The name of the coordinator in the home stream.
@@ -102,15 +98,7 @@ impl HomeStream {
             failure: None,
             is_refusal_reported: false,
         };
-        Ok(Self {
-            endpoint,
-            participant,
-            state,
-            look: Some(Look::End),
-            end: 0,
-            look_back: LOOK_BACK,
-            begun: 1,
-        })
+        Ok(Self { endpoint, participant, state, look: Some(Look::End), end: 0, looked: None, begun: 1 })
     }
 
     /// Its counts.
@@ -161,9 +149,9 @@ impl HomeStream {
                 return ControlFlow::Break(());
             }
             match (&mut *look, &mut reader) {
-                (Some(Look::Back { found, .. }), _) => {
+                (Some(Look::Back(look)), _) => {
                     if let SubscriberEvent::SetNote { seq, payload, .. } = event {
-                        found.on_note(seq, payload);
+                        look.on_note(seq, payload);
                     }
                     ControlFlow::Continue(())
                 }
@@ -213,45 +201,63 @@ impl HomeStream {
     fn go_on(&mut self, now: Nanos) -> Result<Option<HomeTurn>, Failure> {
         match self.state.again {
             Some(HomeAgain::Later(at)) if now < at => return Ok(None),
-            Some(HomeAgain::Gone(oldest)) => return self.look_from(oldest.max(1), true).map(Some),
+            Some(HomeAgain::Gone(oldest)) => {
+                let Some(Look::Back(mut look)) = self.look.take() else { return self.anew().map(Some) };
+                look.on_gone(oldest);
+                return self.look_back(look).map(Some);
+            }
             Some(HomeAgain::Anew | HomeAgain::Later(_)) => return self.anew().map(Some),
             None => {}
         }
-        let place = match &self.look {
-            None => return Ok(None),
-            Some(Look::End) if !self.participant.has_begun() => return Ok(None),
-            Some(Look::End) => {
+        match &self.look {
+            Some(Look::End) if self.participant.has_begun() => {
                 self.end = self.participant.deliver_next();
-                None
+                self.look_back(LookBack::new(self.end)).map(Some)
             }
-            Some(Look::Back { .. }) if !self.is_at_end() => return Ok(None),
-            Some(Look::Back { found, start, is_oldest }) => match found.found() {
-                Some(place) => Some(place.clone()),
-                None if *start == 1 => Some(MergePlace::beginning()),
-                // A coordinator that has read more may publish some.
-                None if *is_oldest => return Ok(None),
-                None => None,
-            },
-        };
-        if let Some(place) = place {
-            return self.begin_at(place).map(Some);
+            Some(Look::Back(_)) if self.is_at_end() => {
+                let Some(Look::Back(mut look)) = self.look.take() else { return Ok(None) };
+                match look.at_end() {
+                    LookBackNext::Place(place) => {
+                        self.looked = Some(look);
+                        self.begin_at(place).map(Some)
+                    }
+                    LookBackNext::Farther => self.look_back(look).map(Some),
+                    // A coordinator that has read more may publish some.
+                    LookBackNext::Wait => {
+                        self.look = Some(Look::Back(look));
+                        Ok(None)
+                    }
+                }
+            }
+            _ => Ok(None),
         }
-        let start = self.participant.deliver_next().saturating_sub(self.look_back).max(1);
-        self.look_back = self.look_back.saturating_mul(FARTHER);
-        self.look_from(start, false).map(Some)
     }
 
     /// Looks for where the process begins, as at its start.
     fn anew(&mut self) -> Result<HomeTurn, Failure> {
-        self.look_back = LOOK_BACK;
         self.begin(Some(Look::End), Start::Live)?;
         Ok(HomeTurn::Begun(None))
     }
 
-    /// Looks for cuts from this entry on.
-    fn look_from(&mut self, start: Seq, is_oldest: bool) -> Result<HomeTurn, Failure> {
-        self.begin(Some(Look::Back { found: LookBack::default(), start, is_oldest }), Start::From(start))?;
+    /// Looks for cuts.
+    fn look_back(&mut self, look: LookBack) -> Result<HomeTurn, Failure> {
+        let start = Start::From(look.from());
+        self.begin(Some(Look::Back(look)), start)?;
         Ok(HomeTurn::Begun(None))
+    }
+
+    /// A row of the place at which merging began has ended before its bound: another place is looked for.
+    ///
+    /// # Errors
+    /// The device cannot be opened.
+    pub fn begin_elsewhere(&mut self) -> Result<HomeTurn, Failure> {
+        match self.looked.take() {
+            Some(mut look) => {
+                look.on_early_row();
+                self.look_back(look)
+            }
+            None => self.anew(),
+        }
     }
 
     /// Merges from this place on.

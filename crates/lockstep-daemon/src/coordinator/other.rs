@@ -2,8 +2,8 @@
 
 use super::counts::CoordinatedCounts;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
-use lockstep_set::{MergedEvent, MergedReader};
-use lockstep_wire::{Epoch, Nanos, Seq};
+use lockstep_set::{MergePlaceRow, MergedEvent, MergedReader};
+use lockstep_wire::{Epoch, FrameView, Nanos, Seq};
 use std::ops::ControlFlow;
 
 /// The most entries of one turn.
@@ -29,6 +29,9 @@ pub struct OtherStream {
     is_stalled: bool,
     /// Since when its leader has less than a cut covers.
     short_since: Option<Nanos>,
+    /// The row at which merging begins, until the entry before its bound was read: nothing of the stream is
+    /// merged before.
+    unread: Option<MergePlaceRow>,
 }
 
 /// What one turn of a stream came to.
@@ -38,6 +41,8 @@ pub enum StreamTurn {
     Worked(usize),
     /// The stream has lost what was merged of it: the coordinator begins anew.
     Lost,
+    /// The row at which merging began has ended before its bound: the coordinator begins at another place.
+    EndedEarly,
 }
 
 impl OtherStream {
@@ -54,13 +59,21 @@ impl OtherStream {
             followed_at: 0,
             is_stalled: false,
             short_since: None,
+            unread: None,
         }
+    }
+
+    /// Merging begins at this row of the stream; nothing is read of it yet.
+    pub fn begin(&mut self, row: Option<MergePlaceRow>) {
+        self.close();
+        self.again = 0;
+        self.unread = row.filter(|row| row.last_covered().is_some());
     }
 
     /// Nothing is read of the stream.
     pub fn close(&mut self) -> bool {
         (self.counts.stalled, self.counts.connected, self.is_stalled) = (0, 0, false);
-        self.short_since = None;
+        (self.short_since, self.unread) = (None, None);
         self.subscriber.take().is_some()
     }
 
@@ -75,8 +88,12 @@ impl OtherStream {
             return false;
         }
         self.again = now + AGAIN_NS;
-        match Subscriber::connect(&self.endpoint, Delivery::Committed, Start::From(next.max(1))) {
-            Ok(subscriber) => {
+        let from = self.unread.and_then(|row| row.last_covered()).unwrap_or(next);
+        match Subscriber::connect(&self.endpoint, Delivery::Committed, Start::From(from.max(1))) {
+            Ok(mut subscriber) => {
+                if self.unread.is_some() {
+                    subscriber.report_frames();
+                }
                 self.counts.begun += 1;
                 if self.subscriber.replace(subscriber).is_none() {
                     self.followed_at = now;
@@ -100,6 +117,9 @@ impl OtherStream {
     /// entries that are merged.
     pub fn committed(&self, merged_next: Seq) -> Option<(Epoch, Seq)> {
         let subscriber = self.subscriber.as_ref().filter(|subscriber| subscriber.is_connected())?;
+        if self.unread.is_some() {
+            return None;
+        }
         let end = (subscriber.epoch(), subscriber.commit_next());
         (end.1 >= merged_next && end.0 != Epoch::NONE).then_some(end)
     }
@@ -111,6 +131,9 @@ impl OtherStream {
         reader: &mut MergedReader,
         f: &mut impl FnMut(MergedEvent<'_>) -> ControlFlow<()>,
     ) -> StreamTurn {
+        if self.unread.is_some() {
+            return self.read_last_covered(now, reader);
+        }
         let Some(subscriber) = &mut self.subscriber else { return StreamTurn::Worked(0) };
         let (cluster, mut end) = (self.cluster, None);
         subscriber.deliver_below(reader.bound_of(cluster));
@@ -122,12 +145,71 @@ impl OtherStream {
         self.counts.read_next = subscriber.commit_next();
         let end = end.or_else(|| self.judge_length(now, reader));
         self.look(now);
-        let Some(end) = end else { return StreamTurn::Worked(work) };
+        match end {
+            Some(end) => self.on_end(now, end, work),
+            None => StreamTurn::Worked(work),
+        }
+    }
+
+    /// The subscription has ended.
+    fn on_end(&mut self, now: Nanos, end: StreamEnd, work: usize) -> StreamTurn {
         self.again = now + AGAIN_NS;
         let is_lost = matches!(end, StreamEnd::Founded { .. } | StreamEnd::Ahead { .. });
         self.counts.ahead += u64::from(is_lost);
         tracing::warn!(stream = self.name, "{}", end.what());
         if is_lost { StreamTurn::Lost } else { StreamTurn::Worked(work) }
+    }
+
+    /// MERGE-5: reads the entry before the bound of the row at which merging begins. An entry that is no
+    /// longer retained says nothing, and the row is believed.
+    fn read_last_covered(&mut self, now: Nanos, reader: &MergedReader) -> StreamTurn {
+        let (Some(subscriber), Some(row)) = (&mut self.subscriber, self.unread) else {
+            return StreamTurn::Worked(0);
+        };
+        let (mut ended, mut end) = (None, None);
+        let work = subscriber.poll(BATCH, |event| {
+            if let SubscriberEvent::Frame { bytes } = event
+                && let Ok(FrameView { header, .. }) = FrameView::parse(bytes)
+            {
+                let entries = header.first_seq..header.next_seq();
+                ended = ended.or_else(|| row.ended_at_bound(entries, header.epoch()));
+            }
+            end = end.or_else(|| StreamEnd::of(&event));
+            if ended.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        self.counts.connected = u64::from(subscriber.is_connected());
+        self.counts.read_next = subscriber.commit_next();
+        let end = end.or_else(|| self.judge_length(now, reader));
+        self.look(now);
+        if matches!(end, Some(StreamEnd::Gone { oldest, .. }) if oldest >= row.next) {
+            ended = Some(true);
+        }
+        if let (None, Some(end)) = (ended, end) {
+            // A stream that does not reach the bound has ended the row.
+            return match self.on_end(now, end, work) {
+                StreamTurn::Lost => StreamTurn::EndedEarly,
+                turn => turn,
+            };
+        }
+        match ended {
+            Some(true) => {
+                // It is read from the bound on, at once.
+                (self.unread, self.again, self.subscriber) = (None, 0, None);
+                return StreamTurn::Worked(BATCH);
+            }
+            Some(false) => {
+                let (stream, next) = (&self.name, row.next);
+                tracing::warn!(
+                    stream,
+                    "the cut at which this coordinator began covers the stream up to seq {}, and a takeover has taken entries \
+                     below that back: it begins at another cut",
+                    next - 1
+                );
+                return StreamTurn::EndedEarly;
+            }
+            None => {}
+        }
+        StreamTurn::Worked(work)
     }
 
     /// A stream of a newer epoch that stays shorter than what a cut covers was founded anew, on less than was

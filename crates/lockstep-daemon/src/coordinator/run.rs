@@ -219,9 +219,13 @@ impl<'a> Coordinated<'a> {
             }
             match other.poll(now, reader, &mut |event| home.on_merged(&event)) {
                 StreamTurn::Worked(done) => work += done,
-                StreamTurn::Lost => {
-                    // The rows of newer cuts are ahead of it as well: all is merged again.
-                    if let HomeTurn::Begun(place) = home.begin_at(MergePlace::beginning())? {
+                ended => {
+                    let begun = match ended {
+                        // The rows of newer cuts are ahead of it as well: all is merged again.
+                        StreamTurn::Lost => home.begin_at(MergePlace::beginning())?,
+                        _ => home.begin_elsewhere()?,
+                    };
+                    if let HomeTurn::Begun(place) = begun {
                         self.begin(place);
                     }
                     return Ok(Work::GoesOn);
@@ -247,9 +251,12 @@ impl<'a> Coordinated<'a> {
 
     /// The home stream is read from another place on.
     fn begin(&mut self, at: Option<MergePlace>) {
-        self.reader = at.map(|at| MergedReader::new(self.config.cluster, &at));
+        self.reader = at.as_ref().map(|at| MergedReader::new(self.config.cluster, at));
         self.rules = Coordinator::new(self.limits);
-        self.others.iter_mut().for_each(|other| _ = other.close());
+        let rows = at.map_or_else(Vec::new, |at| at.streams);
+        for other in &mut self.others {
+            other.begin(rows.iter().find(|row| row.stream == other.cluster).copied());
+        }
         self.waiter = None;
         Counted::measure_participant(&mut self.home.participant);
     }
