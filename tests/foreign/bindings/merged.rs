@@ -1,9 +1,10 @@
-//! The merged order of a set: programs of all languages print the lines of `lockstep subscribe --merged`,
-//! from the beginning, from a cursor within, and live.
+//! The merged order of a set: programs of all languages print the lines of `lockstep subscribe --merged`, from
+//! the beginning, from a cursor within, and live. Where their file is that of a former set they say so.
 
 use super::{c, finished, go, java, node, python};
 use lockstep_testkit::processes::{Outcome, Process, command, command_of, program, run};
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -14,7 +15,7 @@ const MESSAGES: usize = 40;
 struct Set {
     process: Process,
     file: String,
-    _logs: TempDir,
+    logs: TempDir,
 }
 
 impl Set {
@@ -36,7 +37,7 @@ impl Set {
         let file = after("export LOCKSTEP_CONFIG=");
         after("streams show");
         std::thread::spawn(move || lines.for_each(drop));
-        Some(Self { process, file, _logs: logs })
+        Some(Self { process, file, logs })
     }
 
     fn run(&self, mut command: Command, input: &str) -> Outcome {
@@ -55,8 +56,8 @@ impl Set {
         lines_of(&self.run(command(&args), "").with_code(0).out)
     }
 
-    /// What a program prints that begins here and ends after so many messages: its lines, and its cursor.
-    fn read(&self, program: &Command, start: &str, count: usize) -> (Vec<String>, String) {
+    /// A program that begins here and ends after so many messages, by this file of the set.
+    fn outcome(program: &Command, file: &Path, start: &str, count: usize) -> Outcome {
         let mut command = Command::new(program.get_program());
         command.args(program.get_args()).args([start, &count.to_string()]);
         for (name, value) in program.get_envs() {
@@ -64,10 +65,25 @@ impl Set {
                 command.env(name, value);
             }
         }
-        command.env("LOCKSTEP_CONFIG", &self.file);
-        let out = finished(command).with_code(0).out;
+        command.env("LOCKSTEP_CONFIG", file);
+        finished(command)
+    }
+
+    /// What such a program prints: its lines, and its cursor.
+    fn read(&self, program: &Command, start: &str, count: usize) -> (Vec<String>, String) {
+        let out = Self::outcome(program, Path::new(&self.file), start, count).with_code(0).out;
         let (lines, cursor) = out.split_once("resume with ").unwrap_or_else(|| panic!("no cursor: {out}"));
         (lines_of(lines), cursor.trim_end().to_owned())
+    }
+
+    /// The file of the set before its second stream was added.
+    fn former_file(&self) -> PathBuf {
+        let text = std::fs::read_to_string(&self.file).expect("the set's file");
+        let mut file: toml::Table = text.parse().expect("TOML");
+        file["streams"].as_array_mut().expect("the streams").truncate(1);
+        let path = self.logs.path().join("former.toml");
+        std::fs::write(&path, file.to_string()).expect("a file");
+        path
     }
 
     fn end(mut self) {
@@ -119,6 +135,13 @@ fn the_merged_order_is_the_same_in_every_language_from_the_beginning_a_cursor_an
         assert_eq!(behind, now[whole.len()..=whole.len()], "{language}, from the cursor of the end");
         let at = now.iter().position(|line| *line == live[0]).expect("a line of the order");
         assert_eq!(live, now[at..at + 3], "{language}, live");
+    }
+    let former = set.former_file();
+    for (language, program) in &programs {
+        let refused = Set::outcome(program, &former, "beginning", 1_000_000);
+        assert_ne!(refused.code, Some(0), "{language}: {}", refused.out);
+        let words = "the set's list names it, and this program's file does not";
+        assert!(refused.err.contains(words), "{language}: {}", refused.err);
     }
     set.end();
 }
