@@ -8,6 +8,7 @@ mod go;
 pub(crate) mod java;
 mod machines;
 mod made;
+mod merged;
 mod misuses;
 mod node;
 pub(crate) mod python;

@@ -468,10 +468,10 @@ typedef struct {
 } lockstep_place;
 
 // Receives one event of the merged order with its place there. `payload` has `event->payload_len` bytes; all
-// of it is valid until the call returns. Returns true to go on, false to leave what follows for the next poll.
-// It may close the handle whose poll runs it: then it is freed when the poll has ended. All else with that
-// handle is refused with `LOCKSTEP_STATUS_IN_USE`, but `…_stream_name`. It does not leave by an exception or
-// `longjmp`.
+// of it is valid until the call returns. Returns true to go on, false to leave what follows for the next
+// poll. It may close the handle whose poll runs it: then it is freed when the poll has ended. All else with
+// that handle is refused with `LOCKSTEP_STATUS_IN_USE`, but `…_stream_name`. It does not leave by an
+// exception or `longjmp`.
 typedef bool (*lockstep_on_merged)(void *context,
                                    const lockstep_place *place,
                                    const lockstep_event *event,
@@ -1231,10 +1231,11 @@ void lockstep_cursor_file_close(lockstep_cursor_file **file);
 
 // Reads the set of the file at `path` (NULL: the one that `LOCKSTEP_CONFIG` names, or
 // `/etc/lockstep/lockstep.toml`), and opens the streams that are merged at `start`. A file without
-// `[[streams]]` is a set of one stream. Variables `LOCKSTEP_…` replace single keys, except `LOCKSTEP_STREAM`.
+// `[[streams]]` is a set of one stream. Variables `LOCKSTEP_…` replace single keys, except
+// `LOCKSTEP_STREAM`.
 //
-// `start` is `live` (NULL: that), behind the newest cut of which it is certain that it counts, which is looked
-// for at most for `timeout_ns`; `beginning`, at the first entry of the home stream; or the text of a
+// `start` is `live` (NULL: that), behind the newest cut of which it is certain that it counts, which is
+// looked for at most for `timeout_ns`; `beginning`, at the first entry of the home stream; or the text of a
 // `lockstep_merged_subscriber_cursor`.
 //
 // # Safety
@@ -1250,13 +1251,13 @@ lockstep_status lockstep_merged_subscriber_connect(const char *path,
 // `*merged_subscriber` is NULL or a handle that is not closed.
 void lockstep_merged_subscriber_close(lockstep_merged_subscriber **merged_subscriber);
 
-// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram of
-// one of the streams has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
+// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram
+// of one of the streams has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either
+// case.
 //
 // # Safety
 // `merged_subscriber` is NULL or a handle that is not closed.
-int64_t lockstep_merged_subscriber_wait(lockstep_merged_subscriber *merged_subscriber,
-                                        uint64_t timeout_ns);
+int64_t lockstep_merged_subscriber_wait(lockstep_merged_subscriber *merged_subscriber, uint64_t timeout_ns);
 
 // One turn: receives from each stream, and calls `on_event` for at most `limit` messages and for every other
 // event, in the merged order. Never blocks. Returns the work done (0: an idle turn), or a failure as a
@@ -1282,7 +1283,8 @@ int64_t lockstep_merged_subscriber_poll_batch(lockstep_merged_subscriber *merged
                                               lockstep_merged_batch *out);
 
 // Stores at `out` the place behind the last delivered event as a text of a few hundred characters, in memory
-// of the handle, until the next call with it. A later handle that begins there delivers what this one has not.
+// of the handle, until the next call with it. A later handle that begins there delivers what this one has
+// not.
 //
 // # Safety
 // `merged_subscriber` is NULL or a handle that is not closed; `out` may be written to.
@@ -1302,8 +1304,8 @@ int64_t lockstep_merged_subscriber_next_number(lockstep_merged_subscriber *merge
 // `merged_subscriber` is NULL or a handle that is not closed.
 int64_t lockstep_merged_subscriber_is_ended(lockstep_merged_subscriber *merged_subscriber);
 
-// The name of the stream of a cluster in the set's file, valid until the handle is freed; empty if the set has
-// none, or for NULL. A callback of this handle may call it.
+// The name of the stream of a cluster in the set's file, valid until the handle is freed; empty if the set
+// has none, or for NULL. A callback of this handle may call it.
 //
 // # Safety
 // `merged_subscriber` is NULL or a handle that is not closed.

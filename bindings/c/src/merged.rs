@@ -36,10 +36,10 @@ impl Handle for lockstep_merged_subscriber {
 }
 
 /// Receives one event of the merged order with its place there. `payload` has `event->payload_len` bytes; all
-/// of it is valid until the call returns. Returns true to go on, false to leave what follows for the next poll.
-/// It may close the handle whose poll runs it: then it is freed when the poll has ended. All else with that
-/// handle is refused with `LOCKSTEP_STATUS_IN_USE`, but `…_stream_name`. It does not leave by an exception or
-/// `longjmp`.
+/// of it is valid until the call returns. Returns true to go on, false to leave what follows for the next
+/// poll. It may close the handle whose poll runs it: then it is freed when the poll has ended. All else with
+/// that handle is refused with `LOCKSTEP_STATUS_IN_USE`, but `…_stream_name`. It does not leave by an
+/// exception or `longjmp`.
 pub type lockstep_on_merged = Option<
     unsafe extern "C" fn(
         context: *mut c_void,
@@ -61,10 +61,11 @@ pub struct lockstep_merged_batch {
 
 /// Reads the set of the file at `path` (NULL: the one that `LOCKSTEP_CONFIG` names, or
 /// `/etc/lockstep/lockstep.toml`), and opens the streams that are merged at `start`. A file without
-/// `[[streams]]` is a set of one stream. Variables `LOCKSTEP_…` replace single keys, except `LOCKSTEP_STREAM`.
+/// `[[streams]]` is a set of one stream. Variables `LOCKSTEP_…` replace single keys, except
+/// `LOCKSTEP_STREAM`.
 ///
-/// `start` is `live` (NULL: that), behind the newest cut of which it is certain that it counts, which is looked
-/// for at most for `timeout_ns`; `beginning`, at the first entry of the home stream; or the text of a
+/// `start` is `live` (NULL: that), behind the newest cut of which it is certain that it counts, which is
+/// looked for at most for `timeout_ns`; `beginning`, at the first entry of the home stream; or the text of a
 /// [`lockstep_merged_subscriber_cursor`].
 ///
 /// # Safety
@@ -123,8 +124,9 @@ pub unsafe extern "C" fn lockstep_merged_subscriber_close(
     unsafe { crate::guard::close(merged_subscriber) };
 }
 
-/// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram of
-/// one of the streams has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either case.
+/// Sleeps until there is something to poll for, or until `timeout_ns` have elapsed. Returns 1 if a datagram
+/// of one of the streams has arrived, 0 if not, or a failure as a negative `lockstep_status`. Poll in either
+/// case.
 ///
 /// # Safety
 /// `merged_subscriber` is NULL or a handle that is not closed.
@@ -205,7 +207,8 @@ pub unsafe extern "C" fn lockstep_merged_subscriber_poll_batch(
 }
 
 /// Stores at `out` the place behind the last delivered event as a text of a few hundred characters, in memory
-/// of the handle, until the next call with it. A later handle that begins there delivers what this one has not.
+/// of the handle, until the next call with it. A later handle that begins there delivers what this one has
+/// not.
 ///
 /// # Safety
 /// `merged_subscriber` is NULL or a handle that is not closed; `out` may be written to.
@@ -249,8 +252,8 @@ pub unsafe extern "C" fn lockstep_merged_subscriber_is_ended(
     number(unsafe { with(merged_subscriber, |state| Ok(usize::from(state.merged.is_ended()))) })
 }
 
-/// The name of the stream of a cluster in the set's file, valid until the handle is freed; empty if the set has
-/// none, or for NULL. A callback of this handle may call it.
+/// The name of the stream of a cluster in the set's file, valid until the handle is freed; empty if the set
+/// has none, or for NULL. A callback of this handle may call it.
 ///
 /// # Safety
 /// `merged_subscriber` is NULL or a handle that is not closed.

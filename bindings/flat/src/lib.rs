@@ -3,8 +3,8 @@
 //! Each event is a [`FlatEvent`] of 64 bytes, whatever its kind; [`FlatKind`] lists what the fields of each
 //! kind mean. Payloads lie beside the rows: in a [`Batch`] all of them in one buffer, to which rows point by
 //! offset. C, Python and Java read the same bytes. [`FlatInputKind`] numbers the inputs of a machine. A
-//! [`FlatHandle`] is the handle of all of them, with the halves that it was connected with. Of the merged order
-//! of a set each event has a [`FlatPlace`] beside its row, in a [`MergedBatch`].
+//! [`FlatHandle`] is the handle of all of them, with the halves that it was connected with. Of the merged
+//! order of a set each event has a [`FlatPlace`] beside its row, in a [`MergedBatch`].
 
 #![forbid(unsafe_code)]
 

@@ -1,4 +1,5 @@
-//! Events of the merged order of a set: the row of each, as its own stream reports it, and its place in the order.
+//! Events of the merged order of a set: the row of each, as its own stream reports it, and its place in the
+//! order.
 
 use crate::batch::Batch;
 use crate::event::FlatEvent;
@@ -78,12 +79,12 @@ impl MergedBatch {
         self.places.push(place);
     }
 
-    /// One turn of `merged`, whose events are added here: at most `limit` messages, until the batch is full. After
-    /// each event `flow` says whether the rest is left for the next turn. Returns the work done.
+    /// One turn of `merged`, whose events are added here: at most `limit` messages, until the batch is full.
+    /// After each event `flow` says whether the rest is left for the next turn. Returns the work done.
     ///
     /// # Errors
-    /// As of the subscriber's own `poll`. Where the turn has brought events before it failed, they come first: the
-    /// next turn fails.
+    /// As of the subscriber's own `poll`. Where the turn has brought events before it failed, they come
+    /// first: the next turn fails.
     pub fn poll(
         &mut self,
         merged: &mut MergedSubscriber,

@@ -20,8 +20,8 @@ const TURNS_MAX: usize = 4_096;
 /// A hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
-/// The handle, with the events that it has reported and the program has not received yet: as of a handle of one
-/// stream, an iteration polls one event at a time, and the cursor is that behind the last one received.
+/// The handle, with the events that it has reported and the program has not received yet: as of a handle of
+/// one stream, an iteration polls one event at a time, and the cursor is that behind the last one received.
 struct MergedPolled {
     merged: lockstep_streams::MergedSubscriber,
     waiting: VecDeque<(FlatPlace, FlatEvent, Vec<u8>)>,
@@ -61,8 +61,8 @@ impl MergedPolled {
         Ok(true)
     }
 
-    /// Polls into a batch until it has `limit` events or is full, or there is nothing to do. A turn that fails
-    /// behind events leaves its failure to the next one.
+    /// Polls into a batch until it has `limit` events or is full, or there is nothing to do. A turn that
+    /// fails behind events leaves its failure to the next one.
     fn gather(&mut self, limit: usize) -> Result<FlatBatch, IoError> {
         let mut batch = FlatBatch::from(self.spare.take());
         for (place, row, payload) in self.waiting.drain(..) {
@@ -159,9 +159,10 @@ impl CheckedOut<'_, MergedPolled> {
     }
 }
 
-/// Reads the streams of a set in their merged order, as committed: each entry has a number there, from 1 without holes,
-/// which is the same for all readers. Each stream's own order is kept, and a stream that is idle or stalled holds up no
-/// other one. A program that reads one stream uses a Subscriber. A handle belongs to one thread at a time.
+/// Reads the streams of a set in their merged order, as committed: each entry has a number there, from 1
+/// without holes, which is the same for all readers. Each stream's own order is kept, and a stream that is
+/// idle or stalled holds up no other one. A program that reads one stream uses a Subscriber. A handle belongs
+/// to one thread at a time.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct MergedSubscriber {
     guarded: Guarded<MergedPolled>,
@@ -204,8 +205,8 @@ impl MergedSubscriber {
         self.handle()?.poll_batch(py, limit, Some(0.0))?.events(py)
     }
 
-    /// Events in a batch, at most so many: those that are there, or the first ones until the timeout in seconds. Without
-    /// events it is empty.
+    /// Events in a batch, at most so many: those that are there, or the first ones until the timeout in
+    /// seconds. Without events it is empty.
     #[pyo3(signature = (limit = 4096, timeout = Some(0.0)), text_signature = "($self, limit=4096, timeout=0.0)")]
     fn poll_batch(&self, py: Python<'_>, limit: i64, timeout: Option<f64>) -> PyResult<MergedBatch> {
         self.handle()?.poll_batch(py, limit, timeout)
@@ -226,8 +227,8 @@ impl MergedSubscriber {
         handle.wait_until(py, deadline)
     }
 
-    /// The place behind the last event that the program has received, as start of a later handle: a text of a few hundred
-    /// characters.
+    /// The place behind the last event that the program has received, as start of a later handle: a text of a
+    /// few hundred characters.
     #[getter]
     fn cursor(&self) -> PyResult<String> {
         Ok(self.handle()?.cursor().to_string())
@@ -239,7 +240,8 @@ impl MergedSubscriber {
         Ok(self.handle()?.next_number())
     }
 
-    /// Whether the subscription of a stream has ended, and the merged order with it: the event before gave the reason.
+    /// Whether the subscription of a stream has ended, and the merged order with it: the event before gave
+    /// the reason.
     #[getter]
     fn is_ended(&self) -> PyResult<bool> {
         Ok(self.handle()?.merged.is_ended())

@@ -28,8 +28,8 @@ impl MergedEvent {
 
 #[pymethods]
 impl MergedEvent {
-    /// The merged number of the entry, from 1 without holes; 0 of an event that stands for no entry. What one entry
-    /// says in several events has one number.
+    /// The merged number of the entry, from 1 without holes; 0 of an event that stands for no entry. What one
+    /// entry says in several events has one number.
     #[getter]
     fn number(&self) -> u64 {
         self.place.number
@@ -60,8 +60,8 @@ impl MergedEvent {
 }
 
 /// Events of a poll in the merged order: a sequence of MergedEvent, and a buffer of places of 24 bytes, which
-/// numpy.frombuffer(batch, dtype=PLACE_DTYPE) reads in place. Those of `batch` are the rows of the events. It never
-/// changes; its memory is there as long as it or a view of it is.
+/// numpy.frombuffer(batch, dtype=PLACE_DTYPE) reads in place. Those of `batch` are the rows of the events. It
+/// never changes; its memory is there as long as it or a view of it is.
 #[pyclass(frozen, module = "lockstep")]
 pub(crate) struct MergedBatch {
     batch: Py<Batch>,
@@ -115,8 +115,8 @@ impl MergedBatch {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {
         let bytes = bytemuck::cast_slice(&slf.get().places);
         let exported = Exported { bytes, item_len: PLACE_LEN, format: PLACE_FORMAT };
-        // SAFETY: Python passes a view to fill in. The batch never changes, so that its places lie there while
-        // `slf` lives, which the view owns.
+        // SAFETY: Python passes a view to fill in. The batch never changes, so that its places lie there
+        // while `slf` lives, which the view owns.
         unsafe { exported.describe(slf.clone().into_any(), view, flags) }
     }
 

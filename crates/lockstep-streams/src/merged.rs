@@ -129,8 +129,8 @@ impl MergedSubscriber {
     /// `ControlFlow::Break(())` leaves the rest for the next poll. Returns the work done: 0 is an idle turn.
     ///
     /// # Errors
-    /// A list names a stream that this program's set does not have, or its device cannot be opened. Or this is a
-    /// child of the process that has connected it.
+    /// A list names a stream that this program's set does not have, or its device cannot be opened. Or this
+    /// is a child of the process that has connected it.
     pub fn poll(
         &mut self,
         limit: usize,

@@ -87,6 +87,16 @@ fn requests() -> Vec<(&'static str, PathBuf)> {
     c.into_iter().chain(cpp).collect()
 }
 
+/// The examples that read the merged order of a set.
+pub(super) fn merged() -> Vec<(&'static str, Command)> {
+    static C: OnceLock<PathBuf> = OnceLock::new();
+    static CPP: OnceLock<PathBuf> = OnceLock::new();
+    let c = sanitized(&C, "cc", "-std=c11", "examples/merged.c").map(|program| ("C", program));
+    let cpp = sanitized(&CPP, "c++", "-std=c++17", "examples/merged.cpp").map(|program| ("C++", program));
+    let programs = c.into_iter().chain(cpp);
+    programs.map(|(language, program)| (language, check(&program, &[]))).collect()
+}
+
 fn check(program: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
     command.args(arguments);

@@ -37,8 +37,10 @@ fn programs() -> Option<&'static (TempDir, &'static Installed)> {
         let installed = installed().ok_or("there is no compiler of C")?;
         let folder = tempfile::tempdir().expect("a folder");
         let hello = folder.path().join("hello").display().to_string();
+        let merged = folder.path().join("merged").display().to_string();
         let check = folder.path().join("check").display().to_string();
         run(go(installed, folder.path(), &["build", "-o", &hello, "./examples/hello"]), b"").with_code(0);
+        run(go(installed, folder.path(), &["build", "-o", &merged, "./examples/merged"]), b"").with_code(0);
         run(go(installed, folder.path(), &["test", "-c", "-o", &check, "."]), b"").with_code(0);
         Ok((folder, installed))
     });
@@ -53,6 +55,11 @@ fn program(name: &str) -> Option<Command> {
     let mut command = Command::new(folder.path().join(name));
     command.env("LD_LIBRARY_PATH", installed.library());
     Some(command)
+}
+
+/// The example that reads the merged order of a set.
+pub(super) fn merged() -> Option<Command> {
+    program("merged")
 }
 
 /// The program that commits misuses.

@@ -72,7 +72,7 @@ fn java() -> Option<&'static Java> {
         compile.arg(sources.join("tests/Requests.java"));
         compile.arg(sources.join("examples/Hello.java")).arg(sources.join("examples/Counter.java"));
         compile.arg(sources.join("examples/ApplyCost.java")).arg(sources.join("tests/MachineCheck.java"));
-        compile.arg(sources.join("tests/ClusterCheck.java"));
+        compile.arg(sources.join("tests/ClusterCheck.java")).arg(sources.join("examples/Merged.java"));
         run(compile, b"").with_code(0);
         Some(java)
     });
@@ -85,6 +85,11 @@ fn java() -> Option<&'static Java> {
 /// The jar that the tests share, or none.
 pub(crate) fn shared_jar() -> Option<PathBuf> {
     java().map(Java::jar)
+}
+
+/// The example that reads the merged order of a set.
+pub(super) fn merged() -> Option<Command> {
+    Some(java()?.command("Merged"))
 }
 
 /// The program that commits misuses.

@@ -52,7 +52,7 @@ const IN_CALLBACK: &[Exception] = &[('b', &["Rust"]), ('c', &["Go", "Node", "Pyt
 
 const IN_REQUEST: &[Exception] = &[('b', &["Rust"]), ('c', &["Python"])];
 
-const MISUSES: [Misuse; 34] = [
+const MISUSES: [Misuse; 44] = [
     misuse("fork", "a call in a child of a fork", "OTHER_PROCESS", &[('a', &["Go", "Java", "Node"])]),
     misuse(
         "two-threads",
@@ -122,6 +122,41 @@ const MISUSES: [Misuse; 34] = [
         &[('a', &["Go", "Java", "Node"])],
     ),
     misuse("file-closed", "saving to a cursor file after close", "CLOSED_HANDLE", &[('b', &["Rust"])]),
+    misuse(
+        "merged-fork",
+        "a merged poll in a child of a fork",
+        "OTHER_PROCESS",
+        &[('a', &["Go", "Java", "Node"])],
+    ),
+    misuse(
+        "merged-two-threads",
+        "a call beside a merged wait of another thread",
+        "IN_USE",
+        &[('b', &["Rust"]), ('d', &["Node"])],
+    ),
+    misuse("merged-poll-in-callback", "a poll in a callback of that merged poll", "IN_USE", IN_CALLBACK),
+    misuse("merged-close-in-callback", "closing there: the handle ends with the poll", "OK", IN_CALLBACK),
+    misuse("merged-closed", "a merged poll after close", "CLOSED_HANDLE", &[('b', &["Rust"])]),
+    misuse("merged-close-twice", "a second close of a merged handle", "OK", &[('b', &["Rust"])]),
+    misuse("merged-start", "a merged start at `here`", "ARGUMENT", &[('g', &["Rust"])]),
+    misuse(
+        "merged-negative-connect",
+        "a merged start that is looked for within a negative timeout",
+        "ARGUMENT",
+        &[('f', &["C", "Rust"])],
+    ),
+    misuse(
+        "merged-negative-wait",
+        "a merged wait with a negative timeout",
+        "ARGUMENT",
+        &[('f', &["C", "Rust"])],
+    ),
+    misuse(
+        "merged-negative-limit",
+        "a merged poll with a negative limit",
+        "ARGUMENT",
+        &[('f', &["C", "C++", "Rust"])],
+    ),
 ];
 
 impl Misuse {

@@ -45,6 +45,12 @@ fn node(out: &Path, script: &str) -> Command {
     command
 }
 
+/// The example that reads the merged order of a set.
+pub(super) fn merged() -> Option<Command> {
+    let (out, _) = module()?;
+    Some(node(out.path(), "examples/merged.js"))
+}
+
 /// The program that commits misuses.
 pub(super) fn misuses() -> Option<Command> {
     let (out, _) = module()?;

@@ -142,6 +142,13 @@ pub(super) fn program_of(name: &str, args: &[&str]) -> Option<Command> {
     Some(script(interpreter()?, name, args))
 }
 
+/// The example that reads the merged order of a set.
+pub(super) fn merged() -> Option<Command> {
+    let mut command = python_command(run_s(), interpreter()?);
+    command.arg(folder().join("examples/merged.py"));
+    Some(command)
+}
+
 /// The program that commits misuses.
 pub(super) fn misuses() -> Option<Command> {
     program_of("misuses.py", &[])
@@ -176,6 +183,11 @@ fn a_machine_of_python_publishes_each_output_once_whichever_copies_run() {
 #[test]
 fn handles_of_python_do_what_their_documentation_says() {
     pytest_with_cluster("test_cluster.py");
+}
+
+#[test]
+fn a_merged_reader_of_python_goes_on_where_it_was_and_its_places_are_read_in_place() {
+    pytest_with_cluster("test_merged.py");
 }
 
 #[test]

@@ -24,7 +24,7 @@ struct Place {
 const HEADER: &str = "bindings/c/include/lockstep.h";
 const HPP: &str = "bindings/c/include/lockstep.hpp";
 const MACHINE_HPP: &str = "bindings/c/include/lockstep_machine.hpp";
-const GO: [&str; 2] = ["bindings/go/lockstep.go", "bindings/go/participant.go"];
+const GO: [&str; 3] = ["bindings/go/lockstep.go", "bindings/go/participant.go", "bindings/go/merged.go"];
 const NODE: &str = "bindings/node/index.js";
 const PYTHON: &str = "bindings/python/python/lockstep/_native.pyi";
 const PYTHON_MACHINE: &str = "bindings/python/python/lockstep/_machine.py";

@@ -5,6 +5,7 @@ use lockstep_client::{
     Cursor, CursorFile, Delivery, EVERYBODY, Endpoint, IoError, OpenError, Participant, ParticipantEvent,
     PublishError, PublisherEvent, RequestError, Start, Subscriber, SubscriberEvent,
 };
+use lockstep_streams::{MergedEvent, MergedStart, MergedSubscriber, StreamSet};
 use lockstep_testkit::processes::Cluster;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -141,6 +142,18 @@ fn cursor_files(cluster: &Cluster) -> [(&'static str, String); 4] {
     ]
 }
 
+/// The words of a merged subscriber, over the set of one stream that a file of one cluster is.
+fn merged(cluster: &Cluster) -> [(&'static str, String); 1] {
+    let set = StreamSet::from_file(cluster.config()).expect("a set");
+    let mut merged = MergedSubscriber::connect(set, MergedStart::Beginning, PATIENCE).expect("a subscriber");
+    let go_on = |_: MergedEvent<'_>| ControlFlow::Continue(());
+    let child = in_child(cluster, || {
+        let words = BTreeSet::from([word(&merged.poll(64, go_on)), word(&merged.wait(Duration::ZERO))]);
+        words.into_iter().collect::<Vec<_>>().join(" ")
+    });
+    [("merged-fork", child)]
+}
+
 /// The words of requests.
 fn requests(endpoint: &Endpoint, participant: &mut Participant, id: u32) -> [(&'static str, String); 3] {
     let go_on = |_: ParticipantEvent<'_>| ControlFlow::Continue(());
@@ -190,6 +203,7 @@ pub(super) fn words(cluster: &Cluster) -> Words {
     let claims = [("unwritten-claim", claimed.unwrap_or_else(|error| error.word()))];
     let all = names.into_iter().chain(starts).chain(messages).chain(claims);
     let all = all.map(|(name, word)| (name, word.to_owned())).chain(cursor_files(cluster));
+    let all = all.chain(merged(cluster));
     let all = all.chain(requests(&endpoint, &mut participant, id));
     all.map(|(name, word)| (name.to_owned(), word)).chain(fork).collect()
 }
