@@ -1,8 +1,9 @@
 //! MERGE-5 (where a reader may begin): behind a cut that a later one names.
 
 use crate::merge::MergePlace;
-use crate::payload::{CutEntry, CutRow};
+use crate::payload::{CutEntry, CutPoint, CutRow};
 use lockstep_wire::Seq;
+use lockstep_wire::planted::{Mutation, planted};
 use std::collections::BTreeMap;
 
 /// Reads notes of a home stream from somewhere in its midst, and finds where a reader may begin. A cut that a
@@ -22,6 +23,9 @@ impl LookBack {
             self.found = Some(MergePlace::behind(cut.after, rows));
             self.cuts.retain(|seq, _| *seq >= cut.after.seq);
         }
+        if planted(Mutation::BeginsAtAnyCut) {
+            self.found = Some(MergePlace::behind(CutPoint { seq, ..cut.after }, &cut.rows));
+        }
         self.cuts.insert(seq, cut.rows);
     }
 
@@ -36,7 +40,6 @@ impl LookBack {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::CutPoint;
 
     fn cut(after: Seq, next: Seq) -> Vec<u8> {
         let after = CutPoint { seq: after, list: 1, base: 1, time: 5 };
