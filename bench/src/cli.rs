@@ -3,7 +3,7 @@
 use crate::results::RunResult;
 use crate::{
     attached, compare, cost, day, down, failover, fairness, fanout, gateway, ground, guard, idle, journal,
-    languages, latency, micro, node, observed, recovery, repair, replay, report, scenario, self_test,
+    languages, latency, merge, micro, node, observed, recovery, repair, replay, report, scenario, self_test,
     throughput,
 };
 use clap::{Parser, Subcommand};
@@ -84,6 +84,8 @@ pub enum What {
     LanguageLoad(languages::LoadArguments),
     /// What it costs a leader that its metrics are fetched and that `top` is open.
     Observed(observed::Arguments),
+    /// Publish to delivery in the merged order of a set that runs, over the subscription of one stream.
+    Merge(merge::Arguments),
     /// Runs two programs in turn, and says whether the second is worse.
     Compare(Box<compare::Arguments>),
     /// Runs the main rows beside the last release's program, and fails on 5 %.
@@ -157,6 +159,7 @@ fn measure(what: What) -> Result<RunResult, String> {
         What::Relay(arguments) => gateway::relay(&arguments).map(|()| RunResult::Passed),
         What::Hog(arguments) => failover::hog(&arguments).map(|()| RunResult::Passed),
         What::Report(arguments) => report::run(&arguments).map(|()| RunResult::Passed),
+        What::Merge(arguments) => merge::run(&arguments),
         What::Compare(arguments) => compare::run(&arguments),
         What::Guard(arguments) => guard::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),

@@ -35,6 +35,7 @@ mod journal;
 pub mod languages;
 pub mod latency;
 pub mod load;
+mod merge;
 mod micro;
 mod node;
 mod observed;

@@ -145,6 +145,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "gateway",
             "machine",
             "app",
+            "streams",
             "metrics",
             "soupbintcp",
             "moldudp64",

@@ -9,6 +9,7 @@ mod gateway;
 mod journal;
 mod languages;
 mod latency;
+mod merge;
 mod micro;
 mod parts;
 mod report;

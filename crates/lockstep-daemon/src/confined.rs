@@ -51,8 +51,8 @@ pub fn of_gateway(configured: Configured<'_>, users: &Path) -> Vec<Reach> {
 }
 
 /// What a feed may open.
-pub fn of_feed(configured: Configured<'_>) -> Vec<Reach> {
-    of_all(configured, KeyUse::Handle, Some(configured.0.counters_folder()))
+pub fn of_feed(configs: &[Config], file: &Path) -> Vec<Reach> {
+    of_readers(configs, file, KeyUse::Handle)
 }
 
 /// What a notary may open: the folder of its cursor.
@@ -64,7 +64,11 @@ pub fn of_notary(configured: Configured<'_>, cursor: &Path) -> Vec<Reach> {
 
 /// What a coordinator may open: what a reader of each stream of its set may.
 pub fn of_coordinator(configs: &[Config], file: &Path) -> Vec<Reach> {
-    let of = |config: &Config| of_all((config, file), KeyUse::Coordinator, Some(config.counters_folder()));
+    of_readers(configs, file, KeyUse::Coordinator)
+}
+
+fn of_readers(configs: &[Config], file: &Path, key_use: KeyUse) -> Vec<Reach> {
+    let of = |config: &Config| of_all((config, file), key_use, Some(config.counters_folder()));
     configs.iter().flat_map(of).collect()
 }
 

@@ -1,7 +1,10 @@
-//! `lockstep feed`: the committed stream as MoldUDP64, until SIGTERM.
+//! `lockstep feed`: the committed stream, or the merged order of a set, as MoldUDP64, until SIGTERM.
+
+mod reading;
 
 use crate::args::ClusterArgs;
 use crate::config::{Channel, Config, KeyUse};
+use crate::coordinator::{choice, place, streams_of};
 use crate::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::failure::{FAILED, USAGE};
 use crate::follows::FollowsLog;
@@ -10,8 +13,7 @@ use crate::reloader::{Daemon, ReloadAnswers, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
 use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
 use clap::Args;
-use lockstep_client::Endpoint;
-use lockstep_client::{Counted, Delivery, Subscriber};
+use lockstep_client::{Counted, Endpoint};
 use lockstep_core::engine::networks::Networks;
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
@@ -25,9 +27,9 @@ use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::limits;
 use lockstep_process::watcher::forbid_core_dumps;
 use moldudp64::{RequestServer, ServerLimits};
+use reading::FeedReading;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::ops::ControlFlow;
-use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -73,6 +75,9 @@ pub struct FeedArgs {
     /// What it carries: all, everybody, client:NAME, channel:NUMBER
     #[arg(long, value_name = "WHOM", default_value = "all")]
     pub of: Of,
+    /// Carries all streams of the set, in their merged order; days are the home stream's
+    #[arg(long)]
+    pub merged: bool,
     /// Ends when stdin does: for whoever starts it as a child
     #[arg(long, hide = true)]
     pub until_stdin_ends: bool,
@@ -81,8 +86,9 @@ pub struct FeedArgs {
 /// Runs until it must stop.
 pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     log::begin_daemon();
-    let config = args.cluster.load(&[])?;
-    acting::not_as_root(&config)?;
+    let (configs, chosen) = configs(args)?;
+    let config = &configs[0];
+    acting::not_as_root(config)?;
     log::start(&config.log);
     if !args.group.ip().is_multicast() {
         return Err(Failure::new(
@@ -93,31 +99,51 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
     // The process has the readers' key in memory.
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
-    let mut reloader = Reloader::new(Daemon::Feed, &args.cluster, &[], &config)?;
-    let reach = confined::of_feed((&config, reloader.file()));
+    let reloader = Reloader::new(Daemon::Feed, &args.cluster, &chosen, config)?;
+    let reach = confined::of_feed(&configs, reloader.file());
     confinement::begin(&reach);
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let until_then = "the feed waits for the start of a trading day";
-    if !network_wait::wait(&network_wait::of_handles(&config, [args.requests]), &config, &stop)? {
+    let mut needed = network_wait::of_handles(config, [args.requests]);
+    needed.extend(configs[1..].iter().flat_map(|other| network_wait::of_handles(other, [])));
+    if !network_wait::wait(&needed, config, &stop)? {
         return Ok(0);
     }
     let observed = reloader.observed();
-    observed.begin(&config);
-    let endpoint = Endpoint::from_config(&config)?;
-    let (answers, (changed, changes)) = (reloader.answers(), channel());
-    signals::reload_keys(config.key_file(KeyUse::Handle), endpoint.keys().clone(), move |keys| {
-        if let Some(config) = reloader.read_again(keys.into_iter().collect()) {
-            let _ = changed.send(config.feed.allow.clone()); // a feed that is ending does not take it
-        }
+    observed.begin(config);
+    let endpoints: Vec<_> = configs.iter().map(Endpoint::from_config).collect::<Result<_, _>>()?;
+    let (changed, changes) = channel();
+    let answers = reloader.start_for_all(KeyUse::Handle, (&configs, &endpoints), move |config| {
+        let _ = changed.send(config.feed.allow.clone()); // a feed that is ending does not take it
     })?;
     let mut allowed = Allowed { networks: config.feed.allow.clone(), changes };
+    let name =
+        |config: &Config| config.set.as_ref().map_or_else(String::new, |set| set.stream().name.clone());
+    let streams: Vec<_> = configs.iter().map(name).zip(endpoints).collect();
     serve_whole_or_oldest(until_then, |reading| {
-        let process = (&config, &endpoint, &observed, &answers);
+        let process = (config, &*streams, &observed, &answers);
         serve(args, process, (&reach, &stop), &mut allowed, reading)
     })
+}
+
+/// A key of the file that is set, with the word for where.
+type Chosen = (&'static str, String, String);
+
+/// The configurations of the streams that it reads, and the choice of the first one.
+fn configs(args: &FeedArgs) -> Result<(Vec<Config>, Vec<Chosen>), Failure> {
+    if !args.merged {
+        return Ok((vec![args.cluster.load(&[])?], Vec::new()));
+    }
+    if matches!(args.of.0, FeedSource::For(Recipient::Client(_))) {
+        let what = "--of client: a client has an id in each stream of its own; feed one stream, or a channel";
+        return Err(Failure::new(USAGE, what));
+    }
+    let configs = streams_of(&args.cluster)?;
+    let chosen = choice(&place(&configs[0]).home().name);
+    Ok((configs, vec![chosen]))
 }
 
 /// The networks whose requests are answered, and those of the last reload.
@@ -210,7 +236,7 @@ impl Reported {
 /// Serves until a stop is requested, or `reading` is over.
 fn serve(
     args: &FeedArgs,
-    (config, endpoint, observed, answers): (&Config, &Endpoint, &Observed, &ReloadAnswers),
+    (config, streams, observed, answers): (&Config, &[(String, Endpoint)], &Observed, &ReloadAnswers),
     (reach, stop): (&[Reach], &AtomicBool),
     allowed: &mut Allowed,
     reading: &mut ReadingEnd,
@@ -218,13 +244,10 @@ fn serve(
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;
+    let endpoint = &streams[0].1;
     let mut feed = open_feed(args, config, endpoint.mtu(), reading)?;
     feed.set_allowed(allowed.networks.clone());
-    let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, reading.start())?;
-    let mut sockets = subscriber.net().sockets();
-    sockets.push(requests.as_fd());
-    let mut waiter = endpoint.idle().waiter(&sockets)?;
-    drop(sockets);
+    let mut handle = FeedReading::connect(streams, args.merged, reading)?;
     let mut send = |datagram: &[u8]| {
         // A datagram that is not sent is requested, like one that is lost.
         if let Err(error) = group.send(datagram) {
@@ -233,7 +256,7 @@ fn serve(
     };
     let name = format!("{}-{}", args.group.ip(), args.group.port());
     let created =
-        Counted::create_daemon(endpoint, ("feed", &name), FeedCounts::ROWS, None, Some(&mut subscriber));
+        Counted::create_daemon(endpoint, ("feed", &name), FeedCounts::ROWS, None, handle.counted_mut());
     let mut counted = counters_or_warning(observed, created);
     answers.begin_beside(counted.as_ref());
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
@@ -244,15 +267,15 @@ fn serve(
             feed.set_allowed(allowed.networks.clone());
         }
         let mut failure = None;
-        let mut work = subscriber.poll(BATCH, |event| {
-            failure = failure.take().or_else(|| reading.on_event(&event));
-            failure = failure.take().or_else(|| feed.on_stream(now, &event, &mut send).map_err(failed).err());
+        let mut work = handle.poll(BATCH, |event| {
+            failure = failure.take().or_else(|| reading.on_event(event));
+            failure = failure.take().or_else(|| feed.on_stream(now, event, &mut send).map_err(failed).err());
             if failure.is_none() && !reading.lacks_beginning() {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())
             }
-        });
+        })?;
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -261,16 +284,15 @@ fn serve(
         }
         feed.turn(now, &mut send);
         work += answer(&mut feed, &requests, &mut buffer, now)?;
-        let is_connected = subscriber.is_connected();
+        let is_connected = handle.is_connected();
         follows.look(now, is_connected);
         feed.counts.ready = u64::from(is_connected && feed.is_live());
         if let Some(counted) = &mut counted {
-            counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
+            counted.publish(now, &feed.counts.values(), None, handle.counted());
         }
         reported.report(args, &feed, &requests, reach);
         if work == 0 && endpoint.idle() != Idle::Spin {
-            waiter.on_progress(subscriber.deliver_next());
-            waiter.wait(PAUSE_NS);
+            handle.wait(endpoint.idle(), &requests, PAUSE_NS)?;
         }
     }
     tracing::info!(counts = ?feed.counts, "stopped");

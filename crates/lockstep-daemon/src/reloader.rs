@@ -2,10 +2,10 @@
 //! others that concern it are reported with what they need. An invalid file changes nothing.
 
 use crate::args::ClusterArgs;
-use crate::config::{ChangeNeed, Config, KeyChange, Override};
+use crate::config::{ChangeNeed, Config, KeyChange, KeyUse, Override};
 use crate::observed::Observed;
 use crate::{Failure, log, signals};
-use lockstep_client::Counted;
+use lockstep_client::{Counted, Endpoint};
 use lockstep_io::IoError;
 use lockstep_operations::reload::{ANSWER_LEN, FAILED_WORD, answer_file};
 use lockstep_wire::Keys;
@@ -170,6 +170,33 @@ impl Reloader {
         let answers = self.answers();
         signals::reload_keys(key_file, keys, move |outcome| {
             self.read_again(outcome.into_iter().collect());
+        })?;
+        Ok(answers)
+    }
+
+    /// From now on the configuration, and the keys of all these streams, are read again at SIGHUP. `then`
+    /// receives the configuration of the first one, unless it is invalid. Returns the answers.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_for_all(
+        mut self,
+        key_use: KeyUse,
+        streams: (&[Config], &[Endpoint]),
+        mut then: impl FnMut(&Config) + Send + 'static,
+    ) -> Result<ReloadAnswers, IoError> {
+        let answers = self.answers();
+        let (configs, endpoints) = streams;
+        let of = |(config, endpoint): (&Config, &Endpoint)| {
+            Some((config.key_file(key_use)?, endpoint.keys().clone()))
+        };
+        let others: Vec<(PathBuf, Keys)> = configs.iter().zip(endpoints).skip(1).filter_map(of).collect();
+        others.iter().for_each(|(path, keys)| signals::begin_with_keys(path, keys));
+        signals::reload_keys(configs[0].key_file(key_use), endpoints[0].keys().clone(), move |outcome| {
+            let again = others.iter().map(|(path, keys)| signals::read_keys_again(path, keys));
+            if let Some(config) = self.read_again(outcome.into_iter().chain(again).collect()) {
+                then(config);
+            }
         })?;
         Ok(answers)
     }

@@ -4,6 +4,7 @@
 use crate::cuts::MergedStream;
 use crate::merge::{Merge, MergeTurn};
 use crate::payload::{CutEntry, CutPoint, CutRow};
+use lockstep_wire::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Nanos, Seq};
 
 /// While the home stream moves there is a cut within this time, so that a reader that begins does not look
@@ -88,6 +89,7 @@ impl Coordinator {
         }
         let rows = cuts.streams().iter().map(|one| {
             let (epoch, next) = row(one);
+            let next = next + Seq::from(planted(Mutation::CutsPromiseMore));
             CutRow { stream: one.stream, next, epoch: epoch.0, copies: 0, routes: 0 }
         });
         (self.wanted, self.under_way) = (None, Some(behind));

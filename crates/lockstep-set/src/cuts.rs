@@ -1,6 +1,7 @@
 //! Which cuts of a home stream count, and which streams they speak of.
 
 use crate::payload::{CutEntry, CutPoint, CutRow, SetEntry};
+use lockstep_wire::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Nanos, Seq};
 
 /// A stream of the set, besides the home stream.
@@ -19,6 +20,9 @@ impl MergedStream {
     /// first cut with a row for it, a stream is not merged below the seq of the list.
     pub(crate) fn falls(&self, row: (Epoch, Seq)) -> bool {
         let (epoch, next) = self.row;
+        if planted(Mutation::RowsMayFall) {
+            return false;
+        }
         if epoch == Epoch::NONE { row.1 < next } else { row < self.row }
     }
 }
@@ -128,7 +132,9 @@ impl Cuts {
     /// MERGE-1 (which cuts count): a cut counts if it names the last one before it that counts and where the
     /// merged order stood there, has a row for each stream of the set, and none of them falls.
     fn counted(&self, payload: &[u8]) -> Option<CutEntry> {
-        let cut = CutEntry::parse(payload).ok().filter(|cut| cut.after == self.last)?;
+        let cut = CutEntry::parse(payload)
+            .ok()
+            .filter(|cut| cut.after == self.last || planted(Mutation::AnyCutCounts))?;
         let streams = self.streams.iter().map(|stream| stream.stream);
         let is_whole = cut.rows.iter().map(|row| row.stream).eq(streams);
         let falls = |(row, stream): (&CutRow, &MergedStream)| stream.falls((row.epoch(), row.next));

@@ -11,7 +11,8 @@
 //! by the same steps.
 
 use crate::merge::{MergePlace, MergePlaceRow};
-use crate::payload::{CutEntry, CutRow};
+use crate::payload::{CutEntry, CutPoint, CutRow};
+use lockstep_wire::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Seq};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -127,6 +128,9 @@ impl LookBack {
             }
             self.cuts.retain(|seq, _| *seq >= named);
         }
+        if planted(Mutation::BeginsAtAnyCut) {
+            self.found = Some(MergePlace::behind(CutPoint { seq, ..cut.after }, &cut.rows));
+        }
         self.cuts.insert(seq, cut.rows);
     }
 
@@ -184,7 +188,6 @@ impl MergePlaceRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payload::CutPoint;
 
     fn cut(after: Seq, next: Seq) -> Vec<u8> {
         let after = CutPoint { seq: after, list: 1, base: 1, time: 5 };

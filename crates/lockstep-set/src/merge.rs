@@ -6,6 +6,7 @@
 
 use crate::cuts::{Cuts, MergedStream, SetsEntry};
 use crate::payload::{CutPoint, CutRow};
+use lockstep_wire::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Nanos, Seq};
 
 /// The stream of the next entry.
@@ -153,7 +154,7 @@ impl Merge {
             number: place.number,
             time: place.time,
         };
-        if place.home == place.last.seq {
+        if place.home == place.last.seq && !planted(Mutation::RestOfCutSkipped) {
             merge.pass_ended_rows(0);
         }
         merge
@@ -192,6 +193,7 @@ impl Merge {
     /// the turn of their stream.
     pub fn bound_of(&self, of: MergeTurn) -> Seq {
         match of {
+            _ if planted(Mutation::MergedByArrival) => Seq::MAX,
             _ if of != self.turn() => self.next_of(of),
             MergeTurn::Home => Seq::MAX,
             MergeTurn::Other(index) => self.cuts.streams()[index].row.1,
@@ -223,7 +225,7 @@ impl Merge {
         entry: MergeEntry<'_>,
     ) -> MergeOutcome {
         assert!(seq == self.next_of(of), "MERGE-3: seq {seq} of {of:?}, and {} is next", self.next_of(of));
-        if of != self.turn() {
+        if of != self.turn() && !planted(Mutation::MergedByArrival) {
             return MergeOutcome::Hold;
         }
         match (of, entry) {
@@ -233,16 +235,15 @@ impl Merge {
             (MergeTurn::Other(index), MergeEntry::Epoch(epoch)) => self.on_epoch(index, epoch),
             _ => {}
         }
-        match of == self.turn() {
-            true => MergeOutcome::Deliver { number: self.number, timestamp: self.time.max(timestamp) },
+        match of == self.turn() || planted(Mutation::MergedByArrival) {
+            true => MergeOutcome::Deliver { number: self.number, timestamp: self.time_of(timestamp) },
             false => MergeOutcome::Hold,
         }
     }
 
     /// The entry that was judged last was delivered.
     pub fn deliver(&mut self, of: MergeTurn, timestamp: Nanos, entry: MergeEntry<'_>) {
-        // MERGE-7 (time): it never falls.
-        self.time = self.time.max(timestamp);
+        self.time = self.time_of(timestamp);
         self.number += 1;
         match of {
             MergeTurn::Home => {
@@ -263,12 +264,18 @@ impl Merge {
         debug_assert_eq!(self.number, number(self.home, &self.place().streams, self.cuts.base()), "MERGE-3");
     }
 
+    /// MERGE-7 (time): it never falls.
+    fn time_of(&self, timestamp: Nanos) -> Nanos {
+        if planted(Mutation::MergedTimeFalls) { timestamp } else { self.time.max(timestamp) }
+    }
+
     #[cold]
     fn on_sets(&mut self, seq: Seq, payload: &[u8]) {
         let streams = self.cuts.streams().iter().map(|one| one.stream);
         let known: Vec<_> = streams.zip(self.merged.iter().copied()).collect();
         let Self { cuts, merged, .. } = self;
         match cuts.on_entry(seq, payload, |index| merged[index].next) {
+            SetsEntry::Counts(_) if planted(Mutation::RowsNotAwaited) => {}
             SetsEntry::Counts(_) => self.pass_ended_rows(0),
             SetsEntry::Listed => {
                 // A stream that was taken out and comes back is merged from where the new list says.
@@ -284,7 +291,8 @@ impl Merge {
 
     /// MERGE-2 (where a row ends): at its bound, or at the first entry below it whose epoch is higher.
     fn on_epoch(&mut self, index: usize, epoch: Epoch) {
-        if self.reached.is_some() && epoch > self.cuts.streams()[index].row.0 {
+        let ends = !planted(Mutation::RowsWithoutEpoch);
+        if ends && self.reached.is_some() && epoch > self.cuts.streams()[index].row.0 {
             self.pass_ended_rows(index + 1);
         }
     }
@@ -295,7 +303,7 @@ impl Merge {
         let streams = self.cuts.streams();
         let is_left = |index: &usize| {
             let (merged, (epoch, next)) = (self.merged[*index], streams[*index].row);
-            merged.next < next && merged.epoch <= epoch
+            merged.next < next && (merged.epoch <= epoch || planted(Mutation::RowsWithoutEpoch))
         };
         self.reached = (at..streams.len()).find(is_left);
     }

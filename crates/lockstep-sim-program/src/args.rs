@@ -59,8 +59,8 @@ impl SimArgs {
 
     /// Whether seeds of all kinds are run.
     pub fn runs_all(&self) -> bool {
-        let Self { joining, vanishing, repeating, rejoining, restoring, unfinished, year, .. } = *self;
-        !(joining || vanishing || repeating || rejoining || restoring || unfinished || year)
+        let Self { joining, vanishing, repeating, rejoining, restoring, unfinished, year, sets, .. } = *self;
+        !(joining || vanishing || repeating || rejoining || restoring || unfinished || year || sets)
     }
 }
 
@@ -105,6 +105,9 @@ pub struct SimArgs {
     /// Each seed is a year of trading days
     #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "rejoining", "restoring", "unfinished"])]
     pub year: bool,
+    /// Each seed is several clusters with one order over them
+    #[arg(long, conflicts_with_all = ["joining", "vanishing", "repeating", "rejoining", "restoring", "unfinished", "year", "seed", "svg", "explore"])]
+    pub sets: bool,
     /// Threads
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub jobs: usize,

@@ -8,7 +8,7 @@ use lockstep_core::engine::subscriber::Delivery;
 use lockstep_io::clock::Utc;
 use lockstep_process::stop::Stop;
 use lockstep_sim::explore::{self, ExploreScope, Explored};
-use lockstep_sim::many::{Tally, caught, run_plans};
+use lockstep_sim::many::{Tally, caught, run_plans, run_sets};
 use lockstep_sim::shrink::{RunRecipe, shrink};
 use lockstep_sim::year::MONTHS;
 use lockstep_sim::{Plan, svg};
@@ -142,25 +142,25 @@ fn many(args: &SimArgs) -> Result<u8, SimFailure> {
     eprintln!("seeds from {first} on, {} at a time", args.jobs);
     let seeds = if limit.is_some() && args.seeds.is_none() { u64::MAX } else { args.seeds.unwrap_or(10_000) };
     let (stop, reported_minutes) = (Stop::by_signals()?, AtomicU64::new(0));
-    let tally = run_plans(
-        (first, seeds),
-        args.jobs,
-        1,
-        |seed| args.plan_of(seed),
-        |done| {
-            let minutes = begun.elapsed().as_secs() / 60;
-            if reported_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
-                eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
-            }
-            limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.flag().load(Ordering::Acquire)
-        },
-    );
+    let goes_on = |done: &Tally| {
+        let minutes = begun.elapsed().as_secs() / 60;
+        if reported_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
+            eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
+        }
+        limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.flag().load(Ordering::Acquire)
+    };
+    let tally = match args.sets {
+        true => run_sets((first, seeds), args.jobs, 1, goes_on),
+        false => run_plans((first, seeds), args.jobs, 1, |seed| args.plan_of(seed), goes_on),
+    };
     let took = begun.elapsed();
     report(&tally, first, took, args.jobs)?;
     if let Some(failure) = tally.failures.first() {
-        let why = match args.year {
-            true => format!("{failure}\nsee it again: lockstep sim --seed {} --year --verbose", failure.seed),
-            false => explain(failure, args.svg.as_deref())?,
+        let again = |flags: &str| format!("{failure}\nsee it again: lockstep sim {flags}");
+        let why = match (args.year, args.sets) {
+            (true, _) => again(&format!("--seed {} --year --verbose", failure.seed)),
+            (_, true) => again(&format!("--sets --first {} --seeds 1", failure.seed)),
+            _ => explain(failure, args.svg.as_deref())?,
         };
         return Err(SimFailure::new(INTEGRITY, why));
     }

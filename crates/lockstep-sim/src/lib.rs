@@ -62,6 +62,7 @@ mod plan;
 pub mod proof;
 mod quorum;
 mod second_process;
+pub mod sets;
 pub mod shrink;
 pub mod story;
 pub mod svg;

@@ -3,6 +3,7 @@
 use crate::edge::MachineUnderTest;
 use crate::outcome::{Outcome, RunFailure};
 use crate::plan::Plan;
+use crate::sets::run_set;
 use crate::world::{run, run_with};
 use lockstep_core::proto::planted::Inherited;
 use std::panic::AssertUnwindSafe;
@@ -54,6 +55,28 @@ pub fn run_plans(
     plan_of: impl Fn(u64) -> Option<Plan> + Sync,
     goes_on: impl Fn(&Tally) -> bool + Sync,
 ) -> Tally {
+    run_seeds((first, seeds), jobs, failures_max, |seed| Some(caught(&plan_of(seed)?, false)), goes_on)
+}
+
+/// The same, of sets: each seed is several clusters.
+pub fn run_sets(
+    (first, seeds): (u64, u64),
+    jobs: usize,
+    failures_max: usize,
+    goes_on: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
+    let run = |seed| Some(caught_run(seed, || run_set(seed)));
+    run_seeds((first, seeds), jobs, failures_max, run, goes_on)
+}
+
+/// The same, of what `run` makes of a seed; `None` where it is passed over.
+fn run_seeds(
+    (first, seeds): (u64, u64),
+    jobs: usize,
+    failures_max: usize,
+    run: impl Fn(u64) -> Option<Result<Outcome, RunFailure>> + Sync,
+    goes_on: impl Fn(&Tally) -> bool + Sync,
+) -> Tally {
     let next = AtomicU64::new(first);
     let tally = Mutex::new(Tally::default());
     let lock = || tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -64,9 +87,9 @@ pub fn run_plans(
             if seed >= first.saturating_add(seeds) || is_over(&lock()) {
                 return;
             }
-            let Some(plan) = plan_of(seed) else { continue };
             // A panic is a failure like any other: a broken invariant in words.
-            match caught(&plan, false) {
+            let Some(outcome) = run(seed) else { continue };
+            match outcome {
                 Ok(outcome) => {
                     let mut tally = lock();
                     tally.runs += 1;
@@ -89,7 +112,7 @@ pub fn run_plans(
 
 /// Runs a plan; a panic of the code under test is a failure of the rule `PANIC`.
 pub fn caught(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
-    caught_run(plan, || run(plan, tells))
+    caught_run(plan.seed, || run(plan, tells))
 }
 
 /// The same, with copies of another machine at the edge.
@@ -98,15 +121,15 @@ pub(crate) fn caught_with(
     tells: bool,
     machine: Rc<dyn MachineUnderTest>,
 ) -> Result<Outcome, RunFailure> {
-    caught_run(plan, || run_with(plan, tells, machine))
+    caught_run(plan.seed, || run_with(plan, tells, machine))
 }
 
-fn caught_run(plan: &Plan, run: impl FnOnce() -> Result<Outcome, RunFailure>) -> Result<Outcome, RunFailure> {
+fn caught_run(seed: u64, run: impl FnOnce() -> Result<Outcome, RunFailure>) -> Result<Outcome, RunFailure> {
     std::panic::catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
         Err(RunFailure {
-            seed: plan.seed,
+            seed,
             step: 0,
             violation: format!("PANIC: {words}"),
             story: crate::story::Story::default(),

@@ -41,13 +41,20 @@ pub fn new_group() -> SocketAddrV4 {
 pub fn start(cluster: &Cluster, name: &str, of: &str) -> Running {
     let group = new_group();
     let args = ["feed", "--group", &group.to_string(), "--requests", "127.0.0.1:0", "--of", of];
-    let mut process = cluster.start(&format!("feed-{name}"), &args);
-    let mut line = String::new();
-    let read = BufReader::new(process.take_stdout()).read_line(&mut line);
-    let mut words = line.split_whitespace().skip_while(|word| *word != "requests").skip(1);
-    let requests = words.next().and_then(|word| word.parse().ok());
-    let requests = requests.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()));
-    Running { process, group, requests }
+    Running::begin(cluster.start(&format!("feed-{name}"), &args), group)
+}
+
+impl Running {
+    /// Waits until the feed that `process` is multicasts.
+    #[track_caller]
+    pub fn begin(mut process: Process, group: SocketAddrV4) -> Self {
+        let mut line = String::new();
+        let read = BufReader::new(process.take_stdout()).read_line(&mut line);
+        let mut words = line.split_whitespace().skip_while(|word| *word != "requests").skip(1);
+        let requests = words.next().and_then(|word| word.parse().ok());
+        let requests = requests.unwrap_or_else(|| panic!("{read:?} {line:?}: {}", process.log()));
+        Self { process, group, requests }
+    }
 }
 
 fn member(group: SocketAddrV4) -> UdpSocket {

@@ -8,11 +8,10 @@ use super::{CoordinatorArgs, PATIENCE, choice, identify, place, streams_of};
 use crate::config::{Config, CoordinatorConfig, KeyUse};
 use crate::follows::FollowsLog;
 use crate::observed::Observed;
-use crate::reloader::{Daemon, ReloadAnswers, Reloader};
+use crate::reloader::{Daemon, Reloader};
 use crate::sequencer::{log_effective, stop_with_stdin};
 use crate::{Failure, confined, counters_or_warning, log, network_wait, signals};
 use lockstep_client::{Counted, Endpoint};
-use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::{Idle, Waiter};
 use lockstep_io::output::{self, OutputStream};
@@ -21,8 +20,7 @@ use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
 use lockstep_set::{Coordinator, CoordinatorLimits, MergePlace, MergedReader};
-use lockstep_wire::{Epoch, Keys, Nanos};
-use std::path::PathBuf;
+use lockstep_wire::{Epoch, Nanos};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -57,7 +55,7 @@ pub fn run(args: &CoordinatorArgs) -> Result<u8, Failure> {
     }
     let endpoints: Vec<_> = configs.iter().map(Endpoint::for_coordinator).collect::<Result<_, _>>()?;
     let observed = reloader.observed();
-    let answers = reload(reloader, &configs, &endpoints)?;
+    let answers = reloader.start_for_all(KeyUse::Coordinator, (&configs, &endpoints), |_| {})?;
     if let Some(core) = me.core {
         log_effective(&cpu::pin(core));
     }
@@ -67,25 +65,6 @@ pub fn run(args: &CoordinatorArgs) -> Result<u8, Failure> {
     set.serve(&reach, &stop)?;
     tracing::info!(counts = ?set.home.counts(), "stopped");
     Ok(0)
-}
-
-/// From now on the configuration and the keys of all streams are read again at SIGHUP.
-fn reload(
-    mut reloader: Reloader,
-    configs: &[Config],
-    endpoints: &[Endpoint],
-) -> Result<ReloadAnswers, IoError> {
-    let answers = reloader.answers();
-    let key_file = |config: &Config| config.key_file(KeyUse::Coordinator);
-    let files = configs.iter().zip(endpoints).skip(1);
-    let others: Vec<(PathBuf, Keys)> =
-        files.filter_map(|(config, endpoint)| Some((key_file(config)?, endpoint.keys().clone()))).collect();
-    others.iter().for_each(|(path, keys)| signals::begin_with_keys(path, keys));
-    signals::reload_keys(key_file(&configs[0]), endpoints[0].keys().clone(), move |outcome| {
-        let again = others.iter().map(|(path, keys)| signals::read_keys_again(path, keys));
-        reloader.read_again(outcome.into_iter().chain(again).collect());
-    })?;
-    Ok(answers)
 }
 
 /// All streams of the set, and the rules of the process.

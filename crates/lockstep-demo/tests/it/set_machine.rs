@@ -146,8 +146,7 @@ fn a_machine_over_a_set_has_one_state_and_each_output_once_whatever_dies() {
     let mut dev = Dev::start(&["--streams", "3"]);
     let set = Set { file: dev.after("export LOCKSTEP_CONFIG=") };
     dev.after("streams show");
-    let endpoints = ["s1", "s2", "s3"].map(|name| (name.to_owned(), set.endpoint(name)));
-    let streams = StreamSet::new(endpoints.to_vec()).unwrap_or_else(|error| panic!("{error}"));
+    let streams = StreamSet::from_file(&set.file).unwrap_or_else(|errors| panic!("{errors}"));
     let folder = tempfile::TempDir::new().expect("a folder");
 
     let page: SocketAddrV4 = {

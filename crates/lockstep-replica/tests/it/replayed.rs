@@ -151,6 +151,38 @@ fn an_application_that_takes_little_is_not_overrun_by_a_replay() {
     assert_eq!(reader.stream().len(), 120, "each once, in order");
 }
 
+/// A reader that is held at a bound learns what is committed beyond it: by that a coordinator knows how far the
+/// next row of the stream may reach. One whose replay waited for a higher bound never wrote that row.
+#[test]
+fn entries_from_a_bound_on_wait_in_memory_while_a_replay_brings_them() {
+    let mut log = Log::begun(3);
+    let payload = "x".repeat(1_000);
+    let messages = 20_000;
+    (0..messages).for_each(|_| drop(log.push(&[payload.as_str()])));
+    let mut reader = reader(Delivery::Committed, Start::From(1));
+    reader.subscriber.core.deliver_below(3);
+    // Nobody is heard, for long.
+    let opened = (0..1_000).find_map(|_| {
+        reader.wait(5_000_000);
+        reader.step()
+    });
+    assert_eq!(opened, Some(ReplayStep::Open(address(8))));
+    let bytes = granted(&log.frames);
+    let used = reader.replay(&bytes);
+    let known = reader.subscriber.core.commit_next();
+    assert!(reader.messages().is_empty() && known > 3, "committed below {known}, and nothing is delivered");
+    assert!(used < bytes.len() && known < log.end.next, "what has no room waits");
+    reader.subscriber.core.deliver_below(Seq::MAX);
+    let mut at = used;
+    while at < bytes.len() {
+        reader.poll();
+        at += reader.replay(&bytes[at..]);
+    }
+    reader.limit = 2 * messages;
+    reader.poll();
+    assert_eq!((reader.messages().len(), reader.subscriber.core.commit_next()), (messages, log.end.next));
+}
+
 /// A reader that reads a journal at once if it lacks more than three entries.
 fn hasty_reader(start: Start) -> Reader {
     let mut reader = Reader::new(Delivery::Committed, start);

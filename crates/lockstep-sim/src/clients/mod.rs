@@ -17,13 +17,17 @@ use crate::machines::reader::SimReplaySource;
 use crate::net::SimNet;
 use crate::plan::Plan;
 use crate::rng::Rng;
+use crate::sets::tap::Tap;
 use crate::story::Happening;
 use lockstep_core::engine::participant::ParticipantEngine;
 use lockstep_core::engine::publisher::PublisherEngine;
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberCore, SubscriberEngine};
 use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
 use opening::{participant, publisher};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
 
 /// The number to which the remaining messages are reduced when the faults have ended.
 const LEFT_MAX: u64 = 10;
@@ -52,6 +56,8 @@ pub(crate) struct WorldWork {
     pub(crate) closes: bool,
     pub(crate) closing: bool,
     pub(crate) closed: bool,
+    /// The payloads that it publishes to the channel of sets, the oldest first, and nothing else.
+    pub(crate) notes: Option<Rc<RefCell<VecDeque<Vec<u8>>>>>,
 }
 
 impl WorldWork {
@@ -70,6 +76,7 @@ impl WorldWork {
             closes: false,
             closing: false,
             closed: false,
+            notes: None,
         }
     }
 
@@ -92,12 +99,21 @@ pub(crate) struct ReaderSlot {
     pub(crate) source: SimReplaySource,
     /// Its long pauses.
     pub(crate) slept: SleepOutcome,
+    /// The process of a set that reads along.
+    pub(crate) tap: Option<Tap>,
 }
 
 impl ReaderSlot {
     pub(crate) fn new(delivery: Delivery, start: Start) -> Self {
         let (source, slept) = (SimReplaySource::default(), SleepOutcome::default());
-        Self { delivery, start, restart_at: 0, ended: false, source, slept }
+        Self { delivery, start, restart_at: 0, ended: false, source, slept, tap: None }
+    }
+
+    /// What the process of a set does not merge yet waits in the subscription's own memory.
+    pub(crate) fn hold(&self, core: &mut SubscriberCore) {
+        if let Some(tap) = &self.tap {
+            core.deliver_below(tap.borrow().bound);
+        }
     }
 
     /// The process has ended, and its successor goes on behind what was delivered: everything below `resume`.
@@ -266,6 +282,16 @@ impl Clients {
         self.nodes.get_mut(index)
     }
 
+    /// Whether the client at a node is one of a set.
+    pub(crate) fn is_of_set(&self, index: usize) -> bool {
+        match self.get(index) {
+            Some(ClientProcess::Subscriber(_, reading) | ClientProcess::Participant(_, _, reading)) => {
+                reading.tap.is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// The client at a node, if there is one.
     pub(crate) fn get(&self, index: usize) -> Option<&ClientProcess> {
         self.nodes.get(index).map(|node| &node.process)
@@ -384,7 +410,9 @@ impl Clients {
             }
             ClientProcess::Participant(process, work, reading) => {
                 work.begin();
-                let (reads, keys) = ((reading.delivery, reading.start), &keys.publisher);
+                // The channel of sets is open to the keys of replicas.
+                let keys = if work.notes.is_some() { &keys.replica } else { &keys.publisher };
+                let reads = (reading.delivery, reading.start);
                 *process = Some(participant(&ctx.plan, node, work, reads, keys, rng));
                 ctx.oracle.on_publisher_started(node);
                 ctx.count(Event::Participants);

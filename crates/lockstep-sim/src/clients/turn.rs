@@ -8,13 +8,15 @@ use crate::context::RunContext;
 use crate::coverage::Event;
 use crate::machines::Machines;
 use crate::net::SimNet;
+use crate::sets::tap::Tap;
 use crate::story::Happening;
 use crate::wire::NodeSet;
 use lockstep_core::engine::participant::ParticipantEvent;
 use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberCore, SubscriberEngine, SubscriberEvent};
-use lockstep_wire::{Nanos, ReplayEndReason, Seq, Wall};
+use lockstep_wire::{Nanos, PublisherId, ReplayEndReason, SETS, Seq, Wall};
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 impl Clients {
@@ -111,13 +113,20 @@ impl Clients {
         let Some(ClientProcess::Participant(node, work, reading)) = self.get_mut(index) else { return Ok(0) };
         let (process, oracle) = (node.insert(process), &mut ctx.oracle);
         reading.source = source;
+        reading.hold(&mut process.subscriber);
         let was_lost = process.publisher.is_lost();
         if !was_lost {
             hand_in(index, &mut process.publisher, work, oracle, draws, (now, pace))?;
         }
         let by_replay = Cell::new(false);
         let mut stop = draws[1] % 16;
-        let mut reads = ReaderTurn::new(index, reading.source.unreached, &mut reading.slept, &by_replay);
+        let mut reads = ReaderTurn::new(
+            index,
+            reading.source.unreached,
+            &mut reading.slept,
+            &by_replay,
+            reading.tap.clone(),
+        );
         let mut publishes = PublisherTurn::new(index, work);
         let limit = 1 + (draws[0] % 9) as usize;
         let mut done = process.poll(shown, Wall(wall), limit, |event| match event {
@@ -134,6 +143,9 @@ impl Clients {
         reading.source.buffered.drain(..used);
         done += used;
         let lines = reads.end(core, reading.delivery, &mut reading.ended)?;
+        if let Some(tap) = &reading.tap {
+            tap.borrow_mut().on_turn(core);
+        }
         let lost = publishes.end(&mut process.publisher, draws)?;
         for line in lines {
             ctx.tell(index, || Happening::Note(line));
@@ -153,6 +165,9 @@ impl Clients {
             work.restart_at = restart_at;
             if !reading.ended {
                 coverage.count(Event::HalvesLost);
+            }
+            if let Some(tap) = &reading.tap {
+                tap.borrow_mut().on_ended("its publisher is lost");
             }
         }
     }
@@ -251,6 +266,9 @@ fn publish(
     Pace { may_be_empty, may_be_large, .. }: Pace,
 ) -> Result<(), Violation> {
     let Some(id) = work.id else { return Ok(()) };
+    if let Some(notes) = &work.notes {
+        return publish_notes(core, id, &mut notes.borrow_mut(), oracle);
+    }
     if work.closes {
         match core.try_close(id, b"done") {
             Ok(()) => (work.closes, work.closing) = (false, true),
@@ -288,6 +306,28 @@ fn publish(
     Ok(())
 }
 
+/// A coordinator of a set publishes to the set's own channel: such an entry is no message, and the set
+/// judges it.
+fn publish_notes(
+    core: &mut PublisherCore,
+    id: PublisherId,
+    notes: &mut VecDeque<Vec<u8>>,
+    oracle: &mut Oracle,
+) -> Result<(), Violation> {
+    while let Some(note) = notes.pop_front() {
+        match core.try_publish(id, SETS, &note) {
+            Ok(number) => oracle.facts.on_note(id, number, &note),
+            Err(PublishError::Backpressure) => {
+                notes.push_front(note);
+                break;
+            }
+            Err(PublishError::Fenced) => break,
+            Err(error) => return Err(format!("VALIDITY: a coordinator is refused: {error}")),
+        }
+    }
+    Ok(())
+}
+
 fn on_publisher_event(
     who: usize,
     event: PublisherEvent,
@@ -296,6 +336,8 @@ fn on_publisher_event(
 ) -> Result<(), Violation> {
     match event {
         PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
+        PublisherEvent::Fenced { .. } if work.notes.is_some() => work.fenced = true,
+        _ if work.notes.is_some() => oracle.clients.on_edge_outcome(&oracle.facts, who, &event)?,
         PublisherEvent::Stamped { publisher_seq, seq, .. } => {
             oracle.clients.on_stamped(&oracle.facts, who, publisher_seq, seq)?;
         }
@@ -341,14 +383,19 @@ fn read(
     limit: usize,
     mut stop: u64,
 ) -> Result<(usize, Vec<String>), Violation> {
+    reading.hold(&mut process.core);
     let by_replay = Cell::new(false);
-    let mut turn = ReaderTurn::new(who, reading.source.unreached, &mut reading.slept, &by_replay);
+    let mut turn =
+        ReaderTurn::new(who, reading.source.unreached, &mut reading.slept, &by_replay, reading.tap.clone());
     let mut on_event = |event: SubscriberEvent<'_>| turn.on_event(oracle, &event, &mut stop);
     let mut work = process.poll(now, limit, &mut on_event);
     by_replay.set(true);
     let used = process.core.on_replay(now, &reading.source.buffered, &mut on_event);
     reading.source.buffered.drain(..used);
     work += used;
+    if let Some(tap) = &reading.tap {
+        tap.borrow_mut().on_turn(&process.core);
+    }
     Ok((work, turn.end(&process.core, reading.delivery, &mut reading.ended)?))
 }
 
@@ -367,11 +414,20 @@ struct ReaderTurn<'a> {
     /// The subscription has ended.
     ended: bool,
     failure: Option<Violation>,
+    /// The process of a set that reads along.
+    tap: Option<Tap>,
 }
 
 impl<'a> ReaderTurn<'a> {
-    fn new(who: usize, unreached: NodeSet, slept: &'a mut SleepOutcome, by_replay: &'a Cell<bool>) -> Self {
-        Self { who, unreached, slept, by_replay, lines: Vec::new(), last: None, ended: false, failure: None }
+    fn new(
+        who: usize,
+        unreached: NodeSet,
+        slept: &'a mut SleepOutcome,
+        by_replay: &'a Cell<bool>,
+        tap: Option<Tap>,
+    ) -> Self {
+        let (lines, last, ended, failure) = (Vec::new(), None, false, None);
+        Self { who, unreached, slept, by_replay, lines, last, ended, failure, tap }
     }
 
     /// Judges an event. The application stops the stream when `stop` events have come.
@@ -381,9 +437,16 @@ impl<'a> ReaderTurn<'a> {
         event: &SubscriberEvent<'_>,
         stop: &mut u64,
     ) -> ControlFlow<()> {
-        let is_allowed = oracle.on_event(self.who, &ReportedEvent::Subscriber(event));
+        let is_allowed = match event {
+            // Where it is held at a bound, a replay goes on behind what waits in its memory.
+            SubscriberEvent::Replaying { .. } if self.tap.is_some() => Ok(()),
+            _ => oracle.on_event(self.who, &ReportedEvent::Subscriber(event)),
+        };
         if let Err(violation) = self.judge(oracle, event).and(is_allowed) {
             self.failure.get_or_insert(violation);
+        }
+        if let Some(tap) = &self.tap {
+            tap.borrow_mut().on_event(event);
         }
         *stop = stop.wrapping_sub(1);
         if *stop == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -430,8 +493,11 @@ impl<'a> ReaderTurn<'a> {
                 oracle.clients.on_went_over(&mut oracle.facts, who, history, seq)
             }
             SubscriberEvent::HistoryLost { history, next, have } => {
-                self.lines
-                    .push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
+                let line = format!("is ahead: has all below {have}, history {history:x} begins at {next}");
+                if let Some(tap) = &self.tap {
+                    tap.borrow_mut().on_ended(&line);
+                }
+                self.lines.push(line);
                 self.ended = true;
                 oracle.clients.on_history_lost(&mut oracle.facts, who, history, next, have)
             }
@@ -476,6 +542,9 @@ impl<'a> ReaderTurn<'a> {
 
     /// The subscription ends, for this reason.
     fn end_by(&mut self, oracle: &mut Oracle, line: String) -> Result<(), Violation> {
+        if let Some(tap) = &self.tap {
+            tap.borrow_mut().on_ended(&line);
+        }
         self.lines.push(line);
         self.ended = true;
         oracle.clients.on_subscription_ended(self.who);

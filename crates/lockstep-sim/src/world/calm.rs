@@ -106,7 +106,7 @@ impl World {
         let replicas = self.ctx.plan.replicas;
         for index in replicas..self.count_nodes() {
             let first = index == replicas || index == replicas + self.ctx.plan.publishers;
-            if first || self.ctx.rng.below(4) > 0 {
+            if first || self.clients.is_of_set(index) || self.ctx.rng.below(4) > 0 {
                 healthy |= 1 << index;
             }
         }

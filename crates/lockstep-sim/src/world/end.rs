@@ -59,6 +59,10 @@ impl MachineNode {
 impl Clients {
     /// Whether a client has published everything, and has read everything.
     fn is_done(&self, ctx: &RunContext, index: usize) -> bool {
+        if self.is_of_set(index) {
+            // The judge of the set judges it.
+            return true;
+        }
         let has_read = |ended: bool| ended || ctx.oracle.clients.has_delivered_all(&ctx.oracle.facts, index);
         match self.get(index) {
             Some(ClientProcess::Publisher(Some(process), work)) => {
@@ -75,7 +79,7 @@ impl Clients {
     }
 
     /// The kind and the state of a client, in words.
-    fn described(&self, ctx: &RunContext, index: usize) -> (&'static str, String) {
+    pub(crate) fn described(&self, ctx: &RunContext, index: usize) -> (&'static str, String) {
         match self.get(index) {
             Some(ClientProcess::Publisher(process, work)) => {
                 let state = format!(

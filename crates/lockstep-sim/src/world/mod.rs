@@ -58,6 +58,8 @@ pub(crate) struct World {
     pub(crate) next_moment: usize,
     pub(crate) steps: u64,
     pub(crate) trace_digest: u64,
+    /// All work was done once: in a set it goes on until all worlds are done.
+    was_done: bool,
     /// The days that are over, in a run of a year.
     pub(crate) diary: Diary,
 }
@@ -157,7 +159,8 @@ impl World {
                 let done = self.steps.is_multiple_of(16)
                     && self.is_done(healthy)
                     && self.edge_lacks(healthy)?.is_none();
-                if !done && self.ctx.now >= since + self.ctx.live_ns() {
+                self.was_done |= done;
+                if !self.was_done && self.ctx.now >= since + self.ctx.live_ns() {
                     if self.electorate().waits_for_the_broken(healthy) {
                         self.ctx.count(Event::TakeoversThatWait);
                     } else if !self.waits_for_another_day() {
@@ -169,6 +172,13 @@ impl World {
                 Ok(done)
             }
         }
+    }
+
+    /// The time of the next event.
+    pub(crate) fn next_at(&self) -> Nanos {
+        let arrival = self.ctx.network.next_arrival().unwrap_or(Nanos::MAX);
+        let edge = self.edge.as_ref().map_or(Nanos::MAX, |edge| edge.next_at(&self.ctx));
+        self.ctx.now.max(self.next_ready().1.min(arrival).min(self.next_fault_at()).min(edge))
     }
 
     /// The node with the next turn, and its time; of several the first.

@@ -59,6 +59,7 @@ impl World {
             next_moment: 0,
             steps: 0,
             trace_digest: 0,
+            was_done: false,
             diary: Diary::default(),
         };
         world.place_machines()?;
@@ -118,6 +119,11 @@ impl World {
             let node = self.client(ClientProcess::Subscriber(None, reading), format!("{word} {index}"));
             self.clients.start(&mut self.ctx, node);
         }
+    }
+
+    /// A client more, of a process of a set.
+    pub(crate) fn add_of_set(&mut self, process: ClientProcess, name: String) -> usize {
+        self.client(process, name)
     }
 
     fn client(&mut self, process: ClientProcess, name: String) -> usize {

@@ -16,6 +16,7 @@ mod netsim;
 mod planted;
 mod proof;
 mod seeds;
+mod sets;
 mod trial;
 mod views;
 mod watched;

@@ -72,7 +72,7 @@ impl SubscriberCore {
         mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
         let mut at = 0;
-        while !self.cursor.stopped && !self.is_at_bound() && !self.ended && self.replay.is_active() {
+        while !self.cursor.stopped && !self.is_full_at_bound() && !self.ended && self.replay.is_active() {
             match piece(&bytes[at..], &self.limits.receiver.keys) {
                 Ok(None) => break,
                 Ok(Some((piece, len))) => {
@@ -87,6 +87,11 @@ impl SubscriberCore {
             }
         }
         at
+    }
+
+    /// Whether the next entry waits for a higher bound, and nothing more can wait behind it.
+    fn is_full_at_bound(&self) -> bool {
+        self.is_at_bound() && !self.rx.frames.has_spare()
     }
 
     fn on_piece(

@@ -9,13 +9,13 @@ pub use founding::ReportedFounding;
 
 use crate::check::log_tree::{Tree, TreeNode};
 use crate::check::reference_model::ReferenceModel;
-use crate::check::{MessageKey, Violation};
+use crate::check::{MessageKey, Violation, digest};
 use crate::coverage::{Coverage, Event};
 use crate::engines::address;
 use crate::net::To;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Chain, Epoch, Identity, Seq};
+use lockstep_wire::{Chain, Epoch, Identity, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
@@ -115,6 +115,16 @@ impl OracleFacts {
     /// S9: this identity may have forgotten something. It never counts again.
     pub fn on_forgotten(&mut self, identity: Identity) {
         self.forgotten.insert(identity);
+    }
+
+    /// A coordinator of a set handed a note in: it is no message, and has no outcome that readers judge.
+    pub(crate) fn on_note(&mut self, publisher: PublisherId, number: PublisherSeq, payload: &[u8]) {
+        self.published.insert((publisher, number, digest(payload)));
+    }
+
+    /// Whether somebody handed in this note.
+    pub(crate) fn is_note(&self, publisher: PublisherId, number: PublisherSeq, payload: &[u8]) -> bool {
+        self.published.contains(&(publisher, number, digest(payload)))
     }
 
     /// The exclusive bound of what is committed.

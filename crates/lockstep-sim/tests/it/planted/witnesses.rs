@@ -57,6 +57,15 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::RecipientsIgnored, Test("it/rights.rs")),
     (Mutation::RightsIgnored, Test("one seed in five thousand; it/rights.rs")),
     (Mutation::AnyoneRelates, Test("no set is written about in a world of one stream; it/rights.rs")),
+    (Mutation::AnyCutCounts, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::RowsNotAwaited, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::RowsMayFall, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::RowsWithoutEpoch, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::MergedByArrival, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::RestOfCutSkipped, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::CutsPromiseMore, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::BeginsAtAnyCut, Test("seeds of one stream have no cut; it/sets.rs")),
+    (Mutation::MergedTimeFalls, Test("seeds of one stream have no cut; it/sets.rs")),
     (Mutation::AnyoneAttests, Test("nobody poses as a notary in the simulator; it/rights.rs")),
     (
         Mutation::SignatureUnchecked,
@@ -181,6 +190,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::FixForgetsSent, Night),
     (Mutation::FixGapOverReport, Night),
     (Mutation::NumberByTheWish, Night),
+    (Mutation::EveryOrderSetsBack, Seed(110018418)),
     (Mutation::BelowLastHandedIn, Night),
     (
         Mutation::OutputBeforeCommit,
