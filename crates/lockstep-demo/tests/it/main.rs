@@ -7,5 +7,6 @@ mod demo;
 mod dev;
 mod merged;
 mod orders;
+mod set;
 mod streams;
 mod watch;
