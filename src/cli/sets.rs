@@ -4,6 +4,8 @@
 
 use super::args::Command as Asked;
 use super::inspect::health::HealthFormat;
+use super::inspect::set::{SetReportKind, answer as answer_of_set};
+use super::inspect::top::set::run as top_of_set;
 use super::operate::keys::KeysCommand;
 use lockstep_daemon::Failure;
 use lockstep_daemon::args::ClusterArgs;
@@ -13,11 +15,15 @@ use lockstep_process::child::end_with_parent;
 use serde_json::Value;
 use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// The variable that chooses a stream, as `--stream` does.
 const VARIABLE: &str = "LOCKSTEP_STREAM";
+/// What stands before the lines about all streams, and is the key of an object about them.
+const SET: &str = "set";
 
 /// How a command is done for all streams.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,23 +65,46 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// The report about the set as a whole, beside its streams, and how long a leader is looked for.
+    fn of_the_set(&self) -> Option<(Duration, SetReportKind)> {
+        match self {
+            Self::Status(args) => Some((args.timeout, SetReportKind::Status { json: args.json })),
+            Self::Why(args) => Some((args.timeout, SetReportKind::Why)),
+            Self::Health(args) if args.replica.is_none() => {
+                Some((args.timeout, SetReportKind::Health(args.format)))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Does the command for each stream of its file, if the file describes a set, none of its streams was chosen,
 /// and the command can: the exit code is the greatest of all.
 pub fn run(asked: &Asked, argv: &[OsString]) -> Option<Result<u8, Failure>> {
+    if let Asked::Top(args) = asked {
+        return (!args.sample.set().is_empty()).then(|| top_of_set(args, argv, VARIABLE));
+    }
     let (cluster, way) = asked.of_all_streams()?;
-    // Flags that cannot be read are refused by the command itself.
-    let is_chosen = cluster.overrides(&[]).map_or(true, |all| all.iter().any(|(key, ..)| key == "stream"));
     let file = match asked {
         Asked::Check(args) => args.file.as_ref().unwrap_or(&cluster.config),
         _ => &cluster.config,
     };
-    let names = if is_chosen { Vec::new() } else { Config::streams_in(file) };
+    let names = streams_not_chosen(cluster, file);
+    let set = || asked.of_the_set().map(|(timeout, kind)| Answer::of_set(cluster, timeout, kind));
     (!names.is_empty()).then(|| match way {
-        Way::AtOnce => at_once(&names, argv),
+        Way::AtOnce => at_once(&names, argv, set),
         Way::InTurn => in_turn(&names, argv),
         Way::Followed => followed(&names, argv),
-        Way::Graded => graded(&names, argv),
+        Way::Graded => graded(&names, argv, set),
     })
+}
+
+/// The streams of a file of which none was chosen; none of one that describes one cluster.
+pub fn streams_not_chosen(cluster: &ClusterArgs, file: &Path) -> Vec<String> {
+    // Flags that cannot be read are refused by the command itself.
+    let is_chosen = cluster.overrides(&[]).map_or(true, |all| all.iter().any(|(key, ..)| key == "stream"));
+    if is_chosen { Vec::new() } else { Config::streams_in(file) }
 }
 
 /// What one stream's process printed, and its exit code.
@@ -85,6 +114,17 @@ struct Answer {
 }
 
 impl Answer {
+    /// Of the set as a whole.
+    fn of_set(cluster: &ClusterArgs, timeout: Duration, kind: SetReportKind) -> Self {
+        match answer_of_set(cluster, timeout, kind) {
+            Ok((text, code)) => Self { text, code },
+            Err(failure) => {
+                let text = format!("nothing is known of the merged order: {}\n", failure.lines().join("; "));
+                Self { text, code: failure.code() }
+            }
+        }
+    }
+
     /// Prints it, each line with the stream's name.
     fn print(&self, name: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
@@ -111,16 +151,24 @@ fn ended(name: &str, child: Child) -> io::Result<Answer> {
     Ok(Answer { text: String::from_utf8_lossy(&output.stdout).into_owned(), code })
 }
 
-fn all_at_once(names: &[String], argv: &[OsString]) -> Result<Vec<Answer>, Failure> {
+/// The answers of the set, if something is asked of it, and of each stream, with their names.
+fn all_at_once(
+    names: &[String],
+    argv: &[OsString],
+    set: impl FnOnce() -> Option<Answer>,
+) -> Result<Vec<(String, Answer)>, Failure> {
     let children: Vec<_> =
         names.iter().map(|name| start(name, argv, Stdio::piped())).collect::<Result<_, _>>()?;
-    Ok(names.iter().zip(children).map(|(name, child)| ended(name, child)).collect::<Result<_, _>>()?)
+    let set = set().map(|answer| Ok((SET.to_owned(), answer)));
+    let of_streams = names.iter().zip(children).map(|(name, child)| Ok((name.clone(), ended(name, child)?)));
+    set.into_iter().chain(of_streams).collect()
 }
 
-fn at_once(names: &[String], argv: &[OsString]) -> Result<u8, Failure> {
-    let answers = all_at_once(names, argv)?;
-    names.iter().zip(&answers).try_for_each(|(name, answer)| answer.print(name))?;
-    Ok(answers.iter().map(|answer| answer.code).max().unwrap_or(0))
+fn at_once(names: &[String], argv: &[OsString], set: impl FnOnce() -> Option<Answer>) -> Result<u8, Failure> {
+    let all = all_at_once(names, argv, set)?;
+    all.iter().try_for_each(|(name, answer)| answer.print(name))?;
+    let answers = all.iter().map(|(_, answer)| answer);
+    Ok(answers.map(|answer| answer.code).max().unwrap_or(0))
 }
 
 fn in_turn(names: &[String], argv: &[OsString]) -> Result<u8, Failure> {
@@ -175,9 +223,8 @@ fn gravity(code: u8) -> u8 {
 }
 
 /// A monitor shows the first line, and takes the numbers behind its bar: that line is the gravest stream's.
-fn graded(names: &[String], argv: &[OsString]) -> Result<u8, Failure> {
-    let answers = all_at_once(names, argv)?;
-    let mut all: Vec<_> = names.iter().zip(&answers).collect();
+fn graded(names: &[String], argv: &[OsString], set: impl FnOnce() -> Option<Answer>) -> Result<u8, Failure> {
+    let mut all = all_at_once(names, argv, set)?;
     all.sort_by_key(|(_, answer)| std::cmp::Reverse(gravity(answer.code)));
     let mut out = io::stdout().lock();
     for (name, answer) in &all {
@@ -197,7 +244,11 @@ fn graded(names: &[String], argv: &[OsString]) -> Result<u8, Failure> {
 fn named(name: &str, line: &str) -> String {
     match serde_json::from_str(line) {
         Ok(Value::Object(object)) => {
-            let mut whole = serde_json::Map::from_iter([("stream".to_owned(), Value::from(name))]);
+            let own = match name {
+                SET => (SET.to_owned(), Value::from(true)),
+                name => ("stream".to_owned(), Value::from(name)),
+            };
+            let mut whole = serde_json::Map::from_iter([own]);
             whole.extend(object);
             Value::Object(whole).to_string()
         }
@@ -215,6 +266,8 @@ mod tests {
         assert_eq!(named("orders", "[1]"), "orders: [1]");
         let object: Value = serde_json::from_str(&named("orders", r#"{"schema":"x","seq":7}"#)).unwrap();
         assert_eq!((&object["stream"], &object["seq"]), (&Value::from("orders"), &Value::from(7)));
+        let object: Value = serde_json::from_str(&named(SET, r#"{"schema":"x"}"#)).unwrap();
+        assert_eq!((&object[SET], &object["stream"]), (&Value::from(true), &Value::Null));
     }
 
     #[test]

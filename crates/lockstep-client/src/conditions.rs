@@ -54,6 +54,16 @@ const OLDER_KEYS_ADVICE: &str = "its datagrams are refused once that generation 
 /// The remedy for an address that two nodes have.
 const ADDRESS_TWICE_ADVICE: &str =
     "give one of them another address: `ip neigh` shows the cards, the switch's table the port of each";
+/// The remedy for a merged order that stands still, or lacks a stream.
+const MERGE_STALLED_ADVICE: &str = "the streams go on, and what is committed is merged once the cause is gone: \
+                                    `lockstep status --stream NAME` says whether the stream has a leader, \
+                                    `lockstep doctor` on a coordinator's host whether its groups arrive there, \
+                                    `lockstep streams show` who publishes cuts (`lockstep coordinator`)";
+/// The remedy for a cut that lies ahead of its stream.
+const CUT_AHEAD_ADVICE: &str = "readers of the merged order that had the lost entries end there and say so; the \
+                                coordinators merge all streams again and go on with the stream's new history: \
+                                find out what it has lost (`lockstep events --stream NAME`, RECOVER), and \
+                                start those readers again where they may";
 /// The remedy for lost multicast.
 const MULTICAST_LOST_ADVICE: &str = "the stream continues by repair, slower, and no leader is replaced for \
                                      this; check IGMP snooping (is there a querier?), the switch's rules \
@@ -242,6 +252,10 @@ impl ActiveCondition {
             Condition::WatcherGone => {
                 format!("{a} watchers in a row ended at once, and no more are started")
             }
+            Condition::MergeStalled | Condition::CutAhead if a > 0 => {
+                format!("the stream of cluster {a}: {}", self.brief())
+            }
+            Condition::MergeStalled | Condition::CutAhead => self.brief(),
         }
     }
 
@@ -278,6 +292,18 @@ impl ActiveCondition {
             }
             Condition::MembersFull => "joins by unicast are refused".to_owned(),
             Condition::WatcherGone if a > 0 => "it has no working watcher".to_owned(),
+            Condition::MergeStalled if a == 0 => {
+                format!("no coordinator publishes a cut: the merged order stands still at {}", cut_text(b))
+            }
+            Condition::MergeStalled if b == 0 => {
+                "no leader is followed: nothing new of it is merged, the others go on".to_owned()
+            }
+            Condition::MergeStalled => {
+                format!("it is waited for: the merged order stands still at {}", cut_text(b))
+            }
+            Condition::CutAhead => {
+                format!("a cut covers it up to seq {b}, beyond its end: merged readers end there")
+            }
             _ => self.what(),
         }
     }
@@ -338,6 +364,8 @@ impl ActiveCondition {
             Condition::OlderKeys => OLDER_KEYS_ADVICE,
             Condition::AddressTwice => ADDRESS_TWICE_ADVICE,
             Condition::PathLost => PATH_LOST_ADVICE,
+            Condition::MergeStalled => MERGE_STALLED_ADVICE,
+            Condition::CutAhead => CUT_AHEAD_ADVICE,
             Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",
             Condition::WatcherGone if self.a == 0 => {
                 "the others will notice the death of this process by its silence only: let the watcher run \
@@ -360,6 +388,11 @@ fn card_text(card: u64) -> String {
             format!(": now the card {} answers, and another one did", bytes.join(":"))
         }
     }
+}
+
+/// The cut at which a merged order stands.
+fn cut_text(seq: u64) -> String {
+    if seq <= 1 { "its last cut".to_owned() } else { format!("cut {seq}") }
 }
 
 /// Seconds in words, as minutes from two minutes on.

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The path of the cluster's file, and the flags that override it.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct ClusterArgs {
     /// The cluster's configuration
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG", default_value = "/etc/lockstep/lockstep.toml")]

@@ -3,7 +3,8 @@
 //! A process is alive while it stores its counters. It is ready when it serves its purpose: a standby that
 //! has a vote and follows the leader, a gateway whose clients may log in.
 
-use crate::process::{Life, Process};
+use crate::process::{Life, Process, Value};
+use lockstep_core::engine::counters::Described;
 use lockstep_core::engine::event::Role;
 use lockstep_wire::Condition;
 
@@ -43,6 +44,7 @@ pub fn not_ready(process: &Process) -> Option<String> {
         "coordinator" if value("coordinator_ready") == 0 => {
             Some("it publishes nothing yet: it reads the home stream up to its end".to_owned())
         }
+        "coordinator" if value("coordinator_merge_stands") == 1 => Some(merge_stands(process)),
         // an application that runs a machine; other programs have counters of their own
         "application" if process.value("app_ready").is_some() => match () {
             () if value("app_ready") == 0 => Some("it reads the stream up to its end".to_owned()),
@@ -51,6 +53,17 @@ pub fn not_ready(process: &Process) -> Option<String> {
         },
         _ => None,
     })
+}
+
+/// Why nothing is merged: the streams of which a condition says so.
+fn merge_stands(process: &Process) -> String {
+    let begin = format!("condition{{condition=\"{}\",stream=\"", Condition::MergeStalled.name());
+    let stream = |(row, value): &(Described, Value)| {
+        let name = row.name.strip_prefix(&begin)?.strip_suffix("\"}")?;
+        (value.number() == 1).then(|| name.to_owned())
+    };
+    let streams: Vec<_> = process.rows.iter().filter_map(stream).collect();
+    format!("the merged order stands still: {} is stalled (LS1501)", streams.join(", "))
 }
 
 /// Why a replica does not take part in the cluster.
@@ -148,6 +161,22 @@ mod tests {
         assert!(of(0, 1).is_some_and(|why| why.contains("up to its end")));
         assert!(of(1, 0).is_some_and(|why| why.contains("no leader of the home stream")));
         assert_eq!(of(1, 1), None);
+    }
+
+    #[test]
+    fn a_coordinator_is_not_ready_while_the_merged_order_stands_and_says_for_which_stream() {
+        let of = |stands| {
+            let gauges = [
+                ("coordinator_ready", 1),
+                ("connected{handle=\"subscriber\"}", 1),
+                ("coordinator_merge_stands", stands),
+                ("condition{condition=\"merge_stalled\",stream=\"orders\"}", 0),
+                ("condition{condition=\"merge_stalled\",stream=\"quotes\"}", 1),
+            ];
+            waits("coordinator", &gauges, Life::Runs)
+        };
+        let why = "the merged order stands still: quotes is stalled (LS1501)";
+        assert_eq!((of(1).as_deref(), of(0)), (Some(why), None), "without one stream the others go on");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub mod processes;
 pub mod recover;
 pub mod reload;
 pub mod samples;
+pub mod set;
 pub mod streams;
 pub mod tar;
 pub mod top;

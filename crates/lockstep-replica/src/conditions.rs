@@ -102,7 +102,7 @@ impl ConditionSet {
 
     /// The rows of [`ConditionSet::values`].
     pub fn counters() -> impl Iterator<Item = Described> {
-        Condition::ALL.iter().flat_map(|condition| {
+        Condition::of_nodes().flat_map(|condition| {
             let label = format!("condition=\"{}\"", condition.name());
             let meaning = condition.meaning();
             let holds = Described {
@@ -119,8 +119,8 @@ impl ConditionSet {
 
     /// Whether each is active (1 or 0), and how often it began.
     pub fn values(&self, out: &mut Vec<u64>) {
-        for (condition, begun) in Condition::ALL.iter().zip(self.begun) {
-            out.extend([u64::from(self.holds(*condition)), begun]);
+        for condition in Condition::of_nodes() {
+            out.extend([u64::from(self.holds(condition)), self.begun[condition.index()]]);
         }
     }
 }

@@ -83,7 +83,7 @@ impl Coordinator {
         // A cut whose rows are not merged yet is the last one to nobody.
         let may = merge.turn() == MergeTurn::Home && self.under_way.is_none();
         let home = merge.next_of(MergeTurn::Home);
-        self.wanted = self.due(home, cuts.list()).filter(|_| may).map(|due| self.wanted_at(due));
+        self.wanted = self.due(merge).filter(|_| may).map(|due| self.wanted_at(due));
         if self.wanted.is_none_or(|wanted| now < wanted) {
             return None;
         }
@@ -104,8 +104,8 @@ impl Coordinator {
 
     /// Since when a cut is due: something is committed that no cut covers, or the home stream moves and has
     /// had no cut for long.
-    fn due(&self, home: Seq, list: u64) -> Option<Nanos> {
-        let moves = list > 0 && home > self.last.0.seq + 1;
+    pub fn due(&self, merge: &Merge) -> Option<Nanos> {
+        let moves = merge.cuts().list() > 0 && merge.next_of(MergeTurn::Home) > self.last.0.seq + 1;
         let stale = moves.then(|| self.last.1 + CUTS_APART_NS_MAX);
         self.due_since.into_iter().chain(stale).min()
     }

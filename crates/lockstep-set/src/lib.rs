@@ -16,6 +16,7 @@
 //! * [`merge`] has the rules of a reader: where a row ends, whose entry is next.
 //! * [`reader`] folds the events of the streams' subscriptions into the merged order.
 //! * [`look_back`] finds where a reader may begin.
+//! * [`conditions`] judges what is wrong with a merged order, and which stream is the cause.
 //! * [`coordinator`] has the rules of a process that writes cuts. Any number of coordinators run; none has a
 //!   state of its own.
 //!
@@ -24,6 +25,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod conditions;
 pub mod coordinator;
 pub mod cuts;
 pub mod look_back;
@@ -34,6 +36,7 @@ pub mod reader;
 #[cfg(test)]
 mod model;
 
+pub use conditions::{SetCondition, SetFacts, StreamFacts, judge};
 pub use coordinator::{CUTS_APART_NS_MAX, Coordinator, CoordinatorLimits};
 pub use cuts::{Cuts, MergedStream, SetsEntry};
 pub use look_back::{BackSteps, LookBack, LookBackNext};

@@ -1,5 +1,5 @@
-//! MERGE-5 (where a reader may begin): behind a cut that a later one names, each row of which has ended at its
-//! bound.
+//! MERGE-5 (where a reader may begin): behind a cut that a later one names, each row of which has ended at
+//! its bound.
 //!
 //! ```text
 //!  from() ─▶ read the home stream from there ─▶ on_note for each note ─▶ at its end: at_end()
@@ -7,8 +7,8 @@
 //!     └──────────── a row has ended before its bound: on_early_row ◀─ Place: MergePlaceRow::ended_at_bound
 //! ```
 //!
-//! Readers that begin at the end of a home stream and coordinators look back by these rules, and operators read
-//! by the same steps.
+//! Readers that begin at the end of a home stream and coordinators look back by these rules, and operators
+//! read by the same steps.
 
 use crate::merge::{MergePlace, MergePlaceRow};
 use crate::payload::{CutEntry, CutPoint, CutRow};

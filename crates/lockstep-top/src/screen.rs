@@ -10,6 +10,7 @@ use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
+use ratatui::widgets::Paragraph;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::{self, Stdout, stdout};
 use std::sync::Once;
@@ -68,6 +69,15 @@ impl Screen {
     /// The terminal is gone.
     pub fn show(&mut self, snapshot: &Snapshot, view: &ViewState) -> io::Result<()> {
         self.terminal.draw(|frame| crate::draw(frame, snapshot, view))?;
+        Ok(())
+    }
+
+    /// Draws a text, as far as it fits.
+    ///
+    /// # Errors
+    /// The terminal is gone.
+    pub fn show_text(&mut self, text: &str) -> io::Result<()> {
+        self.terminal.draw(|frame| frame.render_widget(Paragraph::new(text), frame.area()))?;
         Ok(())
     }
 

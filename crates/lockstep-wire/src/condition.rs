@@ -12,7 +12,8 @@ use std::str::FromStr;
 
 macro_rules! conditions {
     ($($name:ident $code:literal $text:literal $what:literal,)*) => {
-        /// A condition of a node, the gravest first. In each sentence `a` and `b` are its two numbers.
+        /// A condition of a node or of a set of streams, the gravest first. In each sentence `a` and `b` are
+        /// its two numbers.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(u16)]
         pub enum Condition { $(#[doc = $what] $name = $code,)* }
@@ -60,6 +61,8 @@ conditions! {
     LineLost 1203 "line_lost" "Line `a` delivers nothing, and the other works; `b` datagrams did not arrive by it so far.",
     MembersFull 1204 "members_full" "Joins are refused for lack of room: `a` members have a lease; `b` were refused so far.",
     WatcherGone 1403 "watcher_gone" "This node has no working watcher: `a` in a row ended at once, or a signal has stopped it (process `b`).",
+    MergeStalled 1501 "merge_stalled" "Nothing new of the stream of cluster `a` is merged into the order of its set (0: no coordinator publishes a cut). The whole order stands still at the cut with seq `b` of the home stream (1: none is known); with 0 the other streams go on.",
+    CutAhead 1502 "cut_ahead" "A cut covers the stream of cluster `a` up to seq `b`, and the leader of that stream has less.",
 }
 
 impl Condition {
@@ -77,6 +80,16 @@ impl Condition {
         self == Self::ReaderAhead
     }
 
+    /// Whether it is one of a set of streams: judged where all of them are seen, and reported by no node.
+    pub fn is_of_set(self) -> bool {
+        matches!(self, Self::MergeStalled | Self::CutAhead)
+    }
+
+    /// The conditions that a node can report, the gravest first.
+    pub fn of_nodes() -> impl Iterator<Item = Self> + Clone {
+        Self::ALL.iter().copied().filter(|known| !known.is_of_set())
+    }
+
     /// Whether the previous release does not know it. That release refuses a status with an unknown
     /// condition, so these conditions stand in a part of their own ([`StatusParts`](crate::StatusParts)).
     pub fn is_in_part(self) -> bool {
@@ -90,6 +103,8 @@ impl Condition {
                 | Self::ClockApart
                 | Self::AddressTwice
                 | Self::PathLost
+                | Self::MergeStalled
+                | Self::CutAhead
         )
     }
 

@@ -11,6 +11,7 @@ pub mod health;
 pub mod losses;
 pub mod metrics;
 pub mod prove;
+pub mod set;
 pub mod status;
 pub mod top;
 pub mod wait;

@@ -107,7 +107,7 @@ fn show(operator: &OperatorArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// What is known of the list, and why it holds.
+/// The line about the list: its place, and why it is known to be in force.
 fn list_line(view: &SetView, list: &ListInForce, home: &str) -> String {
     let number = list.number;
     match list.at {

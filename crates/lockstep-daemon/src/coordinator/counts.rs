@@ -1,5 +1,6 @@
 //! What a coordinator counts.
 
+use super::watch;
 use lockstep_core::engine::counters::{CounterRow, Described, counter_group};
 
 counter_group! {
@@ -13,6 +14,7 @@ counter_group! {
         list gauge "coordinator_list" "The number of the list of streams that is in force; 0 while there is none.",
         last gauge "coordinator_cut_seq" "The seq of the last cut that counts; 0 while there is none.",
         lag gauge "coordinator_lag_ns" "How long the oldest entry has waited that is committed in another stream and that no cut covers; 0 if none waits.",
+        stands gauge "coordinator_merge_stands" "1 while the whole merged order stands still: the condition `merge_stalled` names the stream that is waited for, the home stream where no cut comes.",
         rank gauge "coordinator_rank" "How many other coordinators publish a cut before this one: 0 of the one beside the home stream's leader.",
     }
 }
@@ -24,17 +26,15 @@ counter_group! {
         read_next gauge "coordinator_stream_read_next" "The exclusive end of what is committed of the stream, as the coordinator knows it.",
         row_next gauge "coordinator_stream_row_next" "The exclusive end of what is merged of the stream, by the last cut that counts.",
         begun count "coordinator_stream_begun" "Times that the coordinator began to read the stream.",
-        stalled gauge "coordinator_stream_merge_stalled" "1 while nothing more of the stream is merged, as the coordinator follows no leader of it.",
-        ahead count "coordinator_stream_cut_ahead" "Times that a cut lay ahead of the stream, which had lost what was merged of it: readers of the merged order end there.",
     }
 }
 
-/// The rows of both groups; those of a stream have its name as label.
+/// The rows of both groups, and of the conditions; those of a stream have its name as label.
 pub fn counters(streams: &[&str]) -> Vec<Described> {
     let of = |name: &&str| {
         let label = format!("stream=\"{name}\"");
         CoordinatedCounts::ROWS.iter().map(move |row: &CounterRow| row.labelled(&label))
     };
     let own = CoordinatorCounts::ROWS.iter().map(|row| Described::from(*row));
-    own.chain(streams.iter().flat_map(of)).collect()
+    own.chain(streams.iter().flat_map(of)).chain(watch::counters(streams)).collect()
 }

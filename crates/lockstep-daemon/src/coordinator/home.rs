@@ -8,7 +8,9 @@ use lockstep_client::{
     Delivery, Endpoint, Participant, ParticipantEvent, PublishError, PublisherEvent, Start, SubscriberEvent,
 };
 use lockstep_io::clock::random_u64;
-use lockstep_set::{CutEntry, LookBack, LookBackNext, MergePlace, MergeTurn, MergedEvent, MergedReader};
+use lockstep_set::{
+    CutEntry, LookBack, LookBackNext, MergePlace, MergeTurn, MergedEvent, MergedReader, StreamFacts,
+};
 use lockstep_wire::{Epoch, Nanos, PublisherId, SETS, Seq};
 use std::ops::ControlFlow;
 
@@ -23,12 +25,14 @@ pub struct HomeStream {
     pub participant: Participant,
     state: HomeState,
     look: Option<Look>,
-    /// Where it ended when it was looked for.
+    /// Where it ended when it was begun_by for.
     end: Seq,
-    /// How its present place was found: that is looked for anew if a row of it has ended early.
-    looked: Option<LookBack>,
+    /// How its present place was found: that is begun_by for anew if a row of it has ended early.
+    begun_by: Option<LookBack>,
     /// How often it began to read.
     begun: u64,
+    /// When its leader was followed, or when the process began.
+    followed_at: Option<Nanos>,
 }
 
 /// The process looks for the place where it begins to merge.
@@ -98,7 +102,16 @@ impl HomeStream {
             failure: None,
             is_refusal_reported: false,
         };
-        Ok(Self { endpoint, participant, state, look: Some(Look::End), end: 0, looked: None, begun: 1 })
+        Ok(Self {
+            endpoint,
+            participant,
+            state,
+            look: Some(Look::End),
+            end: 0,
+            begun_by: None,
+            begun: 1,
+            followed_at: None,
+        })
     }
 
     /// Its counts.
@@ -114,8 +127,20 @@ impl HomeStream {
             read_next: next,
             row_next: next,
             begun: self.begun,
-            stalled: (self.state.counts.ready == 1 && !is_connected).into(),
-            ahead: 0,
+        }
+    }
+
+    /// What the conditions of the set are judged by.
+    pub fn facts(&mut self, now: Nanos) -> StreamFacts {
+        if self.participant.is_connected() {
+            self.followed_at = Some(now);
+        }
+        let silent_ns = now.saturating_sub(*self.followed_at.get_or_insert(now));
+        let is_led = self.participant.is_connected();
+        StreamFacts {
+            committed: is_led.then(|| self.participant.commit_next()),
+            leaderless_ns: Some(silent_ns).filter(|silent| *silent > self.endpoint.leaderless_ns_max()),
+            ..StreamFacts::new(self.endpoint.cluster())
         }
     }
 
@@ -218,7 +243,7 @@ impl HomeStream {
                 let Some(Look::Back(mut look)) = self.look.take() else { return Ok(None) };
                 match look.at_end() {
                     LookBackNext::Place(place) => {
-                        self.looked = Some(look);
+                        self.begun_by = Some(look);
                         self.begin_at(place).map(Some)
                     }
                     LookBackNext::Farther => self.look_back(look).map(Some),
@@ -246,12 +271,12 @@ impl HomeStream {
         Ok(HomeTurn::Begun(None))
     }
 
-    /// A row of the place at which merging began has ended before its bound: another place is looked for.
+    /// A row of the place at which merging began has ended before its bound: another place is begun_by for.
     ///
     /// # Errors
     /// The device cannot be opened.
     pub fn begin_elsewhere(&mut self) -> Result<HomeTurn, Failure> {
-        match self.looked.take() {
+        match self.begun_by.take() {
             Some(mut look) => {
                 look.on_early_row();
                 self.look_back(look)

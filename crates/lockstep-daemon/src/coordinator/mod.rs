@@ -14,6 +14,7 @@ mod home;
 mod other;
 mod rank;
 mod run;
+mod watch;
 
 pub use counts::{CoordinatedCounts, CoordinatorCounts, counters};
 pub use run::run;

@@ -2,7 +2,7 @@
 
 use super::counts::CoordinatedCounts;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
-use lockstep_set::{MergePlaceRow, MergedEvent, MergedReader};
+use lockstep_set::{MergePlaceRow, MergedEvent, MergedReader, StreamFacts};
 use lockstep_wire::{Epoch, FrameView, Nanos, Seq};
 use std::ops::ControlFlow;
 
@@ -26,7 +26,6 @@ pub struct OtherStream {
     again: Nanos,
     /// When the coordinator last followed its leader, or when it began to read.
     followed_at: Nanos,
-    is_stalled: bool,
     /// Since when its leader has less than a cut covers.
     short_since: Option<Nanos>,
     /// The row at which merging begins, until the entry before its bound was read: nothing of the stream is
@@ -57,7 +56,6 @@ impl OtherStream {
             subscriber: None,
             again: 0,
             followed_at: 0,
-            is_stalled: false,
             short_since: None,
             unread: None,
         }
@@ -72,7 +70,7 @@ impl OtherStream {
 
     /// Nothing is read of the stream.
     pub fn close(&mut self) -> bool {
-        (self.counts.stalled, self.counts.connected, self.is_stalled) = (0, 0, false);
+        self.counts.connected = 0;
         (self.short_since, self.unread) = (None, None);
         self.subscriber.take().is_some()
     }
@@ -155,7 +153,6 @@ impl OtherStream {
     fn on_end(&mut self, now: Nanos, end: StreamEnd, work: usize) -> StreamTurn {
         self.again = now + AGAIN_NS;
         let is_lost = matches!(end, StreamEnd::Founded { .. } | StreamEnd::Ahead { .. });
-        self.counts.ahead += u64::from(is_lost);
         tracing::warn!(stream = self.name, "{}", end.what());
         if is_lost { StreamTurn::Lost } else { StreamTurn::Worked(work) }
     }
@@ -227,27 +224,24 @@ impl OtherStream {
         (now > since + SHORT_NS).then_some(StreamEnd::Ahead { next, end, epoch })
     }
 
-    /// Logs once that nothing of the stream is merged, and once that it is again.
-    fn look(&mut self, now: Nanos) {
+    /// What the conditions of the set are judged by; nothing of a stream that is not merged.
+    pub fn facts(&self, now: Nanos, reader: &MergedReader) -> Option<StreamFacts> {
+        let listed = reader.merge().cuts().streams().iter().find(|listed| listed.stream == self.cluster)?;
+        let subscriber = self.subscriber.as_ref().filter(|subscriber| subscriber.is_connected());
         // A handle reports a leader as lost once it has missed it for that long.
-        let is_connected = self.counts.connected == 1;
-        if is_connected {
-            self.followed_at = now;
-        }
         let silent_ns = now.saturating_sub(self.followed_at);
-        let is_stalled = !is_connected && (self.is_stalled || silent_ns > self.endpoint.leaderless_ns_max());
-        self.counts.stalled = u64::from(is_stalled);
-        if std::mem::replace(&mut self.is_stalled, is_stalled) == is_stalled {
-            return;
-        }
-        let stream = &self.name;
-        match is_stalled {
-            true => tracing::warn!(
-                stream,
-                "merge_stalled: no leader of stream {stream} is followed, and nothing new of it is merged; the other streams go \
-                 on. `lockstep status --stream {stream}` says whether there is one"
-            ),
-            false => tracing::info!(stream, "a leader of stream {stream} is followed: it is merged"),
+        Some(StreamFacts {
+            row: Some(listed.row),
+            committed: subscriber.map(Subscriber::commit_next),
+            leaderless_ns: Some(silent_ns).filter(|silent| *silent > self.endpoint.leaderless_ns_max()),
+            short_ns: self.short_since.map_or(0, |since| now.saturating_sub(since)),
+            ..StreamFacts::new(self.cluster)
+        })
+    }
+
+    fn look(&mut self, now: Nanos) {
+        if self.counts.connected == 1 {
+            self.followed_at = now;
         }
     }
 }
@@ -286,11 +280,11 @@ impl StreamEnd {
                  there, unless an archiver has what is missing"
             ),
             Self::Founded { next, have } => format!(
-                "cut_ahead: the stream was founded anew at seq {next}, and a cut covers it up to seq {}; the coordinator begins anew",
+                "the stream was founded anew at seq {next}, and a cut covers it up to seq {}; the coordinator begins anew",
                 have.saturating_sub(1)
             ),
             Self::Ahead { next, end, epoch } => format!(
-                "cut_ahead: a cut covers the stream up to seq {}, and the log of the leader of epoch {epoch} ends with seq {}; the \
+                "a cut covers the stream up to seq {}, and the log of the leader of epoch {epoch} ends with seq {}; the \
                  coordinator begins anew",
                 next.saturating_sub(1),
                 end.saturating_sub(1)

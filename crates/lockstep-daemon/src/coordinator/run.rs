@@ -4,6 +4,7 @@ use super::counts::counters;
 use super::home::{HomeStream, HomeTurn};
 use super::other::{OtherStream, StreamTurn};
 use super::rank::rank;
+use super::watch::{Awaited, SetWatch};
 use super::{CoordinatorArgs, PATIENCE, choice, identify, place, streams_of};
 use crate::config::{Config, CoordinatorConfig, KeyUse};
 use crate::follows::FollowsLog;
@@ -19,7 +20,7 @@ use lockstep_operations::acting;
 use lockstep_process::confinement::{self, Becomes, Reach};
 use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_process::{cpu, limits};
-use lockstep_set::{Coordinator, CoordinatorLimits, MergePlace, MergedReader};
+use lockstep_set::{Coordinator, CoordinatorLimits, MergePlace, MergedReader, SetFacts, StreamFacts, judge};
 use lockstep_wire::{Epoch, Nanos};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -80,6 +81,11 @@ struct Coordinated<'a> {
     /// The epoch of the home stream that the rank was computed of.
     ranked: Option<Epoch>,
     counted: Option<Counted>,
+    /// The conditions of the set, and what they are judged by.
+    watch: SetWatch,
+    awaited: Awaited,
+    /// When they are judged next.
+    judged_at: Nanos,
     /// The stream of the list that is not in the file, once that was reported; 0: none.
     unknown: u64,
     /// How the thread waits.
@@ -140,6 +146,11 @@ impl<'a> Coordinated<'a> {
             limits,
             ranked: None,
             counted,
+            watch: SetWatch::new(
+                set.streams.iter().map(|stream| (stream.name.clone(), stream.cluster)).collect(),
+            ),
+            awaited: Awaited::default(),
+            judged_at: 0,
             unknown: 0,
             idle,
             waiter: None,
@@ -159,6 +170,7 @@ impl<'a> Coordinated<'a> {
             self.take_rank();
             self.publish(now)?;
             follows.look(now, self.home.participant.is_connected());
+            self.judge(now);
             self.count(now);
             if self.home.counts().ready == 1 && !std::mem::replace(&mut is_reported, true) {
                 // Until now it may have had to open its sockets again.
@@ -268,6 +280,29 @@ impl<'a> Coordinated<'a> {
         }
     }
 
+    /// Judges the conditions of the set.
+    fn judge(&mut self, now: Nanos) {
+        if now < self.judged_at {
+            return;
+        }
+        self.judged_at = now + PAUSE_NS;
+        let mut facts = SetFacts { streams: vec![self.home.facts(now)], ..SetFacts::default() };
+        if let Some(reader) = &self.reader {
+            let merge = reader.merge();
+            self.awaited.look(now, reader);
+            facts.cut = merge.cuts().last().seq;
+            // Before its end is reached, cuts may be there that were not read yet.
+            let due = self.rules.due(merge).filter(|_| self.home.counts().ready == 1);
+            facts.due_ns = due.map_or(0, |due| now.saturating_sub(due));
+            let others = self.others.iter().filter_map(|other| other.facts(now, reader));
+            let awaited =
+                |facts: StreamFacts| StreamFacts { awaited_ns: self.awaited.of(now, facts.stream), ..facts };
+            facts.streams.extend(others.map(awaited));
+        }
+        self.watch.look(judge(&facts));
+        self.home.counts().stands = self.watch.stands().into();
+    }
+
     fn count(&mut self, now: Nanos) {
         let Some(counted) = self.counted.as_mut().filter(|counted| counted.is_due(now)) else { return };
         let since = self.rules.due_since();
@@ -281,6 +316,7 @@ impl<'a> Coordinated<'a> {
         let mut values = self.home.counts().values().to_vec();
         values.extend(self.home.of_home().values());
         values.extend(self.others.iter().flat_map(|other| other.counts.values()));
+        values.extend(self.watch.values());
         counted.publish_participant(now, &values, &self.home.participant);
     }
 

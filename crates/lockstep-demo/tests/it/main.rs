@@ -7,6 +7,7 @@ mod demo;
 mod dev;
 mod merged;
 mod orders;
+mod set;
 mod set_feed;
 mod set_machine;
 mod streams;

@@ -2,6 +2,7 @@
 
 use crate::figures::age;
 use crate::key_expiry::Expiry;
+use crate::set::{SetConditionLine, SetSnapshot};
 use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, HealthCause, NodeStatus, QueryResult, Reason,
 };
@@ -72,7 +73,10 @@ pub fn grade_of(condition: Condition) -> HealthGrade {
         | Condition::MulticastLost
         | Condition::LineLost
         | Condition::MembersFull
-        | Condition::WatcherGone => HealthGrade::Warning,
+        | Condition::WatcherGone
+        // The streams go on.
+        | Condition::MergeStalled
+        | Condition::CutAhead => HealthGrade::Warning,
     }
 }
 
@@ -218,6 +222,25 @@ impl HealthReport {
         let summary = lines.next().unwrap_or_default().to_owned();
         let findings = lines.map(|line| HealthFinding::new(HealthGrade::Unknown, line)).collect();
         Self { grade: HealthGrade::Unknown, summary, findings, metrics: Vec::new() }
+    }
+
+    /// The merged order of a set.
+    pub fn of_set(snapshot: &SetSnapshot) -> Self {
+        let set = &snapshot.set;
+        let finding = |one: &SetConditionLine| HealthFinding {
+            grade: grade_of(one.condition),
+            code: Some(one.code.clone()),
+            what: one.what.clone(),
+            advice: Some(one.advice),
+        };
+        let mut findings: Vec<_> = set.conditions.iter().map(finding).collect();
+        findings.extend(set.unread.iter().map(|why| HealthFinding::new(HealthGrade::Unknown, why.as_str())));
+        let metrics = vec![
+            HealthMetric::new("behind", set.behind.map(whole)),
+            HealthMetric { unit: "c", ..HealthMetric::new("cut", set.cut.map(whole)) },
+            HealthMetric::new("conditions", Some(set.conditions.len() as i64)),
+        ];
+        Self::of(HealthGrade::Good, set.summary.clone(), findings, metrics)
     }
 
     /// The grade is that of the gravest problem, and `least` at least.

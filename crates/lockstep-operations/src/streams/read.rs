@@ -74,6 +74,11 @@ impl SetReader {
         Ok(())
     }
 
+    /// Whether something was read, and can be read on from there.
+    pub fn is_reading(&self) -> bool {
+        self.subscriber.is_some()
+    }
+
     /// Whether it follows a leader of the home stream.
     pub fn is_connected(&self) -> bool {
         self.subscriber.as_ref().is_some_and(|subscriber| subscriber.is_connected())

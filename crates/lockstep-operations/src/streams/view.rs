@@ -164,7 +164,7 @@ impl SetView {
     }
 
     /// The next event of the home stream.
-    pub(super) fn on_event(&mut self, event: &SubscriberEvent<'_>) {
+    pub(crate) fn on_event(&mut self, event: &SubscriberEvent<'_>) {
         match *event {
             SubscriberEvent::Opened { publisher, name, .. } if name.starts_with(SET_NAMES) => {
                 self.names.insert(publisher, name.to_owned());

@@ -16,7 +16,7 @@ use lockstep_daemon::config;
 use lockstep_daemon::failure::USAGE;
 use lockstep_io::clock::DAY_NS;
 use lockstep_operations::health::{HealthGrade, HealthQuery, HealthReport, HealthThresholds, examine};
-pub use output::HealthFormat;
+pub use output::{HealthFormat, write};
 use std::time::Duration;
 
 const EXIT_CODES: &str = "Exit codes are a Nagios plugin's, and differ from those of the other commands:

@@ -2,6 +2,9 @@
 //! files of this host and the pages of others; a side thread does all this, so that the keyboard never waits
 //! for the network. `lockstep web` shows the same samples in a browser.
 
+pub mod set;
+
+use crate::cli::sets::streams_not_chosen;
 use crate::cli::shared::operator::{each_interval, now, pause};
 use clap::Args;
 use lockstep_daemon::Failure;
@@ -56,9 +59,20 @@ pub struct SampleArgs {
 impl SampleArgs {
     /// The sampler of these flags.
     pub fn sampler(&self) -> Result<Sampler, Failure> {
+        self.sampler_of(&self.cluster)
+    }
+
+    /// The sampler of these flags, for this cluster.
+    pub fn sampler_of(&self, cluster: &ClusterArgs) -> Result<Sampler, Failure> {
         let (file, pages) = (self.file.clone(), self.page.clone());
         let plan = SamplePlan { file, is_local: self.local, pages, interval: self.interval };
-        Sampler::new(&self.cluster, &plan)
+        Sampler::new(cluster, &plan)
+    }
+
+    /// The streams of a set of which all are to be shown: none was chosen, and their nodes are asked.
+    pub fn set(&self) -> Vec<String> {
+        let is_of_nodes = !self.local && self.file.is_none();
+        if is_of_nodes { streams_not_chosen(&self.cluster, &self.cluster.config) } else { Vec::new() }
     }
 }
 

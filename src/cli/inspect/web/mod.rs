@@ -13,12 +13,14 @@ use lockstep_client::Endpoint;
 use lockstep_daemon::Failure;
 use lockstep_daemon::config::{Config, KeyUse};
 use lockstep_daemon::confined;
+use lockstep_daemon::coordinator::{place, streams_of};
 use lockstep_daemon::failure::FAILED;
 use lockstep_daemon::log;
 use lockstep_daemon::sequencer::{log_effective, stop_with_stdin};
 use lockstep_daemon::signals;
 use lockstep_io::capabilities;
 use lockstep_io::output::{self, OutputStream};
+use lockstep_operations::set::{SetLook, SetSnapshot};
 use lockstep_operations::top::{Snapshot, SnapshotSource};
 use lockstep_process::confinement::{self, Becomes};
 use lockstep_process::limits;
@@ -30,9 +32,13 @@ use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Looks that the charts show: ten minutes of the default interval.
 const HISTORY_MAX: usize = 600;
+
+/// How long the home stream of a set may give nothing at the first look.
+const SET_TIMEOUT: Duration = Duration::from_secs(2);
 
 const ACCESS: &str = "The page is read only and asks for no password: every user that reaches --listen sees \
                       figures, events and payloads.
@@ -95,6 +101,8 @@ struct Shown {
     history: VecDeque<ChartPoint>,
     /// None where the stream is not read.
     messages: Option<NewestMessages>,
+    /// All streams of a set, of which the snapshot is the home stream's.
+    set: Option<SetSnapshot>,
 }
 
 impl Shown {
@@ -123,9 +131,14 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     log::begin_daemon();
     let fields = PayloadFields::new(&args.fields)?;
     let file = &args.sample.file;
-    let config = file.is_none().then(|| args.sample.cluster.load(&[])).transpose()?;
+    // Of a set that is shown as a whole the home stream is shown in full.
+    let mut cluster = args.sample.cluster.clone();
+    let set = if args.sample.set().is_empty() { Vec::new() } else { streams_of(&cluster)? };
+    cluster.stream = set.first().map(|home| place(home).home().name.clone()).or(cluster.stream);
+    let config = file.is_none().then(|| cluster.load(&[])).transpose()?;
     let reach = match (&config, file) {
-        (Some(config), _) => confined::of_web((config, &args.sample.cluster.config)),
+        _ if !set.is_empty() => set.iter().flat_map(|one| confined::of_web((one, &cluster.config))).collect(),
+        (Some(config), _) => confined::of_web((config, &cluster.config)),
         (None, file) => file.as_deref().map(confined::of_web_of_file).unwrap_or_default(),
     };
     if let Some(config) = &config {
@@ -135,13 +148,15 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
     log_effective(&forbid_core_dumps());
     limits::in_place_of_capabilities();
     confinement::begin(&reach);
-    let mut sampler = args.sample.sampler()?;
+    let mut sampler = args.sample.sampler_of(&cluster)?;
+    let mut look = (!set.is_empty()).then(|| SetLook::open(&set, SET_TIMEOUT)).transpose()?;
     let stop = signals::stop_flag()?;
     if args.until_stdin_ends {
         stop_with_stdin(Arc::clone(&stop))?;
     }
     let view = SharedView::default();
     view.locked().take(sampler.take()?);
+    view.locked().set = look.as_mut().map(SetLook::again);
     let is_cluster = view.locked().snapshot.as_ref().is_some_and(|one| one.source == SnapshotSource::Cluster);
     if is_cluster && !args.no_messages {
         let config = config.as_ref().expect("a cluster is one of a file");
@@ -168,8 +183,10 @@ pub fn run(args: &WebArgs) -> Result<u8, Failure> {
         ));
     }
     each_interval(args.sample.interval, &stop, || {
-        let snapshot = sampler.take()?;
-        view.locked().take(snapshot);
+        let (snapshot, set) = (sampler.take()?, look.as_mut().map(SetLook::again));
+        let mut shown = view.locked();
+        shown.take(snapshot);
+        shown.set = set;
         Ok(())
     })?;
     Ok(0)

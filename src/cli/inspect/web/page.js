@@ -205,6 +205,26 @@ function messages(shown) {
   ], shown.newest.toReversed());
 }
 
+/** All streams of a set; the rest of the page is about the first of them. */
+function set(shown) {
+  $("set-section").hidden = !shown;
+  if (!shown) return;
+  const { set: order, streams } = shown;
+  const rate = known(order.cuts_per_second, compact);
+  const coordinators = order.coordinators.map(({ name, counted }) => `${name} ${whole(counted)}`).join(", ");
+  $("set-summary").textContent = `${order.summary}; cuts ${rate} a second; ${coordinators}`;
+  table("set", [
+    { title: "Stream", text: "text", value: (row) => row.stream },
+    { title: "Health", text: "text", value: (row) => row.health.replaceAll("_", " ") },
+    { title: "Leader", text: "text", value: (row) => row.leader ?? UNKNOWN },
+    { title: "Epoch", value: (row) => known(row.round, whole) },
+    { title: "Committed up to", value: (row) => known(row.committed, whole) },
+    { title: "Entries a second", value: (row) => known(row.per_second, compact) },
+    { title: "Merged up to", value: (row) => known(row.merged, whole) },
+    { title: "Behind", value: (row) => known(row.behind, whole) },
+  ], streams);
+}
+
 function show(live) {
   const { snapshot } = live;
   const { cluster } = snapshot;
@@ -218,6 +238,7 @@ function show(live) {
   $("reasons").replaceChildren(...cluster.reasons.map((reason) => element("li", "", reason)));
   tiles(cluster);
   charts(live.history);
+  set(live.set);
   nodes(snapshot.nodes);
   gateways(snapshot.gateways);
   handles(snapshot.handles);

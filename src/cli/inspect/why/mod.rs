@@ -9,7 +9,7 @@
 //! Both judge as `status` does ([`Look`]). A step is a command that an operator could have typed: `fix`
 //! starts this program with it, so that nothing is done in another way than by hand.
 
-mod steps;
+pub mod steps;
 
 use crate::cli::shared::operator::suspicion;
 use crate::cli::shared::operator::{Look, age, code_of};
@@ -23,7 +23,7 @@ use lockstep_wire::{LOST_ROUNDS, WayRow};
 use std::io::{BufRead, IsTerminal, Write};
 use std::process::Command;
 use std::time::Duration;
-use steps::{MendStep, StepHost, steps};
+use steps::{MendStep, StepHost, steps, write_step};
 
 /// Flags of `why`.
 #[derive(Args, Debug)]
@@ -86,15 +86,6 @@ pub fn run(args: &WhyArgs) -> Result<u8, Failure> {
         writeln!(out, "  {line}")?;
     }
     Ok(code_of(look.health.health))
-}
-
-fn write_step(out: &mut impl Write, step: &MendStep) -> std::io::Result<()> {
-    let MendStep { host, does, .. } = step;
-    let place = match host {
-        StepHost::Here => String::new(),
-        StepHost::Of(node) => format!("on the host of {node}: "),
-    };
-    writeln!(out, "  {place}{step}\n      {does}")
 }
 
 /// What each node says of the others.

@@ -1,8 +1,10 @@
 //! The steps that mend a cause: those of `docs/RUNBOOK.md`, with the names of this cluster.
 
 use lockstep_client::internal::{ClusterHealth, Health, NodeStatus, Reason};
+use lockstep_daemon::config::CoordinatorConfig;
 use lockstep_wire::{AgreedOwner, Condition, Identity, KeyDifference};
 use std::fmt;
+use std::io::Write;
 
 /// Where a step is done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -47,6 +49,16 @@ impl MendStep {
         let is_known = |word: &&str| !word.chars().all(|c| c.is_ascii_uppercase());
         arguments.iter().all(is_known).then_some(arguments)
     }
+}
+
+/// Prints a step, and what it does.
+pub fn write_step(out: &mut impl Write, step: &MendStep) -> std::io::Result<()> {
+    let MendStep { host, does, .. } = step;
+    let place = match host {
+        StepHost::Here => String::new(),
+        StepHost::Of(node) => format!("on the host of {node}: "),
+    };
+    writeln!(out, "  {place}{step}\n      {does}")
 }
 
 /// The steps where no replica leads.
@@ -265,6 +277,50 @@ fn of_condition(condition: Condition, identity: Identity, leader: Option<&NodeSt
             format!("systemctl restart lockstep-sequencer@{number}"),
             "starts node and watcher anew; where it leads, `lockstep handover` first",
         )],
+        _ => Vec::new(),
+    }
+}
+
+/// The steps that mend a condition of a set, whose cause is `stream` if one is.
+pub fn of_set(
+    condition: Condition,
+    stream: Option<&str>,
+    coordinators: &[CoordinatorConfig],
+) -> Vec<MendStep> {
+    match (condition, stream) {
+        (Condition::MergeStalled, Some(stream)) => vec![
+            MendStep::here(
+                format!("lockstep why --stream {stream}"),
+                "says whether the stream has a leader, and what mends that",
+            ),
+            MendStep::of(
+                "each coordinator",
+                format!("lockstep doctor --stream {stream}"),
+                "where the stream has a leader: shows why the coordinator does not receive its groups",
+            ),
+        ],
+        (Condition::MergeStalled, None) => {
+            let start = |one: &CoordinatorConfig| {
+                MendStep::of(
+                    &format!("coordinator {} ({})", one.id, one.host),
+                    format!("systemctl restart lockstep-coordinator@{}", one.id),
+                    "starts it; its log says why it publishes nothing",
+                )
+            };
+            let show =
+                MendStep::here("lockstep streams show", "shows who has published cuts, and the last one");
+            coordinators.iter().map(start).chain([show]).collect()
+        }
+        (Condition::CutAhead, Some(stream)) => vec![
+            MendStep::here(
+                format!("lockstep events --stream {stream}"),
+                "shows when the stream was founded anew, or which journals were lost",
+            ),
+            MendStep::here(
+                "lockstep streams show",
+                "shows whether a newer cut covers what the stream has now",
+            ),
+        ],
         _ => Vec::new(),
     }
 }

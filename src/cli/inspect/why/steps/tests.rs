@@ -2,7 +2,9 @@ use super::*;
 use crate::cli::args::Cli;
 use clap::Parser;
 use lockstep_client::internal::ActiveCondition;
+use lockstep_daemon::config::Config;
 use lockstep_wire::{AgreedRow, differences};
+use std::path::Path;
 use std::time::Duration;
 
 fn identity(replica: u32) -> Identity {
@@ -63,8 +65,17 @@ fn the_key_and_the_value_that_a_file_is_to_get_are_a_step_of_their_own() {
 /// An operator types them at night.
 #[test]
 fn every_command_of_this_program_is_one_that_it_understands() {
-    for reason in reasons() {
-        for step in steps(&reason, None) {
+    let set = "profile = \"dev\"\n[[coordinators]]\nid = 2\nhost = \"127.0.0.1\"\n[[streams]]\nname = \"orders\"\ncluster = 7\n";
+    let config = Config::parse(Path::new("c.toml"), set, &[Config::choice_of_stream("orders")]);
+    let coordinators = config.expect("a configuration").set.expect("a set").coordinators;
+    assert_eq!(coordinators.len(), 1);
+    let of_sets = [Condition::MergeStalled, Condition::CutAhead].into_iter().flat_map(|condition| {
+        let stream = of_set(condition, Some("quotes"), &[]);
+        assert!(!stream.is_empty(), "{condition:?}");
+        stream.into_iter().chain(of_set(condition, None, &coordinators))
+    });
+    for steps in reasons().iter().map(|reason| steps(reason, None)).chain([of_sets.collect()]) {
+        for step in steps {
             assert!(!step.does.is_empty() && !step.does.ends_with('.'), "{step}: {}", step.does);
             let Some(arguments) = step.command.strip_prefix("lockstep ") else { continue };
             let filled = arguments.replace("NEW", "3:00000aa");
