@@ -15,6 +15,7 @@ use lockstep_core::engine::clients::{Clients, GatewayClientEvent};
 use lockstep_core::engine::outputs::{Divergence, Outputs};
 use lockstep_core::engine::saved::{take, take_u32};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
+use lockstep_wire::planted::{Mutation, planted};
 use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -245,7 +246,8 @@ impl<M: StateMachine> MachineCore<M> {
         }
         let Some(seq) = event.seq() else { return Ok(()) };
         self.pass_boundary(seq);
-        let set_back_to = set_back_to(event);
+        let ahead = |time: &Nanos| *time < self.time || planted(Mutation::EveryOrderSetsBack);
+        let set_back_to = set_back_to(event).filter(ahead);
         if let Some(time) = time_of(event).filter(|_| set_back_to.is_none()) {
             self.time = self.time.max(time);
         }
@@ -294,7 +296,7 @@ impl<M: StateMachine> MachineCore<M> {
         }
     }
 
-    /// The stream's time is set back. Timers that were due before have fired.
+    /// The stream's time is set back below that of this copy. Timers that were due before have fired.
     fn on_set_back(&mut self, seq: Seq, time: Nanos, observe: Observe<'_>) {
         let before = self.time;
         self.timers.set_back(before.saturating_sub(time));
@@ -495,7 +497,8 @@ impl<M: StateMachine> MachineCore<M> {
     }
 }
 
-/// The time to which an event sets the stream's time back, if it is that order (CLOCK-2).
+/// The time to which an event sets the stream's time back, if it is that order (CLOCK-2). Where only entries
+/// that are no events ran ahead of it, as the start of an epoch, it is later than the time of a copy.
 fn set_back_to(event: &SubscriberEvent<'_>) -> Option<Nanos> {
     match *event {
         SubscriberEvent::Ordered { timestamp, order, .. } => order.time_before().map(|_| timestamp),

@@ -160,9 +160,10 @@ pub enum InputEvent<'a> {
     /// The stream's time has advanced, and nothing else.
     Time,
     /// The stream's time, which ran ahead, is set back by an operator's order, to the input's time. Timers
-    /// that were set relative to an input have moved with it.
+    /// that were set relative to an input have moved with it. An order is no input where the machine's time
+    /// was not ahead: the entries that were, as the start of an epoch, have moved neither inputs nor timers.
     TimeSetBack {
-        /// The stream's former time.
+        /// The stream's former time, as the machine had it.
         before: Nanos,
     },
     /// The number of the cluster's members has changed.

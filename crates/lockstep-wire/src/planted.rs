@@ -152,6 +152,7 @@ mutations! {
     FixForgetsSent "edge" "a gateway expects of a client of FIX what the stream has already",
     FixGapOverReport "edge" "a resend fills the place of a report",
     NumberByTheWish "edge" "an application's outputs are numbered in the order in which they are handed in",
+    EveryOrderSetsBack "edge" "an application is told that time is set back which it has not seen run ahead",
     BelowLastHandedIn "edge" "an application goes on behind what the stream had, with its first output",
     OutputBeforeCommit "edge" "what follows from an entry that is not committed is published",
     SnapshotForgets "edge" "a snapshot leaves out what was produced and not read",

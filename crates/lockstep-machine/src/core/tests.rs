@@ -86,6 +86,23 @@ fn timers_fire_neither_early_nor_never_where_the_streams_time_is_set_back() {
     }
 }
 
+/// The start of an epoch is no event with a time: a leader whose clock was ahead has stamped nothing else.
+#[test]
+fn an_order_of_time_is_no_input_where_a_copy_has_not_seen_the_stream_run_ahead() {
+    let ahead = RIGHT + 3_600 * SECOND;
+    let mut core = core();
+    set_back(&mut core, ahead, RIGHT);
+    assert_eq!((core.time(), &core.machine().0[..]), (RIGHT, &[][..]), "it has read nothing before");
+    message(&mut core, RIGHT + SECOND, b"set");
+    for passed in [1, 4] {
+        set_back(&mut core, ahead, RIGHT + passed * SECOND);
+        assert_eq!(core.time(), RIGHT + passed * SECOND);
+        assert_eq!(core.next_timer(), Some(RIGHT + 11 * SECOND), "no timer moves");
+    }
+    set_back(&mut core, ahead, RIGHT + 11 * SECOND);
+    assert_eq!(core.machine().0, [(RIGHT + 11 * SECOND, "after".to_owned())]);
+}
+
 /// Earlier releases address reports to the machine, as messages.
 #[test]
 fn a_report_is_read_as_an_event_of_its_own_and_as_a_message_and_a_strangers_is_no_input() {

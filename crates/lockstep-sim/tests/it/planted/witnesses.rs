@@ -181,6 +181,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
     (Mutation::FixForgetsSent, Night),
     (Mutation::FixGapOverReport, Night),
     (Mutation::NumberByTheWish, Night),
+    (Mutation::EveryOrderSetsBack, Seed(110018418)),
     (Mutation::BelowLastHandedIn, Night),
     (
         Mutation::OutputBeforeCommit,
