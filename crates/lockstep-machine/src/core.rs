@@ -20,7 +20,7 @@ use lockstep_core::engine::clients::{Clients, GatewayClientEvent};
 use lockstep_core::engine::outputs::{Divergence, Outputs};
 use lockstep_core::engine::saved::{take, take_u32};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
-use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::planted::{Mutation, planted};
 use lockstep_wire::{Cursor, Nanos, PublisherId, Seq};
 use of_set::{OtherStreams, id_of};
 use std::collections::{BTreeMap, VecDeque};

@@ -272,6 +272,7 @@ mutations! {
     BaseGoneUnnamed "vanished" "the tables of what retention removed are gone, and nobody names them",
     GoneCommitted "S4" "what is gone from a journal's beginning counts as removed, and so as committed",
     BaseBeforeEpochs "stuck" "retention leaves a checkpoint with which no node can begin",
+    CachedIsThrough "S7" "by process too a group counts as on the device when the next one is written",
     HoleIsNoEnd "stuck" "the log goes on behind a segment that the power has taken a part of",
     BegunUnrecorded "S9" "acks rest on a segment whose file the superblock does not name",
     GoneNotDerived "vanished" "an index that is gone is not computed anew",

@@ -16,6 +16,7 @@ use crate::journal::reached::{self, written_numbers};
 use crate::journal::recover::{self, RecoverError, RecoveredState, Torn};
 use crate::journal::recovery::{self, PendingFounding};
 use crate::journal::superblock::{Copies, Superblock};
+use crate::journal::torn::WriteOrder;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Seq};
@@ -285,7 +286,11 @@ impl<'a> Sight<'a> {
         let hole = reached::end_at_hole(store, numbers, unwritten, &self.newest.run)?;
         self.high_next = self.high_next.max(reached::known_next(store, unwritten)?);
         self.damage.extend(hole.damage);
-        let (state, found, torn) = recover::cold(store, numbers, false)?;
+        let order = WriteOrder::of(&self.newest.run);
+        let (state, found, torn) = recover::cold(store, numbers, order, false)?;
+        if let Some(torn) = torn.as_ref().filter(|_| order == WriteOrder::Cached) {
+            self.high_next = self.high_next.max(reached::known_behind(store, torn)?);
+        }
         self.damage.extend(found);
         let own = memory.filter(|_| self.ring_damage.is_some());
         self.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, numbers)));

@@ -11,7 +11,7 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
-use crate::journal::reached::{end_at_own_hole, written_numbers};
+use crate::journal::reached::{end_at_own_hole, own_order, written_numbers};
 use crate::journal::read::{LogReader, numbers};
 use crate::journal::record::Record;
 use crate::journal::recover;
@@ -78,7 +78,7 @@ pub fn stored_log<S: Store>(store: &S, expected: ExpectedSegments) -> Result<Sto
         Ok(number.map(|number| read_header(store, *number)).transpose()?.and_then(Result::ok))
     };
     let (oldest, newest) = (headers(numbers.first())?, headers(numbers.last())?);
-    let (state, damage, torn) = recover::cold(store, &numbers, true)?;
+    let (state, damage, torn) = recover::cold(store, &numbers, own_order(store)?, true)?;
     let (damage, torn) = (hole.damage.or(damage), torn.or(hole.torn));
     let (end, checkpoint) = (state.log.end, state.checkpoint);
     let lineage = last_start(&checkpoint).map_or(Lineage::of(checkpoint.history), |(lineage, _)| lineage);

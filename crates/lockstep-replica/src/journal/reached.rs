@@ -17,10 +17,11 @@ use crate::journal::packed::read_segment;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, remove_derived, remove_if_there};
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
+use crate::journal::record::Record;
 use crate::journal::recover::Torn;
 use crate::journal::superblock::Superblock;
-use crate::journal::torn::{self, TailEnd};
-use crate::journal::walk::read_header;
+use crate::journal::torn::{self, TailEnd, WriteOrder};
+use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::Seq;
@@ -85,6 +86,11 @@ pub(crate) struct Hole {
     pub damage: Option<Damage>,
 }
 
+/// How the newest segment was written, by the journal's own record. A copy was made of what was there.
+pub(crate) fn own_order<S: Store>(store: &S) -> Result<WriteOrder, StoreError> {
+    Ok(last_run(store)?.map_or(WriteOrder::Through, |run| WriteOrder::of(&run)))
+}
+
 /// As [`end_at_hole`], by the journal's own record.
 pub(crate) fn end_at_own_hole<S: Store>(
     store: &S,
@@ -106,7 +112,7 @@ pub(crate) fn end_at_hole<S: Store>(
     if run.clean || planted(Mutation::HoleIsNoEnd) {
         return Ok(Hole::default());
     }
-    let Some((left, at, seq)) = find_hole(store, numbers, run.synced_to)? else { return Ok(Hole::default()) };
+    let Some((left, at, seq)) = find_hole(store, numbers, run)? else { return Ok(Hole::default()) };
     if run.weakest_durability == Durability::Power {
         let what = "nothing, and a later segment begins behind what was there";
         let damage = Damage::new(FileName::Segment(at.number), at.offset, seq, what);
@@ -117,14 +123,14 @@ pub(crate) fn end_at_hole<S: Store>(
     Ok(Hole { torn, damage: None })
 }
 
-/// How many of the segments `numbers` the log has, if one of those behind `synced_to` lacks something that
-/// the next one follows; from where on it does, and from which seq on (0: not known).
+/// How many of the segments `numbers` the log has, if one of those that `run` does not have on the device
+/// lacks something that the next one follows; from where on it does, and from which seq on (0: not known).
 fn find_hole<S: Store>(
     store: &S,
     numbers: &[u64],
-    synced_to: u64,
+    run: &RunRecord,
 ) -> Result<Option<(usize, Torn, Seq)>, StoreError> {
-    let first = numbers.partition_point(|number| *number <= synced_to);
+    let first = numbers.partition_point(|number| *number <= run.synced_to);
     for (at, pair) in numbers.windows(2).enumerate().skip(first) {
         let (number, next) = (pair[0], pair[1]);
         let Ok(header) = read_header(store, number)? else {
@@ -141,7 +147,7 @@ fn find_hole<S: Store>(
         if end.log.next >= follower.first_seq {
             continue;
         }
-        let is_lost = match torn::classify(store, number, end.offset, end.is_bad)? {
+        let is_lost = match torn::classify(store, number, (end.offset, end.is_bad), WriteOrder::of(run))? {
             TailEnd::Clean | TailEnd::Torn(_) => true,
             // Bytes that have changed on the device are found when they are read, and mended.
             TailEnd::Damage(_) | TailEnd::Grown => false,
@@ -177,6 +183,20 @@ pub(crate) fn known_next<S: Store>(store: &S, unwritten: &[u64]) -> Result<Seq, 
     for &number in unwritten {
         if let Ok(header) = read_header(store, number)? {
             known = known.max(end_of(store, number, header.before())?.log.next);
+        }
+    }
+    Ok(known)
+}
+
+/// The log was known to reach this seq at least, by the records behind the end of its last segment that the
+/// power has left.
+pub(crate) fn known_behind<S: Store>(store: &S, torn: &Torn) -> Result<Seq, StoreError> {
+    let (mut walk, mut known) = (Walk::new(store, torn.number, torn.offset), 0);
+    while walk.resync()?.is_some() {
+        while let WalkItem::Record(_, record, _) = walk.step()? {
+            if let Record::Frame(frame) = record {
+                known = known.max(frame.header.next_seq());
+            }
         }
     }
     Ok(known)

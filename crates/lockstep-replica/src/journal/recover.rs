@@ -25,7 +25,7 @@ use crate::journal::rebuild::{LogRebuild, RebuildStep};
 use crate::journal::record::Record;
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::segments::Filling;
-use crate::journal::torn::{self, TailEnd};
+use crate::journal::torn::{self, TailEnd, WriteOrder};
 use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{HEADER_LEN, Header, Kind, Seq};
@@ -503,6 +503,7 @@ pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at:
 pub(crate) fn cold<S: Store>(
     store: &S,
     numbers: &[u64],
+    order: WriteOrder,
     beside_a_writer: bool,
 ) -> Result<(RecoveredState, Option<Damage>, Option<Torn>), RecoverError> {
     let Some(header) = newest_header(store, numbers)? else {
@@ -518,7 +519,7 @@ pub(crate) fn cold<S: Store>(
         RecoverStop::Bad(what) => Some(what.as_str()),
         _ => None,
     };
-    let (damage, torn) = match torn::classify(store, header.number, offset, bad.is_some())? {
+    let (damage, torn) = match torn::classify(store, header.number, (offset, bad.is_some()), order)? {
         TailEnd::Clean => (None, None),
         TailEnd::Torn(end) => {
             let len = end.map_or(0, |end| end - offset);

@@ -24,6 +24,7 @@ use crate::journal::recover::{self, RecoveredState};
 use crate::journal::start::clear;
 use crate::journal::superblock::Superblock;
 use crate::journal::tail::Tail;
+use crate::journal::torn::WriteOrder;
 use crate::journal::walk::read_header;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
@@ -103,7 +104,7 @@ pub fn found<S: Store>(
 ) -> Result<Superblock, JournalOpenError> {
     let (mut numbers, mut unwritten) = written_numbers(store)?;
     let hole = end_at_hole(store, &mut numbers, &mut unwritten, &previous.run)?;
-    let (state, _, torn) = recover::cold(store, &numbers, false)?;
+    let (state, _, torn) = recover::cold(store, &numbers, WriteOrder::of(&previous.run), false)?;
     remove_unwritten(store, numbers.last().copied(), &unwritten)?;
     if let Some(torn) = torn.or(hole.torn).as_ref() {
         clear(store, torn)?;

@@ -14,14 +14,14 @@ use crate::journal::index::Index;
 use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, present};
-use crate::journal::reached::written_numbers;
+use crate::journal::reached::{own_order, written_numbers};
 use crate::journal::read::numbers;
 use crate::journal::rebuild::{LogRebuild, RebuildStep};
 use crate::journal::record::Record;
 use crate::journal::recovery;
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::superblock::{NoSuperblock, Superblock};
-use crate::journal::torn::{self, TailEnd};
+use crate::journal::torn::{self, TailEnd, WriteOrder};
 use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::lineage::goes_on;
 use lockstep_core::proto::log::LogEnd;
@@ -152,7 +152,7 @@ impl Scrub {
             // A packed segment was whole when it was packed: nothing of it was ever torn.
             let is_packed = matches!(file, FileName::Packed(_));
             let is_damage = is_bad && is_packed
-                || match torn::classify(store, number, offset, is_bad)? {
+                || match torn::classify(store, number, (offset, is_bad), order_of(store, sealed)?)? {
                     TailEnd::Clean => false,
                     TailEnd::Torn(_) => sealed,
                     TailEnd::Damage(_) => true,
@@ -223,6 +223,11 @@ impl Scrub {
         }
         Ok(true)
     }
+}
+
+/// How a segment was written. A sealed one that is torn is damaged too.
+fn order_of<S: Store>(store: &S, sealed: bool) -> Result<WriteOrder, StoreError> {
+    if sealed { Ok(WriteOrder::Through) } else { own_order(store) }
 }
 
 /// The index that segment `number` has by its records, where its file says something else.

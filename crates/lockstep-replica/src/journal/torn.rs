@@ -21,6 +21,10 @@
 //!   if no more are found, and no old mark lies within the group, no sector is missing, and the bad bytes
 //!   have changed. Where the mark itself is missing, the group was never there as a whole.
 //!
+//! All but the last two of them follow from the order in which a run by `power` writes. By `process` the
+//! kernel brings the sectors to the device, those of any group and in any order: a mark, or a good record of
+//! a later group, shows nothing about what lies before. The log ends at the first record that lacks a sector.
+//!
 //! A reader without the lock looks several times at a file that may grow meanwhile, and any two looks may
 //! contradict each other. Records are written in order: each of these facts shows that the record in question
 //! was there as a whole when the fact was read. So that record is read once more behind them. If it is good
@@ -29,11 +33,30 @@
 use crate::journal::BLOCK_LEN;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::{Store, StoreError};
+use crate::journal::proof::RunRecord;
 use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, SECTOR_LEN, blank_sectors, group_mark};
 use crate::journal::segments::RUN_LEN_MAX;
 use crate::journal::walk::{Walk, WalkItem};
+use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DATAGRAM_LEN_MAX, HEADER_LEN, Header};
+
+/// How the groups of a segment reach the device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WriteOrder {
+    /// Each of them before the next one is written, or all of them, as after a stop in order.
+    Through,
+    /// Their sectors when the kernel brings them there.
+    Cached,
+}
+
+impl WriteOrder {
+    /// That of the segments that a run with this record was not known to have on the device.
+    pub(crate) fn of(run: &RunRecord) -> Self {
+        let is_through = run.clean || run.weakest_durability == Durability::Power;
+        if is_through || planted(Mutation::CachedIsThrough) { Self::Through } else { Self::Cached }
+    }
+}
 
 /// Longest group: the record that makes it long enough is its last.
 const GROUP_LEN_MAX: u64 = RUN_LEN_MAX + DATAGRAM_LEN_MAX as u64;
@@ -43,8 +66,8 @@ const GROUP_LEN_MAX: u64 = RUN_LEN_MAX + DATAGRAM_LEN_MAX as u64;
 pub(crate) enum TailEnd {
     /// Nothing was written behind them.
     Clean,
-    /// The last group did not reach the device as a whole. It was to end at this offset, if its mark did
-    /// reach the device.
+    /// The last group did not reach the device as a whole, or one before it (by `process`). The last one was
+    /// to end at this offset, if its mark did reach the device.
     Torn(Option<u64>),
     /// Bytes that were on the device have changed; the text gives the proof.
     Damage(String),
@@ -57,10 +80,10 @@ pub(crate) enum TailEnd {
 pub(crate) fn classify<S: Store>(
     store: &S,
     number: u64,
-    offset: u64,
-    bad: bool,
+    (offset, bad): (u64, bool),
+    order: WriteOrder,
 ) -> Result<TailEnd, StoreError> {
-    let end = classify_once(store, number, offset, bad)?;
+    let end = classify_once(store, number, (offset, bad), order)?;
     Ok(if end != TailEnd::Clean && has_grown(store, number, offset)? { TailEnd::Grown } else { end })
 }
 
@@ -69,7 +92,12 @@ pub(crate) fn has_grown<S: Store>(store: &S, number: u64, offset: u64) -> Result
     Ok(matches!(Walk::new(store, number, offset).step()?, WalkItem::Record(..)))
 }
 
-fn classify_once<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<TailEnd, StoreError> {
+fn classify_once<S: Store>(
+    store: &S,
+    number: u64,
+    (offset, bad): (u64, bool),
+    order: WriteOrder,
+) -> Result<TailEnd, StoreError> {
     let walk = Walk::new(store, number, offset);
     let last_mark = walk.last_mark()?;
     let before = last_mark.map_or(0, |mark| mark.before);
@@ -79,18 +107,20 @@ fn classify_once<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Re
     if !bad && behind.is_none() && marked_end.is_none() {
         return Ok(TailEnd::Clean);
     }
-    if before > offset {
+    if order == WriteOrder::Through && before > offset {
         let what = format!("in a group that was on the device when the next one was written ({before})");
         return Ok(TailEnd::Damage(what));
     }
     let group_end = marked_end.unwrap_or(offset + GROUP_LEN_MAX);
     // A search begins 8 bytes behind the offset that it is passed.
-    if let Some(later) = Walk::new(store, number, group_end - 8).resync()? {
+    if order == WriteOrder::Through
+        && let Some(later) = Walk::new(store, number, group_end - 8).resync()?
+    {
         return Ok(TailEnd::Damage(format!(
             "and good records of a later group behind it from byte {later} on"
         )));
     }
-    let whole = match mark {
+    let whole = match mark.filter(|mark| mark.before <= offset) {
         Some(mark) => !planted(Mutation::BlankIsTorn) && is_whole(store, number, &mark)?,
         None => false,
     };

@@ -154,6 +154,7 @@ const REGRESSIONS: &[u64] = &[
     98352995,
     100604244,
     110018418,
+    110021400,
 ];
 
 /// Those of them that take as long as all others, by night: disks that are full for days (`nack_1_` holds

@@ -451,13 +451,20 @@ fn dies_between_the_copies(
 }
 
 /// The power fails while sealed segments are in the kernel's cache: it takes a part of one, and later ones
-/// are whole. No node could be given what lies behind the hole, and so the log ends there.
+/// are whole, as may be later groups of the same one. No node could be given what lies behind the hole, and
+/// so the log ends there.
 #[test]
 fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log() {
+    const ALL: usize = 1 << 30;
     for durable in [false, true] {
-        // What the power has left of it, and whether its first block alone is gone.
-        for (left, is_headless) in [(0, false), (0, true), (4_096, false), (40_960, false)] {
-            let what = format!("{durable}, {left}, {is_headless}");
+        // What the power has left of it, and how much it has taken behind that.
+        for (left, taken) in [(0, ALL), (0, 4_096), (4_096, ALL), (4_096, 512), (40_960, ALL), (40_960, 512)]
+        {
+            let what = format!("{durable}, {left}, {taken}");
+            if durable && taken == 512 {
+                // It has changed, which is found when it is read.
+                continue;
+            }
             let mut journal = Journal::begun_with(Settings { power: durable, ..settings() });
             while segment_files(&journal.store).len() < 6 {
                 journal.grow(20, 3, 100);
@@ -468,9 +475,9 @@ fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log()
             let hole = numbers(&store).unwrap()[2];
             let whole = frames_in_segments(&store, 1);
             let bytes = store.file_mut(FileName::Segment(hole)).unwrap();
-            let lost = if is_headless { 0..4_096 } else { left..bytes.len() };
+            let lost = left..bytes.len().min(left + taken);
             bytes[lost].fill(0);
-            if left == 4_096 {
+            if (left, taken) == (4_096, ALL) {
                 bytes.truncate(left);
             }
             let rebooted = Settings { boot: [8, 8], power: durable, ..settings() };
@@ -508,9 +515,7 @@ fn a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log()
 #[test]
 fn every_planted_bug_of_an_opening_is_found() {
     use lockstep_core::proto::planted::Mutation;
-    let found: [(Mutation, fn()); 1] = [(
-        Mutation::HoleIsNoEnd,
-        a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log,
-    )];
+    let holes = a_sealed_segment_that_lost_its_content_with_the_power_is_the_end_of_the_log;
+    let found: [(Mutation, fn()); 2] = [(Mutation::HoleIsNoEnd, holes), (Mutation::CachedIsThrough, holes)];
     lockstep_memory::planted::each_is_found(found);
 }

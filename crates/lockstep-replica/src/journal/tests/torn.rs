@@ -1,18 +1,25 @@
-//! The power fails in the middle of the last group: any of its sectors may be new, and the others old.
+//! The power fails in the middle of the last group: any of its sectors may be new, and the others old. By
+//! `process` that goes for every group.
 
 use super::*;
+use crate::journal::gone::ExpectedSegments;
 use crate::journal::segment::SECTOR_LEN;
-use crate::journal::verify;
+use crate::journal::{stored_log, verify};
 use proptest::prelude::*;
 
 fn rebooted() -> Settings {
-    Settings { boot: [8, 8], power: true, ..settings() }
+    rebooted_by(true)
 }
 
-/// A journal whose last group begins at byte `before`, its segment as it was before that group, and its log.
+fn rebooted_by(power: bool) -> Settings {
+    Settings { boot: [8, 8], power, ..settings() }
+}
+
+/// A journal whose last group begins at byte `before`, its segment as it was before each group, and its log.
 struct Grown {
+    power: bool,
     store: MemoryStore,
-    old: Vec<u8>,
+    older: Vec<Vec<u8>>,
     before: usize,
     log: Vec<Frame>,
 }
@@ -24,24 +31,29 @@ fn grown(groups: &[Vec<usize>]) -> Grown {
 
 /// The same; a message of seq n consists of the byte `fill(n)`.
 fn grown_of(groups: &[Vec<usize>], fill: impl Fn(Seq) -> u8) -> Grown {
-    let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
+    grown_by(true, groups, fill)
+}
+
+/// The same, by `power` or by `process`.
+fn grown_by(power: bool, groups: &[Vec<usize>], fill: impl Fn(Seq) -> u8) -> Grown {
+    let mut journal = Journal::begun_with(Settings { power, ..settings() });
     journal.drain();
-    let mut old = Vec::new();
+    let mut older = Vec::new();
     for lengths in groups {
         for &len in lengths {
             let end = journal.end();
             let payload = vec![fill(end.next); len];
             journal.append(&frame(&end, end.epoch, &[(entry(EntryKind::Message, 1, end.next), payload)]));
         }
-        old = journal.store.file_mut(FileName::Segment(1)).unwrap().clone();
+        older.push(journal.store.file_mut(FileName::Segment(1)).unwrap().clone());
         let (tail, writer) = (&mut journal.opened.tail, &mut journal.opened.writer);
-        copy_behind(tail.memory_mut(), writer, &mut journal.store, true).unwrap();
+        copy_behind(tail.memory_mut(), writer, &mut journal.store, power).unwrap();
     }
     let log = journal.frames_in_segments(1);
     let store = journal.store;
     let retained = log.len() - groups.last().map_or(0, Vec::len);
     let before = RECORDS_AT + log[..retained].iter().map(|frame| frame.len()).sum::<usize>();
-    Grown { store, old, before, log }
+    Grown { power, store, older, before, log }
 }
 
 const RECORDS_AT: usize = 4096;
@@ -54,15 +66,52 @@ impl Grown {
 
     /// The store when only those sectors of the last group are new that `is_new` names, in turn.
     fn torn(&self, mut is_new: impl FnMut() -> bool) -> MemoryStore {
+        let last = self.older.len() - 1;
+        self.mixed(last, || (!is_new()).then_some(last))
+    }
+
+    /// The store when each sector that groups from `first` on have changed is as it was before the group that
+    /// `before` names, in turn, or as it is.
+    fn mixed(&self, first: usize, mut before: impl FnMut() -> Option<usize>) -> MemoryStore {
         let mut store = self.store.clone();
         let file = store.file_mut(FileName::Segment(1)).unwrap();
         for (at, sector) in file.chunks_mut(SECTOR_LEN).enumerate() {
-            let old = &self.old[at * SECTOR_LEN..][..sector.len()];
-            if sector != old && !is_new() {
-                sector.copy_from_slice(old);
+            let older = |group: usize| {
+                let mut old = self.older[group].get(at * SECTOR_LEN..).unwrap_or_default().to_vec();
+                old.resize(sector.len(), 0);
+                old
+            };
+            let is_changed = (first..self.older.len()).any(|group| older(group) != *sector);
+            let old = if is_changed { before().map(older) } else { None };
+            if let Some(old) = old {
+                sector.copy_from_slice(&old);
             }
         }
         store
+    }
+
+    /// The power has failed in a run by `process`, and `store` is left: the log ends before the first record
+    /// that lacks something, nothing is damaged, and what is whole behind it is known to have been there.
+    fn ends_at_the_first_loss(&self, mut store: MemoryStore) -> Result<(), TestCaseError> {
+        let bytes = store.file_mut(FileName::Segment(1)).unwrap().clone();
+        let mut at = RECORDS_AT;
+        let is_whole: Vec<bool> = self
+            .log
+            .iter()
+            .map(|frame| {
+                at += frame.len();
+                bytes.get(at - frame.len()..at) == Some(&frame[..])
+            })
+            .collect();
+        let left = is_whole.iter().take_while(|is_whole| **is_whole).count();
+        let known = is_whole.iter().rposition(|is_whole| *is_whole).map_or(0, |last| last + 1);
+        let inspection = inspected(&store, None, rebooted_by(false));
+        prop_assert_eq!((inspection.damage(), inspection.end()), (&[][..], end_of(&self.log[..left])));
+        prop_assert_eq!(inspection.high_next(), end_of(&self.log[..known.max(left)]).next);
+        prop_assert_eq!(verify(&store).unwrap().damage, []);
+        let stored = stored_log(&store, ExpectedSegments::of(inspection.superblock())).unwrap();
+        prop_assert_eq!((stored.end, stored.damage), (inspection.end(), None));
+        Ok(())
     }
 
     /// The record at byte `offset`: where it begins, and its first seq.
@@ -104,12 +153,13 @@ impl Grown {
         prop_assert!(!found.is_empty(), "byte {offset} of the record at {start}");
         prop_assert_eq!((found[0].offset, found[0].seq), (start, seq));
         let bytes = store.file_mut(FileName::Segment(1)).unwrap().clone();
-        let left = inspected(&store, None, rebooted());
+        let settings = rebooted_by(self.power);
+        let left = inspected(&store, None, settings);
         prop_assert!(!is_complete(&left));
         let found = &left.damage()[0];
         prop_assert_eq!((found.offset, found.seq), (start, seq), "{}", found);
         prop_assert_eq!(&left.cut(), &None);
-        let refused = open(&mut store, MemoryTail::new(RING_LEN), rebooted());
+        let refused = open(&mut store, MemoryTail::new(RING_LEN), settings);
         prop_assert!(refused.is_err());
         prop_assert_eq!(store.file_mut(FileName::Segment(1)).unwrap(), &bytes, "the evidence stays");
         Ok(())
@@ -194,6 +244,43 @@ proptest! {
         let grown = grown_of(&groups, |seq| if seq % 3 < zeros { 0 } else { 7 });
         let mut new = new.into_iter().cycle();
         grown.recovers(grown.torn(|| new.next() == Some(true)))?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// The kernel has brought any sector to the device, at any time, or not.
+    #[test]
+    fn s7_by_process_any_sectors_of_any_group_may_be_missing_and_the_log_ends_at_the_first(
+        groups in groups(), zeros in 0u64..4, lost in prop::collection::vec(prop::option::of(0usize..4), 64),
+    ) {
+        let grown = grown_by(false, &groups, |seq| if seq % 3 < zeros { 0 } else { 7 });
+        let mut lost = lost.into_iter().map(|group| group.map(|group| group % groups.len())).cycle();
+        grown.ends_at_the_first_loss(grown.mixed(0, || lost.next().flatten()))?;
+    }
+
+    #[test]
+    fn s7_by_process_one_missing_sector_of_any_group_ends_the_log(
+        groups in groups(), zeros in 0u64..4, missing in 0usize..48, group in 0usize..4,
+    ) {
+        let grown = grown_by(false, &groups, |seq| if seq % 3 < zeros { 0 } else { 7 });
+        let mut at = 0..;
+        grown.ends_at_the_first_loss(grown.mixed(0, || (at.next() == Some(missing)).then_some(group % groups.len())))?;
+    }
+
+    /// A record that lacks no sector was there as a whole, and has changed. Its length is trusted.
+    #[test]
+    fn by_process_a_flipped_bit_is_damage_where_no_sector_is_missing(
+        groups in groups(), part in 0.0f64..1.0, bit in 0u8..8,
+    ) {
+        let grown = grown_by(false, &groups, |seq| seq as u8 | 3);
+        let offset = RECORDS_AT + ((grown.end() - RECORDS_AT) as f64 * part) as usize;
+        let length_at = std::mem::offset_of!(Header, length);
+        prop_assume!(!(length_at..length_at + 4).contains(&(offset - grown.record_at(offset).0 as usize)));
+        let mut store = grown.store.clone();
+        store.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << bit;
+        grown.names(store, offset)?;
     }
 }
 

@@ -306,6 +306,7 @@ pub(super) const WITNESSES: &[(Mutation, Witness)] = &[
         Mutation::BaseBeforeEpochs,
         Test("retention at a founder's first segment, which holds no epoch; journal/tests/gone.rs"),
     ),
+    (Mutation::CachedIsThrough, Seed(110021400)),
     (
         Mutation::HoleIsNoEnd,
         Test(
