@@ -206,8 +206,8 @@ impl Sides {
         }
     }
 
-    /// Publishes so many messages into each stream. Returns how many messages of these publishers are committed
-    /// in all.
+    /// Publishes so many messages into each stream. Returns how many messages of these publishers are
+    /// committed in all.
     fn fill(&mut self, messages: u64) -> Result<u64, String> {
         let payload = [5; MESSAGE_LEN];
         let began = Instant::now();

@@ -1,5 +1,5 @@
-//! The merged order of a set: programs of all languages print the lines of `lockstep subscribe --merged`, from
-//! the beginning, from a cursor within, and live. Where their file is that of a former set they say so.
+//! The merged order of a set: programs of all languages print the lines of `lockstep subscribe --merged`,
+//! from the beginning, from a cursor within, and live. Where their file is that of a smaller set they say so.
 
 use super::{c, finished, go, java, node, python};
 use lockstep_testkit::processes::{Outcome, Process, command, command_of, program, run};
@@ -77,11 +77,11 @@ impl Set {
     }
 
     /// The file of the set before its second stream was added.
-    fn former_file(&self) -> PathBuf {
+    fn smaller_file(&self) -> PathBuf {
         let text = std::fs::read_to_string(&self.file).expect("the set's file");
         let mut file: toml::Table = text.parse().expect("TOML");
         file["streams"].as_array_mut().expect("the streams").truncate(1);
-        let path = self.logs.path().join("former.toml");
+        let path = self.logs.path().join("smaller.toml");
         std::fs::write(&path, file.to_string()).expect("a file");
         path
     }
@@ -136,9 +136,9 @@ fn the_merged_order_is_the_same_in_every_language_from_the_beginning_a_cursor_an
         let at = now.iter().position(|line| *line == live[0]).expect("a line of the order");
         assert_eq!(live, now[at..at + 3], "{language}, live");
     }
-    let former = set.former_file();
+    let smaller = set.smaller_file();
     for (language, program) in &programs {
-        let refused = Set::outcome(program, &former, "beginning", 1_000_000);
+        let refused = Set::outcome(program, &smaller, "beginning", 1_000_000);
         assert_ne!(refused.code, Some(0), "{language}: {}", refused.out);
         let words = "the set's list names it, and this program's file does not";
         assert!(refused.err.contains(words), "{language}: {}", refused.err);

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-/// How long the place is looked for at which the merged order goes on, where its beginning is gone.
+/// The longest search for the newest place of the merged order, where its beginning is gone.
 const LIVE_WAIT: Duration = Duration::from_secs(30);
 
 /// The handle, and how its thread waits.
