@@ -108,7 +108,7 @@ fn a_bit_flipped_in_the_ring_below_its_high_mark_is_damage() {
 
 #[test]
 fn a_bad_record_below_the_mark_of_a_later_group_is_damage_even_with_nothing_good_behind_it() {
-    let mut journal = Journal::begun();
+    let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
     for _ in 0..3 {
         journal.grow(2, 2, 60);
         journal.drain();
@@ -116,7 +116,7 @@ fn a_bad_record_below_the_mark_of_a_later_group_is_damage_even_with_nothing_good
     let used = 4096 + journal.frames_in_segments(1).iter().map(|b| b.len()).sum::<usize>();
     let (mut store, _) = journal.reboot();
     let file = store.file_mut(FileName::Segment(1)).unwrap();
-    // The last three frames are wiped out; the mark shows that the first of them was on the device.
+    // The last three frames are wiped out; by `power` the mark shows that the first was on the device.
     file[used - 3 * 280..used].fill(0);
     let left = inspected(&store, None, Settings { boot: [8, 8], power: true, ..settings() });
     assert!(!is_complete(&left));
