@@ -69,8 +69,10 @@ impl Log {
 /// What a reader delivered: merged number, cluster, seq, and its time.
 type Delivered = (u64, u64, Seq, Nanos);
 
-/// Reads as far as `merge` and the committed logs allow.
-fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>) {
+/// Reads as far as `merge` and the committed logs allow. Returns the entries that were read and wait: an epoch
+/// that ends a row, a cut.
+fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>) -> Vec<(u64, Seq)> {
+    let mut waiting = Vec::new();
     loop {
         let turn = merge.turn();
         let (log, stream) = match turn {
@@ -82,7 +84,9 @@ fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>)
             }
         };
         let seq = merge.next_of(turn);
-        let Some((entry, stamped)) = log.entries[..log.committed].get(seq as usize - 1) else { return };
+        let Some((entry, stamped)) = log.entries[..log.committed].get(seq as usize - 1) else {
+            return waiting;
+        };
         let what = match entry {
             Entry::Plain(_) => MergeEntry::Plain,
             Entry::Epoch(epoch) => MergeEntry::Epoch(*epoch),
@@ -91,6 +95,8 @@ fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>)
         if let MergeOutcome::Deliver { number, timestamp } = merge.judge(turn, seq, *stamped, what) {
             merge.deliver(turn, *stamped, what);
             out.push((number, stream, seq, timestamp));
+        } else {
+            waiting.push((stream, seq));
         }
     }
 }
@@ -193,9 +199,12 @@ impl Writer {
     }
 }
 
+#[derive(Default)]
 struct Reader {
     merge: Merge,
     delivered: Vec<Delivered>,
+    /// What it has read beside that: the subscription has delivered it.
+    waiting: Vec<(u64, Seq)>,
     /// It had read what a founding has taken away: it ends (LINEAGE-2).
     has_ended: bool,
 }
@@ -222,7 +231,7 @@ impl World {
             rows.map(|(stream, name)| SetRow { stream: *stream, from: 1, name: name.into() }).collect();
         home.entries.push((Entry::Sets(SetEntry { number: 1, rows }.to_bytes()), 0));
         home.committed = 2;
-        let reader = |_| Reader { merge: Merge::default(), delivered: Vec::new(), has_ended: false };
+        let reader = |_| Reader::default();
         Self {
             home,
             others: vec![Log::new(), Log::new()],
@@ -326,8 +335,9 @@ impl World {
         log.take_over(stays);
         let bound = stays as Seq + 1;
         for reader in &mut self.readers {
-            let mut delivered = reader.delivered.iter();
-            reader.has_ended |= delivered.any(|entry| entry.1 == OTHERS[index] && entry.2 >= bound);
+            let delivered = reader.delivered.iter().map(|entry| (entry.1, entry.2));
+            let mut has_read = delivered.chain(reader.waiting.iter().copied());
+            reader.has_ended |= has_read.any(|(stream, seq)| stream == OTHERS[index] && seq >= bound);
         }
         // A coordinator that had read more starts again, without a state.
         self.writers.iter_mut().for_each(|writer| *writer = Writer::new());
@@ -340,9 +350,9 @@ impl World {
 
     fn read(&mut self, reader: usize) {
         let Self { home, others, readers, .. } = self;
-        let Reader { merge, delivered, has_ended } = &mut readers[reader];
+        let Reader { merge, delivered, waiting, has_ended } = &mut readers[reader];
         if !*has_ended {
-            read(merge, home, others, delivered);
+            waiting.extend(read(merge, home, others, delivered));
         }
     }
 }
@@ -411,12 +421,12 @@ fn merges_all(steps: Vec<Step>) -> Result<(), TestCaseError> {
     // A list may merge a stream from where a founding has taken it back behind: it is merged once it has
     // grown that far again. A cut from before the founding may then have a row that reaches further: the
     // epoch that would end it began below the list's seq, so that it is merged once it has grown that far.
-    for index in 0..OTHERS.len() {
+    for (index, cluster) in OTHERS.into_iter().enumerate() {
         let from = world.listed_from[index];
         let begun =
             world.others[index].entries.iter().rposition(|(entry, _)| matches!(entry, Entry::Epoch(_)));
         let is_below = begun.is_some_and(|at| (at as Seq) + 1 < from);
-        let reached = if is_below { world.row_bound(OTHERS[index]).max(from) } else { from };
+        let reached = if is_below { world.row_bound(cluster).max(from) } else { from };
         let log = &mut world.others[index];
         while (log.entries.len() as Seq) < reached {
             log.entries.push((Entry::Plain(0), 0));
