@@ -151,8 +151,8 @@ fn an_application_that_takes_little_is_not_overrun_by_a_replay() {
     assert_eq!(reader.stream().len(), 120, "each once, in order");
 }
 
-/// A reader that is held at a bound learns what is committed beyond it: by that a coordinator knows how far the
-/// next row of the stream may reach. One whose replay waited for a higher bound never wrote that row.
+/// A reader that is held at a bound learns what is committed beyond it: by that a coordinator knows how far
+/// the next row of the stream may reach. One whose replay waited for a higher bound never wrote that row.
 #[test]
 fn entries_from_a_bound_on_wait_in_memory_while_a_replay_brings_them() {
     let mut log = Log::begun(3);
