@@ -91,6 +91,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "memory",
             "gateway",
             "machine",
+            "set",
             "soupbintcp",
             "moldudp64",
             "ouch50",

@@ -1,9 +1,9 @@
 //! # sets: one order over several clusters
 //!
-//! Two or three worlds in one time, each with its replicas, clients, network and faults; histories are founded
-//! in them. Beside them run coordinators, which die and come back and whose cuts may be late, and readers of
-//! the merged order, which begin at random and resume. The judge folds the committed logs of all worlds into
-//! the merged order by itself, and compares each reader with it.
+//! Two or three worlds in one time, each with its replicas, clients, network and faults; histories are
+//! founded in them. Beside them run coordinators, which die and come back and whose cuts may be late, and
+//! readers of the merged order, which begin at random and resume. The judge folds the committed logs of all
+//! worlds into the merged order by itself, and compares each reader with it.
 //!
 //! ```text
 //!   world 1 (home)   world 2   world 3       each as ever: its own oracle knows its committed log

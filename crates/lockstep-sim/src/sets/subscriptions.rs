@@ -108,7 +108,7 @@ impl Subscriptions {
                 {
                     moves = true;
                     let stops = reader.on_event(stream, first.event(), f).is_break();
-                    // Who says stop receives the rest of what one entry says.
+                    // All that one entry says is reported together.
                     if stops && tap.events.front().is_none_or(|next| next.seq() > first.seq()) {
                         break;
                     }

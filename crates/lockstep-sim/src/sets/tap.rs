@@ -1,5 +1,5 @@
 //! The events of the subscription of one stream, between its turn and that of the process that merges several
-//! streams. What is not merged yet waits in the memory of the subscription, which is held at its row.
+//! streams. Entries that are not merged yet wait in the memory of the subscription: it is held at its row.
 
 use lockstep_core::engine::subscriber::{Message, SubscriberCore, SubscriberEvent};
 use lockstep_wire::{Cursor, Epoch, Nanos, PublisherId, Seq};
