@@ -69,8 +69,8 @@ impl Log {
 /// What a reader delivered: merged number, cluster, seq, and its time.
 type Delivered = (u64, u64, Seq, Nanos);
 
-/// Reads as far as `merge` and the committed logs allow. Returns the entries that were read and wait: an epoch
-/// that ends a row, a cut.
+/// Reads as far as `merge` and the committed logs allow. Returns the entries that were read and wait: an
+/// epoch that ends a row, a cut.
 fn read(merge: &mut Merge, home: &Log, others: &[Log], out: &mut Vec<Delivered>) -> Vec<(u64, Seq)> {
     let mut waiting = Vec::new();
     loop {
