@@ -6,13 +6,17 @@ use crate::check::facts::OracleFacts;
 use crate::check::log_tree::TreeNode;
 use crate::coverage::{Coverage, Event};
 use crate::rng::Rng;
-use lockstep_set::{CutEntry, LookBack, LookBackNext, MergePlace, MergePlaceRow, SetEntry};
-use lockstep_wire::{EntryKind, Epoch, FrameView, SETS, Seq};
+use lockstep_set::{CutEntry, CutPoint, LookBack, LookBackNext, MergePlace, MergePlaceRow, SetEntry, SetRow};
+use lockstep_wire::{
+    Entry, EntryKind, Epoch, FrameView, GATEWAYS, MACHINES, Nanos, PART_MORE, RESERVED, SETS, Seq,
+};
 
 /// A committed entry, as far as the order depends on it.
 #[derive(Clone, Debug)]
 struct LogEntry {
     epoch: Epoch,
+    /// When it was stamped, if a reader of the stream receives that time; else 0.
+    stamp: Nanos,
     /// Its payload, where it is addressed to the set's own channel.
     note: Option<Vec<u8>>,
 }
@@ -31,7 +35,7 @@ impl CommittedLog {
             let stem = facts.tree.stem(node);
             if stem.bytes.is_empty() {
                 // Stamped before the world kept frames: the beginning of its history.
-                let plain = |_| LogEntry { epoch: stem.epoch, note: None };
+                let plain = |_| LogEntry { epoch: stem.epoch, stamp: 0, note: None };
                 self.entries.extend((stem.first..stem.next).map(plain));
                 continue;
             }
@@ -45,7 +49,9 @@ impl CommittedLog {
                     let at = self.entries.len() + 1;
                     return Err(format!("INTEGRITY: nobody published the note that stands at {at}"));
                 }
-                self.entries.push(LogEntry { epoch, note: is_note.then(|| entry.payload.to_vec()) });
+                let stamp = if has_time(&entry) { timestamp_of(&frame, &entry) } else { 0 };
+                let note = is_note.then(|| entry.payload.to_vec());
+                self.entries.push(LogEntry { epoch, stamp, note });
             }
         }
         self.tip = tip;
@@ -55,6 +61,26 @@ impl CommittedLog {
     fn get(&self, seq: Seq) -> Option<&LogEntry> {
         self.entries.get(seq.checked_sub(1)? as usize)
     }
+}
+
+/// Whether a reader receives the time of an entry: not of the first parts of a message, and not of what says
+/// nothing to an application.
+fn has_time(entry: &Entry<'_>) -> bool {
+    match entry.kind() {
+        EntryKind::Message if entry.header.flags & PART_MORE != 0 => false,
+        EntryKind::Message => match entry.header.destination {
+            GATEWAYS | MACHINES | SETS => true,
+            other => other < RESERVED,
+        },
+        EntryKind::Open | EntryKind::Close | EntryKind::Day | EntryKind::Order => true,
+        EntryKind::Genesis | EntryKind::EpochStart | EntryKind::Membership | EntryKind::ChangeCommitted => {
+            false
+        }
+    }
+}
+
+fn timestamp_of(frame: &FrameView<'_>, entry: &Entry<'_>) -> Nanos {
+    frame.header.timestamp + Nanos::from(entry.header.time_or_incarnation)
 }
 
 /// A stream besides the home stream: how far it is merged, and its row in the last cut that counts.
@@ -74,7 +100,11 @@ pub(super) struct SetOrder {
     home_next: Seq,
     list: u64,
     others: Vec<OtherStream>,
-    last: Seq,
+    /// The last cut that counts, and where the order stood there.
+    last: CutPoint,
+    /// As [`CutPoint::base`], and the greatest stamp, of what is merged.
+    base: u64,
+    time: Nanos,
     /// How many entries of each stream were ever committed, in any history.
     most: Vec<usize>,
     /// Where a history was founded, of each stream.
@@ -101,7 +131,9 @@ impl SetOrder {
             home_next: 1,
             list: 0,
             others: Vec::new(),
-            last: 0,
+            last: CutPoint::default(),
+            base: 0,
+            time: 0,
             most: vec![0; streams],
             founded: vec![None; streams],
             counts: [0; 5],
@@ -187,6 +219,11 @@ impl SetOrder {
                 self.counts[2] += u64::from(self.list > 0);
                 self.list = list.number;
                 let known = std::mem::take(&mut self.others);
+                let stays = |one: &&OtherStream| list.rows.iter().any(|row| row.stream == one.number);
+                let left: u64 = known.iter().filter(|one| !stays(one)).map(|one| one.next).sum();
+                let is_new = |row: &&SetRow| known.iter().all(|one| one.number != row.stream);
+                let added: u64 = list.rows.iter().filter(is_new).map(|row| row.from).sum();
+                self.base = self.base.wrapping_add(added).wrapping_sub(left);
                 self.others.extend(list.rows.iter().map(|row| {
                     let stays = known.iter().find(|known| known.number == row.stream).copied();
                     stays.unwrap_or(OtherStream { number: row.stream, next: row.from, row: None })
@@ -201,19 +238,25 @@ impl SetOrder {
                 }
             }
         }
+        let stamp = self.logs[0].get(self.home_next).map_or(0, |entry| entry.stamp);
+        self.time = self.time.max(stamp);
+        if self.last.seq == self.home_next {
+            self.last.time = self.time;
+        }
         self.merged.push((1, self.home_next));
         self.home_next += 1;
         true
     }
 
-    /// MERGE-1: it names the last cut before it that counts, and no row falls.
+    /// MERGE-1: it names the last cut before it that counts, says rightly where the order stood there, and no
+    /// row falls. A coordinator that has merged what a founding took away says it wrongly.
     fn counts(&self, cut: &CutEntry) -> bool {
         let same = cut.rows.iter().map(|row| row.stream).eq(self.others.iter().map(|other| other.number));
         let falls = cut.rows.iter().zip(&self.others).any(|(row, other)| match other.row {
             Some((epoch, next)) => row.epoch() < epoch || row.epoch() == epoch && row.next < next,
             None => row.next < other.next,
         });
-        cut.after.seq == self.last && same && !falls
+        cut.after == self.last && same && !falls
     }
 
     /// MERGE-2: where each row ends: at its bound, or at the first seq below it whose epoch is higher. `None`
@@ -238,13 +281,17 @@ impl SetOrder {
     /// MERGE-3: directly before the cut, stream by stream.
     fn take(&mut self, cut: &CutEntry, ends: &[Seq]) {
         for ((row, other), end) in cut.rows.iter().zip(&mut self.others).zip(ends) {
+            let log = &self.logs[other.number as usize - 1];
+            let stamps = (other.next..*end).filter_map(|seq| log.get(seq)).map(|entry| entry.stamp);
+            self.time = stamps.fold(self.time, Nanos::max);
             self.merged.extend((other.next..*end).map(|seq| (other.number, seq)));
             let is_lowered = other.row.is_some_and(|(epoch, next)| row.epoch() > epoch && row.next < next);
             self.counts[3] += u64::from(is_lowered);
             self.counts[4] += u64::from(*end < row.next);
             (other.next, other.row) = (*end, Some((row.epoch(), row.next)));
         }
-        self.last = self.home_next;
+        // Its time is that behind the cut itself.
+        self.last = CutPoint { seq: self.home_next, list: self.list, base: self.base, time: 0 };
         self.counts[0] += 1;
     }
 
