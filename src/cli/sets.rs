@@ -4,7 +4,7 @@
 
 use super::args::Command as Asked;
 use super::inspect::health::HealthFormat;
-use super::inspect::set::{SetReportKind, answer as answer_of_set};
+use super::inspect::health::set::{SetReportKind, answer as answer_of_set};
 use super::inspect::top::set::run as top_of_set;
 use super::operate::keys::KeysCommand;
 use lockstep_daemon::Failure;

@@ -313,7 +313,8 @@ fn prometheus_reads_a_cluster_and_answers_every_panel_and_every_alert_of_it() {
     }
     let alerts = alerts();
     // A coordinator is of a set, and this cluster is one stream.
-    let is_of_a_set = |selector: &&str| selector.starts_with("lockstep_coordinator_");
+    let of_sets = ["lockstep_coordinator_", "condition=\"merge_stalled\"", "condition=\"cut_ahead\""];
+    let is_of_a_set = |selector: &&str| of_sets.iter().any(|part| selector.contains(part));
     for selector in alerts.iter().flat_map(|alert| selectors(&alert.expr)).filter(|one| !is_of_a_set(one)) {
         let what = format!("a series of {selector}");
         prometheus.until(&what, |prometheus| prometheus.has_number(selector).then_some(()));

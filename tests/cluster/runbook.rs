@@ -60,8 +60,9 @@ const HOST: [Host; 8] = [
 ];
 
 /// Commands about a set of streams.
-const OF_SETS: [Elsewhere; 4] = [
+const OF_SETS: [Elsewhere; 5] = [
     of_sets("lockstep counters coordinator-1 --stream HOME"),
+    of_sets("lockstep doctor --stream NAME"),
     of_sets("lockstep keys show --stream HOME"),
     of_sets("lockstep status --stream NAME"),
     of_sets("lockstep streams show"),

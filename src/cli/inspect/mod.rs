@@ -11,7 +11,6 @@ pub mod health;
 pub mod losses;
 pub mod metrics;
 pub mod prove;
-pub mod set;
 pub mod status;
 pub mod top;
 pub mod wait;

@@ -8,6 +8,7 @@
 //! other commands: a monitor runs many programs and knows one table.
 
 mod output;
+pub mod set;
 
 use clap::Args;
 use lockstep_daemon::Failure;

@@ -62,11 +62,30 @@ fn the_key_and_the_value_that_a_file_is_to_get_are_a_step_of_their_own() {
     assert!(steps.iter().all(|step| step.host == StepHost::Of("replica 2".to_owned())));
 }
 
+/// A stream of a set with a coordinator.
+const SET: &str = r#"profile = "shared"
+[[coordinators]]
+id = 2
+host = "127.0.0.1"
+[[streams]]
+name = "orders"
+cluster = 7
+[[lines]]
+submit = "239.77.1.1:7700"
+data = "239.77.1.2:7700"
+control = "239.77.1.3:7700"
+interface = "lo"
+ttl = 0
+[[replicas]]
+id = 1
+unicast = "127.0.0.1:7701"
+journal = "/j/1"
+"#;
+
 /// An operator types them at night.
 #[test]
 fn every_command_of_this_program_is_one_that_it_understands() {
-    let set = "profile = \"dev\"\n[[coordinators]]\nid = 2\nhost = \"127.0.0.1\"\n[[streams]]\nname = \"orders\"\ncluster = 7\n";
-    let config = Config::parse(Path::new("c.toml"), set, &[Config::choice_of_stream("orders")]);
+    let config = Config::parse(Path::new("c.toml"), SET, &[Config::choice_of_stream("orders")]);
     let coordinators = config.expect("a configuration").set.expect("a set").coordinators;
     assert_eq!(coordinators.len(), 1);
     let of_sets = [Condition::MergeStalled, Condition::CutAhead].into_iter().flat_map(|condition| {

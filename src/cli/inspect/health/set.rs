@@ -1,7 +1,7 @@
 //! What `status`, `why` and `health` say of a set as a whole, beside what each of its streams says of itself.
 
-use super::health::{HealthFormat, write as write_health};
-use super::why::steps::{self, write_step};
+use super::{HealthFormat, write as write_health};
+use crate::cli::inspect::why::steps::{self, write_step};
 use crate::cli::shared::operator::age;
 use lockstep_daemon::Failure;
 use lockstep_daemon::args::ClusterArgs;
