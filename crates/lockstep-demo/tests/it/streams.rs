@@ -33,7 +33,8 @@ fn each_command_speaks_of_one_stream_or_of_all_and_no_stream_has_anothers_messag
     let streams: Vec<_> = names.iter().map(|one| one["stream"].as_str()).collect();
     assert_eq!(streams, [None, Some("s1"), Some("s2")]);
     let health = await_code(0, || set.run(&["health", "--format", "nagios"], b""));
-    assert!(health.out.starts_with("LOCKSTEP OK - s1: "), "{}", health.out);
+    assert!(health.out.starts_with("LOCKSTEP OK - set: merged: "), "{}", health.out);
+    assert!(health.out.contains("\nLOCKSTEP OK - s1: "), "{}", health.out);
 
     for name in ["s1", "s2"] {
         let text = format!("to {name}\n");
