@@ -31,7 +31,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 /// How long the names may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A replica of an application: handles, machine, snapshots. See [`run`].
+/// A replica of an application: handles, machine, snapshots. See [`run`](crate::run).
 pub struct App<M> {
     /// Of the stream into which it publishes.
     endpoint: Endpoint,

@@ -16,7 +16,7 @@ pub const SCHEMA: &str = "lockstep.set/1";
 /// A set, and each of its streams.
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct SetSnapshot {
-    /// [`SCHEMA`].
+    /// The version of this form.
     pub schema: &'static str,
     /// When it was taken, since the Unix epoch.
     pub at_ns: u64,
