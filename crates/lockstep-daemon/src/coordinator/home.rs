@@ -25,9 +25,9 @@ pub struct HomeStream {
     pub participant: Participant,
     state: HomeState,
     look: Option<Look>,
-    /// Where it ended when it was begun_by for.
+    /// Where it ended when it was looked for.
     end: Seq,
-    /// How its present place was found: that is begun_by for anew if a row of it has ended early.
+    /// How its present place was found: that is looked for anew if a row of it has ended early.
     begun_by: Option<LookBack>,
     /// How often it began to read.
     begun: u64,
@@ -271,7 +271,7 @@ impl HomeStream {
         Ok(HomeTurn::Begun(None))
     }
 
-    /// A row of the place at which merging began has ended before its bound: another place is begun_by for.
+    /// A row of the place at which merging began has ended before its bound: another place is looked for.
     ///
     /// # Errors
     /// The device cannot be opened.
