@@ -528,12 +528,12 @@ impl<M: StateMachine> App<M> {
 
     /// The sockets of the handles, for a program that waits by itself.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
-        self.publisher.net().sockets().into_iter().chain(self.reading.sockets().1).collect()
+        self.publisher.net().sockets().into_iter().chain(self.reading.sockets()).collect()
     }
 
     /// How often [`sockets`](Self::sockets) have changed: never, except over a set.
     pub fn socket_changes(&self) -> u64 {
-        self.reading.sockets().0
+        self.reading.socket_changes()
     }
 
     /// The replica: machine, outputs, divergences.

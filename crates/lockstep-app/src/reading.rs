@@ -4,7 +4,9 @@ use crate::error::AppError;
 use crate::settings::AppSettings;
 use lockstep_client::{Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_io::IoError;
-use lockstep_machine::{MachineFault, MergedInput, Observe, Seq, SnapshotCursor, StateMachine};
+use lockstep_machine::{
+    MachineFault, MergedInput, Observe, Seq, SnapshotCursor, SnapshotError, StateMachine,
+};
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -41,11 +43,7 @@ impl Reading {
         settings: &AppSettings,
         cursor: Option<SnapshotCursor>,
     ) -> Result<Self, AppError> {
-        let other = || {
-            let why = "the snapshot in its folder is of a machine that reads one stream, and this one reads a \
-                       set, or the other way round: give each a folder of its own";
-            IoError::argument("begin with a snapshot", why)
-        };
+        let other = || IoError::argument("begin with a snapshot", SnapshotError::OtherReading.to_string());
         match source {
             Source::Stream => {
                 let start = match cursor {
@@ -133,12 +131,21 @@ impl Reading {
         }
     }
 
-    /// The sockets of the subscriptions, and how often these have changed.
-    pub fn sockets(&self) -> (u64, Vec<BorrowedFd<'_>>) {
+    /// The sockets of the subscriptions.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
-            Self::Stream(subscriber) => (0, subscriber.net().sockets()),
+            Self::Stream(subscriber) => subscriber.net().sockets(),
             #[cfg(feature = "streams")]
             Self::Set(reading) => reading.sockets(),
+        }
+    }
+
+    /// How often these have changed.
+    pub fn socket_changes(&self) -> u64 {
+        match self {
+            Self::Stream(_) => 0,
+            #[cfg(feature = "streams")]
+            Self::Set(reading) => reading.socket_changes(),
         }
     }
 }

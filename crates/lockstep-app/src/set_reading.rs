@@ -99,10 +99,13 @@ impl SetReading {
         needs.fold(self.merged.due(), Duration::min)
     }
 
-    pub fn sockets(&self) -> (u64, Vec<BorrowedFd<'_>>) {
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         let needs = self.needs.iter().flat_map(|need| need.publisher.net().sockets());
-        let changes = self.merged.changes() + self.needs.len() as u64;
-        (changes, self.merged.sockets().into_iter().chain(needs).collect())
+        self.merged.sockets().into_iter().chain(needs).collect()
+    }
+
+    pub fn socket_changes(&self) -> u64 {
+        self.merged.changes() + self.needs.len() as u64
     }
 }
 

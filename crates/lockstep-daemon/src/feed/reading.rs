@@ -101,15 +101,19 @@ impl FeedReading {
 
     /// Waits for something to read, or for a request.
     pub fn wait(&mut self, idle: Idle, requests: &UdpSocket, time_ns: u64) -> Result<(), IoError> {
-        let (changes, next, sockets) = match &self.handle {
-            Handle::Stream(subscriber) => (0, subscriber.deliver_next(), subscriber.net().sockets()),
-            Handle::Set(merged) => (merged.changes(), merged.next_number(), merged.sockets()),
+        let (changes, next) = match &self.handle {
+            Handle::Stream(subscriber) => (0, subscriber.deliver_next()),
+            Handle::Set(merged) => (merged.changes(), merged.next_number()),
         };
         let waiter = match &mut self.waiter {
             Some((made, waiter)) if *made == changes => waiter,
-            none => {
-                let all: Vec<_> = sockets.into_iter().chain([requests.as_fd()]).collect();
-                &mut none.insert((changes, idle.waiter(&all)?)).1
+            outdated => {
+                let mut sockets = match &self.handle {
+                    Handle::Stream(subscriber) => subscriber.net().sockets(),
+                    Handle::Set(merged) => merged.sockets(),
+                };
+                sockets.push(requests.as_fd());
+                &mut outdated.insert((changes, idle.waiter(&sockets)?)).1
             }
         };
         waiter.on_progress(next);
