@@ -4,7 +4,7 @@
 //! A part that checks a [`Condition`] reports here, at each check, whether it is active. Each beginning and
 //! each end is one event.
 
-use lockstep_core::engine::counters::{CounterRow, Described};
+use lockstep_core::engine::counters::Described;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Condition, ConditionRow, Nanos, STATUS_CONDITIONS_MAX};
@@ -102,19 +102,7 @@ impl ConditionSet {
 
     /// The rows of [`ConditionSet::values`].
     pub fn counters() -> impl Iterator<Item = Described> {
-        Condition::of_nodes().flat_map(|condition| {
-            let label = format!("condition=\"{}\"", condition.name());
-            let meaning = condition.meaning();
-            let holds = Described {
-                meaning: format!("1 while the condition is active: {meaning}").into(),
-                ..CounterRow::gauge("condition", "").labelled(&label)
-            };
-            let begun = Described {
-                meaning: format!("Times that the condition began: {meaning}").into(),
-                ..CounterRow::count("condition_begun", "").labelled(&label)
-            };
-            [holds, begun]
-        })
+        Condition::of_nodes().flat_map(Described::of_condition)
     }
 
     /// Whether each is active (1 or 0), and how often it began.

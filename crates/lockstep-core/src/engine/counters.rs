@@ -1,6 +1,7 @@
 //! Counters: hand-written tables of names, kinds and meanings. Engines and devices count in plain arrays and
 //! structs; the outside publishes them (a mapped file, a metrics page, a test).
 
+use lockstep_wire::Condition;
 use std::borrow::Cow;
 
 /// What the value of a row is.
@@ -144,6 +145,19 @@ impl From<CounterRow> for Described {
 }
 
 impl Described {
+    /// The rows of a condition: whether it is active, and how often it began.
+    pub fn of_condition(condition: Condition) -> [Self; 2] {
+        let (label, meaning) = (format!("condition=\"{}\"", condition.name()), condition.meaning());
+        let row = |row: CounterRow, what: &str| Self {
+            meaning: format!("{what}: {meaning}").into(),
+            ..row.labelled(&label)
+        };
+        [
+            row(CounterRow::gauge("condition", ""), "1 while the condition is active"),
+            row(CounterRow::count("condition_begun", ""), "Times that the condition began"),
+        ]
+    }
+
     /// The same with one label more, as `line="a"`.
     pub fn labelled(mut self, label: &str) -> Self {
         match self.name.pop() {

@@ -2,7 +2,7 @@
 //! one when it is over, and two counters of each for each stream.
 
 use lockstep_client::internal::ActiveCondition;
-use lockstep_core::engine::counters::{CounterRow, Described};
+use lockstep_core::engine::counters::Described;
 use lockstep_set::{MergedReader, SetCondition};
 use lockstep_wire::{Condition, Nanos};
 use std::time::Duration;
@@ -96,18 +96,7 @@ impl SetWatch {
 pub fn counters(streams: &[&str]) -> Vec<Described> {
     let of = |name: &&str| {
         let stream = format!("stream=\"{name}\"");
-        KINDS.into_iter().flat_map(move |kind| {
-            let (label, meaning) = (format!("condition=\"{}\"", kind.name()), kind.meaning());
-            let holds = Described {
-                meaning: format!("1 while the condition is active: {meaning}").into(),
-                ..CounterRow::gauge("condition", "").labelled(&label)
-            };
-            let begun = Described {
-                meaning: format!("Times that the condition began: {meaning}").into(),
-                ..CounterRow::count("condition_begun", "").labelled(&label)
-            };
-            [holds.labelled(&stream), begun.labelled(&stream)]
-        })
+        KINDS.into_iter().flat_map(Described::of_condition).map(move |row| row.labelled(&stream))
     };
     streams.iter().flat_map(of).collect()
 }
