@@ -225,6 +225,11 @@ impl Config {
         Err(ConfigErrors::new(path.to_path_buf(), text.to_string(), layers.problems))
     }
 
+    /// The name of the stream in its set; empty of a file that describes one cluster.
+    pub fn stream_name(&self) -> &str {
+        self.set.as_ref().map_or("", |set| &set.stream().name)
+    }
+
     /// What chooses this stream of a set's file, as `--stream` does.
     pub fn choice_of_stream(name: &str) -> Override {
         (set::CHOICE.to_owned(), name.to_owned(), Origin::Flag("--stream".to_owned()))

@@ -120,9 +120,8 @@ pub fn run(args: &FeedArgs) -> Result<u8, Failure> {
         let _ = changed.send(config.feed.allow.clone()); // a feed that is ending does not take it
     })?;
     let mut allowed = Allowed { networks: config.feed.allow.clone(), changes };
-    let name =
-        |config: &Config| config.set.as_ref().map_or_else(String::new, |set| set.stream().name.clone());
-    let streams: Vec<_> = configs.iter().map(name).zip(endpoints).collect();
+    let names = configs.iter().map(|config| config.stream_name().to_owned());
+    let streams: Vec<_> = names.zip(endpoints).collect();
     serve_whole_or_oldest(until_then, |reading| {
         let process = (config, &*streams, &observed, &answers);
         serve(args, process, (&reach, &stop), &mut allowed, reading)

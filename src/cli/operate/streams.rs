@@ -229,12 +229,12 @@ fn add(args: &AddStreamArgs) -> Result<u8, Failure> {
 
 /// The number and the name of the stream that a configuration describes.
 fn place_of(config: &Config) -> (u64, String) {
-    (config.cluster, place(config).stream().name.clone())
+    (config.cluster, config.stream_name().to_owned())
 }
 
 /// The configuration of the stream with this name, which is not the home stream.
 fn stream_of<'a>(configs: &'a [Config], name: &str) -> Result<&'a Config, Failure> {
-    let found = configs.iter().find(|config| place(config).stream().name == name);
+    let found = configs.iter().find(|config| config.stream_name() == name);
     let what = match found {
         Some(config) if place(config).index > 0 => return Ok(config),
         Some(_) => format!("{name} is the home stream: all of it is merged, and no list names it"),

@@ -125,9 +125,8 @@ impl SetLook {
     /// A key cannot be read, or no device opens.
     pub fn open(configs: &[Config], timeout: Duration) -> Result<Self, OperationError> {
         let stream = |config: &Config| -> Result<AskedStream, OperationError> {
-            let name = config.set.as_ref().map_or_else(String::new, |set| set.stream().name.clone());
             Ok(AskedStream {
-                name,
+                name: config.stream_name().to_owned(),
                 cluster: config.cluster,
                 operator: CommandClient::open(&StreamSource(config), timeout)?,
                 statuses: Vec::new(),
