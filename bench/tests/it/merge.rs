@@ -3,7 +3,6 @@
 use crate::support::{bench, measured, stderr_of};
 use lockstep_testkit::processes::{Process, command};
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
 
 #[test]
 fn a_merged_order_is_measured_over_the_streams_alone_and_a_file_that_is_none_is_refused() {
@@ -13,13 +12,9 @@ fn a_merged_order_is_measured_over_the_streams_alone_and_a_file_that_is_none_is_
     let folder = tempfile::tempdir().expect("a folder");
     let dev = command(&["dev", "--until-stdin-ends", "--streams", "2"]);
     let mut dev = Process::start("dev", dev, folder.path().join("dev.log"));
-    let mut lines = BufReader::new(dev.take_stdout()).lines().map(|line| line.expect("UTF-8"));
-    let mut after = |mark: &str| {
-        let rest = lines.find_map(|line| line.split_once(mark).map(|(_, rest)| rest.to_owned()));
-        rest.unwrap_or_else(|| panic!("no line with {mark}: {}", dev.log()))
-    };
-    let file = after("export LOCKSTEP_CONFIG=");
-    after("streams show");
+    let mut lines = dev.take_lines();
+    let file = lines.after("export LOCKSTEP_CONFIG=", &dev);
+    lines.after("streams show", &dev);
     let flags = ["merge", "--config", &file, "--rounds=1", "--seconds=0.3", "--rate=500", "--messages=500"];
     let Some(results) = measured::<Value>(&flags) else { return };
     let rows = results["rows"].as_array().expect("rows");

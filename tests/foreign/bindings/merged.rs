@@ -3,7 +3,6 @@
 
 use super::{c, finished, go, java, node, python};
 use lockstep_testkit::processes::{Outcome, Process, command, command_of, program, run};
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
@@ -29,14 +28,10 @@ impl Set {
         let logs = tempfile::tempdir().expect("a folder");
         let start = command_of(Command::new(dev), &["dev", "--until-stdin-ends", "--streams", "2"]);
         let mut process = Process::start("dev", start, logs.path().join("dev.log"));
-        let mut lines = BufReader::new(process.take_stdout()).lines().map_while(Result::ok);
-        let mut after = |mark: &str| {
-            let line = lines.by_ref().find_map(|line| Some(line.split_once(mark)?.1.to_owned()));
-            line.unwrap_or_else(|| panic!("no line with {mark}: {}", process.log()))
-        };
-        let file = after("export LOCKSTEP_CONFIG=");
-        after("streams show");
-        std::thread::spawn(move || lines.for_each(drop));
+        let mut lines = process.take_lines();
+        let file = lines.after("export LOCKSTEP_CONFIG=", &process);
+        lines.after("streams show", &process);
+        lines.discard();
         Some(Self { process, file, logs })
     }
 

@@ -1,9 +1,8 @@
 //! `dev` with what it runs beside the replicas: the page, metrics, and a program of the user.
 
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
-use lockstep_testkit::processes::{PATIENCE, Process, command_of, free_address, page};
+use lockstep_testkit::processes::{PATIENCE, PrintedLines, Process, command_of, free_address, page};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
@@ -20,7 +19,7 @@ const LOCAL: &str = "Host: localhost\r\n";
 /// A cluster for development that runs, and the lines that it prints.
 pub struct Dev {
     pub process: Process,
-    lines: Box<dyn Iterator<Item = String>>,
+    lines: PrintedLines,
     _logs: TempDir,
 }
 
@@ -31,16 +30,14 @@ impl Dev {
         let logs = TempDir::new().expect("a folder");
         let command = command_of(Command::new(PROGRAM), &[&["dev", "--until-stdin-ends"], args].concat());
         let mut process = Process::start("dev", command, logs.path().join("dev.log"));
-        let lines = BufReader::new(process.take_stdout()).lines().map(|line| line.expect("UTF-8"));
-        Self { process, lines: Box::new(lines), _logs: logs }
+        let lines = process.take_lines();
+        Self { process, lines, _logs: logs }
     }
 
     /// The rest of the next line with this.
     #[track_caller]
     pub fn after(&mut self, mark: &str) -> String {
-        let line = self.lines.by_ref().find(|line| line.contains(mark));
-        let line = line.unwrap_or_else(|| panic!("no line with {mark}: {}", self.process.log()));
-        line.split_once(mark).map(|(_, rest)| rest.to_owned()).unwrap_or_default()
+        self.lines.after(mark, &self.process)
     }
 
     /// The number of the process of this name, as it was started the `times`-th time.

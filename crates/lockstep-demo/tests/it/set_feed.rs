@@ -3,7 +3,7 @@
 use crate::coordinators::Set;
 use crate::dev::Dev;
 use lockstep_testkit::feeds::{Listener, Running, new_group};
-use lockstep_testkit::processes::{Process, await_code, command};
+use lockstep_testkit::processes::{Outcome, Process, await_code, command};
 use std::path::Path;
 
 fn start(set: &Set, folder: &Path, name: &str) -> Running {
@@ -15,12 +15,18 @@ fn start(set: &Set, folder: &Path, name: &str) -> Running {
     Running::begin(Process::start(name, command, folder.join(name)), group)
 }
 
-/// The payloads of orders in the merged order, as a reader prints them.
-fn merged(set: &Set) -> Vec<Vec<u8>> {
-    let args = ["subscribe", "--merged", "--from", "1", "--until-end", "--timeout", "30s"];
-    let read = set.run(&args).with_code(0);
-    let orders = read.out.lines().filter_map(|line| line.split_once("order ")).map(|(_, rest)| rest);
-    orders.map(|rest| format!("order {rest}").into_bytes()).collect()
+/// The payloads of orders in the merged order, as a reader prints them once it has so many.
+fn merged(set: &Set, count: usize) -> Vec<Vec<u8>> {
+    let orders_of = |text: &str| -> Vec<Vec<u8>> {
+        let orders = text.lines().filter_map(|line| Some(line.split_once("order ")?.1));
+        orders.map(|rest| format!("order {rest}").into_bytes()).collect()
+    };
+    let read = await_code(0, || {
+        let args = ["subscribe", "--merged", "--from", "1", "--until-end", "--timeout", "30s"];
+        let read = set.run(&args).with_code(0);
+        Outcome { code: Some(i32::from(orders_of(&read.out).len() < count)), ..read }
+    });
+    orders_of(&read.out)
 }
 
 #[test]
@@ -55,7 +61,7 @@ fn feeds_of_a_set_have_one_numbering_whoever_restarts_and_begin_with_its_days() 
     publish(801);
     listeners[1].until_messages(1_200);
     late.until_messages(1_200);
-    let all = await_orders(&set, 1_200);
+    let all = merged(&set, 1_200);
     let expected: Vec<_> = (1..).zip(all).collect();
     assert_eq!(listeners[0].had, expected[..400]);
     assert!(listeners[1].had == expected && late.had == expected, "one order, and one numbering");
@@ -70,16 +76,4 @@ fn feeds_of_a_set_have_one_numbering_whoever_restarts_and_begin_with_its_days() 
     assert_eq!(numbers, (1..=400).collect::<Vec<_>>());
     drop((a, b));
     dev.end();
-}
-
-/// The merged order, once it has so many orders.
-fn await_orders(set: &Set, count: usize) -> Vec<Vec<u8>> {
-    for _ in 0..100 {
-        let all = merged(set);
-        if all.len() >= count {
-            return all;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(100));
-    }
-    panic!("the merged order does not reach {count} orders");
 }

@@ -18,7 +18,7 @@ pub use command::{
 };
 pub use ground::Ground;
 pub use host::{free_address, is_root, memory_folder, page};
-pub use process::{Process, cpu_shares, freeze, last_words, moving, signal_all};
+pub use process::{PrintedLines, Process, cpu_shares, freeze, last_words, moving, signal_all};
 pub use user::{OTHER_USER, USER, cluster_of_user, files_of, give, place_of};
 
 use std::sync::{Condvar, Mutex, PoisonError};

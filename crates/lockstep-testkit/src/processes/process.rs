@@ -2,7 +2,7 @@
 
 use crate::processes::{LOOK, PATIENCE};
 use lockstep_process::child::{LoggedChild, await_end};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -14,6 +14,23 @@ const STARTING: Duration = Duration::from_millis(500);
 pub struct Process {
     child: LoggedChild,
     name: String,
+}
+
+/// The lines that a process prints, as they come.
+pub struct PrintedLines(Box<dyn Iterator<Item = String> + Send>);
+
+impl PrintedLines {
+    /// The rest of the next line with this.
+    #[track_caller]
+    pub fn after(&mut self, mark: &str, process: &Process) -> String {
+        let rest = self.0.find_map(|line| Some(line.split_once(mark)?.1.to_owned()));
+        rest.unwrap_or_else(|| panic!("no line with {mark}: {}", process.log()))
+    }
+
+    /// What follows is read, and looked at by nobody: the process is not held up.
+    pub fn discard(self) {
+        std::thread::spawn(move || self.0.for_each(drop));
+    }
 }
 
 impl Process {
@@ -93,6 +110,11 @@ impl Process {
     /// Its output, once.
     pub fn take_stdout(&mut self) -> ChildStdout {
         self.child.child_mut().stdout.take().expect("piped")
+    }
+
+    /// The lines of its stdout, which must be a pipe.
+    pub fn take_lines(&mut self) -> PrintedLines {
+        PrintedLines(Box::new(BufReader::new(self.take_stdout()).lines().map(|line| line.expect("UTF-8"))))
     }
 
     /// Reads so many bytes of its stdout and closes it, as a reader does that has seen enough.
